@@ -1,0 +1,16 @@
+"""The one exception for what a user can cause and mend."""
+
+
+class InputError(ValueError):
+    """Bad input or configuration.
+
+    Args:
+        what: what is wrong, in a few words.
+        where: path, key or row where it was found.
+        expected: what a correct input looks like.
+        remedy: what the user should do.
+    """
+
+    def __init__(self, what: str, *, where: object, expected: str, remedy: str) -> None:
+        super().__init__(f"{what}\n  where: {where}\n  expected: {expected}\n  remedy: {remedy}")
+        self.what = what

@@ -1,0 +1,31 @@
+"""Log of a workflow script: standard output and error go to the rule's log file.
+
+An ``InputError`` ends the script with its message alone, without a traceback, and a non-zero exit.
+"""
+
+import logging
+import sys
+from types import TracebackType
+
+from chestct.errors import InputError
+
+
+def set_up_log(path: str, *, level: int = logging.INFO) -> None:
+    """Send logging, standard output and standard error of this process to ``path``.
+
+    The last lines of a failing job's log are shown by Snakemake (``show-failed-logs``).
+    """
+    stream = open(path, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (lives as long as the process)
+    sys.stdout = stream
+    sys.stderr = stream
+    logging.basicConfig(
+        level=level, stream=stream, format="%(asctime)s %(levelname)s %(message)s", force=True
+    )
+
+    def on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, InputError):
+            print(f"ERROR: {error}", file=stream, flush=True)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = on_error
