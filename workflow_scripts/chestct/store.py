@@ -82,6 +82,20 @@ def _open(path: str | Path) -> h5py.File:
         ) from error
 
 
+def _decode(
+    dataset: h5py.Dataset, path: str | Path, study_id: str, start: int, stop: int | None
+) -> np.ndarray:
+    try:
+        return dataset[start:stop]
+    except OSError as error:
+        raise InputError(
+            f"voxels of scan {study_id} do not decode: {error}",
+            where=path,
+            expected="an undamaged shard",
+            remedy="delete the shard and rerun the volumes step",
+        ) from error
+
+
 def read_slices(path: str | Path, study_id: str, start: int = 0, stop: int | None = None) -> np.ndarray:
     """Read slices [start, stop) of one scan: int16 HU, shape (stop - start, y, x).
 
@@ -96,15 +110,7 @@ def read_slices(path: str | Path, study_id: str, start: int = 0, stop: int | Non
                 expected=f"one of {len(file)} scans",
                 remedy="delete the shard and rerun the volumes step",
             )
-        try:
-            return file[study_id][start:stop]
-        except OSError as error:
-            raise InputError(
-                f"voxels of scan {study_id} do not decode: {error}",
-                where=path,
-                expected="an undamaged shard",
-                remedy="delete the shard and rerun the volumes step",
-            ) from error
+        return _decode(file[study_id], path, study_id, start, stop)
 
 
 def read_volume(path: str | Path, study_id: str) -> Volume:
@@ -132,3 +138,34 @@ def read_volume(path: str | Path, study_id: str) -> Volume:
             remedy="delete the shard and rerun the volumes step",
         )
     return volume
+
+
+class WindowReader:
+    """Reads windows from shards through files that stay open in this process.
+
+    Safe to send to worker processes: open files are left behind and opened anew.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, h5py.File] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"_files": {}}
+
+    def read(self, path: str, study_id: str, start: int, stop: int) -> np.ndarray:
+        """Slices [start, stop) of a scan, int16 HU, shape (stop - start, y, x); past its end, air.
+
+        Raises:
+            InputError: the shard does not open, lacks the scan, or the voxels do not decode.
+        """
+        if path not in self._files:
+            self._files[path] = _open(path)
+        dataset = self._files[path].get(study_id)
+        if dataset is None:
+            return read_slices(path, study_id, start, stop)  # raises with the full message
+        num_slices = dataset.shape[0]
+        if stop <= num_slices:
+            return _decode(dataset, path, study_id, start, stop)
+        window = np.full((stop - start, *dataset.shape[1:]), AIR_HU, dtype=np.int16)
+        window[: num_slices - start] = _decode(dataset, path, study_id, start, num_slices)
+        return window

@@ -1,0 +1,59 @@
+# make study   sets everything up and runs the default study (STUDY=name runs studies/name.yaml)
+# make test    sets everything up and passes all tests
+# make lint    formatters, linters and type checker, as CI runs them
+# make format  formats what make lint checks
+# make unlock  after a power cut or kill -9: frees the lock, so that the next run resumes
+# make lock    compiles requirements.lock from requirements.in
+
+SHELL := /bin/bash
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+CORES ?= all
+STUDY ?=
+SNAKEMAKE := snakemake --cores $(CORES) $(if $(STUDY),--configfile studies/$(STUDY).yaml)
+SMK_FILES := Snakefile rules
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Every job starts Python anew: without cached bytecode imports take twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: study test lint format unlock lock setup
+
+study: setup
+	$(SNAKEMAKE)
+
+test: setup
+	pytest
+
+lint: setup
+	ruff check
+	ruff format --check
+	snakefmt --check $(SMK_FILES)
+	mypy
+	snakemake --lint
+
+format: setup
+	ruff check --fix
+	ruff format
+	snakefmt $(SMK_FILES)
+
+unlock: setup
+	$(SNAKEMAKE) --unlock
+
+setup: .venv/.installed
+
+# uv installs the locked requirements in seconds and checks every hash; it comes from PyPI itself.
+.uv/bin/uv:
+	command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed: install Python 3.11, or set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+.venv/.installed: requirements.lock pyproject.toml | .uv/bin/uv
+	.uv/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
+	.uv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.lock
+	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .
+	touch $@
+
+lock: .uv/bin/uv
+	.uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  requirements.in -o requirements.lock

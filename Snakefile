@@ -1,0 +1,26 @@
+# The study "Video pretraining advances 3D deep learning on chest CT tasks" (Ke et al., MIDL 2023):
+# download -> volumes -> subsets -> training -> evaluation -> figures. One rule file a step.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/download.smk"
+include: "rules/volumes.smk"
+include: "rules/subsets.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/evaluation/metrics.csv",
+        f"{RESULTS}/evaluation/comparisons.csv",

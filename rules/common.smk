@@ -1,0 +1,74 @@
+# Names, helpers and checks that all rule files share. No rules here.
+
+import sys
+from functools import cache, partial
+from pathlib import Path
+
+WORKFLOW_DIR = Path(workflow.basedir)
+PACKAGE_DIR = WORKFLOW_DIR / "workflow_scripts" / "chestct"
+sys.path.insert(0, str(PACKAGE_DIR.parent))
+
+from chestct import configuration
+from chestct.catalogue import MODELS as CATALOGUE
+from chestct.errors import InputError
+from chestct.files import digest_files, digest_object
+from chestct.tables import read_table
+from snakemake.exceptions import WorkflowError
+
+try:
+    configuration.check_configuration(config)
+except InputError as error:
+    raise WorkflowError(f"The configuration cannot be used: {error}") from None
+
+STUDY = config["study"]
+DATA = config["data_dir"].rstrip("/")
+RESULTS = f"results/{STUDY}"
+DATASETS = {entry["name"]: entry for entry in config["datasets"]}
+MODELS = {entry["name"]: entry for entry in config["models"]}
+RUNS = configuration.list_runs(config, check=False)
+
+
+wildcard_constraints:
+    dataset="|".join(DATASETS),
+    model="|".join(MODELS),
+    init="|".join(config["inits"]),
+    percent="|".join(str(percent) for percent in config["percents"]),
+    seed="|".join(str(seed) for seed in config["seeds"]),
+    fold="|".join(str(fold) for fold in range(config["subsets"]["folds"])),
+    shard="[0-9]+",
+
+
+@cache
+def code(*steps):
+    """Digest of what a step's scripts import: its package folders and the shared modules.
+
+    Passed as a parameter, it makes a change of an imported module rerun what depends on it; Snakemake
+    itself sees only the entry script.
+    """
+    files = [path for path in PACKAGE_DIR.glob("*.py") if path.name not in UNSHARED_MODULES]
+    for step in steps:
+        files += (PACKAGE_DIR / step).rglob("*.py")
+        files += (PACKAGE_DIR / step).rglob("*.j2")
+    return digest_files(files)
+
+
+# The configuration module serves the workflow and the catalogue names models: steps that need the
+# catalogue pass the entries they use as parameters, so that a new model reruns nothing old.
+UNSHARED_MODULES = {"configuration.py", "catalogue.py", "__init__.py"}
+
+
+def dataset_entry(wildcards):
+    """Configuration of the dataset of a job."""
+    return DATASETS[wildcards.dataset]
+
+
+def shard_numbers(dataset):
+    """Shards of a dataset, known once its series are listed."""
+    series = checkpoints.list_series.get(dataset=dataset).output.series
+    return sorted(read_table(series, "series")["shard"].unique())
+
+
+def min_readers(wildcards):
+    """Readers who must have marked a slice: LIDC-IDRI has four readings, other datasets one."""
+    four_readings = dataset_entry(wildcards)["source"] in ("lidc_idri", "phantom_lidc")
+    return config["subsets"]["min_readers"] if four_readings else 1

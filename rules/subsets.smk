@@ -1,0 +1,95 @@
+# Cohort, splits by patient, nested training subsets, windows.
+
+SUBSETS = f"{RESULTS}/subsets"
+
+
+rule select_cohort:
+    input:
+        series=f"{DATA}/{{dataset}}/series.csv",
+        labels=f"{DATA}/{{dataset}}/labels.csv",
+        ledger=f"{RESULTS}/volumes/{{dataset}}/ledger.csv",
+        index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
+    output:
+        cohort=f"{SUBSETS}/{{dataset}}/cohort.csv",
+    log:
+        f"{RESULTS}/logs/select_cohort/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/select_cohort/{{dataset}}.tsv"
+    conda:
+        "../envs/subsets.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("subsets"),
+    script:
+        "../workflow_scripts/select_cohort.py"
+
+
+rule split_patients:
+    input:
+        cohort=f"{SUBSETS}/{{dataset}}/cohort.csv",
+    output:
+        splits=f"{SUBSETS}/{{dataset}}/splits.csv",
+    log:
+        f"{RESULTS}/logs/split_patients/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/split_patients/{{dataset}}.tsv"
+    conda:
+        "../envs/subsets.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        shares=config["subsets"]["split"],
+        folds=config["subsets"]["folds"],
+        seed=config["subsets"]["seed"],
+        code=code("subsets"),
+    script:
+        "../workflow_scripts/split_patients.py"
+
+
+rule sample_subset:
+    input:
+        splits=f"{SUBSETS}/{{dataset}}/splits.csv",
+    output:
+        subset=f"{SUBSETS}/{{dataset}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
+    log:
+        f"{RESULTS}/logs/sample_subset/{{dataset}}-{{percent}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sample_subset/{{dataset}}-{{percent}}-{{seed}}.tsv"
+    conda:
+        "../envs/subsets.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("subsets"),
+    script:
+        "../workflow_scripts/sample_subset.py"
+
+
+rule list_windows:
+    input:
+        cohort=f"{SUBSETS}/{{dataset}}/cohort.csv",
+        slices=f"{RESULTS}/volumes/{{dataset}}/slices.parquet",
+        slice_labels=f"{DATA}/{{dataset}}/slice_labels.parquet",
+    output:
+        windows=f"{SUBSETS}/{{dataset}}/windows.parquet",
+    log:
+        f"{RESULTS}/logs/list_windows/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/list_windows/{{dataset}}.tsv"
+    conda:
+        "../envs/subsets.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        window=config["subsets"]["window_slices"],
+        stride=config["subsets"]["window_stride"],
+        min_positive=config["subsets"]["min_positive_slices"],
+        min_readers=min_readers,
+        code=code("subsets"),
+    script:
+        "../workflow_scripts/list_windows.py"

@@ -1,0 +1,122 @@
+# Pretraining, fine-tuning, prediction. rules/jobs.smk says how runs become jobs.
+
+
+include: "jobs.smk"
+
+
+rule pretrain:
+    output:
+        weights=f"{TRAINING}/pretraining/{{model}}/video/weights.safetensors",
+        history=f"{TRAINING}/pretraining/{{model}}/video/history.csv",
+    log:
+        f"{RESULTS}/logs/pretrain/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/pretrain/{{model}}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=config["training"]["gpus"],
+    params:
+        settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
+        pretraining=config["training"]["pretraining"],
+        window_slices=config["subsets"]["window_slices"],
+        gpus=config["training"]["gpus"],
+        code=code("training", "models"),
+    script:
+        "../workflow_scripts/pretrain.py"
+
+
+for job in finetune_jobs():
+
+    rule:
+        name:
+            job.name
+        input:
+            initial=partial(initial_paths, job),
+            index=partial(dataset_table, "volumes", "index.csv", job),
+            windows=partial(dataset_table, "subsets", "windows.parquet", job),
+            splits=partial(dataset_table, "subsets", "splits.csv", job),
+            subsets=partial(subset_tables, job),
+        output:
+            weights=[f"{folder}/weights.safetensors" for folder in job.folders()],
+            history=[f"{folder}/history.csv" for folder in job.folders()],
+            record=[f"{folder}/run.csv" for folder in job.folders()],
+            resolved=[f"{folder}/config.yaml" for folder in job.folders()],
+        log:
+            f"{RESULTS}/logs/finetune/{job.label}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/finetune/{job.label}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: config["training"]["threads"]
+        resources:
+            mem_mb=4000,
+            runtime=720,
+            gpu=config["training"]["gpus"],
+        params:
+            runs=partial(run_specs, job),
+            settings=partial(job_settings, job),
+            display_window_hu=partial(job_display_window, job),
+            subset_keys=partial(subset_keys, job),
+            window_slices=config["subsets"]["window_slices"],
+            num_workers=config["training"]["num_workers"],
+            gpus=config["training"]["gpus"],
+            code=code("training", "models"),
+        script:
+            "../workflow_scripts/finetune.py"
+
+
+rule predict:
+    input:
+        weights=lambda wildcards: [
+            f"{run_folder(run)}/weights.safetensors" for run in runs_of(wildcards.dataset, wildcards.model)
+        ],
+        index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
+        windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
+        splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
+    output:
+        predictions=f"{TRAINING}/{{dataset}}/{{model}}/predictions.csv",
+    log:
+        f"{RESULTS}/logs/predict/{{dataset}}-{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{dataset}}-{{model}}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: config["training"]["threads"]
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=config["training"]["gpus"],
+    params:
+        runs=lambda wildcards: [run.asdict() for run in runs_of(wildcards.dataset, wildcards.model)],
+        settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
+        display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+        window_slices=config["subsets"]["window_slices"],
+        num_workers=config["training"]["num_workers"],
+        gpus=config["training"]["gpus"],
+        code=code("training", "models"),
+    script:
+        "../workflow_scripts/predict.py"
+
+
+rule collect_runs:
+    input:
+        records=[f"{run_folder(run)}/run.csv" for run in RUNS],
+    output:
+        runs=f"{TRAINING}/runs.csv",
+    log:
+        f"{RESULTS}/logs/collect_runs.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_runs.tsv"
+    conda:
+        "../envs/training.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("training"),
+    script:
+        "../workflow_scripts/collect_runs.py"

@@ -1,0 +1,68 @@
+# DICOM series (or volume files) to HU volumes, a shard a job.
+
+VOLUMES = f"{RESULTS}/volumes"
+
+
+def shard_tables(suffix):
+    """Input function: one table of every shard of a dataset, in the order of shards."""
+
+    def paths(wildcards):
+        shards = shard_numbers(wildcards.dataset)
+        return [
+            f"{VOLUMES}/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards
+        ]
+
+    return paths
+
+
+rule convert_series:
+    input:
+        series=f"{DATA}/{{dataset}}/series.csv",
+        obtained=f"{DATA}/{{dataset}}/shards/shard-{{shard}}.csv",
+    output:
+        store=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.h5",
+        index=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.index.csv",
+        slices=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.slices.parquet",
+        ledger=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.ledger.csv",
+    log:
+        f"{RESULTS}/logs/convert_series/{{dataset}}-{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/convert_series/{{dataset}}-{{shard}}.tsv"
+    conda:
+        "../envs/volumes.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
+        size_px=config["volumes"]["size_px"],
+        code=code("volumes"),
+    script:
+        "../workflow_scripts/convert_series.py"
+
+
+rule combine_volumes:
+    input:
+        index=shard_tables("index.csv"),
+        slices=shard_tables("slices.parquet"),
+        ledger=shard_tables("ledger.csv"),
+        stores=shard_tables("h5"),
+    output:
+        index=f"{VOLUMES}/{{dataset}}/index.csv",
+        slices=f"{VOLUMES}/{{dataset}}/slices.parquet",
+        ledger=f"{VOLUMES}/{{dataset}}/ledger.csv",
+    log:
+        f"{RESULTS}/logs/combine_volumes/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/combine_volumes/{{dataset}}.tsv"
+    conda:
+        "../envs/volumes.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        max_refused_percent=config["volumes"]["max_refused_percent"],
+        code=code("volumes"),
+    script:
+        "../workflow_scripts/combine_volumes.py"

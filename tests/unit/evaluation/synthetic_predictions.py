@@ -1,0 +1,140 @@
+"""Predictions of a made-up study, in the tables that the evaluation reads.
+
+Scores are drawn from a labelled Gaussian model; how well an arm does is decided by its model, init and
+percent, and scans share a difficulty over all arms, as predictions of real models do.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from chestct.catalogue import MODELS
+from chestct.tables import write_table
+
+_GAIN = {"scratch": 0.0, "video": 0.5, "ct": 0.25, "video_ct": 0.6, "imagenet": 0.3}
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """Paths of the inputs of ``evaluate``."""
+
+    predictions: list[Path]
+    cohorts: list[Path]
+    splits: list[Path]
+    runs: list[tuple[str, str, str, int, int]]
+
+
+def write_dataset(
+    folder: Path,
+    dataset: str,
+    *,
+    num_patients: int,
+    scans_a_patient: int = 1,
+    folds: int = 1,
+    baseline: bool = False,
+) -> tuple[Path, Path, pd.DataFrame]:
+    """Write cohort.csv and splits.csv of a dataset; return their paths and the splits."""
+    rng = _rng(dataset)
+    rows = []
+    for number in range(num_patients):
+        positive = int(number % 5 < 2)
+        part = number % 10
+        for scan in range(scans_a_patient):
+            for fold in range(folds):
+                if folds > 1:
+                    split = "test" if number % folds == fold else ("validation" if part == 1 else "train")
+                else:
+                    split = "test" if part >= 5 else ("validation" if part == 4 else "train")
+                rows.append(
+                    {
+                        "dataset": dataset,
+                        "patient_id": f"P{number:04d}",
+                        "study_id": f"{dataset}-{number:04d}-{scan}",
+                        "label": positive,
+                        "fold": fold,
+                        "split": split,
+                    }
+                )
+    splits = pd.DataFrame(rows)
+    cohort = splits.drop_duplicates("study_id")[["dataset", "patient_id", "study_id", "label"]].copy()
+    cohort["status"] = "used"
+    cohort["reason"] = pd.NA
+    cohort["baseline"] = cohort["label"] * 900.0 + rng.normal(1500, 800, len(cohort)) if baseline else np.nan
+    cohort["num_slices"] = 32
+    excluded = cohort.head(3).assign(
+        study_id=[f"{dataset}-excluded-{i}" for i in range(3)],
+        label=pd.NA,
+        status="excluded",
+        reason=["indeterminate", "indeterminate", "refused: missing_slices"],
+        baseline=np.nan,
+    )
+    paths = folder / "subsets" / dataset / "cohort.csv", folder / "subsets" / dataset / "splits.csv"
+    write_table(pd.concat([cohort, excluded]).astype({"label": "Int64"}), paths[0], "cohort")
+    write_table(splits, paths[1], "splits")
+    return *paths, splits
+
+
+def write_predictions(
+    folder: Path,
+    splits: pd.DataFrame,
+    model: str,
+    inits: Iterable[str],
+    percents: Sequence[int],
+    seeds: Sequence[int] = (0,),
+) -> Path:
+    """Write the predictions table of one dataset and model; return its path."""
+    dataset = str(splits["dataset"].iloc[0])
+    held_out = splits[splits["split"] != "train"].reset_index(drop=True)
+    difficulty = _rng(dataset).normal(size=len(held_out))
+    tables = []
+    for init in inits:
+        for percent in percents:
+            for seed in seeds:
+                rng = _rng(f"{dataset} {model} {init} {percent} {seed}")
+                skill = 1.3 + _GAIN[init] + 0.7 * np.log10(percent / 100) + 0.4 * _rng(model).random()
+                noise = 0.6 * difficulty + 0.8 * rng.normal(size=len(held_out))
+                logit = skill * (held_out["label"] - 0.5) + noise
+                tables.append(
+                    held_out.assign(
+                        model=model,
+                        init=init,
+                        percent=percent,
+                        seed=seed,
+                        score=(1 / (1 + np.exp(-logit))).round(3),
+                        num_windows=4,
+                    )
+                )
+    path = folder / "training" / dataset / model / "predictions.csv"
+    write_table(pd.concat(tables), path, "predictions")
+    return path
+
+
+def write_study(
+    folder: Path,
+    datasets: dict[str, dict],
+    models: Sequence[str],
+    inits: Sequence[str],
+    percents: Sequence[int],
+    seeds: Sequence[int] = (0,),
+) -> StudyFiles:
+    """Write a whole study: every model with those of the inits that it has."""
+    files = StudyFiles([], [], [], [])
+    for dataset, options in datasets.items():
+        options = dict(options)
+        without = options.pop("without", ())
+        cohort, split, splits = write_dataset(folder, dataset, **options)
+        files.cohorts.append(cohort)
+        files.splits.append(split)
+        for model in models:
+            own = [init for init in inits if init in MODELS[model].inits and init not in without]
+            files.predictions.append(write_predictions(folder, splits, model, own, percents, seeds))
+            files.runs.extend(product([dataset], [model], own, percents, seeds))
+    return files
+
+
+def _rng(name: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))

@@ -1,0 +1,30 @@
+import pytest
+
+from chestct.files import atomic_path, digest_files, digest_object, write_text
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
+    target = tmp_path / "a.csv"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_written_files_follow_the_umask(tmp_path):
+    write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_digests_see_content_and_not_order(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    for path in paths:
+        path.write_text(path.name)
+    before = digest_files(paths)
+    assert digest_files(paths[::-1]) == before
+    paths[0].write_text("changed")
+    assert digest_files(paths) != before
+    assert digest_object({"a": 1, "b": 2}) == digest_object({"b": 2, "a": 1})

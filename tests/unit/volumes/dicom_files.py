@@ -1,0 +1,118 @@
+"""A small writer of DICOM series for tests: every header field can be bent, a slice at a time."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
+
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+Edit = Callable[[int, Dataset], None]
+
+
+def phantom(shape: Sequence[int] = (6, 12, 16), *, seed: int = 0) -> np.ndarray:
+    """HU of a body in air, int16 (z, y, x), different in every voxel's surroundings."""
+    rng = np.random.default_rng(seed)
+    hu = rng.integers(-1000, 1500, shape)
+    hu[:, :2] = -1024
+    return hu.astype(np.int16)
+
+
+def make_slice(
+    stored: np.ndarray,
+    *,
+    position: Sequence[float],
+    orientation: Sequence[float] = AXIAL,
+    spacing: Sequence[float] = (0.75, 0.75),
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    instance: int = 1,
+    series: str = "1.2.826.0.1.3680043.8.498.7.1",
+    syntax: str = ExplicitVRLittleEndian,
+) -> Dataset:
+    """One CT slice of stored 16-bit integers (rows, columns)."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[series, str(instance), str(position)])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if syntax == RLELossless else syntax
+    dataset = Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    dataset.Modality = "CT"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.PatientID = "patient-007"
+    dataset.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.7"
+    dataset.SeriesInstanceUID = series
+    dataset.InstanceNumber = instance
+    dataset.ImagePositionPatient = [f"{value:.6g}" for value in position]
+    dataset.ImageOrientationPatient = [f"{value:.6g}" for value in orientation]
+    dataset.PixelSpacing = [f"{value:.6g}" for value in spacing]
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit = 15
+    dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+    dataset.RescaleSlope, dataset.RescaleIntercept = f"{slope:.8g}", f"{intercept:.8g}"
+    order = ">" if syntax == "1.2.840.10008.1.2.2" else "<"
+    dataset["PixelData"] = _pixels(stored.astype(stored.dtype.newbyteorder(order)).tobytes())
+    if syntax == RLELossless:
+        dataset.compress(RLELossless)
+    return dataset
+
+
+def _pixels(content: bytes):  # type: ignore[no-untyped-def]
+    from pydicom.dataelem import DataElement
+
+    return DataElement("PixelData", "OW", content)
+
+
+def write_series(
+    folder: Path,
+    stored: np.ndarray,
+    *,
+    edit: Edit | None = None,
+    order: Sequence[int] | None = None,
+    origin: Sequence[float] = (-100.0, -80.0, -300.0),
+    step: Sequence[float] = (0.0, 0.0, 2.5),
+    z_offsets: Sequence[float] | None = None,
+    slopes: Sequence[float] | None = None,
+    intercepts: Sequence[float] | None = None,
+    **header: object,
+) -> Path:
+    """Write one file a slice of ``stored`` (n, rows, columns); slice i lies at origin + i * step.
+
+    Args:
+        edit: changes dataset i before it is written.
+        order: file name and instance number of slice i; default i.
+        z_offsets: added to the z of slice i.
+        slopes, intercepts: by slice; default 1 and 0.
+        header: further arguments of ``make_slice``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, plane in enumerate(stored):
+        position = [o + i * s for o, s in zip(origin, step, strict=True)]
+        position[2] += z_offsets[i] if z_offsets is not None else 0.0
+        name = order[i] if order is not None else i
+        dataset = make_slice(
+            plane,
+            position=position,
+            instance=name + 1,
+            slope=slopes[i] if slopes is not None else 1.0,
+            intercept=intercepts[i] if intercepts is not None else 0.0,
+            **header,  # type: ignore[arg-type]
+        )
+        if edit is not None:
+            edit(i, dataset)
+        dataset.save_as(folder / f"{name:03d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def sitk_reading(folder: Path) -> sitk.Image:
+    """The independent reading: SimpleITK's series reader, axes brought to LPS."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    return sitk.DICOMOrient(reader.Execute(), "LPS")

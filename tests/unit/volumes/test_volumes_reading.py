@@ -1,0 +1,240 @@
+"""Reading equals an independent reader, voxel by voxel, and the voxels that were written."""
+
+import math
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from dicom_files import phantom, sitk_reading, write_series
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    RLELossless,
+)
+
+from chestct.volumes.pixels import read_hu
+from chestct.volumes.series import read_series
+
+IN_PLANE = [
+    (x, y) if not swap else (y, x)
+    for swap in (False, True)
+    for x in ((1, 0, 0), (-1, 0, 0))
+    for y in ((0, 1, 0), (0, -1, 0))
+]
+
+
+def assert_equals_reference(folder, scan):
+    """Voxels, spacing and origin equal SimpleITK's, after the documented clip at -1024."""
+    image = sitk_reading(folder)
+    reference = np.rint(np.maximum(sitk.GetArrayFromImage(image), -1024))
+    assert scan.hu.dtype == np.int16
+    np.testing.assert_array_equal(scan.hu, reference)
+    np.testing.assert_allclose(scan.spacing_mm[::-1], image.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(scan.origin_mm, image.GetOrigin(), atol=1e-4)
+
+
+def test_plain_series_gives_the_voxels_that_were_written(series, hu):
+    scan, report = read_series(series)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert scan.spacing_mm == (2.5, 0.75, 0.75)
+    assert scan.origin_mm == (-100.0, -80.0, -300.0)
+    np.testing.assert_allclose(scan.z_mm, -300 + 2.5 * np.arange(6))
+    assert report.num_files == report.num_slices == 6
+    assert report.repairs == [] and report.notes == []
+    assert (report.patient_id, report.study_id) == ("patient-007", "1.2.826.0.1.3680043.8.498.7")
+    assert_equals_reference(series, scan)
+
+
+@pytest.mark.parametrize(("row", "column"), IN_PLANE)
+@pytest.mark.parametrize("descending", [False, True])
+def test_orientation_and_order_are_normalised(bent_series, row, column, descending):
+    """All eight in-plane orientations, files named in a random order, either direction of travel."""
+    folder = bent_series(
+        orientation=(*row, *column),
+        step=(0, 0, -1.25 if descending else 1.25),
+        order=[3, 0, 5, 1, 4, 2],
+        spacing=(0.5, 0.8),
+    )
+    scan, _ = read_series(folder)
+    assert (np.diff(scan.z_mm) > 0).all()
+    assert_equals_reference(folder, scan)
+
+
+def test_flipped_rows_are_turned_back(bent_series, hu):
+    scan, _ = read_series(bent_series(orientation=(1, 0, 0, 0, -1, 0), step=(0, 0, -2.5)))
+    np.testing.assert_array_equal(scan.hu, hu[::-1, ::-1])
+
+
+def test_slices_carry_their_identifiers_feet_to_head(bent_series):
+    folder = bent_series(step=(0, 0, -2.5))
+    scan, _ = read_series(folder)
+    by_z = {}
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        by_z[float(dataset.ImagePositionPatient[2])] = dataset.SOPInstanceUID
+    assert list(scan.sop_uids) == [by_z[z] for z in sorted(by_z)]
+
+
+def test_slope_and_intercept_are_those_of_each_slice(tmp_path, hu):
+    slopes, intercepts = [1, 2, 1, 1, 3, 1], [-1024, 0, -1000, -24, 5, -1024]
+    stored = np.random.default_rng(1).integers(0, 3000, hu.shape).astype(np.uint16)
+    folder = write_series(tmp_path / "s", stored, slopes=slopes, intercepts=intercepts)
+    scan, _ = read_series(folder)
+    expected = stored * np.array(slopes)[:, None, None] + np.array(intercepts)[:, None, None]
+    np.testing.assert_array_equal(scan.hu, expected)
+    assert_equals_reference(folder, scan)
+
+
+def test_fractional_slope_is_rounded_once(tmp_path):
+    stored = np.random.default_rng(2).integers(0, 4000, (4, 8, 8)).astype(np.uint16)
+    folder = write_series(tmp_path / "s", stored, slopes=[0.3] * 4, intercepts=[-1000.4] * 4)
+    scan, _ = read_series(folder)
+    assert_equals_reference(folder, scan)
+    half, _ = read_series(folder, size_px=4)
+    exact = (stored * 0.3 - 1000.4).clip(-1024).reshape(4, 4, 2, 4, 2).mean((2, 4))
+    assert np.abs(half.hu - exact).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian, RLELossless]
+)
+def test_transfer_syntaxes(bent_series, hu, syntax):
+    folder = bent_series(syntax=syntax)
+    dataset = pydicom.dcmread(folder / "000.dcm")
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+    scan, _ = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert_equals_reference(folder, scan)
+
+
+@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_compressed_by_another_writer(series, tmp_path, hu, compressor, syntax):
+    """JPEG lossless has no pydicom decoder here; GDCM's pixels must pass through the same rules."""
+    folder = tmp_path / "compressed"
+    folder.mkdir()
+    for path, plane in zip(sorted(series.iterdir()), hu, strict=True):
+        writer = sitk.ImageFileWriter()
+        writer.SetFileName(str(tmp_path / "compressed.dcm"))
+        writer.SetUseCompression(True)
+        writer.SetCompressor(compressor)
+        writer.Execute(sitk.GetImageFromArray(plane[None]))
+        pixels = pydicom.dcmread(tmp_path / "compressed.dcm")
+        dataset = pydicom.dcmread(path)
+        dataset.file_meta.TransferSyntaxUID = pixels.file_meta.TransferSyntaxUID
+        dataset["PixelData"] = pixels["PixelData"]
+        dataset.save_as(folder / path.name)
+    assert pydicom.dcmread(folder / "000.dcm").file_meta.TransferSyntaxUID == syntax
+    scan, _ = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+
+
+def test_values_below_air_become_air(tmp_path):
+    stored = phantom((3, 8, 8))
+    stored[:, 4:6] = -3024
+    scan, _ = read_series(write_series(tmp_path / "s", stored))
+    np.testing.assert_array_equal(scan.hu, np.maximum(stored, -1024))
+    assert (scan.hu[:, 4:6] == -1024).all()
+
+
+@pytest.mark.parametrize(("padding", "declared"), [(3000, 3000), (-2000, 63536), (-2000, -2000)])
+def test_padding_becomes_air(tmp_path, padding, declared):
+    """Whatever value representation the padding was written with, and on whichever side of tissue."""
+    stored = phantom((3, 8, 8))
+    stored[:, 0, :4] = padding
+
+    def edit(i, dataset):
+        dataset.add_new("PixelPaddingValue", "US" if declared >= 0 else "SS", declared)
+
+    scan, _ = read_series(write_series(tmp_path / "s", stored, edit=edit))
+    assert (scan.hu[:, 0, :4] == -1024).all()
+    np.testing.assert_array_equal(scan.hu[:, 1:], stored[:, 1:])
+
+
+def test_padding_range(tmp_path):
+    stored = phantom((3, 8, 8))
+    stored[:, 0, :3] = (2000, 2005, 2010)
+
+    def edit(i, dataset):
+        dataset.add_new("PixelPaddingValue", "SS", 2000)
+        dataset.add_new("PixelPaddingRangeLimit", "SS", 2010)
+
+    scan, _ = read_series(write_series(tmp_path / "s", stored, edit=edit))
+    assert (scan.hu[:, 0, :3] == -1024).all()
+    np.testing.assert_array_equal(scan.hu[:, 1:], stored[:, 1:])
+
+
+def test_padding_that_tissue_takes_is_not_believed(tmp_path):
+    """Some scanners declare 0 while water is 0 HU: no corner holds it, so nothing is padded."""
+    stored = phantom((3, 8, 8))
+    stored[:, 3:5, 3:5] = 0
+    scan, _ = read_series(
+        write_series(
+            tmp_path / "s", stored, edit=lambda i, dataset: dataset.add_new("PixelPaddingValue", "SS", 0)
+        )
+    )
+    np.testing.assert_array_equal(scan.hu, stored)
+
+
+def test_unused_high_bits_are_masked(tmp_path):
+    values = np.random.default_rng(3).integers(0, 4096, (3, 8, 8))
+    stored = (values | 0xF000).astype(np.uint16)
+
+    def edit(i, dataset):
+        dataset.BitsStored, dataset.HighBit = 12, 11
+
+    scan, _ = read_series(write_series(tmp_path / "s", stored, edit=edit, intercepts=[-1024] * 3))
+    np.testing.assert_array_equal(scan.hu, values - 1024)
+
+
+def test_fast_pixels_equal_the_general_decoder(series):
+    """The pixels taken straight from disk are those that pydicom decodes."""
+    from chestct.volumes.headers import read_header
+
+    for path in series.iterdir():
+        header = read_header(path)
+        assert header.pixel_span is not None
+        np.testing.assert_array_equal(read_hu(header), pydicom.dcmread(path).pixel_array)
+
+
+def test_rounded_positions_are_regular(bent_series):
+    """A spacing of 0.625 mm whose positions the scanner rounded to a tenth."""
+    exact = 0.625 * np.arange(6)
+    scan, _ = read_series(bent_series(step=(0, 0, 0.625), z_offsets=exact.round(1) - exact))
+    assert math.isclose(scan.spacing_mm[0], 3.1 / 5, rel_tol=1e-6)
+
+
+def test_other_files_beside_the_series_are_left_alone(series, hu):
+    (series / "069.xml").write_text("<reading/>")
+    (series / "LICENSE").write_text("text")
+    (series / ".hidden").write_bytes(b"x")
+    scan, report = read_series(series)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.num_files == 6 and "069.xml" in report.notes[0]
+
+
+def test_files_without_suffix_or_preamble_are_read(series, hu):
+    """Names made of UIDs, and files from before the preamble existed."""
+    for number, path in enumerate(sorted(series.iterdir())):
+        dataset = pydicom.dcmread(path)
+        path.unlink()
+        name = series / ("IM" + path.stem if number % 2 else f"1.2.840.{path.stem}")
+        dataset.save_as(name)
+        if number == 0:
+            content = name.read_bytes()
+            meta_length = 12 + int.from_bytes(content[140:144], "little")
+            name.write_bytes(content[132 + meta_length :])
+    scan, _ = read_series(series)
+    np.testing.assert_array_equal(scan.hu, hu)
+
+
+def test_absent_image_type_passes(bent_series, hu):
+    def edit(i, dataset):
+        del dataset.ImageType
+        del dataset.SOPClassUID
+
+    scan, _ = read_series(bent_series(edit=edit))
+    np.testing.assert_array_equal(scan.hu, hu)

@@ -1,0 +1,76 @@
+"""A copy of the project, for tests that run or change the workflow."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+COPIED = ["Snakefile", "config.yaml", "rules", "envs", "schemas", "profiles", "studies", "workflow_scripts"]
+
+
+@dataclass
+class Project:
+    """A copy of the workflow and a way to run it."""
+
+    folder: Path
+
+    def command(self, *arguments: str, study: str | None = "smoke") -> list[str]:
+        """The command line of a run on two cores."""
+        overlay = ["--configfile", f"studies/{study}.yaml"] if study else []
+        return ["snakemake", "--cores", "2", *arguments, *overlay]
+
+    def run(
+        self, *arguments: str, study: str | None = "smoke", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake in the copy; its output comes back as text."""
+        done = subprocess.run(
+            self.command(*arguments, study=study),
+            cwd=self.folder,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+        )
+        done.stdout += done.stderr
+        if check and done.returncode:
+            pytest.fail(f"{done.args} ended with {done.returncode}:\n{done.stdout[-6000:]}")
+        return done
+
+    def planned(self, *arguments: str, study: str | None = "smoke") -> dict[str, int]:
+        """Jobs by rule that a run would start."""
+        lines = self.run("--dry-run", "--quiet", *arguments, study=study).stdout.splitlines()
+        counts = {}
+        for line in lines:
+            words = line.split()
+            if len(words) == 2 and words[1].isdigit() and words[0] != "total":
+                counts[words[0]] = int(words[1])
+        return counts
+
+    def append(self, path: str, text: str) -> None:
+        """Add text at the end of a file of the copy."""
+        with open(self.folder / path, "a") as file:
+            file.write(text)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of a user's shell: cached bytecode, no editable install from elsewhere."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    # The copy's own package comes first; without this the installed one would hide its changes.
+    environment["PYTHONPATH"] = "workflow_scripts"
+    return environment
+
+
+def copy_project(root: Path, folder: Path) -> Project:
+    """Copy the workflow, and the published weights where they are already there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        source = root / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+    if (root / "data" / "weights").is_dir():
+        shutil.copytree(root / "data" / "weights", folder / "data" / "weights")
+    return Project(folder)

@@ -1,0 +1,169 @@
+"""The smoke study from phantoms to report, and what reruns when something changes."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+import yaml
+
+from chestct.configuration import list_runs
+from chestct.tables import read_table
+from tests.workflow.project import clean_environment, copy_project
+
+RESULTS = "results/smoke"
+
+
+def resolved(project):
+    """The smoke study's configuration: config.yaml with the overlay's lists and blocks."""
+
+    def merge(base, overlay):
+        for key, value in overlay.items():
+            merged = merge(base[key], value) if isinstance(value, dict) and key in base else value
+            base[key] = merged
+        return base
+
+    base, overlay = (
+        yaml.safe_load((project.folder / name).read_text()) for name in ("config.yaml", "studies/smoke.yaml")
+    )
+    return merge(base, overlay)
+
+
+def test_every_run_has_metrics_with_an_interval_around_the_value(smoke):
+    metrics = read_table(smoke.folder / RESULTS / "evaluation/metrics.csv", "metrics")
+    auroc = metrics[metrics["metric"] == "auroc"]
+    keys = ["dataset", "model", "init", "percent", "seed"]
+    expected = {tuple(run.asdict()[key] for key in keys) for run in list_runs(resolved(smoke))}
+    assert set(auroc[keys].itertuples(index=False, name=None)) == expected
+    assert auroc["value"].between(0, 1).all()
+    assert (auroc["ci_low"] <= auroc["value"]).all()
+    assert (auroc["value"] <= auroc["ci_high"]).all()
+
+
+def test_comparisons_figures_and_report_are_there(smoke):
+    folder = smoke.folder / RESULTS
+    contrasts = set(read_table(folder / "evaluation/comparisons.csv", "comparisons")["contrast"])
+    assert {"video - scratch", "video - ct"} <= contrasts
+    assert list((folder / "figures").glob("*.png"))
+    report = (folder / "report.html").read_text()
+    assert "stand-in" in report.lower()
+    assert str(smoke.folder) not in report
+
+
+def test_predictions_score_held_out_patients_only(smoke):
+    folder = smoke.folder / RESULTS
+    for path in (folder / "training").glob("*/*/predictions.csv"):
+        predictions = read_table(path, "predictions")
+        dataset = predictions["dataset"].iloc[0]
+        splits = read_table(folder / f"subsets/{dataset}/splits.csv", "splits")
+        train = set(splits.loc[splits["split"] == "train", "patient_id"])
+        assert train.isdisjoint(predictions["patient_id"])
+        test = splits.loc[splits["split"] == "test", "study_id"]
+        scored = predictions[predictions["split"] == "test"]
+        for _, run in scored.groupby(["init", "percent", "seed", "fold"]):
+            assert sorted(run["study_id"]) == sorted(test)
+
+
+def test_metrics_lead_back_to_their_origin(smoke):
+    runs = read_table(smoke.folder / RESULTS / "training/runs.csv", "runs")
+    assert len(runs) == len(list_runs(resolved(smoke)))
+    digests = ["config_digest", "code_digest", "data_digest", "final_weights_sha256"]
+    assert (runs[digests].astype(str).map(len) >= 16).all(axis=None)
+    ct = runs[runs["init"] == "ct"]
+    source = runs[(runs["init"] == "scratch") & (runs["percent"] == 100) & (runs["model"] == "swin_narrow")]
+    assert set(ct["initial_weights_sha256"]) <= set(source["final_weights_sha256"])
+    assert (runs.loc[runs["init"].isin(["video", "ct"]), "initial_stand_in"] == 1).all()
+    assert (runs.loc[runs["init"] == "imagenet", "initial_weights"].notna()).all()
+
+
+@pytest.fixture
+def changed(smoke, tmp_path):
+    """A copy of the finished study that a test may change."""
+    shutil.copytree(smoke.folder, tmp_path / "project", symlinks=True)
+    return type(smoke)(tmp_path / "project")
+
+
+def test_a_rerun_does_nothing(smoke):
+    assert smoke.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "reruns", "stays"),
+    [
+        (
+            ("studies/smoke.yaml", "num_resamples: 200", "num_resamples: 201"),
+            {"bootstrap_metrics", "write_report"},
+            {"finetune_lidc_phantom_smoke_swin_narrow", "predict", "convert_series", "pretrain"},
+        ),
+        (
+            ("studies/smoke.yaml", "min_steps: 4", "min_steps: 5"),
+            {
+                "finetune_lidc_phantom_smoke_swin_narrow",
+                "finetune_rspect_phantom_smoke_swin_narrow",
+                "predict",
+            },
+            {"convert_series", "split_patients", "download_series"},
+        ),
+        (
+            ("studies/smoke.yaml", "num_clips: 40", "num_clips: 44"),
+            {"pretrain", "finetune_lidc_phantom_smoke_swin_narrow"},
+            {"finetune_lidc_phantom_smoke_efficientnet_lite0", "convert_series"},
+        ),
+        (
+            ("workflow_scripts/chestct/subsets/splits.py", "# Rotated", "# Turned"),
+            {"split_patients", "select_cohort"},
+            {"convert_series", "download_series", "pretrain"},
+        ),
+        (
+            ("workflow_scripts/chestct/evaluation/__init__.py", '"""', '"""\n'),
+            {"bootstrap_metrics"},
+            {"predict", "finetune_lidc_phantom_smoke_swin_narrow", "split_patients"},
+        ),
+    ],
+)
+def test_a_change_reruns_what_depends_on_it_and_nothing_else(changed, change, reruns, stays):
+    path, old, new = change
+    text = (changed.folder / path).read_text()
+    assert old in text
+    (changed.folder / path).write_text(text.replace(old, new, 1))
+    planned = set(changed.planned())
+    assert reruns <= planned
+    assert not planned & stays
+
+
+def test_a_new_weight_file_reruns_its_arms(changed):
+    weights = next((changed.folder / "data/weights").glob("efficientnet*"))
+    content = weights.read_bytes()
+    weights.unlink()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    planned = set(changed.planned())
+    assert "finetune_lidc_phantom_smoke_efficientnet_lite0" in planned
+    assert not planned & {"finetune_lidc_phantom_smoke_swin_narrow", "convert_series", "pretrain"}
+
+
+def test_a_killed_run_resumes_to_the_same_numbers(root, smoke, tmp_path):
+    project = copy_project(root, tmp_path / "project")
+    done = project.folder / RESULTS / "training/rspect_phantom_smoke/swin_narrow/scratch"
+    process = subprocess.Popen(
+        project.command(),
+        cwd=project.folder,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 240
+    while not done.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert process.poll() is None, "the run ended before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    project.run("--unlock")
+    output = project.run().stdout
+    assert "download_weights" not in output
+    for name in ("metrics.csv", "comparisons.csv"):
+        one, other = (pd.read_csv(p.folder / RESULTS / "evaluation" / name) for p in (smoke, project))
+        pd.testing.assert_frame_equal(one, other, check_exact=True)

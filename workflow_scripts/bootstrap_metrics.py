@@ -1,0 +1,21 @@
+"""Score all runs of the study with bootstrap intervals and compare them on the same resamples."""
+
+from chestct.log import set_up_log
+
+set_up_log(snakemake.log[0])
+
+from chestct.evaluation.study import evaluate  # noqa: E402 (the log also takes import errors)
+
+evaluate(
+    predictions=list(snakemake.input.predictions),
+    cohorts=list(snakemake.input.cohorts),
+    splits=list(snakemake.input.splits),
+    runs=[tuple(run) for run in snakemake.params.runs],
+    metrics_path=snakemake.output.metrics,
+    comparisons_path=snakemake.output.comparisons,
+    means_path=snakemake.output.means,
+    metrics=snakemake.params.metrics,
+    num_resamples=snakemake.params.num_resamples,
+    confidence=snakemake.params.confidence,
+    seed=snakemake.params.seed,
+)

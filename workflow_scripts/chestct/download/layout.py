@@ -1,0 +1,132 @@
+"""Folders of a study on disk: whole or not at all, listed and digested."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+from chestct.errors import InputError
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside ``folder`` that becomes ``folder`` on success.
+
+    What a killed run left under the hidden name, or an incomplete ``folder``, is replaced.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.parent / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def series_files(root: Path, path: str) -> list[Path]:
+    """Files of a series, sorted by name; ``path`` is a folder or a volume file, relative to ``root``.
+
+    In a folder of DICOM files these are the ``*.dcm`` files where there are any, else all files that
+    are not hidden.
+
+    Raises:
+        InputError: the path does not exist or holds no file.
+    """
+    full = root / path
+    if full.is_file():
+        return [full]
+    files = sorted(p for p in full.glob("*") if p.is_file() and not p.name.startswith("."))
+    dicom = [p for p in files if p.suffix.lower() == ".dcm"]
+    if not files:
+        raise InputError(
+            "a series has no files",
+            where=full,
+            expected="a volume file, or a folder of DICOM files",
+            remedy="check the dataset's folder or table, or delete the series' folder and rerun",
+        )
+    return dicom or files
+
+
+def is_whole(root: Path, path: str, num_instances: int) -> bool:
+    """True where a series exists with at least the number of instances expected of it."""
+    full = root / path
+    if full.is_file():
+        return True
+    return full.is_dir() and sum(1 for _ in full.glob("*.dcm")) >= max(num_instances, 1)
+
+
+def shard_row(dataset: str, root: Path, series: pd.Series) -> dict[str, object]:
+    """One row of the table ``shard`` for a series that was obtained.
+
+    Raises:
+        InputError: a file is missing or empty.
+    """
+    files = series_files(root, str(series["path"]))
+    sizes = [(p.name, p.stat().st_size) for p in files]
+    empty = [name for name, size in sizes if size == 0]
+    expected = int(series["num_instances"])
+    if empty or len(files) < expected:
+        raise InputError(
+            f"series {series['series_id']} is incomplete: {len(files)} files, empty: {empty[:3]}",
+            where=root / str(series["path"]),
+            expected=f"{expected or 'some'} files, none empty",
+            remedy="obtain the series again, or leave its patient out",
+        )
+    return {
+        "dataset": dataset,
+        "study_id": series["study_id"],
+        "series_id": series["series_id"],
+        "num_files": len(files),
+        "num_bytes": sum(size for _, size in sizes),
+        "sha256": hashlib.sha256("".join(f"{n}\t{s}\n" for n, s in sorted(sizes)).encode()).hexdigest(),
+    }
+
+
+def assign_shards(table: pd.DataFrame, shard_size: int) -> pd.DataFrame:
+    """Add the column ``shard``: runs of ``shard_size`` rows."""
+    table = table.reset_index(drop=True)
+    return table.assign(shard=table.index // shard_size)
+
+
+def select_patients(table: pd.DataFrame, entry: dict, where: object) -> pd.DataFrame:
+    """Keep the patients that the entry's ``patients`` names, if it does.
+
+    Raises:
+        InputError: a named patient is not in the table.
+    """
+    wanted = entry.get("patients")
+    if not wanted:
+        return table
+    unknown = sorted(set(map(str, wanted)) - set(table["patient_id"]))
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} patient(s) named in the configuration do not exist: {unknown[:5]}",
+            where=where,
+            expected=f"some of {len(set(table['patient_id']))} patients, e.g. {table['patient_id'].iloc[0]}",
+            remedy=f"correct `patients` of dataset {entry['name']}",
+        )
+    return table[table["patient_id"].isin(map(str, wanted))]
+
+
+def existing_folder(entry: dict, layout: str) -> Path:
+    """The entry's ``folder``.
+
+    Raises:
+        InputError: the key is missing or names no folder.
+    """
+    folder = entry.get("folder")
+    if not folder or not Path(folder).is_dir():
+        raise InputError(
+            f"dataset {entry['name']} needs a folder that holds its data",
+            where=f"configuration, datasets, {entry['name']}, key folder (got {folder!r})",
+            expected=f"an existing folder in the layout {layout}",
+            remedy="obtain the data from its publisher and name its folder, or choose a phantom source",
+        )
+    return Path(folder).resolve()

@@ -1,0 +1,1 @@
+"""Evaluation: predictions in, metrics with bootstrap intervals and paired comparisons out."""

@@ -1,0 +1,1 @@
+"""Figures: metrics in; figures, result tables and the report out."""

@@ -1,0 +1,69 @@
+"""All figures of a study, written in every format."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from chestct.figures import dots, lines
+from chestct.figures.names import CAPTIONS
+from chestct.figures.panels import NothingToPlotError, notice
+from chestct.figures.style import RC_PARAMS
+from chestct.figures.study_tables import StudyTables
+from chestct.files import atomic_path, write_text
+
+_log = logging.getLogger(__name__)
+
+FIGURES: dict[str, Callable[[StudyTables], Figure]] = {
+    "auroc_by_percent": lines.auroc_by_percent,
+    "auroc_by_percent_per_model": lines.auroc_by_percent_per_model,
+    "video_minus_scratch": dots.video_minus_scratch,
+    "video_3d_vs_2d": dots.video_3d_vs_2d,
+    "video_vs_ct": dots.video_vs_ct,
+}
+assert list(FIGURES) == list(CAPTIONS)
+
+# Without time stamps, so that the same tables give the same bytes.
+_METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+def plot_figures(
+    study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int
+) -> dict[str, str | None]:
+    """Write every figure as ``folder/NAME.FORMAT`` and say in ``folder/figures.json`` which show nothing.
+
+    A figure whose data the study lacks becomes a small notice, so that the files are the same for all
+    studies.
+
+    Args:
+        study: tables of the study.
+        folder: where to write.
+        formats: some of png, pdf, svg.
+        dpi: of png.
+
+    Returns:
+        For every figure, why it shows nothing, or None.
+    """
+    folder = Path(folder)
+    reasons: dict[str, str | None] = {}
+    for name, plot in FIGURES.items():
+        with matplotlib.rc_context():
+            matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
+            matplotlib.rcParams.update(RC_PARAMS)
+            try:
+                figure, reasons[name] = plot(study), None
+            except NothingToPlotError as error:
+                figure, reasons[name] = notice(name, str(error)), str(error)
+                _log.info("%s: not drawn: %s", name, error)
+            for kind in formats:
+                with atomic_path(folder / f"{name}.{kind}") as temporary:
+                    figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])
+    write_text(folder / "figures.json", json.dumps(reasons, indent=2) + "\n")
+    return reasons

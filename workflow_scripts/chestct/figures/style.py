@@ -1,0 +1,99 @@
+"""The one look of all figures: sizes, type, colours, markers, names.
+
+Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), told apart under all common forms of colour
+blindness; markers and line styles carry the same information, so that figures read in grey.
+"""
+
+from typing import Any, NamedTuple
+
+from chestct.catalogue import INIT_TITLES, MODELS
+
+#: Widths of one and of two columns of a journal page, and its height, in inches (89, 183, 240 mm).
+SINGLE_COLUMN, DOUBLE_COLUMN, PAGE_HEIGHT = 3.5, 7.2, 9.4
+
+RC_PARAMS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4,
+    "figure.constrained_layout.use": True,
+    "pdf.fonttype": 42,  # text stays text that editors of journals can edit
+    "svg.fonttype": "path",
+    "svg.hashsalt": "chestct",  # the same identifiers in every run
+}
+
+FOOTER_SIZE = 5.5
+FOOTER_COLOUR = "#8a3b00"
+REFERENCE_COLOUR = "#777777"
+#: Horizontal space for text at the footer's size, letters an inch.
+FOOTER_LETTERS_AN_INCH = 21
+
+
+class Mark(NamedTuple):
+    """How an init is drawn."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+INIT_MARKS = {
+    "scratch": Mark("#4d4d4d", "o", (0, (4, 2))),
+    "video": Mark("#0072B2", "s", "-"),
+    "ct": Mark("#D55E00", "^", (0, (6, 1.5, 1, 1.5))),
+    "video_ct": Mark("#009E73", "D", (0, (1, 1))),
+    "imagenet": Mark("#AA4499", "v", (0, (2, 1))),
+    "none": Mark("#000000", "x", (0, (1, 2))),
+}
+
+METRIC_TITLES = {"auroc": "AUROC", "auprc": "AUPRC"}
+
+
+def init_title(init: str) -> str:
+    """Name of an init in figures and tables; empty for the baseline, which has none."""
+    return INIT_TITLES.get(init, "")
+
+
+def model_title(model: str) -> str:
+    """Name of a model, of a mean over models, or of the baseline in figures and tables."""
+    if model == "baseline":
+        return "Trivial baseline"
+    if model == "mean_of_seven":
+        return "Mean of the seven"
+    if is_mean(model):
+        return f"Mean of {model.removeprefix('mean_of_')} of the seven"
+    return MODELS[model].title
+
+
+def is_mean(model: str) -> bool:
+    """Whether a row's model stands for a mean over models."""
+    return model.startswith("mean_of_")
+
+
+def model_rank(model: str) -> tuple[int, str]:
+    """Sort key: models in the catalogue's order, then means, then the baseline."""
+    if model == "baseline":
+        return len(MODELS) + 1, model
+    return (len(MODELS), model) if is_mean(model) else (list(MODELS).index(model), model)
+
+
+def init_rank(init: str) -> int:
+    """Sort key: inits in the catalogue's order."""
+    return list(INIT_MARKS).index(init)

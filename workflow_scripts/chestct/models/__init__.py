@@ -1,0 +1,82 @@
+"""The study's models: one file each, built by name, all with one interface.
+
+``forward(x_BCTHW) -> logits`` of shape (B, num_classes), without softmax or sigmoid, for windows of
+T slices of H x W pixels in C = 3 channels, already normalised by the catalogue's mean and std.
+
+Shape suffixes in this package: B batch, C channels, T slices (or frames) along z, H rows, W columns,
+F features.
+"""
+
+import importlib
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from chestct.catalogue import MODELS
+from chestct.errors import InputError
+from chestct.models.cpu import tune_for_cpu
+
+__all__ = ["build_model", "is_head", "set_batchnorm_momentum", "tune_for_cpu"]
+
+#: Windows that every model takes.
+SLICES_RANGE = (8, 32)
+SIZE_RANGE_PX = (32, 64)
+
+
+def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 1, seed: int) -> nn.Module:
+    """Build a model with fresh parameters that depend on ``seed`` and on nothing else.
+
+    All arms of a model (scratch, video, CT) built with one seed share their fresh parameters, the head's
+    among them; the caller's random state is left as it was.
+
+    Args:
+        name: a model of the catalogue.
+        num_slices: T of the windows.
+        size_px: H and W of the windows.
+        num_classes: logits a window; 1 in the study, more in pretraining.
+        seed: of the fresh parameters.
+
+    Raises:
+        InputError: the catalogue does not know the model, or the window is outside what is supported.
+    """
+    if name not in MODELS:
+        raise InputError(
+            f"unknown model '{name}'",
+            where="models",
+            expected=f"one of {', '.join(MODELS)}",
+            remedy="correct the name, or add the model to chestct/catalogue.py",
+        )
+    for what, value, limits in [("slices", num_slices, SLICES_RANGE), ("size_px", size_px, SIZE_RANGE_PX)]:
+        if not limits[0] <= value <= limits[1]:
+            raise InputError(
+                f"a window of {value} ({what}) does not fit model '{name}'",
+                where="subsets: window_slices, training: crop_px",
+                expected=f"{what} from {limits[0]} to {limits[1]}",
+                remedy="change the window in the configuration",
+            )
+    entry = MODELS[name]
+    module = importlib.import_module(f"chestct.models.{entry.module}")
+    # 2D models alone choose slices; a 3D model that skipped some would see another spacing.
+    options = {"slice_step": entry.slice_step} if entry.family == "2d" else {}
+    # devices=[]: the parameters are drawn on the CPU, whatever accelerators there are.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return module.build(num_slices, size_px, num_classes, **options)
+
+
+def is_head(key: str, name: str) -> bool:
+    """Whether a parameter of model ``name`` belongs to its head, which starts fresh in every arm."""
+    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in MODELS[name].head)
+
+
+def set_batchnorm_momentum(model: nn.Module, momentum: float) -> int:
+    """Set the momentum of every BatchNorm layer's running statistics; returns how many there are.
+
+    With a small momentum and few steps the statistics still describe the pretraining data at test time.
+    Set it alike in every arm.
+    """
+    layers = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    for layer in layers:
+        layer.momentum = momentum
+    return len(layers)

@@ -1,0 +1,23 @@
+"""CSN, channel-separated convolutions (Tran et al., ICCV 2019), by pytorchvideo's constructor."""
+
+from pytorchvideo.models.csn import create_csn
+from torch import nn
+
+from chestct.models.stages import shorten_stages
+
+
+def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """CSN in narrow form: 8 instead of 64 stem channels, two depthwise bottlenecks a stage.
+
+    Fits windows of any size. See ``chestct.models.build_model``.
+    """
+    model = create_csn(
+        # The constructor's shallowest; CSN-R101 differs from it in blocks a stage alone.
+        model_depth=50,
+        model_num_class=num_classes,
+        stem_dim_out=8,
+        stem_pool=nn.MaxPool3d,
+        head_pool=nn.AdaptiveAvgPool3d,
+    )
+    shorten_stages(model)
+    return model

@@ -1,0 +1,35 @@
+"""MViT (Fan et al., ICCV 2021), by pytorchvideo's constructor."""
+
+from pytorchvideo.models.vision_transformers import create_multiscale_vision_transformers
+from torch import nn
+
+#: Stride of the patch embedding (T, H, W).
+PATCH_STRIDE = (2, 4, 4)
+
+
+def _whole_patches(length: int, stride: int) -> int:
+    # The constructor rounds the number of patches down, its convolution rounds it up: without this the
+    # position embedding does not fit windows that the stride does not divide.
+    return -(-length // stride) * stride
+
+
+def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """MViT-B in narrow form: 16 instead of 96 channels, 4 instead of 16 blocks, as many scales.
+
+    Fits windows of the given size only: its position embedding is learned.
+    See ``chestct.models.build_model``.
+    """
+    return create_multiscale_vision_transformers(
+        spatial_size=_whole_patches(size_px, PATCH_STRIDE[1]),
+        temporal_size=_whole_patches(num_slices, PATCH_STRIDE[0]),
+        depth=4,
+        patch_embed_dim=16,
+        conv_patch_embed_stride=PATCH_STRIDE,
+        num_heads=1,
+        embed_dim_mul=[[1, 2.0], [2, 2.0], [3, 2.0]],
+        atten_head_mul=[[1, 2.0], [2, 2.0], [3, 2.0]],
+        pool_q_stride_size=[[1, 1, 2, 2], [2, 1, 2, 2], [3, 1, 2, 2]],
+        pool_kv_stride_adaptive=[1, 8, 8],
+        pool_kvq_kernel=[3, 3, 3],
+        head_num_classes=num_classes,
+    )

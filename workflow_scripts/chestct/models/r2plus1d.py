@@ -1,0 +1,23 @@
+"""R(2+1)D (Tran et al., CVPR 2018), by pytorchvideo's constructor."""
+
+from pytorchvideo.models.r2plus1d import create_r2plus1d
+from torch import nn
+
+from chestct.models.stages import shorten_stages
+
+
+def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """R(2+1)D-R50 in narrow form: 8 instead of 64 stem channels, two bottlenecks a stage.
+
+    Fits windows of any size. See ``chestct.models.build_model``.
+    """
+    model = create_r2plus1d(
+        model_depth=50,
+        model_num_class=num_classes,
+        stem_dim_out=8,
+        dropout_rate=0.5,
+        head_pool=nn.AdaptiveAvgPool3d,
+        head_activation=None,  # the default is a softmax
+    )
+    shorten_stages(model)
+    return model

@@ -1,0 +1,22 @@
+"""Slow: SlowFast's slow pathway alone (Feichtenhofer et al., ICCV 2019), by pytorchvideo's constructor."""
+
+from pytorchvideo.models.resnet import create_resnet
+from torch import nn
+
+from chestct.models.stages import shorten_stages
+
+
+def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """Slow-R50 in narrow form: 8 instead of 64 stem channels, two bottlenecks a stage.
+
+    Fits windows of any size. See ``chestct.models.build_model``.
+    """
+    model = create_resnet(
+        model_depth=50,
+        model_num_class=num_classes,
+        stem_dim_out=8,
+        stem_conv_kernel_size=(1, 7, 7),
+        head_pool=nn.AdaptiveAvgPool3d,
+    )
+    shorten_stages(model)
+    return model

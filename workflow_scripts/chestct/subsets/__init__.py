@@ -1,0 +1,1 @@
+"""Subsets: cohort, patient-level splits, nested training subsets, windows."""

@@ -1,0 +1,75 @@
+"""The cohort: every scan that exists and what became of it."""
+
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.tables import read_table, write_table
+
+
+def select_cohort(
+    series: pd.DataFrame, labels: pd.DataFrame, ledger: pd.DataFrame, index: pd.DataFrame
+) -> pd.DataFrame:
+    """Join what was listed, labelled and converted into one row a scan.
+
+    Args:
+        series, labels, ledger, index: tables of these schemas, of one dataset.
+
+    Returns:
+        Table of schema ``cohort``. A scan is used when it has a label and a volume; otherwise the
+        reason says which is lacking, the label's reason first.
+
+    Raises:
+        InputError: a label belongs to a scan that is not there, or no scan can be used.
+    """
+    unknown = sorted(set(labels["study_id"]) - set(series["study_id"]))
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} label(s) belong to scans that are not there: {unknown[:5]}",
+            where="labels table",
+            expected="labels of listed scans only",
+            remedy="remove these labels, or bring the scans",
+        )
+    keys = ["dataset", "patient_id", "study_id"]
+    cohort = series[keys].merge(
+        labels[["study_id", "label", "exclusion", "baseline"]], on="study_id", how="left", validate="1:1"
+    )
+    cohort = cohort.merge(
+        ledger[["study_id", "status", "reason"]].rename(columns={"status": "conversion"}),
+        on="study_id",
+        how="left",
+        validate="1:1",
+    )
+    cohort = cohort.merge(index[["study_id", "num_slices"]], on="study_id", how="left", validate="1:1")
+
+    def reason_of(row: pd.Series) -> str | None:
+        if pd.notna(row["exclusion"]):
+            return str(row["exclusion"])
+        if pd.isna(row["label"]):
+            return "no_label"
+        if row["conversion"] == "refused":
+            return f"refused: {row['reason']}"
+        return "no_volume" if pd.isna(row["num_slices"]) else None
+
+    cohort["reason"] = pd.Series([reason_of(row) for _, row in cohort.iterrows()], dtype="string")
+    cohort["status"] = cohort["reason"].isna().map({True: "used", False: "excluded"})
+    if not (cohort["status"] == "used").any():
+        raise InputError(
+            f"no scan of the dataset can be used: {cohort['reason'].value_counts().to_dict()}",
+            where="cohort",
+            expected="scans with a label and a volume",
+            remedy="see the ledger of the volumes step and the label table",
+        )
+    columns = [*keys, "label", "status", "reason", "baseline", "num_slices"]
+    return cohort[columns].sort_values(["patient_id", "study_id"], ignore_index=True)
+
+
+def write_cohort(*, series: str, labels: str, ledger: str, index: str, output: str) -> None:
+    """Read the four tables, write the cohort."""
+    cohort = select_cohort(
+        read_table(series, "series"),
+        read_table(labels, "labels"),
+        read_table(ledger, "ledger"),
+        read_table(index, "index"),
+    )
+    write_table(cohort, output, "cohort")
+    print(cohort.groupby(["status", "label"], dropna=False).size())

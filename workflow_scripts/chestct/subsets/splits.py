@@ -1,0 +1,111 @@
+"""Splits by patient and nested training subsets.
+
+Strata are patients with and without a positive scan, so that small subsets and folds hold both
+classes in the cohort's proportion. A patient's scans always go together.
+"""
+
+import numpy as np
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.tables import read_table, write_table
+
+
+def _shuffled_strata(scans: pd.DataFrame, rng: np.random.Generator) -> list[np.ndarray]:
+    """Patients without, then with a positive scan; each shuffled, independent of table order."""
+    positive = scans.groupby("patient_id")["label"].max().sort_index()
+    return [rng.permutation(positive.index[positive == value].to_numpy(dtype=object)) for value in (0, 1)]
+
+
+def _cut(patients: np.ndarray, shares: list[float]) -> list[np.ndarray]:
+    """Cut a shuffled list into consecutive parts of the given shares, which sum to 1."""
+    edges = np.rint(np.cumsum(shares)[:-1] * len(patients)).astype(int)
+    return np.split(patients, edges)
+
+
+def split_patients(cohort: pd.DataFrame, *, shares: dict[str, float], folds: int, seed: int) -> pd.DataFrame:
+    """Assign every used scan to train, validation or test, patient by patient.
+
+    Args:
+        cohort: table of schema ``cohort``.
+        shares: of patients, by split, summing to 1.
+        folds: 1 for one held-out test set; k > 1 for k-fold cross-validation, where every patient is
+            tested once and ``shares`` only sets validation against train among the others.
+        seed: of the shuffling.
+
+    Returns:
+        Table of schema ``splits``.
+
+    Raises:
+        InputError: a split would lack one of the classes.
+    """
+    used = cohort[cohort["status"] == "used"]
+    strata = _shuffled_strata(used, np.random.default_rng(seed))
+    tables = []
+    for fold in range(folds):
+        split_of: dict[str, str] = {}
+        for patients in strata:
+            if folds == 1:
+                parts = _cut(patients, [shares[name] for name in ("train", "validation", "test")])
+            else:
+                test = patients[fold::folds]
+                # Rotated, so that the validation part differs from fold to fold.
+                rest = np.roll(patients[~np.isin(patients, test)], -fold * len(test))
+                validation = shares["validation"] / (shares["train"] + shares["validation"])
+                parts = [*_cut(rest, [1 - validation, validation]), test]
+            for name, part in zip(("train", "validation", "test"), parts, strict=True):
+                split_of.update(dict.fromkeys(part, name))
+        table = used[["dataset", "patient_id", "study_id", "label"]].assign(fold=fold)
+        table["split"] = table["patient_id"].map(split_of)
+        tables.append(table)
+    splits = pd.concat(tables, ignore_index=True)
+    for fold in range(folds):
+        for name in ("train", "validation", "test"):
+            classes = splits.loc[(splits["fold"] == fold) & (splits["split"] == name), "label"].nunique()
+            if classes < 2:
+                raise InputError(
+                    f"the {name} split of fold {fold} holds {('no scan', 'one class only')[classes]}",
+                    where=f"{len(used)} usable scans, {int(used['label'].sum())} positive",
+                    expected="both classes in every split",
+                    remedy="add scans, use fewer folds, or larger shares",
+                )
+    return splits
+
+
+def sample_subset(splits: pd.DataFrame, *, percent: int, seed: int) -> pd.DataFrame:
+    """Take a share of the training patients of every fold.
+
+    Subsets of one seed are nested: a smaller percent is a prefix of the same shuffled order.
+
+    Args:
+        splits: table of schema ``splits``.
+        percent: share of the training patients, 1..100; at least one patient a stratum is taken.
+        seed: of the order.
+
+    Returns:
+        Table of schema ``subset``.
+    """
+    tables = []
+    for fold, part in splits[splits["split"] == "train"].groupby("fold"):
+        # The fold number is part of the seed: folds draw independent orders.
+        strata = _shuffled_strata(part, np.random.default_rng([seed, int(fold)]))  # type: ignore[call-overload]
+        taken: set[str] = set()
+        for patients in strata:
+            taken.update(patients[: max(1, round(len(patients) * percent / 100))])
+        chosen = part[part["patient_id"].isin(taken)]
+        tables.append(chosen[["dataset", "fold", "patient_id", "study_id"]])
+    return pd.concat(tables, ignore_index=True).assign(percent=percent, seed=seed)
+
+
+def write_splits(*, cohort: str, output: str, shares: dict[str, float], folds: int, seed: int) -> None:
+    """Read the cohort, write its splits."""
+    splits = split_patients(read_table(cohort, "cohort"), shares=shares, folds=folds, seed=seed)
+    write_table(splits, output, "splits")
+    print(splits.groupby(["fold", "split", "label"]).size())
+
+
+def write_subset(*, splits: str, output: str, percent: int, seed: int) -> None:
+    """Read the splits, write one training subset."""
+    subset = sample_subset(read_table(splits, "splits"), percent=percent, seed=seed)
+    write_table(subset, output, "subset")
+    print(subset.groupby("fold").size())

@@ -1,0 +1,125 @@
+"""Windows of consecutive slices: they cover every slice, and their labels serve training only."""
+
+import numpy as np
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.tables import read_table, write_table
+
+
+def window_starts(num_slices: int, window: int, stride: int) -> list[int]:
+    """First slices of the windows that cover a scan, its last slices included.
+
+    A scan shorter than a window has one window, which the reader pads with air.
+
+    >>> window_starts(24, 16, 6)
+    [0, 6, 8]
+    """
+    last = max(0, num_slices - window)
+    return sorted({*range(0, last + 1, stride), last})
+
+
+def positive_slices(
+    slices: pd.DataFrame, slice_labels: pd.DataFrame, *, min_readers: int
+) -> dict[str, np.ndarray]:
+    """Indices of the positive slices of every scan that has any.
+
+    Args:
+        slices: table of schema ``slices``.
+        slice_labels: table of schema ``slice_labels``.
+        min_readers: readers who must have marked a slice (1 where a dataset has one reading only).
+
+    Returns:
+        Sorted slice indices by study_id. Slices are matched by SOP instance; a marked instance that
+        conversion dropped as a duplicate is matched by its position.
+
+    Raises:
+        InputError: a marked slice of a converted scan is nowhere in it.
+    """
+    labels = slice_labels[slice_labels["study_id"].isin(set(slices["study_id"]))]
+    if labels.empty:
+        return {}
+    labels = labels[labels["num_readers"] >= min_readers]
+    merged = labels.merge(
+        slices[["study_id", "sop_instance_uid", "slice_index"]],
+        on=["study_id", "sop_instance_uid"],
+        how="left",
+    )
+    found = {study: list(part["slice_index"].dropna()) for study, part in merged.groupby("study_id")}
+    lost = []
+    for row in merged[merged["slice_index"].isna()].itertuples():
+        z = slices.loc[slices["study_id"] == row.study_id, "z_mm"].to_numpy(dtype=float)
+        spacing = np.diff(z).mean() if len(z) > 1 else 1.0
+        distance = np.abs(z - float(row.z_mm)) if pd.notna(row.z_mm) else np.full(len(z), np.inf)
+        if distance.min() <= spacing / 2:
+            found[row.study_id].append(int(distance.argmin()))
+        else:
+            lost.append(f"{row.study_id}: {row.sop_instance_uid}")
+    if lost:
+        raise InputError(
+            f"{len(lost)} marked slice(s) are not in their scans: {lost[:3]}",
+            where="slice labels",
+            expected="marked slices among the converted ones",
+            remedy="check that labels and images are of the same release",
+        )
+    return {study: np.unique(np.asarray(indices, dtype=int)) for study, indices in found.items()}
+
+
+def list_windows(
+    cohort: pd.DataFrame,
+    positives: dict[str, np.ndarray] | None,
+    *,
+    window: int,
+    stride: int,
+    min_positive: int,
+) -> pd.DataFrame:
+    """List the windows of every used scan.
+
+    Args:
+        cohort: table of schema ``cohort``.
+        positives: indices of positive slices by study, or None where the dataset marks no slices.
+        window, stride, min_positive: in slices.
+
+    Returns:
+        Table of schema ``windows``. A window is positive with ``min_positive`` positive slices; of a
+        positive scan whose finding is shorter than that, the windows that hold most of it are
+        positive, so that no positive scan is lost to training. Without slice marks a window takes
+        the scan's label. Windows of a negative scan are negative.
+    """
+    rows = []
+    for scan in cohort[cohort["status"] == "used"].itertuples():
+        starts = window_starts(int(scan.num_slices), window, stride)
+        marked = (
+            np.empty(0, dtype=int) if positives is None else positives.get(scan.study_id, np.empty(0, int))
+        )
+        counts = [int(((marked >= start) & (marked < start + window)).sum()) for start in starts]
+        enough = min(min_positive, max(counts))
+        for start, count in zip(starts, counts, strict=True):
+            # A positive scan without a marked slice (enough = 0) keeps all its windows positive.
+            label = int(scan.label == 1 and count >= enough)
+            rows.append((scan.dataset, scan.patient_id, scan.study_id, start, start + window, count, label))
+    columns = ["dataset", "patient_id", "study_id", "start", "stop", "num_positive_slices", "label"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write_windows(
+    *,
+    cohort: str,
+    slices: str,
+    slice_labels: str,
+    output: str,
+    window: int,
+    stride: int,
+    min_positive: int,
+    min_readers: int,
+) -> None:
+    """Read cohort and slice tables, write the windows."""
+    marks = read_table(slice_labels, "slice_labels")
+    positives = None
+    if not marks.empty:
+        positives = positive_slices(read_table(slices, "slices"), marks, min_readers=min_readers)
+    table = list_windows(
+        read_table(cohort, "cohort"), positives, window=window, stride=stride, min_positive=min_positive
+    )
+    write_table(table, output, "windows")
+    print(table.groupby("label").size())

@@ -1,0 +1,135 @@
+"""Scans as windows for training and as whole sets of windows for scoring.
+
+Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from chestct.store import WindowReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One scan and its windows.
+
+    Attributes:
+        store: path of the shard that holds it.
+        starts, stops: slice range of every window.
+        window_labels: training label of every window.
+    """
+
+    patient_id: str
+    study_id: str
+    label: int
+    store: str
+    starts: tuple[int, ...]
+    stops: tuple[int, ...]
+    window_labels: tuple[int, ...]
+
+
+def collect_scans(
+    scans: pd.DataFrame, index: pd.DataFrame, windows: pd.DataFrame, labels: dict[str, int]
+) -> list[Scan]:
+    """Join the scans of a table (column study_id) with where their voxels and windows are."""
+    stores = dict(zip(index["study_id"], index["store"], strict=True))
+    by_study = dict(list(windows.groupby("study_id")))
+    collected = []
+    for row in scans.itertuples():
+        part = by_study[row.study_id]
+        collected.append(
+            Scan(
+                patient_id=str(row.patient_id),
+                study_id=str(row.study_id),
+                label=labels[str(row.study_id)],
+                store=stores[row.study_id],
+                starts=tuple(int(v) for v in part["start"]),
+                stops=tuple(int(v) for v in part["stop"]),
+                window_labels=tuple(int(v) for v in part["label"]),
+            )
+        )
+    return collected
+
+
+class TrainingWindows(Dataset):
+    """A random eligible window of a scan: of a positive scan a positive one, else any.
+
+    An item is addressed by (draw, scan index): the draw number seeds the choice, so that batches do
+    not depend on worker processes or on how often a scan was read before.
+    """
+
+    def __init__(self, scans: list[Scan], *, seed: int) -> None:
+        self.scans = scans
+        self.seed = seed
+        self.reader = WindowReader()
+
+    def __len__(self) -> int:
+        return len(self.scans)
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[torch.Tensor, float]:
+        """Return (hu_THW int16, label)."""
+        draw, position = key
+        scan = self.scans[position]
+        eligible = [i for i, label in enumerate(scan.window_labels) if label == scan.label]
+        # A positive scan always has a positive window (see subsets.windows).
+        i = int(np.random.default_rng([self.seed, draw]).choice(eligible))
+        hu_THW = self.reader.read(scan.store, scan.study_id, scan.starts[i], scan.stops[i])
+        return torch.from_numpy(hu_THW), float(scan.label)
+
+
+class BalancedSampler(Sampler):
+    """Draws as many positive as negative scans; every scan of a class before any repeats.
+
+    An epoch is as many draws as there are scans, rounded up to full batches.
+    """
+
+    def __init__(self, labels: list[int], *, batch_size: int, seed: int) -> None:
+        self.classes = [np.flatnonzero(np.asarray(labels) == value) for value in (0, 1)]
+        self.num_draws = math.ceil(len(labels) / batch_size) * batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.num_draws
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        rng = np.random.default_rng([self.seed, 1, self.epoch])
+        half = math.ceil(self.num_draws / 2)
+        drawn = []
+        for members in self.classes:
+            rounds = math.ceil(half / len(members))
+            drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:half])
+        order = rng.permutation(np.concatenate(drawn))[: self.num_draws]
+        first = self.epoch * self.num_draws
+        self.epoch += 1
+        yield from ((first + i, int(position)) for i, position in enumerate(order))
+
+
+class ScoringWindows(Dataset):
+    """Every window of every scan, in order."""
+
+    def __init__(self, scans: list[Scan]) -> None:
+        self.items = [(number, i) for number, scan in enumerate(scans) for i in range(len(scan.starts))]
+        self.scans = scans
+        self.reader = WindowReader()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, int]:
+        """Return (hu_THW int16, number of the scan)."""
+        number, i = self.items[position]
+        scan = self.scans[number]
+        hu_THW = self.reader.read(scan.store, scan.study_id, scan.starts[i], scan.stops[i])
+        return torch.from_numpy(hu_THW), number
+
+
+def scoring_loader(scans: list[Scan], *, batch_size: int, num_workers: int) -> DataLoader:
+    """Loader over all windows of the scans; the last, smaller batch is kept."""
+    return DataLoader(ScoringWindows(scans), batch_size=batch_size, num_workers=num_workers)

@@ -1,0 +1,107 @@
+"""From HU to what a model sees: augmentation, display window, normalisation; on the batch's device.
+
+Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from chestct.store import AIR_HU
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSettings:
+    """How HU become a model's input.
+
+    Attributes:
+        crop_px: rows and columns that the model sees.
+        max_rotation_degrees: of the random rotation in training, in plane.
+        flip: random left-right flips in training.
+        centre_hu, width_hu: display window; values are clipped to [0, 1] over it.
+        mean, std: normalisation after the display window, a value a channel.
+    """
+
+    crop_px: int
+    max_rotation_degrees: float
+    flip: bool
+    centre_hu: float
+    width_hu: float
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    @classmethod
+    def from_settings(
+        cls, settings: dict[str, Any], display_window_hu: dict[str, float], *, mean: Any, std: Any
+    ) -> "InputSettings":
+        """Build from the training settings of a model and the display window of a dataset."""
+        return cls(
+            crop_px=settings["crop_px"],
+            max_rotation_degrees=settings["max_rotation_degrees"],
+            flip=settings["flip"],
+            centre_hu=display_window_hu["centre"],
+            width_hu=display_window_hu["width"],
+            mean=mean,
+            std=std,
+        )
+
+
+def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Generator) -> torch.Tensor:
+    """Random crop, rotation and flip, every window with its own parameters, in one bilinear pass.
+
+    Works in HU, so that what enters from outside the image is air and not some grey.
+
+    Args:
+        hu_BTHW: windows in HU.
+        settings: sizes and limits.
+        generator: source of the parameters (CPU).
+
+    Returns:
+        Float windows, (B, T, crop_px, crop_px), HU.
+    """
+    batch, _, height, width = hu_BTHW.shape
+    crop = settings.crop_px
+    uniform = torch.rand((batch, 4), generator=generator)
+    angle = (uniform[:, 0] * 2 - 1) * math.radians(settings.max_rotation_degrees)
+    # Offset of the crop's centre from the image's, in grid units (2 = the whole image).
+    shift_x = (uniform[:, 1] * 2 - 1) * (width - crop) / width
+    shift_y = (uniform[:, 2] * 2 - 1) * (height - crop) / height
+    mirror = torch.where((uniform[:, 3] < 0.5) & torch.tensor(settings.flip), -1.0, 1.0)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    # Unequal sides would shear a rotation given in grid units: scale by the aspect ratio.
+    theta = torch.stack(
+        [
+            torch.stack([cos * crop / width * mirror, -sin * crop / width, shift_x], dim=1),
+            torch.stack([sin * crop / height * mirror, cos * crop / height, shift_y], dim=1),
+        ],
+        dim=1,
+    ).to(hu_BTHW.device)
+    grid = F.affine_grid(theta, [batch, 1, crop, crop], align_corners=False)
+    above_air = hu_BTHW.float() - AIR_HU
+    return F.grid_sample(above_air, grid, padding_mode="zeros", align_corners=False) + AIR_HU
+
+
+def centre_crop(hu_BTHW: torch.Tensor, crop_px: int) -> torch.Tensor:
+    """The central crop_px rows and columns, as float HU."""
+    top = (hu_BTHW.shape[-2] - crop_px) // 2
+    left = (hu_BTHW.shape[-1] - crop_px) // 2
+    return hu_BTHW[..., top : top + crop_px, left : left + crop_px].float()
+
+
+def normalise(values_BTHW: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Repeat grey values in [0, 1] over three channels and normalise: (B, 3, T, H, W)."""
+    shape = (1, 3, 1, 1, 1)
+    means = torch.tensor(mean, device=values_BTHW.device).view(shape)
+    stds = torch.tensor(std, device=values_BTHW.device).view(shape)
+    return (values_BTHW.unsqueeze(1) - means) / stds
+
+
+def to_input(hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
+    """Apply the display window and normalise: (B, 3, T, H, W)."""
+    low = settings.centre_hu - settings.width_hu / 2
+    values = ((hu_BTHW - low) / settings.width_hu).clamp(0, 1)
+    return normalise(values, settings.mean, settings.std)

@@ -1,0 +1,63 @@
+"""The tables of a dataset's shards, joined; and the study stopped where too many scans were refused."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.tables import column_types, read_table, write_table
+
+
+def _concatenate(paths: Sequence[str | Path], name: str) -> pd.DataFrame:
+    tables = [table for table in (read_table(path, name) for path in paths) if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(column_types(name)))
+
+
+def _check_share(ledger: pd.DataFrame, dataset: str, max_refused_percent: float, where: str) -> None:
+    refused = ledger[ledger["status"] == "refused"]
+    if len(ledger) and len(refused) < len(ledger) and 100 * len(refused) <= max_refused_percent * len(ledger):
+        return
+    counts = refused["reason"].value_counts()
+    summary = ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "no scan at all"
+    raise InputError(
+        f"{len(refused)} of {len(ledger)} scans of dataset '{dataset}' were refused: {summary}",
+        where=where,
+        expected=f"at most {max_refused_percent:g} % refused, and at least one scan converted",
+        remedy="read the ledgers' detail column; mend or leave out those scans, "
+        "or raise volumes.max_refused_percent if they may be missing from the study",
+    )
+
+
+def combine_volumes(
+    *,
+    dataset: str,
+    index_paths: Sequence[str | Path],
+    slices_paths: Sequence[str | Path],
+    ledger_paths: Sequence[str | Path],
+    max_refused_percent: float,
+    index_path: str | Path,
+    slices_path: str | Path,
+    ledger_path: str | Path,
+) -> None:
+    """Concatenate the tables of a dataset's shards in the order given.
+
+    Raises:
+        InputError: more than ``max_refused_percent`` of the scans were refused, none was converted, or
+            one scan is in two shards. Nothing is written then.
+    """
+    ledger = _concatenate(ledger_paths, "ledger")
+    folders = sorted({str(Path(path).parent) for path in ledger_paths})
+    _check_share(ledger, dataset, max_refused_percent, ", ".join(folders) or dataset)
+    index = _concatenate(index_paths, "index")
+    twice = index.loc[index["study_id"].duplicated(), "study_id"]
+    if len(twice):
+        raise InputError(
+            f"scans in two shards of dataset '{dataset}': {twice.head(5).tolist()}",
+            where=", ".join(folders),
+            expected="one series a study_id",
+            remedy="correct the dataset's table of scans",
+        )
+    write_table(index, index_path, "index")
+    write_table(_concatenate(slices_paths, "slices"), slices_path, "slices")
+    write_table(ledger, ledger_path, "ledger")

@@ -1,0 +1,58 @@
+"""What becomes of an imperfect scan: every reason that the ledger may name, and the rule behind it."""
+
+#: Scans that are not converted, by reason. Nothing is ever interpolated to mend one.
+REFUSALS = {
+    "missing_files": "the path does not exist, or cannot be listed",
+    "no_dicom_files": "the folder holds no DICOM file (folders inside it are not searched)",
+    "unreadable_file": "a file that should belong to the scan does not parse; its name is in the detail",
+    "unsupported_format": "a file that is neither NIfTI, NRRD nor MetaImage",
+    "several_series": "CT images of more than one series in the folder",
+    "wrong_series": "the series in the folder is not the one that the series table names",
+    "wrong_modality": "no CT image in the folder",
+    "no_original_images": "only localizers, derived images or secondary captures in the folder",
+    "fewer_files_than_expected": "fewer DICOM files than the series table announces",
+    "multiframe": "several frames in one file",
+    "too_few_slices": "fewer than two slices, so that no spacing is known",
+    "bad_geometry": "position, orientation or pixel spacing absent, malformed or impossible",
+    "mixed_sizes": "slices of different numbers of rows or columns",
+    "mixed_orientation": "slices of different orientations",
+    "mixed_spacing": "slices of different pixel spacings",
+    "gantry_tilt": "a tilt in the header, or slices that shift along the stack",
+    "shifted_slices": "slices whose in-plane positions differ without being a tilt",
+    "not_axial": "rows and columns that are not within a degree of the patient's axes, or not axial",
+    "duplicate_positions": "two different images at one position",
+    "duplicate_identifiers": "one SOPInstanceUID at two positions",
+    "missing_slices": "a gap of a whole multiple of the slice spacing",
+    "irregular_spacing": "slice spacing that varies beyond the tolerance (see geometry.spacing_tolerance_mm)",
+    "bad_rescale": "slope or intercept absent or impossible, or values beyond int16 after rescaling",
+    "not_hounsfield": "values that are declared or evidently not HU",
+    "truncated_file": "fewer pixel bytes than rows and columns need",
+    "undecodable_pixels": "pixel data that no available decoder reads",
+    "unsupported_pixels": "colour, inverted grey, or pixels that are no integers of 8, 16 or 32 bits",
+    "not_3d": "a volume file of other than three dimensions",
+    "not_scalar": "a volume file of several components a voxel",
+    "not_finite": "a volume file with voxels that are not finite",
+}
+
+#: Scans that are converted after a documented repair, by reason.
+REPAIRS = {
+    "dropped_duplicates": "identical images at one position: the first by instance number is kept",
+    "dropped_localizers": "localizers beside the series left out",
+    "dropped_derived": "derived images beside the original ones left out",
+    "dropped_secondary": "secondary captures and other objects that are not CT images left out",
+}
+
+
+class RefusedScan(Exception):  # noqa: N818 (a verdict on a scan, not an error of the program)
+    """A scan that the study does not take.
+
+    Attributes:
+        reason: a key of ``REFUSALS``.
+        detail: the numbers behind it.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        assert reason in REFUSALS, reason
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail

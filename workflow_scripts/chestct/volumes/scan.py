@@ -1,0 +1,45 @@
+"""One scan as the volumes step holds it between reading and storing."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """A volume with its place in the patient.
+
+    Attributes:
+        hu: int16, shape (z, y, x): feet to head, front to back, the patient's right to left.
+        spacing_mm: (z, y, x).
+        origin_mm: centre of voxel (0, 0, 0) in DICOM's patient coordinates (x, y, z).
+        z_mm: position of every slice, shape (z,); for DICOM the z of ImagePositionPatient.
+        sop_uids: SOPInstanceUID of every slice; None for volume files and where it is absent.
+    """
+
+    hu: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    z_mm: np.ndarray
+    sop_uids: tuple[str | None, ...]
+
+
+@dataclass(kw_only=True)
+class Report:
+    """What reading a scan came across.
+
+    Attributes:
+        num_files: DICOM files in the folder, or 1.
+        num_slices: slices of the series, after repairs.
+        patient_id, study_id, series_id: as the file says; empty where it doesn't.
+        repairs: (reason, numbers), reasons out of ``refusals.REPAIRS``.
+        notes: remarks that change nothing.
+    """
+
+    num_files: int = 0
+    num_slices: int = 0
+    patient_id: str = ""
+    study_id: str = ""
+    series_id: str = ""
+    repairs: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,105 @@
+"""A volume file (NIfTI, NRRD, MetaImage), read and written by SimpleITK."""
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 (its customary name)
+
+from chestct.files import atomic_path
+from chestct.store import AIR_HU
+from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
+from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.resample import resample_plane, resampled_grid
+from chestct.volumes.scan import Report, Scan
+
+#: Suffixes that can be read; those that can be written are without the two that split header and data.
+READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
+_INT16_MAX = np.iinfo(np.int16).max
+#: No CT in HU lies wholly within this distance of water: such values were scaled for a network.
+_MIN_EXTENT_HU = 10
+
+
+def _open(path: Path) -> sitk.Image:
+    if not path.name.lower().endswith(READABLE):
+        raise RefusedScan("unsupported_format", f"{path.name}: expected a folder of DICOM or {READABLE}")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        if reader.GetDimension() != 3:
+            raise RefusedScan("not_3d", f"{path.name}: size {reader.GetSize()}")
+        if reader.GetNumberOfComponents() != 1:
+            raise RefusedScan("not_scalar", f"{path.name}: {reader.GetNumberOfComponents()} values a voxel")
+        return reader.Execute()
+    except RuntimeError as error:
+        # SimpleITK's message is many lines, of which the last says what is wrong.
+        last = str(error).strip().splitlines()[-1].strip()
+        raise RefusedScan("unreadable_file", f"{path.name}: {last}"[:500]) from error
+
+
+def _to_lps(image: sitk.Image, name: str) -> sitk.Image:
+    """Permute and flip axes to the patient's axes; never interpolates.
+
+    Raises:
+        RefusedScan: ``not_axial`` for oblique volumes, ``bad_geometry``.
+    """
+    direction = np.abs(np.array(image.GetDirection()).reshape(3, 3))
+    spacing = np.array(image.GetSpacing())
+    if not (np.isfinite(direction).all() and np.isfinite(spacing).all() and (spacing > 0.01).all()):
+        raise RefusedScan(
+            "bad_geometry", f"{name}: spacing {spacing.tolist()}, direction {direction.tolist()}"
+        )
+    degrees = float(np.degrees(np.arccos(np.clip(direction.max(axis=0).min(), 0, 1))))
+    if degrees > AXIS_TOLERANCE_DEGREES:
+        raise RefusedScan("not_axial", f"{name}: axes {degrees:.1f} degrees from the patient's")
+    return sitk.DICOMOrient(image, "LPS")
+
+
+def read_volume_file(path: Path, *, size_px: int | None, report: Report) -> Scan:
+    """Read one volume file.
+
+    Arguments and errors are those of ``dicom_series.read_dicom_series``; values are taken as HU.
+    """
+    report.num_files = 1
+    image = _to_lps(_open(path), path.name)
+    voxels = sitk.GetArrayViewFromImage(image)
+    report.num_slices = len(voxels)
+    if len(voxels) < 2:
+        raise RefusedScan("too_few_slices", f"{path.name}: {len(voxels)} slice(s)")
+    low, high = float(voxels.min()), float(voxels.max())
+    if not np.isfinite(voxels.sum(dtype=np.float64)):
+        detail = f"{path.name}: {np.count_nonzero(~np.isfinite(voxels))} voxels"
+        raise RefusedScan("not_finite", detail)
+    if high > _INT16_MAX or (low >= -_MIN_EXTENT_HU and high <= _MIN_EXTENT_HU):
+        raise RefusedScan("not_hounsfield", f"{path.name}: values from {low:g} to {high:g}")
+    planes = []
+    for plane in voxels:
+        # Whole numbers fit int16 once clipped; fractions are rounded after averaging.
+        kind = np.float64 if plane.dtype.kind == "f" else np.int16
+        clipped = np.clip(plane.astype(np.float64), AIR_HU, _INT16_MAX).astype(kind)
+        planes.append(resample_plane(clipped, size_px))
+    x_mm, y_mm, z_mm = image.GetSpacing()
+    (spacing_y, spacing_x), (shift_y, shift_x) = resampled_grid(voxels.shape[1:], (y_mm, x_mm), size_px)
+    x, y, z = image.GetOrigin()
+    return Scan(
+        hu=np.stack(planes),
+        spacing_mm=(z_mm, spacing_y, spacing_x),
+        origin_mm=(x + shift_x, y + shift_y, z),
+        z_mm=z + z_mm * np.arange(len(voxels)),
+        sop_uids=(None,) * len(voxels),
+    )
+
+
+def write_volume_file(
+    path: Path,
+    hu: np.ndarray,
+    spacing_mm: tuple[float, float, float],
+    origin_mm: tuple[float, float, float],
+) -> None:
+    """Write (z, y, x) HU with spacing (z, y, x) and origin (x, y, z) in LPS, whole or not at all."""
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing([float(value) for value in reversed(spacing_mm)])
+    image.SetOrigin([float(value) for value in origin_mm])
+    with atomic_path(path) as temporary:
+        sitk.WriteImage(image, str(temporary), useCompression=True)

@@ -1,0 +1,16 @@
+"""Rule combine_volumes: the tables of a dataset's shards joined; stops where too many scans were refused."""
+
+from chestct.log import set_up_log
+from chestct.volumes.combine import combine_volumes
+
+set_up_log(snakemake.log[0])
+combine_volumes(
+    dataset=snakemake.wildcards.dataset,
+    index_paths=snakemake.input.index,
+    slices_paths=snakemake.input.slices,
+    ledger_paths=snakemake.input.ledger,
+    max_refused_percent=snakemake.params.max_refused_percent,
+    index_path=snakemake.output.index,
+    slices_path=snakemake.output.slices,
+    ledger_path=snakemake.output.ledger,
+)

@@ -1,0 +1,9 @@
+"""Fetch one published weight file and check it."""
+
+from pathlib import Path
+
+from chestct.download.weights import fetch_weights
+from chestct.log import set_up_log
+
+set_up_log(snakemake.log[0])
+fetch_weights(snakemake.params.weights, Path(snakemake.output.weights))

@@ -1,0 +1,15 @@
+"""Extract the labels of a dataset's scans and slices."""
+
+from pathlib import Path
+
+from chestct.download.sources import extract_labels
+from chestct.log import set_up_log
+
+set_up_log(snakemake.log[0])
+extract_labels(
+    snakemake.params.entry,
+    Path(snakemake.params.root),
+    Path(snakemake.input.series),
+    Path(snakemake.output.labels),
+    Path(snakemake.output.slice_labels),
+)

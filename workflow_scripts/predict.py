@@ -1,0 +1,21 @@
+"""Rule predict: scores of all runs of one model on one dataset."""
+
+from chestct.log import set_up_log
+from chestct.training.predict import predict
+
+set_up_log(snakemake.log[0])
+params = snakemake.params
+predict(
+    runs=params.runs,
+    weights=snakemake.input.weights,
+    settings=params.settings,
+    display_window_hu=params.display_window_hu,
+    window_slices=params.window_slices,
+    index=snakemake.input.index,
+    windows=snakemake.input.windows,
+    splits=snakemake.input.splits,
+    output=snakemake.output.predictions,
+    threads=snakemake.threads,
+    num_workers=params.num_workers,
+    gpus=params.gpus,
+)

@@ -1,0 +1,16 @@
+"""Rule pretrain: video pretraining of one model on generated clips."""
+
+from chestct.log import set_up_log
+from chestct.training.pretrain import pretrain
+
+set_up_log(snakemake.log[0])
+pretrain(
+    model_name=snakemake.wildcards.model,
+    settings=snakemake.params.settings,
+    pretraining=snakemake.params.pretraining,
+    window_slices=snakemake.params.window_slices,
+    weights=snakemake.output.weights,
+    history=snakemake.output.history,
+    threads=snakemake.threads,
+    gpus=snakemake.params.gpus,
+)
