@@ -8,9 +8,7 @@ def shard_tables(suffix):
 
     def paths(wildcards):
         shards = shard_numbers(wildcards.dataset)
-        return [
-            f"{VOLUMES}/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards
-        ]
+        return [f"{VOLUMES}/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards]
 
     return paths
 

@@ -1,15 +1,13 @@
-"""Score all runs of the study with bootstrap intervals and compare them on the same resamples."""
+"""Rule bootstrap_metrics: score all runs with bootstrap intervals and compare them on the same resamples."""
 
+from chestct.evaluation.study import evaluate
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
-
-from chestct.evaluation.study import evaluate  # noqa: E402 (the log also takes import errors)
-
 evaluate(
-    predictions=list(snakemake.input.predictions),
-    cohorts=list(snakemake.input.cohorts),
-    splits=list(snakemake.input.splits),
+    predictions=snakemake.input.predictions,
+    cohorts=snakemake.input.cohorts,
+    splits=snakemake.input.splits,
     runs=[tuple(run) for run in snakemake.params.runs],
     metrics_path=snakemake.output.metrics,
     comparisons_path=snakemake.output.comparisons,

@@ -111,7 +111,9 @@ def test_transfer_syntaxes(bent_series, hu, syntax):
     assert_equals_reference(folder, scan)
 
 
-@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+@pytest.mark.parametrize(
+    ("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)]
+)
 def test_compressed_by_another_writer(series, tmp_path, hu, compressor, syntax):
     """JPEG lossless has no pydicom decoder here; GDCM's pixels must pass through the same rules."""
     folder = tmp_path / "compressed"

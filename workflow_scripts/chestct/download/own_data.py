@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,11 @@ def _refuse(entry: dict, what: str, expected: str, remedy: str) -> InputError:
     )
 
 
+def _lines(values: pd.Series) -> list[tuple[int, Any]]:
+    """The first few values with their line numbers in the file (the header is line 1)."""
+    return [(int(i) + 2, value) for i, value in zip(values.index[:5], values, strict=False)]
+
+
 def _numbers(entry: dict, table: pd.DataFrame, column: str) -> pd.Series:
     values = pd.to_numeric(table[column], errors="coerce")
     bad = table[values.isna()]
@@ -27,7 +33,7 @@ def _numbers(entry: dict, table: pd.DataFrame, column: str) -> pd.Series:
         raise _refuse(
             entry,
             f"{len(bad)} value(s) of column '{column}' are not numbers: "
-            + ", ".join(f"line {i + 2}: {v!r}" for i, v in bad[column].head(5).items()),
+            + ", ".join(f"line {i}: {v!r}" for i, v in _lines(bad[column])),
             "a number in every row",
             "correct or remove these rows",
         )
@@ -75,7 +81,7 @@ def read_own_table(entry: dict) -> pd.DataFrame:
             raise _refuse(
                 entry,
                 f"{len(bad)} value(s) of column '{names[key]}' are no identifiers: "
-                + ", ".join(f"line {i + 2}: {v!r}" for i, v in bad[key].head(5).items()),
+                + ", ".join(f"line {i}: {v!r}" for i, v in _lines(bad[key])),
                 "letters, digits, '.', '_' and '-'",
                 "correct these rows",
             )
@@ -84,7 +90,7 @@ def read_own_table(entry: dict) -> pd.DataFrame:
         raise _refuse(
             entry,
             f"study ids occur more than once: {sorted(set(twice['study_id']))[:5]} "
-            f"(lines {[i + 2 for i in twice.index[:6]]})",
+            f"(lines {[line for line, _ in _lines(twice['study_id'])]})",
             "one row a scan",
             "give every scan an identifier of its own",
         )
@@ -95,7 +101,7 @@ def read_own_table(entry: dict) -> pd.DataFrame:
         raise _refuse(
             entry,
             f"{len(absent)} labelled scan(s) are not there: "
-            + ", ".join(f"line {i + 2}: {v}" for i, v in absent["path"].head(5).items()),
+            + ", ".join(f"line {i}: {v}" for i, v in _lines(absent["path"])),
             "paths of volumes or DICOM folders, relative to the table's folder, or absolute",
             "correct the paths, or remove these rows",
         )
@@ -108,7 +114,7 @@ def read_own_table(entry: dict) -> pd.DataFrame:
             raise _refuse(
                 entry,
                 f"{len(bad)} label(s) are neither 0 nor 1: "
-                + ", ".join(f"line {i + 2}: {v:g}" for i, v in bad["label"].head(5).items()),
+                + ", ".join(f"line {i}: {v:g}" for i, v in _lines(bad["label"])),
                 "0 or 1, or a label_rule",
                 "correct the labels, or set label_rule: {positive_above: x, negative_below: y}",
             )
@@ -180,7 +186,7 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
             "exclusion": pd.Series(pd.NA, index=own.index, dtype="string").mask(
                 label.isna(), "label_between_thresholds"
             ),
-            "baseline": own["baseline"] if "baseline" in own else None,
+            "baseline": own.get("baseline"),
         }
     )
     return scans, pd.DataFrame(columns=["study_id", "sop_instance_uid", "z_mm", "num_readers"])

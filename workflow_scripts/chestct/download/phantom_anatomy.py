@@ -163,7 +163,7 @@ def lung_background(rng: np.random.Generator) -> np.ndarray:
 def airway(rng: np.random.Generator) -> tuple[Tube, Tube]:
     """A bronchus as (wall, lumen), to be drawn brightening and then darkening."""
     start = np.array([-2.0, *rng.uniform(12.0, EXTENT_MM[1] - 12.0, 2)])
-    path = wandering_path(rng, start, [1.0, *rng.normal(0, 0.5, 2)], EXTENT_MM[0] * 1.3, bend=0.1)
+    path = wandering_path(rng, start, np.array([1.0, *rng.normal(0, 0.5, 2)]), EXTENT_MM[0] * 1.3, bend=0.1)
     lumen = np.linspace(rng.uniform(1.4, 2.4), 1.0, len(path))
     wall = Tube(points_mm=path, radii_mm=lumen + 0.6, hu=np.full(len(path), -350.0))
     return wall, Tube(points_mm=path, radii_mm=lumen, hu=np.full(len(path), AIR_HU))

@@ -11,7 +11,7 @@ from io import BytesIO
 import numpy as np
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import PYDICOM_ROOT_UID, CTImageStorage, ExplicitVRLittleEndian, UID, generate_uid
+from pydicom.uid import PYDICOM_ROOT_UID, UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from chestct.download.phantom_anatomy import SHAPE, SPACING_MM
 

@@ -17,7 +17,9 @@ read_labels = rspect.read_labels
 
 def patient_ids(entry: dict, index: int) -> PhantomIds:
     """Identifiers of patient ``index``; they change with dataset, seed and difficulty."""
-    return phantom_ids(f"PE-PHANTOM-{index:05d}", "rspect", entry["name"], entry["seed"], RSPECT_DIFFICULTY, index)
+    return phantom_ids(
+        f"PE-PHANTOM-{index:05d}", "rspect", entry["name"], entry["seed"], RSPECT_DIFFICULTY, index
+    )
 
 
 def list_series(entry: dict, root: Path, shard_size: int) -> pd.DataFrame:
@@ -50,7 +52,8 @@ def train_csv_rows(plan: RspectPlan, ids: PhantomIds, entry: dict, index: int) -
     sides = {embolus.side for embolus in plan.emboli}
     strained = positive and rng.random() < 0.3
     chronic = rng.random() if positive else 1.0
-    exam = dict.fromkeys(rspect.STUDY_COLUMNS, 0) | {
+    exam: dict[str, object] = {
+        **dict.fromkeys(rspect.STUDY_COLUMNS, 0),
         "negative_exam_for_pe": int(not positive and not plan.indeterminate),
         "qa_contrast": int(plan.indeterminate),
         "flow_artifact": int(plan.mixed),
@@ -61,13 +64,16 @@ def train_csv_rows(plan: RspectPlan, ids: PhantomIds, entry: dict, index: int) -
         "central_pe": int("central" in sides),
         "chronic_pe": int(chronic < 0.1),
         "acute_and_chronic_pe": int(0.1 <= chronic < 0.15),
+        "true_filling_defect_not_pe": int(bool(plan.mimics)),
         "indeterminate": int(plan.indeterminate),
     }
     shown = plan.positive_slices()
     return [
-        dict(zip(rspect.ID_COLUMNS, (ids.study_id, ids.series_id, sop), strict=True))
-        | {rspect.SLICE_COLUMN: int(k in shown)}
-        | exam
+        {
+            **dict(zip(rspect.ID_COLUMNS, (ids.study_id, ids.series_id, sop), strict=True)),
+            rspect.SLICE_COLUMN: int(k in shown),
+            **exam,
+        }
         for k, sop in enumerate(ids.sop_ids)
     ]
 

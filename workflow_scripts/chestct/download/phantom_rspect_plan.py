@@ -43,6 +43,8 @@ class RspectDifficulty:
         embolus_length_mm: extent along z.
         embolus_fraction: radius of the dark core over that of the lumen.
         embolus_hu: radiodensity of the core.
+        mimic_share: share of other scans with one filling defect that is no embolus; nothing in the
+            image tells (a ceiling that no model passes, as readers' disagreement sets in real data).
         mixing_share: share of arteries with incompletely mixed contrast agent.
         mixing_drop_hu: how much darker such a stretch of artery is.
         noise_hu: standard deviation of the noise.
@@ -51,16 +53,17 @@ class RspectDifficulty:
     version: int = 1
     prevalence: float = 0.45
     indeterminate_share: float = 0.02
-    arteries: tuple[int, int] = (2, 3)
-    artery_radius_mm: tuple[float, float] = (4.0, 6.0)
-    enhancement_hu: tuple[float, float] = (300.0, 400.0)
-    branches: tuple[int, int] = (2, 5)
-    veins: tuple[int, int] = (1, 2)
+    arteries: tuple[int, int] = (2, 2)
+    artery_radius_mm: tuple[float, float] = (4.7, 6.5)
+    enhancement_hu: tuple[float, float] = (320.0, 380.0)
+    branches: tuple[int, int] = (1, 3)
+    veins: tuple[int, int] = (1, 1)
     emboli: tuple[int, int] = (2, 3)
     embolus_length_mm: tuple[float, float] = (18.0, 28.0)
     embolus_fraction: tuple[float, float] = (0.65, 0.85)
     embolus_hu: tuple[float, float] = (60.0, 90.0)
-    mixing_share: float = 0.4
+    mimic_share: float = 0.07
+    mixing_share: float = 0.25
     mixing_drop_hu: tuple[float, float] = (20.0, 60.0)
     noise_hu: float = 25.0
 
@@ -96,6 +99,7 @@ class RspectPlan:
     Attributes:
         arteries, veins: vessels.
         emboli: filling defects.
+        mimics: filling defects that are no emboli.
         mixed: flow artefacts were drawn.
         indeterminate: the arteries hold too little contrast agent for a reading.
     """
@@ -103,6 +107,7 @@ class RspectPlan:
     arteries: list[Tube]
     veins: list[Tube]
     emboli: list[Embolus]
+    mimics: list[Embolus]
     mixed: bool
     indeterminate: bool
 
@@ -118,7 +123,7 @@ class RspectPlan:
 
 def _artery(rng: np.random.Generator, hard: RspectDifficulty, enhancement: float) -> tuple[Tube, bool]:
     point = np.array([EXTENT_MM[0] / 2, *rng.uniform(MARGIN_MM, EXTENT_MM[1] - MARGIN_MM, 2)])
-    path = path_through(rng, point, np.array([1.0, *rng.normal(0, 0.35, 2)]), bend=0.15)
+    path = path_through(rng, point, np.array([1.0, *np.clip(rng.normal(0, 0.2, 2), -0.4, 0.4)]), bend=0.1)
     radius = rng.uniform(*hard.artery_radius_mm)
     radii = np.linspace(radius, radius * rng.uniform(0.6, 0.9), len(path))
     hu = np.full(len(path), enhancement)
@@ -176,7 +181,9 @@ def _embolus(rng: np.random.Generator, hard: RspectDifficulty, artery: Tube) -> 
     )
 
 
-def plan_patient(dataset: str, seed: int, index: int, hard: RspectDifficulty = RSPECT_DIFFICULTY) -> RspectPlan:
+def plan_patient(
+    dataset: str, seed: int, index: int, hard: RspectDifficulty = RSPECT_DIFFICULTY
+) -> RspectPlan:
     """Decide what patient ``index`` holds; cheap, and the same whenever it is asked again."""
     rng = phantom_rng(dataset, seed, index, f"rspect-{hard.version}")
     indeterminate = bool(rng.random() < hard.indeterminate_share)
@@ -192,10 +199,14 @@ def plan_patient(dataset: str, seed: int, index: int, hard: RspectDifficulty = R
         number = min(int(rng.integers(hard.emboli[0], hard.emboli[1] + 1)), num_arteries)
         for which in rng.choice(num_arteries, number, replace=False):
             emboli.append(_embolus(rng, hard, main[int(which)]))
+    mimics = []
+    if not indeterminate and not emboli and rng.random() < hard.mimic_share:
+        mimics.append(_embolus(rng, hard, main[int(rng.integers(num_arteries))]))
     return RspectPlan(
         arteries=[*main, *branches],
         veins=veins,
         emboli=emboli,
+        mimics=mimics,
         mixed=any(mixed),
         indeterminate=indeterminate,
     )
@@ -208,7 +219,10 @@ def render(
     rng = phantom_rng(dataset, seed, index, f"rspect-render-{hard.version}")
     volume = lung_background(rng)
     wall, lumen = airway(rng)
-    draw_tubes(volume, [wall, *plan.veins, *plan.arteries])
-    for embolus in plan.emboli:
-        draw_balls(volume, embolus.points_mm, embolus.radii_mm, embolus.hu, darken=True)
+    # The airway comes first: it must not cut dark holes into arteries.
+    draw_tubes(volume, [wall])
+    draw_tubes(volume, [lumen], darken=True)
+    draw_tubes(volume, [*plan.veins, *plan.arteries])
+    for defect in [*plan.emboli, *plan.mimics]:
+        draw_balls(volume, defect.points_mm, defect.radii_mm, defect.hu, darken=True)
     return finish(volume, rng, noise_hu=hard.noise_hu, blur_px=0.7)

@@ -91,7 +91,9 @@ def list_series(entry: dict, root: Path, shard_size: int) -> pd.DataFrame:
     table = found.assign(
         dataset=entry["name"],
         patient_id=found["study_id"],
-        path=[str(folder / "train" / a / b) for a, b in zip(found["study_id"], found["series_id"], strict=True)],
+        path=[
+            str(folder / "train" / a / b) for a, b in zip(found["study_id"], found["series_id"], strict=True)
+        ],
     )
     table = layout.select_patients(table, entry, folder)
     double = table[table["study_id"].duplicated()]

@@ -61,9 +61,9 @@ def _refuse(row: dict[str, str], target: Path, what: str, where: object) -> Inpu
 
 def is_right(row: dict[str, str], path: Path) -> bool:
     """True where ``path`` is the row's weight file, by size and SHA-256."""
-    return (
-        path.is_file() and path.stat().st_size == int(row["size_bytes"]) and sha256_file(path) == row["sha256"]
-    )
+    if not path.is_file() or path.stat().st_size != int(row["size_bytes"]):
+        return False
+    return sha256_file(path) == row["sha256"]
 
 
 def download_package(row: dict[str, str], folder: Path, target: Path) -> Path:
@@ -89,7 +89,6 @@ def download_package(row: dict[str, str], folder: Path, target: Path) -> Path:
         *("--dest", str(into), "--requirement", str(requirements)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    logging.info("pip: %s", done.stdout.strip())
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         mismatch = "DO NOT MATCH" in done.stderr
@@ -113,11 +112,11 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
             yield source
     else:
         with tarfile.open(archive) as tarred:
-            source = tarred.extractfile(tarred.getmember(member))
-            if source is None:
+            found = tarred.extractfile(tarred.getmember(member))
+            if found is None:
                 raise KeyError(f"{member} is no regular file")
-            with source:
-                yield source
+            with found:
+                yield found
 
 
 def extract_member(archive: Path, row: dict[str, str], target: Path) -> None:

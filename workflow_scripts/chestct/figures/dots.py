@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from chestct.catalogue import MODELS
 from chestct.figures import style
@@ -21,6 +22,7 @@ from chestct.figures.panels import (
 from chestct.figures.study_tables import StudyTables
 
 _ENTRY_HEIGHT = 0.165  # inches a model
+_MINUS = "\N{MINUS SIGN}"
 
 
 def _grid(study: StudyTables, rows: pd.DataFrame, *, extra: float = 0.0) -> tuple[Figure, dict, list[str]]:
@@ -39,6 +41,7 @@ def _grid(study: StudyTables, rows: pd.DataFrame, *, extra: float = 0.0) -> tupl
         if len(percents) > 2 or (len(percents) == 1 and len(dataset) > 20):
             axis.set_title(f"{dataset}, {percent} %")
         axis.grid(axis="y", visible=False)
+        axis.xaxis.set_major_locator(MaxNLocator(6 if width / len(percents) > 3.5 else 4))
     return figure, panels, datasets
 
 
@@ -172,12 +175,13 @@ def video_minus_scratch(study: StudyTables) -> Figure:
             _draw_point(axis, row, y, "video", column="difference")
             if columns <= 2:
                 words = f"{row['difference']:+.3f} ({row['ci_low']:+.3f}, {row['ci_high']:+.3f})"
+                words = words.replace("-", _MINUS)
                 weight = "bold" if style.is_mean(row["model"]) else "normal"
                 axis.text(
                     1.02, y, words, transform=axis.get_yaxis_transform(), va="center", fontsize=5.5, weight=weight
                 )
         axis.set_xlim(limits)
-    _label_bottom(panels, datasets, "Difference in AUROC, video - scratch".replace(" - ", " \N{MINUS SIGN} "))
+    _label_bottom(panels, datasets, f"Difference in AUROC, video {_MINUS} scratch")
     arms = {(model, init) for model in rows["model"].unique() for init in ("video", "scratch")}
     return finish(figure, study, datasets=datasets, arms=arms, handles=[])
 

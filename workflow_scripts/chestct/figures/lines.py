@@ -146,7 +146,10 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
             row[0].set_ylabel(f"{dataset}\nAUROC")
             for axis in row[1:]:
                 axis.tick_params(labelleft=False)
-    _label_lowest(axes)
+    for axis in axes.flat:
+        axis.tick_params(labelbottom=True)
+    for axis in axes[-1]:
+        axis.set_xlabel("Training patients (%)")
     return finish(
         figure,
         study,
@@ -155,10 +158,3 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         handles=_handles(rows, baseline),
     )
 
-
-def _label_lowest(axes) -> None:
-    """Name the x axis under the lowest panel of every column, whose labels others leave to it."""
-    for column in axes.T:
-        remaining = [axis for axis in column if axis.figure is not None]
-        remaining[-1].set_xlabel("Training patients (%)")
-        remaining[-1].tick_params(labelbottom=True)

@@ -120,12 +120,14 @@ def finish(
     if handles:
         columns = len(handles) if width > 5 else min(len(handles), 2)
         figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
+    seeds = int(study.means["num_seeds"].max())
+    note += f" Mean over {seeds} seeds." if seeds > 1 else ""
     words = f"{note} Intervals: {100 * study.confidence:g} %, bootstrap over patients.".strip()
     letters = int(width * style.FOOTER_LETTERS_AN_INCH)
-    lines = textwrap.wrap(words, letters) + textwrap.wrap(stand_in_note(study, datasets, arms), letters)
-    figure.supxlabel(
-        "\n".join(lines), fontsize=style.FOOTER_SIZE, color=style.FOOTER_COLOUR, x=0.01, ha="left"
-    )
+    stand_in = stand_in_note(study, datasets, arms)
+    lines = textwrap.wrap(words, letters) + textwrap.wrap(stand_in, letters)
+    colour = style.FOOTER_COLOUR if stand_in else style.REFERENCE_COLOUR
+    figure.supxlabel("\n".join(lines), fontsize=style.FOOTER_SIZE, color=colour, x=0.01, ha="left")
     return figure
 
 

@@ -20,6 +20,7 @@ RC_PARAMS: dict[str, Any] = {
     "ytick.labelsize": 6.5,
     "legend.fontsize": 7,
     "legend.frameon": False,
+    "legend.handlelength": 2.8,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,

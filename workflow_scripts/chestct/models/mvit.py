@@ -14,7 +14,7 @@ def _whole_patches(length: int, stride: int) -> int:
 
 
 def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
-    """MViT-B in narrow form: 16 instead of 96 channels, 4 instead of 16 blocks, as many scales.
+    """MViT-B in narrow form: 16 instead of 96 channels, 5 instead of 16 blocks, as many scales.
 
     Fits windows of the given size only: its position embedding is learned.
     See ``chestct.models.build_model``.
@@ -22,7 +22,7 @@ def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     return create_multiscale_vision_transformers(
         spatial_size=_whole_patches(size_px, PATCH_STRIDE[1]),
         temporal_size=_whole_patches(num_slices, PATCH_STRIDE[0]),
-        depth=4,
+        depth=5,  # as in the full model, no pooling in the last block
         patch_embed_dim=16,
         conv_patch_embed_stride=PATCH_STRIDE,
         num_heads=1,

@@ -27,11 +27,34 @@ CLASS_NAMES = (
 NUM_CLASSES = len(CLASS_NAMES)
 
 #: The scene is this much larger than the frame, so that moving or shrinking it uncovers more of it.
-SCENE_MARGIN = 2.5
+SCENE_MARGIN = 4.0
+#: How far a moving scene goes in a clip: shares of the frame's width, radians, logarithms.
+SHIFT_SPAN = (0.8, 1.4)
+ANGLE_SPAN = (0.6 * np.pi, 1.2 * np.pi)
+LOG_SCALE_SPAN = (0.7, 1.2)
+#: Radius of a shape as a share of the frame's width.
+SHAPE_RADIUS = (0.07, 0.18)
+#: A shape is about as dark or as bright as this, the background between.
+SHAPE_BRIGHTNESS = (0.1, 0.9)
 #: Groups of shapes, of which "replace" exchanges one at a time.
 NUM_GROUPS = 4
 #: Frames between two replacements of a group, as a share of the clip.
 REPLACE_PERIOD = 0.4
+
+
+_STAR_ANGLES = np.arange(10) * np.pi / 5
+_DISC_ANGLES = np.arange(16) * np.pi / 8
+#: Box, triangle, star, disc, bar: corners around 0.
+_OUTLINES = (
+    np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]),
+    np.array([[-1, -1], [1, -1], [0, 1]]),
+    np.stack([np.cos(_STAR_ANGLES), np.sin(_STAR_ANGLES)], axis=1) * np.tile([1.3, 0.6], 5)[:, None],
+    np.stack([np.cos(_DISC_ANGLES), np.sin(_DISC_ANGLES)], axis=1),
+    np.array([[-1.5, -0.35], [1.5, -0.35], [1.5, 0.35], [-1.5, 0.35]]),
+)
+
+#: Shapes: their corners in scene pixels and their brightness.
+_Group = list[tuple[np.ndarray, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +72,10 @@ def _draw_path(kind: str, num_frames: int, rng: np.random.Generator) -> _Path:
     # that the frames of all classes, taken one by one, are distributed alike.
     run = np.linspace(-0.5, 0.5, num_frames)
     spans = {
-        "x": rng.uniform(0.3, 0.7),
-        "y": rng.uniform(0.3, 0.7),
-        "angle": rng.uniform(0.25, 0.6) * np.pi,
-        "log_scale": rng.uniform(0.4, 0.8),
+        "x": rng.uniform(*SHIFT_SPAN),
+        "y": rng.uniform(*SHIFT_SPAN),
+        "angle": rng.uniform(*ANGLE_SPAN),
+        "log_scale": rng.uniform(*LOG_SCALE_SPAN),
     }
     moving = {
         "left": ("x", -1),
@@ -73,49 +96,33 @@ def _draw_path(kind: str, num_frames: int, rng: np.random.Generator) -> _Path:
     return _Path(**values)
 
 
-def _shape_corners(size_px: float, rng: np.random.Generator) -> np.ndarray:
-    """A random polygon around 0: box, triangle, star, ellipse or bar; float, shape (corners, 2)."""
-    kind = rng.integers(5)
-    aspect = rng.uniform(0.5, 1.0)
-    if kind == 0:
-        corners = np.array([[-1, -aspect], [1, -aspect], [1, aspect], [-1, aspect]])
-    elif kind == 1:
-        corners = np.array([[-1, -aspect], [1, -aspect], [0, 1]])
-    elif kind == 2:
-        angles = np.arange(10) * np.pi / 5
-        corners = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.tile([1.0, 0.45], 5)[:, None]
-    elif kind == 3:
-        angles = np.arange(16) * np.pi / 8
-        corners = np.stack([np.cos(angles), aspect * np.sin(angles)], axis=1)
-    else:
-        corners = np.array([[-1.4, -0.25], [1.4, -0.25], [1.4, 0.25], [-1.4, 0.25]])
-    angle = rng.uniform(0, 2 * np.pi)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return size_px * corners @ turn
-
-
-def _draw_group(size_px: int, rng: np.random.Generator) -> list[tuple[np.ndarray, float]]:
+def _draw_group(size_px: int, rng: np.random.Generator) -> _Group:
     """Shapes anywhere in the scene: (corners in scene pixels, brightness)."""
-    width = SCENE_MARGIN * size_px
     # About one shape of a group lies within the frame.
     num_shapes = round(SCENE_MARGIN**2)
-    return [
-        (
-            _shape_corners(rng.uniform(0.06, 0.16) * size_px, rng) + rng.uniform(0, width, size=2),
-            float(rng.uniform(0.0, 1.0)),
-        )
-        for _ in range(num_shapes)
-    ]
+    shapes = rng.integers(len(_OUTLINES), size=num_shapes)
+    sizes = rng.uniform(*SHAPE_RADIUS, num_shapes) * size_px
+    aspects = rng.uniform(0.5, 1.0, num_shapes)
+    angles = rng.uniform(0, 2 * np.pi, num_shapes)
+    places = rng.uniform(0, SCENE_MARGIN * size_px, (num_shapes, 2))
+    brightness = rng.choice(SHAPE_BRIGHTNESS, num_shapes) + rng.uniform(-0.1, 0.1, num_shapes)
+    cos, sin = sizes * np.cos(angles), sizes * np.sin(angles)
+    group = []
+    for i, shape in enumerate(shapes):
+        turn = np.array([[cos[i], sin[i]], [-aspects[i] * sin[i], aspects[i] * cos[i]]])
+        corners = np.rint(_OUTLINES[shape] @ turn + places[i]).astype(np.int32)
+        group.append((corners, float(brightness[i])))
+    return group
 
 
-def _paint(groups: list[list[tuple[np.ndarray, float]]], size_px: int) -> np.ndarray:
+def _paint(groups: list[_Group], size_px: int) -> np.ndarray:
     """Scene of the groups' shapes: float32, (rows, columns, 2), brightness times cover and cover."""
     width = round(SCENE_MARGIN * size_px)
     scene = np.zeros((width, width, 2), dtype=np.float32)
     for group in groups:
         for corners, brightness in group:
-            cv2.fillPoly(scene, [np.round(corners).astype(np.int32)], (brightness, 1.0))
-    return cv2.blur(scene, (2, 2))
+            cv2.fillPoly(scene, [corners], (brightness, 1.0))
+    return scene
 
 
 def _draw_background(size_px: int, rng: np.random.Generator) -> np.ndarray:
@@ -123,7 +130,7 @@ def _draw_background(size_px: int, rng: np.random.Generator) -> np.ndarray:
     grain = int(rng.integers(3, 9))
     coarse = rng.standard_normal((grain, grain), dtype=np.float32)
     texture = cv2.resize(coarse, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
-    return np.float32(rng.uniform(0.3, 0.7)) + np.float32(rng.uniform(0.05, 0.15)) * texture
+    return np.float32(rng.uniform(0.4, 0.6)) + np.float32(rng.uniform(0.0, 0.1)) * texture
 
 
 def _draw_scenes(kind: str, num_frames: int, size_px: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -153,17 +160,21 @@ def make_clip(kind: str, num_frames: int, size_px: int, rng: np.random.Generator
     path = _draw_path(kind, num_frames, rng)
     scenes = _draw_scenes(kind, num_frames, size_px, rng)
     background = _draw_background(size_px, rng)
-    clip = rng.standard_normal((num_frames, size_px, size_px), dtype=np.float32)
-    clip *= np.float32(rng.uniform(0.01, 0.06))
+    noise = rng.standard_normal((num_frames, size_px, size_px), dtype=np.float32)
+    noise *= np.float32(rng.uniform(0.0, 0.05))
+    # The scene turns and scales around its middle, which lies in the frame's middle but for the offset.
     middle, scene_middle = (size_px - 1) / 2, (scenes[0].shape[0] - 1) / 2
+    cos = np.exp(path.log_scale) * np.cos(path.angle)
+    sin = np.exp(path.log_scale) * np.sin(path.angle)
+    x = middle + size_px * path.x - (cos - sin) * scene_middle
+    y = middle + size_px * path.y - (sin + cos) * scene_middle
+    matrices = np.stack([np.stack([cos, -sin, x], axis=1), np.stack([sin, cos, y], axis=1)], axis=1)
+    seen = np.empty((num_frames, size_px, size_px, 2), dtype=np.float32)
     for frame, scene in enumerate(scenes):
-        scale = np.exp(path.log_scale[frame])
-        cos, sin = scale * np.cos(path.angle[frame]), scale * np.sin(path.angle[frame])
-        x = middle + size_px * path.x[frame] - cos * scene_middle + sin * scene_middle
-        y = middle + size_px * path.y[frame] - sin * scene_middle - cos * scene_middle
-        matrix = np.array([[cos, -sin, x], [sin, cos, y]])
-        seen = cv2.warpAffine(scene, matrix, (size_px, size_px), flags=cv2.INTER_LINEAR)
-        clip[frame] += background * (1 - seen[..., 1]) + seen[..., 0]
+        cv2.warpAffine(scene, matrices[frame], (size_px, size_px), dst=seen[frame])
+    clip = background * (1 - seen[..., 1])
+    clip += seen[..., 0]
+    clip += noise
     return np.clip(clip, 0, 1, out=clip)
 
 

@@ -166,7 +166,7 @@ def convert_shard(
             ledger.append(conversion.ledger)
             scan, volume = conversion.scan, conversion.volume
             if scan is None or volume is None:
-                log.warning("%s: refused, %s", row["path"], conversion.ledger["reason"])
+                log.warning("%(path)s refused: %(reason)s, %(detail)s", row | conversion.ledger)
                 continue
             index.append(_index_row(volume, dataset, store_path))
             slices.append(_slice_rows(volume.study_id, scan))

@@ -1,5 +1,6 @@
 """A volume file (NIfTI, NRRD, MetaImage), read and written by SimpleITK."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import SimpleITK as sitk  # noqa: N813 (its customary name)
 from chestct.files import atomic_path
 from chestct.store import AIR_HU
 from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
+from chestct.volumes.integrity import DamagedFileError, check_integrity
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
@@ -23,19 +25,32 @@ _MIN_EXTENT_HU = 10
 def _open(path: Path) -> sitk.Image:
     if not path.name.lower().endswith(READABLE):
         raise RefusedScan("unsupported_format", f"{path.name}: expected a folder of DICOM or {READABLE}")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        if reader.GetDimension() != 3:
-            raise RefusedScan("not_3d", f"{path.name}: size {reader.GetSize()}")
-        if reader.GetNumberOfComponents() != 1:
-            raise RefusedScan("not_scalar", f"{path.name}: {reader.GetNumberOfComponents()} values a voxel")
-        return reader.Execute()
-    except RuntimeError as error:
-        # SimpleITK's message is many lines, of which the last says what is wrong.
-        last = str(error).strip().splitlines()[-1].strip()
-        raise RefusedScan("unreadable_file", f"{path.name}: {last}"[:500]) from error
+    with tempfile.TemporaryDirectory() as folder:
+        # Asked for a.nii.gz, ITK reads a.nii where both exist; in a folder of its own it can't.
+        alone = Path(folder) / "volume.nii.gz"
+        is_gzip = path.name.lower().endswith(".nii.gz")
+        if is_gzip:
+            alone.symlink_to(path.resolve())
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(alone if is_gzip else path))
+        try:
+            reader.ReadImageInformation()
+            if reader.GetDimension() != 3:
+                raise RefusedScan("not_3d", f"{path.name}: size {reader.GetSize()}")
+            if reader.GetNumberOfComponents() != 1:
+                detail = f"{path.name}: {reader.GetNumberOfComponents()} values a voxel"
+                raise RefusedScan("not_scalar", detail)
+            image = reader.Execute()
+            num_voxel_bytes = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
+            check_integrity(path, num_voxel_bytes)
+        except RuntimeError as error:
+            # SimpleITK's message is many lines, of which the last says what is wrong.
+            last = str(error).strip().splitlines()[-1].strip()
+            last = last.replace(str(alone), path.name)
+            raise RefusedScan("unreadable_file", f"{path.name}: {last}"[:500]) from error
+        except DamagedFileError as error:
+            raise RefusedScan("unreadable_file", f"{path.name}: damaged, {error}"[:500]) from error
+    return image
 
 
 def _to_lps(image: sitk.Image, name: str) -> sitk.Image:

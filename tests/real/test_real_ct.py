@@ -1,0 +1,91 @@
+"""The real LIDC-IDRI series converts to the voxels of an independent reading."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk  # noqa: N813
+
+from chestct.volumes.__main__ import main
+from chestct.volumes.series import read_series
+
+
+@pytest.fixture(scope="module")
+def native(real_series):
+    return read_series(real_series)
+
+
+@pytest.fixture(scope="module")
+def reference(real_series) -> sitk.Image:
+    """SimpleITK's own ordering and decoding."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(real_series)))
+    return reader.Execute()
+
+
+def test_geometry(native, reference):
+    scan, report = native
+    assert scan.hu.shape == (133, 512, 512) and scan.hu.dtype == np.int16
+    assert scan.spacing_mm == pytest.approx((2.5, 0.703125, 0.703125), abs=1e-6)
+    assert scan.spacing_mm[::-1] == pytest.approx(reference.GetSpacing(), abs=1e-6)
+    assert scan.origin_mm == pytest.approx(reference.GetOrigin(), abs=1e-4)
+    assert reference.GetDirection() == pytest.approx(np.eye(3).ravel())
+    np.testing.assert_allclose(np.diff(scan.z_mm), 2.5)
+    assert len(set(scan.sop_uids)) == 133
+    assert (report.num_files, report.num_slices, report.repairs) == (133, 133, [])
+    assert report.patient_id == "LIDC-IDRI-0001"
+    assert "069.xml" in report.notes[0]
+
+
+def test_voxels_equal_an_independent_reading(native, reference):
+    scan, _ = native
+    voxels = sitk.GetArrayViewFromImage(reference)
+    assert voxels.min() < -1024  # so that the clip is put to the test
+    np.testing.assert_array_equal(scan.hu, np.maximum(voxels, -1024))
+
+
+def test_patient_lies_as_expected(native):
+    """Air around, lungs in the upper slices, the table behind the back, no flip of z."""
+    scan, _ = native
+    middle = scan.hu[60]
+    assert (middle[:20, :20] == -1024).all()
+    lung = ((scan.hu > -950) & (scan.hu < -700)).mean((1, 2))
+    assert lung[70:110].mean() > 2 * lung[:20].mean()
+
+
+def test_halved_slices_are_exact_averages(real_series, native):
+    scan, _ = read_series(real_series, size_px=256)
+    exact = native[0].hu.reshape(133, 256, 2, 256, 2).mean((2, 4))
+    assert scan.hu.shape == (133, 256, 256)
+    assert np.abs(scan.hu - exact).max() <= 0.5
+    assert scan.spacing_mm == pytest.approx((2.5, 1.40625, 1.40625))
+    np.testing.assert_array_equal(scan.z_mm, native[0].z_mm)
+
+
+def test_command_line_end_to_end(real_series, native, tmp_path: Path, capsys):
+    out = tmp_path / "lidc.nii.gz"
+    assert main(["convert", str(real_series), str(out), "--size", "256"]) == 0
+    row = pd.read_csv(io.StringIO(capsys.readouterr().out)).iloc[0]
+    assert (row["status"], row["patient_id"], row["num_slices"]) == ("accepted", "LIDC-IDRI-0001", 133)
+    image = sitk.ReadImage(str(out))
+    assert image.GetSize() == (256, 256, 133)
+    assert image.GetSpacing() == pytest.approx((1.40625, 1.40625, 2.5))
+    assert image.GetDirection() == pytest.approx(np.eye(3).ravel())
+    scan, _ = native
+    # The centre of the first averaged pixel lies between the first four.
+    assert image.GetOrigin() == pytest.approx(
+        (scan.origin_mm[0] + 0.703125 / 2, scan.origin_mm[1] + 0.703125 / 2, scan.origin_mm[2]), abs=1e-3
+    )
+    exact = scan.hu[40].reshape(256, 2, 256, 2).mean((1, 3))
+    assert np.abs(sitk.GetArrayViewFromImage(image)[40] - exact).max() <= 0.5
+
+
+def test_real_nodule_cubes_convert(real_nodules):
+    for path in sorted((real_nodules / "volumes").glob("*.nii.gz"))[:5]:
+        scan, _ = read_series(path)
+        assert scan.hu.shape == (51, 51, 51)
+        assert scan.spacing_mm == (1.0, 1.0, 1.0)
+        voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        np.testing.assert_array_equal(scan.hu, np.maximum(voxels, -1024))

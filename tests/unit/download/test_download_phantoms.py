@@ -1,0 +1,234 @@
+"""Phantom datasets: real DICOM in the real layouts, the planted labels come back, the same every time."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+
+from chestct.download import (
+    phantom_lidc,
+    phantom_lidc_plan,
+    phantom_rspect,
+    phantom_rspect_plan,
+    rspect,
+    sources,
+)
+from chestct.download.phantom_anatomy import SHAPE, SPACING_MM
+from chestct.errors import InputError
+from chestct.tables import read_table
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*.dcm"))}
+
+
+@pytest.fixture(params=["pe", "nodule"])
+def dataset(request: pytest.FixtureRequest) -> tuple[dict, Path]:
+    return request.getfixturevalue(f"{request.param}_entry"), request.getfixturevalue(f"{request.param}_root")
+
+
+def test_every_listed_series_is_a_whole_ct_series(dataset: tuple[dict, Path]) -> None:
+    _, root = dataset
+    series = read_table(root / "series.csv", "series")
+    assert series["shard"].tolist() == [0] * 5 + [1] * 5 + [2] * 2
+    instances: list[str] = []
+    for row in series.itertuples():
+        headers = [pydicom.dcmread(p) for p in sorted((root / row.path).glob("*.dcm"))]
+        assert len(headers) == row.num_instances == SHAPE[0]
+        assert {h.StudyInstanceUID for h in headers} == {row.study_id}
+        assert {h.SeriesInstanceUID for h in headers} == {row.series_id}
+        assert {(h.PatientID, str(h.PatientName)) for h in headers} == {(row.patient_id, row.patient_id)}
+        assert all(h.SOPInstanceUID == h.file_meta.MediaStorageSOPInstanceUID for h in headers)
+        assert all(h.Modality == "CT" and list(h.PixelSpacing) == [0.75, 0.75] for h in headers)
+        assert all(float(h.SliceLocation) == float(h.ImagePositionPatient[2]) for h in headers)
+        z = np.array([float(h.ImagePositionPatient[2]) for h in headers])
+        assert np.allclose(np.diff(np.sort(z)), SPACING_MM[0])
+        assert not (np.all(np.diff(z) > 0) or np.all(np.diff(z) < 0)), "readers must sort"
+        instances += [h.SOPInstanceUID for h in headers]
+    assert len(set(instances)) == len(instances) == len(series) * SHAPE[0]
+
+
+def test_pixels_are_the_rendered_hu(nodule_entry: dict, nodule_root: Path) -> None:
+    row = read_table(nodule_root / "series.csv", "series").iloc[1]
+    plan = phantom_lidc_plan.plan_patient("nodules", 4, 1)
+    expected = phantom_lidc_plan.render(plan, "nodules", 4, 1)
+    slices = [pydicom.dcmread(p) for p in (nodule_root / row["path"]).glob("*.dcm")]
+    slices.sort(key=lambda s: float(s.ImagePositionPatient[2]))
+    hu = np.stack([s.pixel_array.astype(int) * int(s.RescaleSlope) + int(s.RescaleIntercept) for s in slices])
+    assert np.array_equal(hu, expected)
+
+
+def test_pe_labels_are_the_planted_ones(pe_entry: dict, pe_root: Path) -> None:
+    labels = read_table(pe_root / "labels.csv", "labels")
+    slices = read_table(pe_root / "slice_labels.parquet", "slice_labels").groupby("study_id")
+    found = {study: set(part["sop_instance_uid"]) for study, part in slices}
+    assert set(labels["label"].dropna()) == {0, 1}
+    for index, row in enumerate(labels.itertuples()):
+        plan = phantom_rspect_plan.plan_patient("pe", 3, index)
+        ids = phantom_rspect.patient_ids(pe_entry, index)
+        assert row.study_id == ids.study_id
+        assert found.get(row.study_id, set()) == {ids.sop_ids[k] for k in plan.positive_slices()}
+        if plan.indeterminate:
+            assert pd.isna(row.label) and row.exclusion == "indeterminate"
+        else:
+            assert row.label == int(len(plan.emboli) > 0) and pd.isna(row.exclusion)
+
+
+def test_nodule_labels_are_the_planted_ones(nodule_entry: dict, nodule_root: Path) -> None:
+    labels = read_table(nodule_root / "labels.csv", "labels")
+    slices = read_table(nodule_root / "slice_labels.parquet", "slice_labels").set_index("sop_instance_uid")
+    assert set(labels["label"]) == {0, 1}
+    total = 0
+    for index, row in enumerate(labels.itertuples()):
+        plan = phantom_lidc_plan.plan_patient("nodules", 4, index)
+        ids = phantom_lidc.patient_ids(nodule_entry, index)
+        assert row.label == int(any(len(nodule.marks) >= 3 for nodule in plan.nodules))
+        expected: dict[str, int] = {}
+        for nodule in plan.nodules:
+            readers = Counter(k for reader in nodule.marks for k in nodule.slices(reader))
+            for k, number in readers.items():
+                expected[ids.sop_ids[k]] = max(number, expected.get(ids.sop_ids[k], 0))
+        found = slices[slices["study_id"] == ids.study_id]
+        assert found["num_readers"].to_dict() == expected
+        total += len(expected)
+    assert total == len(slices)
+
+
+def test_train_csv_has_the_published_columns_and_hides_the_order_of_slices(pe_root: Path) -> None:
+    table = pd.read_csv(pe_root / "train.csv")
+    assert tuple(table.columns) == rspect.COLUMNS
+    assert table.equals(table.sort_values(list(rspect.ID_COLUMNS), ignore_index=True))
+    positive = table[table["negative_exam_for_pe"] == 0]
+    positive = positive[positive["indeterminate"] == 0]
+    assert (positive[["leftsided_pe", "rightsided_pe", "central_pe"]].sum(axis=1) >= 1).all()
+    assert (positive[["rv_lv_ratio_gte_1", "rv_lv_ratio_lt_1"]].sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["lidc", "rspect"])
+def test_prevalence_and_length_of_findings(kind: str) -> None:
+    if kind == "lidc":
+        plans = [phantom_lidc_plan.plan_patient("d", 1, i) for i in range(200)]
+        spans = [len(n.slices(r)) for p in plans for n in p.nodules if len(n.marks) >= 3 for r in n.marks]
+        assert 0.4 < np.mean([p.label for p in plans]) < 0.6
+        assert sum(1 for p in plans if any(len(n.marks) < 3 for n in p.nodules)) >= 5
+        assert sum(1 for p in plans if p.points) >= 20
+    else:
+        exams = [phantom_rspect_plan.plan_patient("d", 1, i) for i in range(200)]
+        spans = [len(e.slices()) for p in exams for e in p.emboli]
+        assert 0.4 < np.mean([p.label for p in exams]) < 0.55
+        assert 1 <= sum(p.indeterminate for p in exams) <= 12
+        assert not any(p.indeterminate and p.label for p in exams)
+    assert min(spans) >= 5, "a finding must make its window positive"
+
+
+@pytest.mark.parametrize("kind", ["lidc", "rspect"])
+def test_findings_survive_the_centre_crop(kind: str) -> None:
+    # 40 of 48 pixels after averaging by 2: the outer 8 of 96 pixels on every side are cut.
+    border_mm = 8 * SPACING_MM[1]
+    for index in range(100):
+        if kind == "lidc":
+            for nodule in phantom_lidc_plan.plan_patient("d", 1, index).nodules:
+                assert np.all(nodule.centre_mm[1:] - nodule.radii_mm[1:] > border_mm)
+                assert np.all(nodule.centre_mm[1:] + nodule.radii_mm[1:] < 95 * SPACING_MM[1] - border_mm)
+        else:
+            for embolus in phantom_rspect_plan.plan_patient("d", 1, index).emboli:
+                assert np.all(embolus.points_mm[:, 1:] > border_mm)
+                assert np.all(embolus.points_mm[:, 1:] < 95 * SPACING_MM[1] - border_mm)
+
+
+def test_a_nodule_is_as_dense_as_a_vessel_and_an_embolus_darker_than_its_artery() -> None:
+    plan = next(p for i in range(20) if (p := phantom_lidc_plan.plan_patient("d", 1, i)).label)
+    volume = phantom_lidc_plan.render(plan, "d", 1, 0)
+
+    def inside(hu: np.ndarray, points: np.ndarray) -> float:
+        index = np.rint(points / np.array(SPACING_MM)).astype(int)
+        index = index[np.all((index >= 0) & (index < np.array(SHAPE)), axis=1)]
+        return float(np.median(hu[tuple(index.T)]))
+
+    wide = max(plan.tubes, key=lambda tube: tube.radii_mm.mean())
+    assert abs(inside(volume, plan.nodules[0].balls_mm[:, :3]) - inside(volume, wide.points_mm)) < 40
+    exam = next(p for i in range(20) if (p := phantom_rspect_plan.plan_patient("d", 1, i)).label)
+    filled = phantom_rspect_plan.render(exam, "d", 1, 0)
+    assert 20 < inside(filled, exam.emboli[0].points_mm) < 180
+    assert np.percentile(filled, 99) > 250, "enhanced blood around it"
+
+
+def test_another_run_writes_the_same_bytes_and_another_seed_does_not(
+    nodule_entry: dict, nodule_root: Path, tmp_path: Path
+) -> None:
+    again = nodule_entry | {"patients": ["LIDC-PHANT-00002"]}
+    series = phantom_lidc.list_series(again, tmp_path, 5)
+    phantom_lidc.obtain(again, tmp_path, series, lambda _: None)
+    written = files_of(tmp_path)
+    assert len(written) == SHAPE[0]
+    assert written.items() <= files_of(nodule_root).items()
+    other = phantom_lidc.list_series(nodule_entry | {"seed": 5}, tmp_path, 5)
+    mine = read_table(nodule_root / "series.csv", "series")
+    assert not set(other["study_id"]) & set(mine["study_id"])
+    assert not np.array_equal(
+        phantom_lidc_plan.render(phantom_lidc_plan.plan_patient("n", 4, 0), "n", 4, 0),
+        phantom_lidc_plan.render(phantom_lidc_plan.plan_patient("n", 5, 0), "n", 5, 0),
+    )
+
+
+def test_half_written_study_is_completed_and_whole_ones_stay(
+    dataset: tuple[dict, Path], tmp_path: Path
+) -> None:
+    entry, source = dataset
+    root = tmp_path / "copy"
+    shutil.copytree(source, root)
+    series = read_table(root / "series.csv", "series").iloc[:3]
+    before = files_of(root)
+    damaged, kept = (root / series.iloc[n]["path"] for n in (0, 1))
+    lost = sorted(damaged.glob("*.dcm"))[:7]
+    for path in lost:
+        path.unlink()
+    leftover = damaged.parents[1] / f".{damaged.parent.name}.partial"
+    leftover.mkdir()
+    (leftover / "junk").write_text("from a killed run")
+    times = {p: p.stat().st_mtime_ns for p in kept.iterdir()}
+    sources.source_of(entry).obtain(entry, root, series, lambda _: None)
+    assert files_of(root) == before
+    assert {p: p.stat().st_mtime_ns for p in kept.iterdir()} == times
+    assert not leftover.exists()
+
+
+def test_a_study_that_fails_leaves_nothing(
+    pe_entry: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = phantom_rspect.list_series(pe_entry, tmp_path, 5).iloc[:1]
+
+    def fail(self: Path, data: bytes) -> int:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fail)
+        with pytest.raises(OSError, match="disk full"):
+            phantom_rspect.obtain(pe_entry, tmp_path, series, lambda _: None)
+    assert list((tmp_path / "train").iterdir()) == []
+
+
+def test_shard_table_digests_names_and_sizes(nodule_entry: dict, nodule_root: Path, tmp_path: Path) -> None:
+    shard = read_table(nodule_root / "shards/shard-2.csv", "shard")
+    series = read_table(nodule_root / "series.csv", "series")
+    assert shard["study_id"].tolist() == series["study_id"].tolist()[10:]
+    files = sorted((nodule_root / series.iloc[10]["path"]).glob("*.dcm"))
+    assert shard.iloc[0]["num_files"] == len(files)
+    assert shard.iloc[0]["num_bytes"] == sum(p.stat().st_size for p in files)
+    assert shard["sha256"].nunique() == 1, "same names, same sizes"
+
+
+def test_manifest_says_what_is_stand_in(nodule_root: Path) -> None:
+    facts = json.loads((nodule_root / "manifest.json").read_text())
+    assert facts["stand_in"] is True and facts["num_series"] == 12 and facts["dataset"] == "nodules"
+    assert {"version", "source", "licence", "citation", "description"} <= facts.keys()
+
+
+def test_unknown_patient_is_named(pe_entry: dict, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nobody"):
+        phantom_rspect.list_series(pe_entry | {"patients": ["nobody"]}, tmp_path, 5)

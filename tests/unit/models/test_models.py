@@ -1,0 +1,139 @@
+"""Every model of the catalogue: one interface, seeded fresh parameters, a head that is where it says."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from chestct.catalogue import MODELS
+from chestct.errors import InputError
+from chestct.models import build_model, is_head, set_batchnorm_momentum, tune_for_cpu
+from torch import nn
+
+#: The smallest window, and one that no stride divides.
+SIZES = [(8, 32), (13, 45)]
+
+
+def window(num_slices: int, size_px: int, num_windows: int = 2, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(num_windows, 3, num_slices, size_px, size_px, generator=generator)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("size", "num_classes"), zip(SIZES, (1, 10), strict=True))
+def test_gives_plain_logits(name: str, size: tuple[int, int], num_classes: int) -> None:
+    model = build_model(name, num_slices=size[0], size_px=size[1], num_classes=num_classes, seed=0).eval()
+    # A head that ended in a softmax or a sigmoid could not give what its last layer is told to give.
+    last_biases = [
+        module.bias
+        for key, module in model.named_modules()
+        if isinstance(module, nn.Linear) and is_head(key, name)
+    ]
+    with torch.no_grad():
+        last_biases[-1].fill_(-7.0)
+        logits = model(window(*size))
+    assert logits.shape == (2, num_classes)
+    assert logits.isfinite().all()
+    assert logits.mean() < -3
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].family == "3d" and name != "i3d"])
+def test_largest_window_fits(name: str) -> None:
+    model = build_model(name, num_slices=32, size_px=64, seed=0).eval()
+    with torch.no_grad():
+        assert model(window(32, 64, num_windows=1)).shape == (1, 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fresh_parameters_follow_from_the_seed_alone(name: str) -> None:
+    torch.manual_seed(1)
+    first = build_model(name, num_slices=8, size_px=32, seed=5).state_dict()
+    drawn = torch.rand(3)
+    torch.manual_seed(1)
+    assert torch.equal(drawn, torch.rand(3)), "the caller's random state must not move"
+    second = build_model(name, num_slices=8, size_px=32, seed=5).state_dict()
+    other = build_model(name, num_slices=8, size_px=32, seed=6).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    heads = [key for key in first if is_head(key, name) and key.endswith("weight")]
+    assert heads
+    assert not any(torch.equal(first[key], other[key]) for key in heads)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_head_is_what_depends_on_the_classes(name: str) -> None:
+    one = build_model(name, num_slices=8, size_px=32, seed=0).state_dict()
+    ten = build_model(name, num_slices=8, size_px=32, num_classes=10, seed=0).state_dict()
+    assert one.keys() == ten.keys()
+    changed = [key for key in one if one[key].shape != ten[key].shape]
+    assert changed
+    assert all(is_head(key, name) for key in changed)
+    assert all(any(is_head(key, name) for key in one if key.startswith(p)) for p in MODELS[name].head)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradient_reaches_every_trainable_parameter(name: str) -> None:
+    # Evaluation mode: stochastic depth and dropout would leave out some of them by chance.
+    model = build_model(name, num_slices=8, size_px=32, seed=0).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # Some scales start at zero and would hide what lies behind them.
+            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
+    model(window(8, 32)).sum().backward()
+    trainable = {key: p for key, p in model.named_parameters() if p.requires_grad}
+    assert trainable
+    without = [key for key, p in trainable.items() if p.grad is None or not p.grad.abs().max() > 0]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].family == "3d"])
+def test_order_of_slices_matters_to_3d_models(name: str) -> None:
+    model = build_model(name, num_slices=8, size_px=32, seed=0).eval()
+    x_BCTHW = window(8, 32)
+    shuffled = x_BCTHW[:, :, [3, 0, 6, 1, 7, 4, 2, 5]]
+    with torch.no_grad():
+        assert not torch.allclose(model(x_BCTHW), model(shuffled), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_tuning_for_the_cpu_changes_no_number(name: str) -> None:
+    model = build_model(name, num_slices=8, size_px=32, seed=0).eval()
+    x_BCTHW = window(8, 32)
+    with torch.no_grad():
+        plain = model(x_BCTHW)
+        before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+        tune_for_cpu(model)
+        tuned = model(x_BCTHW)
+    torch.testing.assert_close(tuned, plain, rtol=1e-4, atol=1e-5)
+    after = model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert all(tensor.is_contiguous() for tensor in after.values()), "safetensors saves such tensors only"
+
+
+def test_batchnorm_momentum_is_set_in_every_layer() -> None:
+    model = build_model("i3d", num_slices=8, size_px=32, seed=0)
+    layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert set_batchnorm_momentum(model, 0.25) == len(layers) == 57
+    assert {layer.momentum for layer in layers} == {0.25}
+
+
+def test_unknown_model_is_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown model 'slow'(.|\n)*slow_narrow"):
+        build_model("slow", num_slices=8, size_px=32, seed=0)
+
+
+@pytest.mark.parametrize(("num_slices", "size_px"), [(4, 32), (8, 96)])
+def test_window_outside_what_models_take_is_refused(num_slices: int, size_px: int) -> None:
+    with pytest.raises(InputError, match="does not fit model"):
+        build_model("slow_narrow", num_slices=num_slices, size_px=size_px, seed=0)
+
+
+def test_building_imports_no_more_than_the_model_needs() -> None:
+    program = (
+        "import sys; from chestct.models import build_model;"
+        "build_model('slow_narrow', num_slices=8, size_px=32, seed=0);"
+        "print([n for n in ('pytorchvideo.models.hub', 'pytorchvideo.models.x3d', 'pytorch_lightning',"
+        " 'efficientnet_lite_pytorch', 'cv2', 'pandas') if n in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"

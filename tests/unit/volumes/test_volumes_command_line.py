@@ -1,0 +1,108 @@
+"""python -m chestct.volumes: same code as the rule, plain exit states."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk  # noqa: N813
+from dicom_files import phantom, write_series
+
+from chestct.store import Volume, write_shard
+from chestct.volumes.__main__ import main
+from chestct.volumes.convert import convert_one
+
+
+def printed_row(text):
+    table = pd.read_csv(io.StringIO(text))
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_convert_writes_the_volume_and_prints_its_ledger_row(series, hu, tmp_path, capsys):
+    out = tmp_path / "out" / "scan.nii.gz"
+    assert main(["convert", str(series), str(out)]) == 0
+    row = printed_row(capsys.readouterr().out)
+    assert (row["status"], row["num_files"], row["num_slices"]) == ("accepted", 6, 6)
+    assert row["patient_id"] == "patient-007"
+    image = sitk.ReadImage(str(out))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), hu)
+    assert image.GetSpacing() == pytest.approx((0.75, 0.75, 2.5))
+    assert image.GetOrigin() == pytest.approx((-100, -80, -300))
+    assert image.GetDirection() == pytest.approx(np.eye(3).ravel())
+
+
+def test_convert_uses_the_code_of_the_rule(tmp_path, capsys):
+    series = write_series(tmp_path / "s", phantom((4, 16, 16)), orientation=(1, 0, 0, 0, -1, 0))
+    out = tmp_path / "scan.nrrd"
+    assert main(["convert", str(series), str(out), "--size", "8"]) == 0
+    volume = convert_one(series, dataset="d", size_px=8).volume
+    image = sitk.ReadImage(str(out))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), volume.hu)
+    assert image.GetSpacing()[::-1] == pytest.approx(volume.spacing_mm)
+    # The corner of the field of view stays where it was: y ran from -80 downwards in y.
+    assert image.GetOrigin()[1] - 0.75 == pytest.approx(-80 - 15.5 * 0.75)
+
+
+def test_refused_series_exits_with_1_its_row_and_its_reason(series, tmp_path):
+    (series / "003.dcm").unlink()
+    out = tmp_path / "scan.nii.gz"
+    result = subprocess.run(
+        [sys.executable, "-m", "chestct.volumes", "convert", str(series), str(out)],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    row = printed_row(result.stdout)
+    assert (row["status"], row["reason"]) == ("refused", "missing_slices")
+    assert result.stderr.startswith("refused: missing_slices: 1 at a spacing of 2.500 mm")
+    assert "Traceback" not in result.stderr
+    assert not out.exists()
+
+
+def test_volume_that_does_not_open(tmp_path, capsys):
+    (tmp_path / "in.nii.gz").write_bytes(b"not a volume")
+    assert main(["convert", str(tmp_path / "in.nii.gz"), str(tmp_path / "out.nii.gz")]) == 1
+    assert "refused: unreadable_file: in.nii.gz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["convert", "series"],
+        ["convert", "series", "out.txt"],
+        ["convert", "series", "out.nii.gz", "--size", "big"],
+        ["convert", "series", "out.nii.gz", "--size", "0"],
+        ["export", "shard.h5", "study"],
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written(series, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main(["convert", str(series), str(tmp_path / "file" / "out.nii.gz")]) == 1
+    assert capsys.readouterr().err.startswith("ERROR: ")
+
+
+def test_export(tmp_path, hu, capsys):
+    z_mm = -50 + 1.25 * np.arange(6)
+    volume = Volume(
+        patient_id="p", study_id="s", series_id="r", hu=hu, spacing_mm=(1.25, 0.5, 0.75), z_mm=z_mm
+    )
+    write_shard(tmp_path / "shard.h5", [volume])
+    assert main(["export", str(tmp_path / "shard.h5"), "s", str(tmp_path / "s.nii.gz")]) == 0
+    image = sitk.ReadImage(str(tmp_path / "s.nii.gz"))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), hu)
+    assert image.GetSpacing() == pytest.approx((0.75, 0.5, 1.25))
+    assert image.GetOrigin() == pytest.approx((0, 0, -50))
+    assert main(["export", str(tmp_path / "shard.h5"), "other", str(tmp_path / "o.nii.gz")]) == 1
+    assert "scan other is not in its shard" in capsys.readouterr().err
+    assert not (tmp_path / "o.nii.gz").exists()

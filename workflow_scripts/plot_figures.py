@@ -1,0 +1,23 @@
+"""Rule plot_figures: all figures of the study in all formats."""
+
+from pathlib import Path
+
+from chestct.figures.render import plot_figures
+from chestct.figures.study_tables import read_study
+from chestct.log import set_up_log
+
+set_up_log(snakemake.log[0])
+study = read_study(
+    means=snakemake.input.means,
+    comparisons=snakemake.input.comparisons,
+    runs=snakemake.input.runs,
+    manifests=snakemake.input.manifests,
+    datasets=snakemake.params.datasets,
+    confidence=snakemake.params.confidence,
+)
+plot_figures(
+    study,
+    folder=Path(snakemake.output.index).parent,
+    formats=snakemake.params.formats,
+    dpi=snakemake.params.dpi,
+)
