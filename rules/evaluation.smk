@@ -13,9 +13,9 @@ rule bootstrap_metrics:
         comparisons=f"{RESULTS}/evaluation/comparisons.csv",
         means=f"{RESULTS}/evaluation/means.csv",
     log:
-        f"{RESULTS}/logs/bootstrap_metrics/bootstrap_metrics.log",
+        f"{RESULTS}/logs/bootstrap_metrics.log",
     benchmark:
-        f"{RESULTS}/benchmarks/bootstrap_metrics/bootstrap_metrics.tsv"
+        f"{RESULTS}/benchmarks/bootstrap_metrics.tsv"
     conda:
         "../envs/evaluation.yaml"
     resources:

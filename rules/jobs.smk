@@ -1,14 +1,9 @@
 # How training runs become jobs. No rules here.
 
-import csv
 from typing import NamedTuple
 
 TRAINING = f"{RESULTS}/training"
 RUN_FOLDER = f"{TRAINING}/{{dataset}}/{{model}}/{{init}}/percent-{{percent}}/seed-{{seed}}/fold-{{fold}}"
-
-with open(PACKAGE_DIR / "download" / "weights.csv", newline="") as table:
-    PUBLISHED_WEIGHTS = {row["weights_id"]: row for row in csv.DictReader(table)}
-
 
 class FinetuneJob(NamedTuple):
     """A rule's worth of runs: one run by wildcards, or all runs of a model on a dataset.
@@ -71,7 +66,7 @@ def initial_of(run):
     if start["kind"] == "none":
         return {"path": None, "sha256": None, "words": None, "stand_in": False}
     if start["kind"] == "published":
-        row = PUBLISHED_WEIGHTS[start["weights_id"]]
+        row = weights_row(start["weights_id"])
         return {
             "path": f"{DATA}/weights/{row['weights_id']}.weights",
             "sha256": row["sha256"],

@@ -150,7 +150,7 @@ def _check_models(config: dict[str, Any]) -> None:
             ]
             if lacking:
                 raise _problem(
-                    f"model '{name}' takes its features from '{features}', which lacks {sorted(set(lacking))}",
+                    f"model '{name}' needs '{features}', which lacks {sorted(set(lacking))}",
                     key,
                     f"'{features}' among the models, with these inits",
                     f"add '{features}', or drop '{name}'",

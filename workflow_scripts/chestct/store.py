@@ -44,7 +44,7 @@ class Volume:
 
     def sha256(self) -> str:
         """Digest of the voxels."""
-        return hashlib.sha256(np.ascontiguousarray(self.hu, dtype="<i2")).hexdigest()
+        return hashlib.sha256(np.ascontiguousarray(self.hu, dtype="<i2").data).hexdigest()
 
 
 def write_shard(path: str | Path, volumes: Iterable[Volume]) -> None:

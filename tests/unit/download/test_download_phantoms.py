@@ -155,7 +155,7 @@ def test_a_nodule_is_as_dense_as_a_vessel_and_an_embolus_darker_than_its_artery(
     exam = next(p for i in range(20) if (p := phantom_rspect_plan.plan_patient("d", 1, i)).label)
     filled = phantom_rspect_plan.render(exam, "d", 1, 0)
     assert 20 < inside(filled, exam.emboli[0].points_mm) < 180
-    assert np.percentile(filled, 99) > 250, "enhanced blood around it"
+    assert np.percentile(filled, 99.7) > 250, "enhanced blood around it"
 
 
 def test_another_run_writes_the_same_bytes_and_another_seed_does_not(

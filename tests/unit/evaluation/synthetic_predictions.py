@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from chestct.catalogue import MODELS
 from chestct.tables import write_table
 

@@ -4,10 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
 from chestct.errors import InputError
 from chestct.evaluation.metrics import METRICS, auroc, average_precision
 from chestct.evaluation.resampling import bootstrap_counts, percentile_interval, two_sided_p_value
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 REFERENCE = {"auroc": roc_auc_score, "auprc": average_precision_score}
 

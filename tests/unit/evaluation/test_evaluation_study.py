@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
+from synthetic_predictions import StudyFiles, write_study
+
 from chestct.errors import InputError
 from chestct.evaluation.study import evaluate
 from chestct.tables import read_table, write_table
-from sklearn.metrics import roc_auc_score
-from synthetic_predictions import StudyFiles, write_study
 
 SEVEN = [f"{m}_narrow" for m in ("slow", "slowfast", "r2plus1d", "csn", "mvit", "swin", "penet")]
 

@@ -1,9 +1,12 @@
 """What is particular to single models."""
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
+
 from chestct.models import build_model
 from chestct.models.efficientnet import select_slices
 from chestct.models.i3d import pad_same
@@ -19,13 +22,15 @@ def windows(num_windows: int, num_slices: int = 8, size_px: int = 32) -> torch.T
 # --- LRCN
 
 
-@pytest.fixture(scope="module")
-def lrcn() -> torch.nn.Module:
-    return build_model("lrcn_efficientnet_lite0", num_slices=8, size_px=32, seed=0)
+@pytest.fixture
+def lrcn(liven: Callable[[nn.Module, torch.Tensor], None]) -> nn.Module:
+    model = build_model("lrcn_efficientnet_lite0", num_slices=8, size_px=32, seed=0)
+    liven(model, windows(6))
+    return model
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_lrcn_score_does_not_depend_on_batch_mates(lrcn: torch.nn.Module, training: bool) -> None:
+def test_lrcn_score_does_not_depend_on_batch_mates(lrcn: nn.Module, training: bool) -> None:
     lrcn.train(training)
     x_BCTHW = windows(4)
     together = lrcn(x_BCTHW)
@@ -36,7 +41,7 @@ def test_lrcn_score_does_not_depend_on_batch_mates(lrcn: torch.nn.Module, traini
     assert together.std() > 1e-4, "windows that score alike would show nothing"
 
 
-def test_lrcn_recurs_along_slices(lrcn: torch.nn.Module) -> None:
+def test_lrcn_recurs_along_slices(lrcn: nn.Module) -> None:
     lrcn.eval()
     x_BCTHW = windows(2)
     swapped = x_BCTHW[:, :, [0, 1, 5, 3, 4, 2, 6, 7]]
@@ -50,7 +55,7 @@ def test_lrcn_recurs_along_slices(lrcn: torch.nn.Module) -> None:
     assert ((states - other)[:, -1].abs().amax(dim=1) > 1e-6).all()
 
 
-def test_lrcn_backbone_stays_as_it_was_loaded(lrcn: torch.nn.Module) -> None:
+def test_lrcn_backbone_stays_as_it_was_loaded(lrcn: nn.Module) -> None:
     lrcn.train()
     assert lrcn.gru.training
     assert not any(module.training for module in lrcn.backbone.modules())

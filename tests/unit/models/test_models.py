@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
+
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models import build_model, is_head, set_batchnorm_momentum, tune_for_cpu
-from torch import nn
+
+Liven = Callable[[nn.Module, torch.Tensor], None]
 
 #: The smallest window, and one that no stride divides.
 SIZES = [(8, 32), (13, 45)]
@@ -20,7 +24,7 @@ def window(num_slices: int, size_px: int, num_windows: int = 2, seed: int = 0) -
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("size", "num_classes"), zip(SIZES, (1, 10), strict=True))
+@pytest.mark.parametrize(("size", "num_classes"), list(zip(SIZES, (1, 10), strict=True)))
 def test_gives_plain_logits(name: str, size: tuple[int, int], num_classes: int) -> None:
     model = build_model(name, num_slices=size[0], size_px=size[1], num_classes=num_classes, seed=0).eval()
     # A head that ended in a softmax or a sigmoid could not give what its last layer is told to give.
@@ -71,15 +75,11 @@ def test_head_is_what_depends_on_the_classes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_gradient_reaches_every_trainable_parameter(name: str) -> None:
-    # Evaluation mode: stochastic depth and dropout would leave out some of them by chance.
-    model = build_model(name, num_slices=8, size_px=32, seed=0).eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            # Some scales start at zero and would hide what lies behind them.
-            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
-    model(window(8, 32)).sum().backward()
+def test_gradient_reaches_every_trainable_parameter(name: str, liven: Liven) -> None:
+    model = build_model(name, num_slices=12, size_px=48, seed=0)
+    # Livened models are in evaluation mode: stochastic depth would leave out some blocks by chance.
+    liven(model, window(12, 48))
+    model(window(12, 48)).sum().backward()
     trainable = {key: p for key, p in model.named_parameters() if p.requires_grad}
     assert trainable
     without = [key for key, p in trainable.items() if p.grad is None or not p.grad.abs().max() > 0]
@@ -87,24 +87,26 @@ def test_gradient_reaches_every_trainable_parameter(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].family == "3d"])
-def test_order_of_slices_matters_to_3d_models(name: str) -> None:
-    model = build_model(name, num_slices=8, size_px=32, seed=0).eval()
+def test_order_of_slices_matters_to_3d_models(name: str, liven: Liven) -> None:
+    model = build_model(name, num_slices=8, size_px=32, seed=0)
     x_BCTHW = window(8, 32)
+    liven(model, x_BCTHW)
     shuffled = x_BCTHW[:, :, [3, 0, 6, 1, 7, 4, 2, 5]]
     with torch.no_grad():
-        assert not torch.allclose(model(x_BCTHW), model(shuffled), atol=1e-6)
+        assert (model(x_BCTHW) - model(shuffled)).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_tuning_for_the_cpu_changes_no_number(name: str) -> None:
-    model = build_model(name, num_slices=8, size_px=32, seed=0).eval()
+def test_tuning_for_the_cpu_changes_no_number(name: str, liven: Liven) -> None:
+    model = build_model(name, num_slices=8, size_px=32, seed=0)
     x_BCTHW = window(8, 32)
+    liven(model, x_BCTHW)
     with torch.no_grad():
         plain = model(x_BCTHW)
         before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
         tune_for_cpu(model)
         tuned = model(x_BCTHW)
-    torch.testing.assert_close(tuned, plain, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(tuned, plain, rtol=1e-3, atol=1e-4)
     after = model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert all(tensor.is_contiguous() for tensor in after.values()), "safetensors saves such tensors only"

@@ -34,7 +34,7 @@ class LidcDifficulty:
     Attributes:
         version: raise it when the drawing changes, so that UIDs change with the pixels.
         prevalence: share of scans with a nodule.
-        nodules: nodules in a positive scan.
+        nodules: nodules in a positive scan, where there is room.
         nodule_radius_mm: in-plane radius of a nodule.
         nodule_elongation: radius along z over the in-plane radius.
         wide_trunks: vessels as wide as nodules that run along z through the whole volume.
@@ -52,14 +52,14 @@ class LidcDifficulty:
 
     version: int = 1
     prevalence: float = 0.5
-    nodules: tuple[int, int] = (2, 3)
+    nodules: tuple[int, int] = (2, 4)
     nodule_radius_mm: tuple[float, float] = (4.5, 6.0)
     nodule_elongation: tuple[float, float] = (0.9, 1.2)
-    wide_trunks: tuple[int, int] = (0, 1)
-    trunks: tuple[int, int] = (2, 3)
+    wide_trunks: tuple[int, int] = (1, 2)
+    trunks: tuple[int, int] = (1, 2)
     trunk_radius_mm: tuple[float, float] = (1.2, 2.4)
     trunk_tilt: float = 0.2
-    branches: tuple[int, int] = (2, 5)
+    branches: tuple[int, int] = (1, 3)
     branch_radius_mm: tuple[float, float] = (1.0, 2.2)
     disputed_share: float = 0.12
     miss_share: float = 0.25
@@ -162,8 +162,8 @@ def _nodule(
     elongation: tuple[float, float],
     readers: list[int],
     taken: list[Nodule],
-) -> Nodule:
-    """A lobulated ellipsoid away from those already placed."""
+) -> list[Nodule]:
+    """A lobulated ellipsoid away from those already placed; none where no room is left."""
     radius = rng.uniform(*radius_mm)
     along_z = radius * rng.uniform(*elongation)
     low = np.array([along_z + 1.0, MARGIN_MM, MARGIN_MM])
@@ -172,6 +172,8 @@ def _nodule(
         centre = rng.uniform(low, high)
         if all(np.linalg.norm(centre - other.centre_mm) > 14.0 for other in taken):
             break
+    else:
+        return []
     # A column of balls fills the ellipsoid; small lobes at its side make it irregular.
     heights = np.linspace(-1.0, 1.0, 7) * (along_z - 0.75 * radius)
     balls = [[centre[0] + h, centre[1], centre[2], radius * np.sqrt(1 - (h / along_z) ** 2)] for h in heights]
@@ -183,12 +185,8 @@ def _nodule(
         reader: (float(rng.uniform(0.9, 1.1)), float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3)))
         for reader in readers
     }
-    return Nodule(
-        balls_mm=np.array(balls),
-        centre_mm=centre,
-        radii_mm=np.array([along_z, radius, radius]),
-        marks=marks,
-    )
+    radii_mm = np.array([along_z, radius, radius])
+    return [Nodule(balls_mm=np.array(balls), centre_mm=centre, radii_mm=radii_mm, marks=marks)]
 
 
 def plan_patient(dataset: str, seed: int, index: int, hard: LidcDifficulty = LIDC_DIFFICULTY) -> LidcPlan:
@@ -201,10 +199,10 @@ def plan_patient(dataset: str, seed: int, index: int, hard: LidcDifficulty = LID
             readers = list(range(NUM_READERS))
             if rng.random() < hard.miss_share:
                 readers.pop(int(rng.integers(NUM_READERS)))
-            nodules.append(_nodule(rng, hard.nodule_radius_mm, hard.nodule_elongation, readers, nodules))
+            nodules += _nodule(rng, hard.nodule_radius_mm, hard.nodule_elongation, readers, nodules)
     if rng.random() < hard.disputed_share:
         readers = sorted(rng.choice(NUM_READERS, int(rng.integers(1, 3)), replace=False).tolist())
-        nodules.append(_nodule(rng, hard.nodule_radius_mm, hard.nodule_elongation, readers, nodules))
+        nodules += _nodule(rng, hard.nodule_radius_mm, hard.nodule_elongation, readers, nodules)
     points = []
     if rng.random() < hard.point_share:
         at = (int(rng.integers(2, 22)), int(rng.integers(20, 76)), int(rng.integers(20, 76)))

@@ -33,7 +33,7 @@ class RspectDifficulty:
     Attributes:
         version: raise it when the drawing changes, so that UIDs change with the pixels.
         prevalence: share of scans with an embolus.
-        indeterminate_share: share of scans without enough contrast to tell.
+        indeterminate_every: one scan in so many has too little contrast to tell.
         arteries: enhanced arteries through the whole volume.
         artery_radius_mm: their radius where they enter.
         enhancement_hu: their radiodensity.
@@ -52,19 +52,19 @@ class RspectDifficulty:
 
     version: int = 1
     prevalence: float = 0.45
-    indeterminate_share: float = 0.02
-    arteries: tuple[int, int] = (2, 2)
-    artery_radius_mm: tuple[float, float] = (4.7, 6.5)
+    indeterminate_every: int = 50
+    arteries: tuple[int, int] = (2, 3)
+    artery_radius_mm: tuple[float, float] = (4.5, 7.0)
     enhancement_hu: tuple[float, float] = (320.0, 380.0)
-    branches: tuple[int, int] = (1, 3)
+    branches: tuple[int, int] = (1, 2)
     veins: tuple[int, int] = (1, 1)
-    emboli: tuple[int, int] = (2, 3)
-    embolus_length_mm: tuple[float, float] = (18.0, 28.0)
-    embolus_fraction: tuple[float, float] = (0.65, 0.85)
+    emboli: tuple[int, int] = (2, 2)
+    embolus_length_mm: tuple[float, float] = (22.0, 30.0)
+    embolus_fraction: tuple[float, float] = (0.7, 0.85)
     embolus_hu: tuple[float, float] = (60.0, 90.0)
     mimic_share: float = 0.07
-    mixing_share: float = 0.25
-    mixing_drop_hu: tuple[float, float] = (20.0, 60.0)
+    mixing_share: float = 0.6
+    mixing_drop_hu: tuple[float, float] = (80.0, 220.0)
     noise_hu: float = 25.0
 
 
@@ -186,7 +186,8 @@ def plan_patient(
 ) -> RspectPlan:
     """Decide what patient ``index`` holds; cheap, and the same whenever it is asked again."""
     rng = phantom_rng(dataset, seed, index, f"rspect-{hard.version}")
-    indeterminate = bool(rng.random() < hard.indeterminate_share)
+    # Counted, not drawn: a study of 300 patients has six, a test of twelve has one.
+    indeterminate = index % hard.indeterminate_every == 8
     enhancement = 90.0 if indeterminate else float(rng.uniform(*hard.enhancement_hu))
     num_arteries = int(rng.integers(hard.arteries[0], hard.arteries[1] + 1))
     main, mixed = zip(*(_artery(rng, hard, enhancement) for _ in range(num_arteries)), strict=True)

@@ -63,13 +63,16 @@ def average_precision(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray
         Values, shape (num_resamples,); NaN where a resample has no positive scan.
     """
     by_score = np.argsort(-scores, kind="stable")
-    last_of_tie = np.flatnonzero(np.append(np.diff(scores[by_score]) != 0, True))
-    positive = (labels[by_score] == 1)[:, None]
+    tie = np.cumsum(np.diff(scores[by_score], prepend=np.inf) != 0)  # number of the distinct score
+    positive_ranks = np.flatnonzero(labels[by_score] == 1)
+    # Recall grows at scores that a positive scan has; only there is precision needed.
+    last_found = np.flatnonzero(np.diff(tie[positive_ranks], append=np.inf))
+    last_called = np.searchsorted(tie, tie[positive_ranks[last_found]], side="right") - 1
 
     def kernel(counts_SR: np.ndarray) -> np.ndarray:
         ranked_SR = counts_SR[by_score]
-        called_TR = np.cumsum(ranked_SR, axis=0)[last_of_tie]
-        found_TR = np.cumsum(ranked_SR * positive, axis=0)[last_of_tie]
+        found_TR = np.cumsum(ranked_SR[positive_ranks], axis=0)[last_found]
+        called_TR = np.cumsum(ranked_SR, axis=0, out=ranked_SR)[last_called]
         precision_TR = np.divide(found_TR, called_TR, out=np.zeros_like(found_TR), where=called_TR > 0)
         gained_TR = np.diff(found_TR, axis=0, prepend=0)
         total_R = found_TR[-1]

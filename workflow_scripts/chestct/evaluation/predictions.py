@@ -106,7 +106,7 @@ def load_test_set(cohort_path: str | Path, splits_path: str | Path) -> TestSet:
             remedy="use more patients, or a larger share of them for the test set",
         )
     baseline = in_cohort["baseline"].to_numpy(dtype=np.float64)
-    absent = np.isnan(baseline)
+    absent = ~np.isfinite(baseline)
     if not absent.all():
         refuse(
             "test scans without a baseline score", test.loc[absent, "study_id"], "a score for all or for none"

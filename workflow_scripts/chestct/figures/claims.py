@@ -84,7 +84,7 @@ def contrast_title(contrast: str) -> str:
     model, _, init = subtrahend.partition(":")
     if init:
         subtrahend = style.model_title(model)
-    return f"{minuend.replace('_', ', then ')} \N{MINUS SIGN} {subtrahend}"
+    return f"{minuend.replace('_', ', then ')} {style.MINUS} {subtrahend}"
 
 
 def check_claims(study: StudyTables) -> list[Claim]:
@@ -97,7 +97,9 @@ def check_claims(study: StudyTables) -> list[Claim]:
         if means.empty:
             family = own["model"].map(lambda model: model in MODELS and MODELS[model].family == "3d")
             means = own[family.astype(bool)]
-        tests = tuple(_test(row) for _, row in means.sort_values("dataset", key=_rank(study), kind="stable").iterrows())
+        tests = tuple(
+            _test(row) for _, row in means.sort_values("dataset", key=_rank(study), kind="stable").iterrows()
+        )
         verdict, sentence = _summarise(tests, study.confidence)
         claims.append(Claim(statement, words, tests, verdict, sentence))
     return claims
@@ -135,10 +137,10 @@ def _summarise(tests: tuple[Test, ...], confidence: float) -> tuple[str, str]:
     else:
         verdict = "undecided" if not (counts["supported"] and counts["not supported"]) else "mixed"
     low, high = min(test.difference for test in tests), max(test.difference for test in tests)
-    span = f"{low:+.3f}" if len(tests) == 1 else f"{low:+.3f} to {high:+.3f}"
+    span = style.signed(low) if len(tests) == 1 else f"{style.signed(low)} to {style.signed(high)}"
     sentence = (
         f"Differences in AUROC: {span}. Of {len(tests)} comparison{'s' if len(tests) > 1 else ''}, the "
         f"{100 * confidence:g} % interval lies above zero in {counts['supported']}, below zero in "
         f"{counts['not supported']}, and holds zero in {counts['undecided']}."
     )
-    return verdict, sentence.replace("-0", "\N{MINUS SIGN}0")
+    return verdict, sentence

@@ -46,21 +46,18 @@ def cohort_flow(
 
 def _counts(table: pd.DataFrame) -> list[tuple[str, str, int]]:
     reasons = table["reason"].fillna("").str.replace("_", " ")
-    counts = table.groupby([table["status"], reasons], sort=True).size()
-    return [(str(status), str(reason), int(count)) for (status, reason), count in counts.items()]
+    return sorted(
+        (status, reason, len(rows))
+        for status, part in reasons.groupby(table["status"])
+        for reason, rows in part.groupby(part)
+    )
 
 
 def _splits_table(splits: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for (fold, split), part in splits.groupby(["fold", "split"], sort=False):
-        rows.append(
-            {
-                "Fold": int(fold),
-                "Split": str(split),
-                "Patients": int(part["patient_id"].nunique()),
-                "Scans": len(part),
-                "Positive": int(part["label"].sum()),
-            }
-        )
-    table = pd.DataFrame(rows)
-    return table.sort_values(["Fold", "Split"], key=lambda column: column.replace(dict(zip(_SPLITS, range(3), strict=True)))).reset_index(drop=True)
+    for fold in sorted(splits["fold"].unique()):
+        for split in _SPLITS:
+            part = splits[(splits["fold"] == fold) & (splits["split"] == split)]
+            patients, positive = part["patient_id"].nunique(), int(part["label"].sum())
+            rows.append((int(fold), split, patients, len(part), positive))
+    return pd.DataFrame(rows, columns=["Fold", "Split", "Patients", "Scans", "Positive"])

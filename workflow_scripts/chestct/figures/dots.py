@@ -1,5 +1,7 @@
 """Models side by side: 3D after video against 2D, video against CT pretraining, differences."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -22,7 +24,6 @@ from chestct.figures.panels import (
 from chestct.figures.study_tables import StudyTables
 
 _ENTRY_HEIGHT = 0.165  # inches a model
-_MINUS = "\N{MINUS SIGN}"
 
 
 def _grid(study: StudyTables, rows: pd.DataFrame, *, extra: float = 0.0) -> tuple[Figure, dict, list[str]]:
@@ -33,22 +34,22 @@ def _grid(study: StudyTables, rows: pd.DataFrame, *, extra: float = 0.0) -> tupl
     height = 0.95 + sum(0.42 + _ENTRY_HEIGHT * max(count, 3) for count in entries.values()) + extra
     width = style.SINGLE_COLUMN if len(percents) == 1 else style.DOUBLE_COLUMN
     figure, axes = new_panels(len(datasets), len(percents), width=width, height=height)
-    panels = {
-        (dataset, percent): axes[i, j] for i, dataset in enumerate(datasets) for j, percent in enumerate(percents)
-    }
+    panels = dict(zip(product(datasets, percents), axes.flat, strict=True))
+    num_ticks = 6 if width / len(percents) > 3.5 else 4
     for (dataset, percent), axis in panels.items():
         axis.set_title(f"{dataset}, {percent} % of training patients")
         if len(percents) > 2 or (len(percents) == 1 and len(dataset) > 20):
             axis.set_title(f"{dataset}, {percent} %")
         axis.grid(axis="y", visible=False)
-        axis.xaxis.set_major_locator(MaxNLocator(6 if width / len(percents) > 3.5 else 4))
+        axis.xaxis.set_major_locator(MaxNLocator(num_ticks, steps=[1, 2, 5, 10]))
     return figure, panels, datasets
 
 
 def _list_models(axis: Axes, models: list[str], *, labels: bool) -> dict[str, float]:
     """Put models on the y axis, the first on top; return their positions."""
     positions = {model: float(len(models) - 1 - rank) for rank, model in enumerate(models)}
-    axis.set_yticks(list(positions.values()), [style.model_title(model) for model in models] if labels else [])
+    titles = [style.model_title(model) if labels else "" for model in models]
+    axis.set_yticks(list(positions.values()), titles)
     axis.set_ylim(-0.7, len(models) - 0.3)
     axis.tick_params(axis="y", length=0)
     for model, y in positions.items():
@@ -109,7 +110,12 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
         panel = _select(rows, dataset, percent)
         of_rivals = panel.loc[panel["init"] == "imagenet", "value"]
         if len(of_rivals):
-            axis.axvline(float(of_rivals.max()), color=style.INIT_MARKS["imagenet"].colour, linestyle=(0, (3, 2)), linewidth=0.9)
+            axis.axvline(
+                float(of_rivals.max()),
+                color=style.INIT_MARKS["imagenet"].colour,
+                linestyle=(0, (3, 2)),
+                linewidth=0.9,
+            )
         for _, row in panel.iterrows():
             _draw_point(axis, row, positions[row["model"]], row["init"])
         axis.set_xlim(limits)
@@ -130,8 +136,9 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
 def video_vs_ct(study: StudyTables) -> Figure:
     """Video and CT pretraining of the same models, with scratch and both in turn where the study has them."""
     rows = auroc_rows(study)
-    inits = rows.groupby(["dataset", "model"])["init"].transform(lambda values: {"video", "ct"} <= set(values))
-    rows = rows[inits.astype(bool)]
+    arms = rows.groupby(["dataset", "model"])["init"]
+    has_both = arms.transform(lambda inits: {"video", "ct"} <= set(inits))
+    rows = rows[has_both.astype(bool)]
     if rows.empty:
         raise NothingToPlotError("the study has no model with both video and CT pretraining.")
     figure, panels, datasets = _grid(study, rows, extra=0.08 * rows["model"].nunique())
@@ -162,7 +169,9 @@ def video_minus_scratch(study: StudyTables) -> Figure:
     rows = study.comparisons
     rows = rows[(rows["contrast"] == "video - scratch") & (rows["metric"] == "auroc")]
     if rows.empty:
-        raise NothingToPlotError("the study has no model trained both after video pretraining and from scratch.")
+        raise NothingToPlotError(
+            "the study has no model trained both after video pretraining and from scratch."
+        )
     figure, panels, datasets = _grid(study, rows)
     columns = len(panels) // len(datasets)
     low, high = value_limits(rows)
@@ -174,14 +183,13 @@ def video_minus_scratch(study: StudyTables) -> Figure:
             y = positions[row["model"]]
             _draw_point(axis, row, y, "video", column="difference")
             if columns <= 2:
-                words = f"{row['difference']:+.3f} ({row['ci_low']:+.3f}, {row['ci_high']:+.3f})"
-                words = words.replace("-", _MINUS)
+                value, *ends = (style.signed(row[name]) for name in ("difference", "ci_low", "ci_high"))
+                words = f"{value} ({', '.join(ends)})"
                 weight = "bold" if style.is_mean(row["model"]) else "normal"
-                axis.text(
-                    1.02, y, words, transform=axis.get_yaxis_transform(), va="center", fontsize=5.5, weight=weight
-                )
+                right = axis.get_yaxis_transform()
+                axis.text(1.02, y, words, transform=right, va="center", fontsize=5.5, weight=weight)
         axis.set_xlim(limits)
-    _label_bottom(panels, datasets, f"Difference in AUROC, video {_MINUS} scratch")
+    _label_bottom(panels, datasets, f"Difference in AUROC, video {style.MINUS} scratch")
     arms = {(model, init) for model in rows["model"].unique() for init in ("video", "scratch")}
     return finish(figure, study, datasets=datasets, arms=arms, handles=[])
 

@@ -21,7 +21,6 @@ from chestct.figures.panels import (
 from chestct.figures.study_tables import StudyTables
 
 _DODGE = 0.018  # decades between the arms of a panel
-_CHANCE = 0.5
 
 
 def auroc_rows(study: StudyTables) -> pd.DataFrame:
@@ -75,29 +74,25 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     figure, axes = new_panels(num_rows, columns, width=width, height=0.75 + 2.35 * num_rows)
     limits = value_limits(pd.concat([subject, baseline]))
     for axis, dataset in zip(axes.flat, datasets, strict=False):
-        of_panel, of_baseline = subject[subject["dataset"] == dataset], baseline[baseline["dataset"] == dataset]
-        _draw_panel(axis, of_panel, of_baseline, study)
+        of_panel = subject[subject["dataset"] == dataset]
+        _draw_panel(axis, of_panel, baseline[baseline["dataset"] == dataset], study)
         axis.set_ylim(limits)
         first = of_panel.iloc[0]
         axis.set_title(f"{dataset} ({first['num_scans']} test scans, {first['num_positive']} positive)")
         axis.set_xlabel("Training patients (%)")
     for axis in axes.flat[len(datasets) :]:
         axis.remove()
-    names = sorted(subject["model"].unique(), key=style.model_rank)
+    most = subject["num_models"] == subject["num_models"].max()
+    title = style.model_title(subject.loc[most, "model"].iloc[0])
     for row in axes:
-        row[0].set_ylabel(f"AUROC, {_lower(style.model_title(names[-1])) if len(means) else style.model_title(names[0])}")
-    note = ""
-    if len(names) > 1 or len(means.groupby("init")["num_models"].unique().explode().unique()) > 1:
-        counts = subject.groupby(["dataset", "init"], sort=False)["num_models"].max()
-        fewer = [f"{style.init_title(init)} in {d}: {n}" for (d, init), n in counts.items() if n < counts.max()]
-        note = f"Mean of {counts.max()} models; {'; '.join(fewer)}."
+        row[0].set_ylabel(f"AUROC, {title[0].lower() + title[1:] if len(means) else title}")
     return finish(
         figure,
         study,
         datasets=datasets,
         arms=set(zip(subject["model"], subject["init"], strict=True)),
         handles=_handles(subject, baseline),
-        note=note,
+        note=_fewer_models(subject),
     )
 
 
@@ -111,8 +106,14 @@ def _lone_model(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["model"] == candidates[0]]
 
 
-def _lower(title: str) -> str:
-    return title[0].lower() + title[1:]
+def _fewer_models(means: pd.DataFrame) -> str:
+    """Which arms are means over fewer models than the others, if any."""
+    fewer = means[means["num_models"] < means["num_models"].max()].drop_duplicates(["dataset", "init"])
+    words = [
+        f"{style.init_title(init)} in {dataset}: {style.model_title(model).lower()}"
+        for dataset, init, model in fewer[["dataset", "init", "model"]].to_numpy()
+    ]
+    return f"{'; '.join(words)}." if words else ""
 
 
 def auroc_by_percent_per_model(study: StudyTables) -> Figure:
@@ -128,7 +129,8 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
     num_rows = sum(rows_a_dataset.values())
 
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
-    figure, axes = new_panels(num_rows, columns, width=width, height=0.8 + (1.45 if num_rows > 1 else 2.2) * num_rows)
+    row_height = 1.45 if num_rows > 1 else 2.2
+    figure, axes = new_panels(num_rows, columns, width=width, height=0.8 + row_height * num_rows)
     top = 0
     for dataset, part in by_dataset.items():
         of_baseline = baseline[baseline["dataset"] == dataset]
@@ -157,4 +159,3 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         arms=set(zip(rows["model"], rows["init"], strict=True)),
         handles=_handles(rows, baseline),
     )
-

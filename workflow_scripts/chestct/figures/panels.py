@@ -18,12 +18,10 @@ class NothingToPlotError(Exception):
     """The study lacks what a figure shows; the message says what."""
 
 
-def new_panels(
-    num_rows: int, num_columns: int, *, width: float, height: float, sharex: str | bool = True
-) -> tuple[Figure, np.ndarray]:
+def new_panels(num_rows: int, num_columns: int, *, width: float, height: float) -> tuple[Figure, np.ndarray]:
     """A figure of at most a journal page with panels, shape (num_rows, num_columns)."""
     figure = Figure(figsize=(width, min(height, style.PAGE_HEIGHT)), layout="constrained")
-    axes = figure.subplots(num_rows, num_columns, squeeze=False, sharex=sharex, sharey=False)
+    axes = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True)
     return figure, axes
 
 

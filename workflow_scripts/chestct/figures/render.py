@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from chestct.figures import dots, lines
 from chestct.figures.names import CAPTIONS
 from chestct.figures.panels import NothingToPlotError, notice
-from chestct.figures.style import RC_PARAMS
 from chestct.figures.study_tables import StudyTables
+from chestct.figures.style import RC_PARAMS
 from chestct.files import atomic_path, write_text
 
 _log = logging.getLogger(__name__)
+# Embedding a font in a PDF is told glyph by glyph otherwise, some hundred lines a figure.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 FIGURES: dict[str, Callable[[StudyTables], Figure]] = {
     "auroc_by_percent": lines.auroc_by_percent,
@@ -56,12 +58,16 @@ def plot_figures(
     for name, plot in FIGURES.items():
         with matplotlib.rc_context():
             matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
-            matplotlib.rcParams.update(RC_PARAMS)
+            matplotlib.rcParams.update(RC_PARAMS)  # type: ignore[arg-type]
             try:
                 figure, reasons[name] = plot(study), None
             except NothingToPlotError as error:
                 figure, reasons[name] = notice(name, str(error)), str(error)
                 _log.info("%s: not drawn: %s", name, error)
+            # Every save would lay the panels out anew from where the last one left them; laid out
+            # once, all formats look the same, in whatever order they are written.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
             for kind in formats:
                 with atomic_path(folder / f"{name}.{kind}") as temporary:
                     figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])

@@ -24,7 +24,12 @@ from chestct.tables import read_table
 _TEMPLATE = "report.html.j2"
 _PACKAGES = ("numpy", "pandas", "matplotlib", "jinja2", "pyyaml")
 _SCREEN_DOTS_AN_INCH = 125
-_ABSOLUTE = re.compile(r"(?<![\w:/.\u2026~])~?/(?:[^\s/,;:]+/)*([^\s/,;:]+)/?|\b[A-Za-z]:\\(?:[^\s\\]+\\)*([^\s\\]+)")
+_MAX_DIGESTS = 4
+_WEIGHTS_COLUMNS = ["model", "initial_weights", "initial_weights_sha256"]
+_ABSOLUTE = re.compile(
+    r"(?<![\w:/.\u2026~])~?/(?:[^\s/,;:]+/)*([^\s/,;:]+)/?"  # /home/me/ct, ~/ct
+    r"|\b[A-Za-z]:\\(?:[^\s\\]+\\)*([^\s\\]+)"  # C:\Users\me\ct
+)
 
 
 def hide_folders(value: Any) -> Any:
@@ -87,6 +92,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["signed"] = style.signed
     page = environment.get_template(_TEMPLATE).render(
         study_name=study_name,
         datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.datasets],
@@ -99,9 +105,7 @@ def write_report(
         confidence=f"{100 * study.confidence:g} %",
         num_resamples=int(study.means["num_resamples"].max()),
         claims=check_claims(study),
-        flows=[
-            cohort_flow(*paths) for paths in zip(study.datasets, cohorts, splits, ledgers, strict=True)
-        ],
+        flows=[cohort_flow(*paths) for paths in zip(study.datasets, cohorts, splits, ledgers, strict=True)],
         figures=_figures(Path(figures_folder), reasons, dpi),
         results=results_table(study),
         results_caption=results_caption(study),
@@ -132,8 +136,8 @@ def _figures(folder: Path, reasons: dict[str, str | None], dpi: int) -> list[dic
 
 
 def _interval(table: pd.DataFrame, *, signed: bool = False) -> list[str]:
-    form = "{:+.3f} to {:+.3f}" if signed else "{:.3f} to {:.3f}"
-    return [form.format(low, high) for low, high in table[["ci_low", "ci_high"]].to_numpy()]
+    form = style.signed if signed else "{:.3f}".format
+    return [f"{form(low)} to {form(high)}" for low, high in table[["ci_low", "ci_high"]].to_numpy()]
 
 
 def _metrics_table(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -161,7 +165,7 @@ def _comparisons_table(comparisons: pd.DataFrame) -> pd.DataFrame:
             "%": comparisons["percent"],
             "Contrast": comparisons["contrast"].map(contrast_title),
             "Metric": comparisons["metric"].map(style.METRIC_TITLES),
-            "Difference": comparisons["difference"].map("{:+.3f}".format),
+            "Difference": comparisons["difference"].map(style.signed),
             "Interval": _interval(comparisons, signed=True),
             "p": comparisons["p_value"].map("{:.4f}".format),
         }
@@ -202,31 +206,39 @@ def _provenance(
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Groups of (name, value)."""
 
-    def of_runs(column: str) -> str:
-        return ", ".join(study.runs[column].dropna().astype(str).unique())
+    def distinct(values: pd.Series) -> str:
+        found = values.dropna().astype(str).unique()
+        return ", ".join(found) if len(found) <= _MAX_DIGESTS else f"{len(found)}, see training/runs.csv"
 
-    data = study.runs.groupby("dataset", sort=False)["data_digest"].unique()
-    weights = study.runs.dropna(subset=["initial_weights_sha256"]).drop_duplicates("initial_weights_sha256")
-    published = weights[weights["initial_weights"].fillna("").str.contains("(this study)", regex=False).eq(False)]
+    runs = study.runs
+    # Weights that a run of the study ended with are in the table of runs already.
+    weights = runs.dropna(subset=["initial_weights_sha256"]).drop_duplicates("initial_weights_sha256")
+    weights = weights[~weights["initial_weights_sha256"].isin(runs["final_weights_sha256"])]
     return [
         (
             "Versions",
-            [("Python (training)", of_runs("python")), ("torch (training)", of_runs("torch"))]
+            [("Python (training)", distinct(runs["python"])), ("torch (training)", distinct(runs["torch"]))]
             + [(f"{name} (report)", metadata.version(name)) for name in _PACKAGES],
         ),
         (
             "Configuration, code, data",
             [
                 ("configuration", digest_object(configuration)),
-                ("training configuration", of_runs("config_digest")),
-                ("training code", of_runs("code_digest")),
-                *[(f"data of {name}", ", ".join(map(str, data[name]))) for name in data.index],
+                ("training configuration", distinct(runs["config_digest"])),
+                ("training code", distinct(runs["code_digest"])),
+                *[
+                    (f"data of {name}", distinct(runs.loc[runs["dataset"] == name, "data_digest"]))
+                    for name in study.datasets
+                ],
                 *[(str(name), str(value)) for name, value in provenance.items()],
             ],
         ),
         (
-            "Published weights (sha256)",
-            [(hide_folders(str(row.initial_weights)), str(row.initial_weights_sha256)) for row in published.itertuples()],
+            "Pretrained weights (sha256)",
+            [
+                (f"{style.model_title(model)}: {hide_folders(words)}", digest)
+                for model, words, digest in weights[_WEIGHTS_COLUMNS].to_numpy()
+            ],
         ),
         ("Tables (sha256)", [(name, sha256_file(table)) for name, table in tables.items()]),
     ]

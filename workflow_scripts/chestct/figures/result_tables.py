@@ -23,9 +23,11 @@ def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
     rows = study.means[study.means["metric"] == metric].copy()
     trained = rows["model"] != "baseline"
     rows.loc[~trained, "percent"] = max(study.percents)
+    keys = rows[["model", "init", "dataset", "percent"]].itertuples(index=False, name=None)
+    numbers = rows[["value", "ci_low", "ci_high"]].to_numpy()
     cells = {
-        (row.model, row.init, row.dataset, int(row.percent)): f"{row.value:.3f} ({row.ci_low:.3f} to {row.ci_high:.3f})"
-        for row in rows.itertuples()
+        key: f"{value:.3f} ({low:.3f} to {high:.3f})"
+        for key, (value, low, high) in zip(keys, numbers, strict=True)
     }
     arms = rows[["model", "init"]].drop_duplicates()
     table = pd.DataFrame(

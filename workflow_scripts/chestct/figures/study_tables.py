@@ -97,10 +97,11 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    keys = pd.DataFrame({"model": table["model"].map(model_rank), "percent": table["percent"]})
-    if "init" in table:
-        keys.insert(1, "init", table["init"].map(init_rank))
-    return table.loc[keys.sort_values(list(keys), kind="stable").index].reset_index(drop=True)
+    keys = pd.DataFrame({"model": table["model"].map(model_rank)})
+    keys["init"] = table["init"].map(init_rank) if "init" in table else 0
+    keys["percent"] = table["percent"]
+    order = keys.sort_values(["model", "init", "percent"], kind="stable").index
+    return table.loc[order].reset_index(drop=True)
 
 
 def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tuple[str, str]]) -> str:
@@ -115,7 +116,9 @@ def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tu
     phantoms = [name for name in datasets if study.manifests[name]["stand_in"]]
     parts = []
     if phantoms:
-        parts.append("phantom scans" + ("" if len(phantoms) == len(datasets) else f" in {', '.join(phantoms)}"))
+        parts.append(
+            "phantom scans" + ("" if len(phantoms) == len(datasets) else f" in {', '.join(phantoms)}")
+        )
     wanted = _expand_means(study, arms)
     runs = study.runs[study.runs["dataset"].isin(datasets)]
     for init in _GENERATED:
@@ -137,7 +140,7 @@ def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tu
 
 def _expand_means(study: StudyTables, arms: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     seven = [model for model in study.runs["model"].unique() if model in MODELS and MODELS[model].seven]
-    expanded = set()
+    expanded: set[tuple[str, str]] = set()
     for model, init in arms:
         expanded |= {(member, init) for member in seven} if is_mean(model) else {(model, init)}
     return expanded
@@ -153,9 +156,14 @@ def origin_of_weights(study: StudyTables) -> list[dict[str, Any]]:
     origins: dict[tuple[str, str, bool], list[str]] = {}
     for (model, init), rows in runs.groupby(["model", "init"], sort=False):
         stand_in = bool((rows["initial_stand_in"] == 1).any())
-        words = "; ".join(dict.fromkeys(_without_model(text) for text in rows["initial_weights"].dropna()))
-        models = origins.setdefault((str(init), words, stand_in), [])
-        models.append(model_title(str(model)))
+        source = MODELS[str(model)].features_from
+        if source is not None:
+            words = f"this study's {model_title(source)} of the same arm, for its features"
+        else:
+            words = "; ".join(
+                dict.fromkeys(_without_model(text) for text in rows["initial_weights"].dropna())
+            )
+        origins.setdefault((str(init), words, stand_in), []).append(model_title(str(model)))
     ordered = sorted(origins.items(), key=lambda item: (init_rank(item[0][0]), not item[0][2]))
     return [
         {"init": init_title(init), "models": models, "words": words, "stand_in": stand_in}

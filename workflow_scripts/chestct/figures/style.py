@@ -67,6 +67,14 @@ INIT_MARKS = {
 METRIC_TITLES = {"auroc": "AUROC", "auprc": "AUPRC"}
 
 
+MINUS = "\N{MINUS SIGN}"
+
+
+def signed(value: float) -> str:
+    """A difference with its sign, three decimals."""
+    return f"{value:+.3f}".replace("-", MINUS)
+
+
 def init_title(init: str) -> str:
     """Name of an init in figures and tables; empty for the baseline, which has none."""
     return INIT_TITLES.get(init, "")

@@ -86,9 +86,11 @@ def sample_subset(splits: pd.DataFrame, *, percent: int, seed: int) -> pd.DataFr
         Table of schema ``subset``.
     """
     tables = []
-    for fold, part in splits[splits["split"] == "train"].groupby("fold"):
+    train = splits[splits["split"] == "train"]
+    for fold in sorted(int(value) for value in train["fold"].unique()):
+        part = train[train["fold"] == fold]
         # The fold number is part of the seed: folds draw independent orders.
-        strata = _shuffled_strata(part, np.random.default_rng([seed, int(fold)]))  # type: ignore[call-overload]
+        strata = _shuffled_strata(part, np.random.default_rng([seed, fold]))
         taken: set[str] = set()
         for patients in strata:
             taken.update(patients[: max(1, round(len(patients) * percent / 100))])

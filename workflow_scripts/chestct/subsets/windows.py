@@ -45,16 +45,17 @@ def positive_slices(
         on=["study_id", "sop_instance_uid"],
         how="left",
     )
-    found = {study: list(part["slice_index"].dropna()) for study, part in merged.groupby("study_id")}
+    found = {str(study): list(part["slice_index"].dropna()) for study, part in merged.groupby("study_id")}
     lost = []
-    for row in merged[merged["slice_index"].isna()].itertuples():
-        z = slices.loc[slices["study_id"] == row.study_id, "z_mm"].to_numpy(dtype=float)
+    unmatched = merged[merged["slice_index"].isna()]
+    for study_id, uid, z_mm in unmatched[["study_id", "sop_instance_uid", "z_mm"]].to_numpy(dtype=object):
+        z = slices.loc[slices["study_id"] == study_id, "z_mm"].to_numpy(dtype=float)
         spacing = np.diff(z).mean() if len(z) > 1 else 1.0
-        distance = np.abs(z - float(row.z_mm)) if pd.notna(row.z_mm) else np.full(len(z), np.inf)
+        distance = np.abs(z - float(z_mm)) if pd.notna(z_mm) else np.full(len(z), np.inf)
         if distance.min() <= spacing / 2:
-            found[row.study_id].append(int(distance.argmin()))
+            found[study_id].append(int(distance.argmin()))
         else:
-            lost.append(f"{row.study_id}: {row.sop_instance_uid}")
+            lost.append(f"{study_id}: {uid}")
     if lost:
         raise InputError(
             f"{len(lost)} marked slice(s) are not in their scans: {lost[:3]}",
@@ -87,19 +88,19 @@ def list_windows(
         the scan's label. Windows of a negative scan are negative.
     """
     rows = []
-    for scan in cohort[cohort["status"] == "used"].itertuples():
-        starts = window_starts(int(scan.num_slices), window, stride)
-        marked = (
-            np.empty(0, dtype=int) if positives is None else positives.get(scan.study_id, np.empty(0, int))
-        )
+    columns = ["dataset", "patient_id", "study_id", "label", "num_slices"]
+    used = cohort.loc[cohort["status"] == "used", columns]
+    for dataset, patient_id, study_id, scan_label, num_slices in used.to_numpy(dtype=object):
+        starts = window_starts(int(num_slices), window, stride)
+        marked = np.empty(0, dtype=int) if positives is None else positives.get(study_id, np.empty(0, int))
         counts = [int(((marked >= start) & (marked < start + window)).sum()) for start in starts]
         enough = min(min_positive, max(counts))
         for start, count in zip(starts, counts, strict=True):
             # A positive scan without a marked slice (enough = 0) keeps all its windows positive.
-            label = int(scan.label == 1 and count >= enough)
-            rows.append((scan.dataset, scan.patient_id, scan.study_id, start, start + window, count, label))
-    columns = ["dataset", "patient_id", "study_id", "start", "stop", "num_positive_slices", "label"]
-    return pd.DataFrame(rows, columns=columns)
+            label = int(scan_label == 1 and count >= enough)
+            rows.append((dataset, patient_id, study_id, start, start + window, count, label))
+    names = ["dataset", "patient_id", "study_id", "start", "stop", "num_positive_slices", "label"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def write_windows(

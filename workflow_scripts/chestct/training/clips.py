@@ -1,9 +1,9 @@
 """Generated motion clips: the named stand-in for Kinetics where no video can be had.
 
-A clip shows several shapes over a textured background, moved, turned or scaled together, standing
-still, or replaced one after another (in a CT: what passes along z against what appears in a few slices).
-The class is the kind of motion. No single frame tells it: position, angle and size of a frame's shapes
-are drawn alike in every class, so a model must look along time.
+A clip shows several shapes over a textured background: they stand still, move, turn, grow or shrink
+together, or are replaced one after another (in a CT: what passes along z against what appears in a few
+slices). The class is the kind of motion. No single frame tells it: place, angle and size of a frame's
+shapes are drawn alike in every class, so a model must look along time.
 """
 
 from dataclasses import dataclass
@@ -13,27 +13,28 @@ import numpy as np
 
 #: Kinds of motion; an index is a label.
 CLASS_NAMES = (
-    "left",
-    "right",
-    "up",
-    "down",
+    "hold",
+    "drift",
+    "sway",
+    "shake",
     "expand",
     "contract",
-    "turn_clockwise",
-    "turn_anticlockwise",
-    "hold",
+    "pulse",
+    "turn",
     "replace",
 )
 NUM_CLASSES = len(CLASS_NAMES)
 
 #: The scene is this much larger than the frame, so that moving or shrinking it uncovers more of it.
 SCENE_MARGIN = 4.0
+#: Times that swaying and pulsing go to and fro in a clip.
+SWINGS = 2
 #: How far a moving scene goes in a clip: shares of the frame's width, radians, logarithms.
-SHIFT_SPAN = (0.8, 1.4)
+SHIFT_SPAN = (0.6, 1.0)
 ANGLE_SPAN = (0.6 * np.pi, 1.2 * np.pi)
-LOG_SCALE_SPAN = (0.7, 1.2)
+LOG_SCALE_SPAN = (0.6, 1.0)
 #: Radius of a shape as a share of the frame's width.
-SHAPE_RADIUS = (0.07, 0.18)
+SHAPE_RADIUS = (0.1, 0.25)
 #: A shape is about as dark or as bright as this, the background between.
 SHAPE_BRIGHTNESS = (0.1, 0.9)
 #: Groups of shapes, of which "replace" exchanges one at a time.
@@ -68,38 +69,43 @@ class _Path:
 
 
 def _draw_path(kind: str, num_frames: int, rng: np.random.Generator) -> _Path:
-    # What moves runs through its range; what does not stands at a random point of the same range, so
-    # that the frames of all classes, taken one by one, are distributed alike.
-    run = np.linspace(-0.5, 0.5, num_frames)
+    # Every course runs evenly through -0.5 to 0.5, and what does not move stands at a random point of the
+    # same range, so that the frames of all classes, taken one by one, are distributed alike.
+    along = np.linspace(0, 1, num_frames)
+    to_and_fro = 2 * np.abs((SWINGS * along + rng.uniform()) % 1 - 0.5)
+    courses = {
+        "drift": along,
+        "sway": to_and_fro,
+        "expand": along,
+        "contract": 1 - along,
+        "pulse": to_and_fro,
+        "turn": along,
+    }
+    axis = {"expand": "log_scale", "contract": "log_scale", "pulse": "log_scale", "turn": "angle"}
     spans = {
         "x": rng.uniform(*SHIFT_SPAN),
         "y": rng.uniform(*SHIFT_SPAN),
         "angle": rng.uniform(*ANGLE_SPAN),
         "log_scale": rng.uniform(*LOG_SCALE_SPAN),
     }
-    moving = {
-        "left": ("x", -1),
-        "right": ("x", 1),
-        "up": ("y", -1),
-        "down": ("y", 1),
-        "expand": ("log_scale", 1),
-        "contract": ("log_scale", -1),
-        "turn_clockwise": ("angle", 1),
-        "turn_anticlockwise": ("angle", -1),
-    }
-    axis, sign = moving.get(kind, ("", 0))
-    values = {
-        name: span * (sign * run if name == axis else np.full(num_frames, rng.uniform(-0.5, 0.5)))
-        for name, span in spans.items()
-    }
+    values = {name: np.full(num_frames, rng.uniform(-0.5, 0.5)) for name in spans}
+    # Either way round; only for scale does the direction make the class.
+    sign = rng.choice([-1, 1])
+    if kind == "shake":
+        values["x"], values["y"] = rng.uniform(-0.5, 0.5, (2, num_frames))
+    elif kind in axis:
+        values[axis[kind]] = (courses[kind] - 0.5) * (sign if kind == "turn" else 1)
+    elif kind in courses:
+        values[rng.choice(["x", "y"])] = (courses[kind] - 0.5) * sign
+    values = {name: spans[name] * value for name, value in values.items()}
     values["angle"] = values["angle"] + rng.uniform(0, 2 * np.pi)
     return _Path(**values)
 
 
 def _draw_group(size_px: int, rng: np.random.Generator) -> _Group:
     """Shapes anywhere in the scene: (corners in scene pixels, brightness)."""
-    # About one shape of a group lies within the frame.
-    num_shapes = round(SCENE_MARGIN**2)
+    # About three shapes of all groups lie within a frame of mean scale.
+    num_shapes = round(0.75 * SCENE_MARGIN**2)
     shapes = rng.integers(len(_OUTLINES), size=num_shapes)
     sizes = rng.uniform(*SHAPE_RADIUS, num_shapes) * size_px
     aspects = rng.uniform(0.5, 1.0, num_shapes)
@@ -107,12 +113,11 @@ def _draw_group(size_px: int, rng: np.random.Generator) -> _Group:
     places = rng.uniform(0, SCENE_MARGIN * size_px, (num_shapes, 2))
     brightness = rng.choice(SHAPE_BRIGHTNESS, num_shapes) + rng.uniform(-0.1, 0.1, num_shapes)
     cos, sin = sizes * np.cos(angles), sizes * np.sin(angles)
-    group = []
-    for i, shape in enumerate(shapes):
-        turn = np.array([[cos[i], sin[i]], [-aspects[i] * sin[i], aspects[i] * cos[i]]])
-        corners = np.rint(_OUTLINES[shape] @ turn + places[i]).astype(np.int32)
-        group.append((corners, float(brightness[i])))
-    return group
+    turns = np.array([[cos, sin], [-aspects * sin, aspects * cos]]).transpose(2, 0, 1)
+    return [
+        (np.rint(_OUTLINES[shape] @ turn + place).astype(np.int32), float(value))
+        for shape, turn, place, value in zip(shapes, turns, places, brightness, strict=True)
+    ]
 
 
 def _paint(groups: list[_Group], size_px: int) -> np.ndarray:

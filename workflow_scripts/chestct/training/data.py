@@ -39,16 +39,16 @@ def collect_scans(
 ) -> list[Scan]:
     """Join the scans of a table (column study_id) with where their voxels and windows are."""
     stores = dict(zip(index["study_id"], index["store"], strict=True))
-    by_study = dict(list(windows.groupby("study_id")))
+    by_study = {str(study_id): part for study_id, part in windows.groupby("study_id")}
     collected = []
-    for row in scans.itertuples():
-        part = by_study[row.study_id]
+    for patient_id, study_id in zip(scans["patient_id"], scans["study_id"], strict=True):
+        part = by_study[study_id]
         collected.append(
             Scan(
-                patient_id=str(row.patient_id),
-                study_id=str(row.study_id),
-                label=labels[str(row.study_id)],
-                store=stores[row.study_id],
+                patient_id=patient_id,
+                study_id=study_id,
+                label=labels[study_id],
+                store=stores[study_id],
                 starts=tuple(int(v) for v in part["start"]),
                 stops=tuple(int(v) for v in part["stop"]),
                 window_labels=tuple(int(v) for v in part["label"]),

@@ -151,7 +151,7 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
     with atomic_path(weights_path) as temporary:
         save_file({key: value.contiguous() for key, value in module.best_state.items()}, temporary)
     write_table(pd.DataFrame(module.history), folder / "history.csv", "history")
-    resolved = {"run": run, "settings": settings, "display_window_hu": job.display_window_hu}
+    resolved: dict[str, Any] = {"run": run, "settings": settings, "display_window_hu": job.display_window_hu}
     resolved |= {"window_slices": job.window_slices, "initial": initial}
     write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
     row = run | {

@@ -70,9 +70,9 @@ class TrainingModule(pl.LightningModule):
 
     def record(self, **values: float) -> None:
         """Add a row to the history, with the mean training loss since the row before."""
-        row = {"step": self.global_step, "epoch": self.current_epoch}
+        row: dict[str, float] = {"step": self.global_step, "epoch": self.current_epoch}
         row["train_loss"] = float(torch.stack(self._losses).mean())
-        row["learning_rate"] = float(self.lr_schedulers().get_last_lr()[0])  # type: ignore[union-attr]
+        row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         self._losses.clear()
         self.history.append(row | values)
 

@@ -94,9 +94,7 @@ def pretrain(
     )
     rows = pd.DataFrame(module.history).assign(validation_loss=np.nan, validation_auroc=np.nan)
     print(rows.to_string())
-    print(
-        f"{num_steps} steps in {time.perf_counter() - start:.1f} s; chance loss {np.log(len(CLASS_NAMES)):.2f}"
-    )
+    print(f"{num_steps} steps in {time.perf_counter() - start:.1f} s; chance {np.log(len(CLASS_NAMES)):.2f}")
     with atomic_path(Path(weights)) as temporary:
         save_file({key: value.contiguous() for key, value in copy_state(model).items()}, temporary)
     write_table(rows, history, "history")

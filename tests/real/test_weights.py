@@ -1,0 +1,147 @@
+"""The published weights that the study starts from, where they have been downloaded.
+
+Needs ``i3d_kinetics400.weights`` and ``efficientnet_lite0_imagenet.weights`` in ``CHESTCT_WEIGHTS``, or
+in ``data/weights``, where the workflow's download step puts them.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+
+from chestct.models import build_model
+from chestct.models.weights import load_initial_weights, load_numpy_pickle, load_torch
+
+SHA256 = {
+    "i3d_kinetics400": "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
+    "efficientnet_lite0_imagenet": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+}
+
+
+def weight_file(weights_id: str) -> Path:
+    folder = Path(os.environ.get("CHESTCT_WEIGHTS", Path(__file__).parents[2] / "data" / "weights"))
+    path = folder / f"{weights_id}.weights"
+    if not path.is_file():
+        pytest.skip(f"no {path}: run the workflow's download step, or set CHESTCT_WEIGHTS")
+    return path
+
+
+# --- I3D, against a second implementation in plain NumPy on the published arrays
+
+
+def same_padding(x: np.ndarray, kernel: tuple[int, ...], stride: tuple[int, ...], value: float) -> np.ndarray:
+    pads = [(0, 0)]
+    for length, k, s in zip(x.shape[1:4], kernel, stride, strict=True):
+        total = max((int(np.ceil(length / s)) - 1) * s + k - length, 0)
+        pads.append((total // 2, total - total // 2))
+    return np.pad(x, [*pads, (0, 0)], constant_values=value)
+
+
+def patches(x: np.ndarray, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Any:
+    """Every offset within the kernel with the strided view of x (B, T, H, W, C) that it meets."""
+    sizes = [(length - k) // s + 1 for length, k, s in zip(x.shape[1:4], kernel, stride, strict=True)]
+    for offset in np.ndindex(*kernel):
+        cut = [slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, sizes, stride, strict=True)]
+        yield offset, x[:, cut[0], cut[1], cut[2]]
+
+
+class NumpyI3D:
+    """Published I3D in NumPy, channels last, float64."""
+
+    def __init__(self, tree: dict[str, Any]) -> None:
+        self.params, self.stats = tree["params"], tree["batch_stats"]
+
+    def unit(self, x: np.ndarray, *names: str, stride: int = 1) -> np.ndarray:
+        params, stats = self.params, self.stats
+        for name in names:
+            params, stats = params[name], stats[name]
+        kernel = params["Conv_0"]["kernel"].astype(np.float64)
+        x = same_padding(x, kernel.shape[:3], (stride,) * 3, 0.0)
+        y = sum(part @ kernel[offset] for offset, part in patches(x, kernel.shape[:3], (stride,) * 3))
+        norm = stats["BatchNorm_0"]
+        y = (y - norm["mean"]) / np.sqrt(norm["var"].astype(np.float64) + 1e-3)
+        return np.maximum(y + params["BatchNorm_0"]["bias"], 0)
+
+    def pool(self, x: np.ndarray, kernel: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:
+        x = same_padding(x, kernel, stride, -np.inf)
+        return np.max([part for _, part in patches(x, kernel, stride)], axis=0)
+
+    def mixed(self, x: np.ndarray, name: str) -> np.ndarray:
+        one = self.unit(x, name, "Branch_0/Conv3d_0a_1x1")
+        two = self.unit(self.unit(x, name, "Branch_1/Conv3d_0a_1x1"), name, "Branch_1/Conv3d_0b_3x3")
+        three = self.unit(self.unit(x, name, "Branch_2/Conv3d_0a_1x1"), name, "Branch_2/Conv3d_0b_3x3")
+        four = self.unit(self.pool(x, (3, 3, 3), (1, 1, 1)), name, "Branch_3/Conv3d_0b_1x1")
+        return np.concatenate([one, two, three, four], axis=-1)
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        x = self.unit(x, "Conv3d_1a_7x7", stride=2)
+        x = self.pool(x, (1, 3, 3), (1, 2, 2))
+        x = self.unit(self.unit(x, "Conv3d_2b_1x1"), "Conv3d_2c_3x3")
+        x = self.pool(x, (1, 3, 3), (1, 2, 2))
+        x = self.mixed(self.mixed(x, "Mixed_3b"), "Mixed_3c")
+        x = self.pool(x, (3, 3, 3), (2, 2, 2))
+        for name in "bcdef":
+            x = self.mixed(x, f"Mixed_4{name}")
+        x = self.pool(x, (2, 2, 2), (2, 2, 2))
+        x = self.mixed(self.mixed(x, "Mixed_5b"), "Mixed_5c")
+        classifier = self.params["Logits/Conv3d_0c_1x1"]["Conv_0"]
+        return x.mean(axis=(1, 2, 3)) @ classifier["kernel"][0, 0, 0] + classifier["bias"]
+
+
+@pytest.mark.parametrize("size", [(8, 32), (9, 45)])
+def test_i3d_equals_numpy_on_the_published_arrays(size: tuple[int, int]) -> None:
+    path = weight_file("i3d_kinetics400")
+    num_slices, size_px = size
+    model = build_model("i3d", num_slices=num_slices, size_px=size_px, num_classes=400, seed=0).eval()
+    sha256 = SHA256["i3d_kinetics400"]
+    report = load_initial_weights(model, name="i3d", init="video", path=path, sha256=sha256, with_head=True)
+    assert report.num_loaded == 230
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 3, num_slices, size_px, size_px)).astype(np.float32)
+    expected = NumpyI3D(load_numpy_pickle(path)).logits(x.transpose(0, 2, 3, 4, 1).astype(np.float64))
+    with torch.no_grad():
+        logits = model(torch.from_numpy(x)).numpy()
+    assert expected.std() > 0.3, "logits that hardly differ would show nothing"
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_i3d_starts_with_all_of_kinetics_but_the_classifier() -> None:
+    model = build_model("i3d", num_slices=8, size_px=32, seed=0)
+    report = load_initial_weights(
+        model, name="i3d", init="video", path=weight_file("i3d_kinetics400"), sha256=SHA256["i3d_kinetics400"]
+    )
+    assert report.num_loaded == 228
+    assert report.fresh == ("logits.bias", "logits.weight")
+    statistics = [t for key, t in model.state_dict().items() if key.endswith("running_var")]
+    assert len(statistics) == 57
+    assert not any(torch.equal(tensor, torch.ones_like(tensor)) for tensor in statistics)
+
+
+# --- EfficientNet-Lite0, against the package that published it
+
+
+def test_efficientnet_equals_the_published_model() -> None:
+    path = weight_file("efficientnet_lite0_imagenet")
+    model = build_model("efficientnet_lite0", num_slices=8, size_px=64, num_classes=1000, seed=0).eval()
+    report = load_initial_weights(
+        model,
+        name="efficientnet_lite0",
+        init="imagenet",
+        path=path,
+        sha256=SHA256["efficientnet_lite0_imagenet"],
+        with_head=True,
+    )
+    assert report.fresh == ()
+    upstream = EfficientNet.from_name("efficientnet-lite0", image_size=64)
+    upstream.load_state_dict(load_torch(path))
+    upstream.eval()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = upstream(images)
+        # A window of one image again and again is that image to a model that averages slices.
+        logits = model(images[:, :, None].expand(-1, -1, 8, -1, -1))
+    assert expected.std() > 0.3, "logits that hardly differ would show nothing"
+    torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
