@@ -24,3 +24,5 @@ rule all:
         f"{RESULTS}/report.html",
         f"{RESULTS}/evaluation/metrics.csv",
         f"{RESULTS}/evaluation/comparisons.csv",
+        rules.plot_figures.output,
+        rules.write_tables.output,

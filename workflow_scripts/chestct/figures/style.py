@@ -1,17 +1,25 @@
 """The one look of all figures: sizes, type, colours, markers, names.
 
-Colours are those of Okabe and Ito (jfly.uni-koeln.de/color), told apart under all common forms of colour
-blindness; markers and line styles carry the same information, so that figures read in grey.
+Seaborn's "ticks" style and paper context, and its colour-blind palette; markers and line styles carry the
+same information as colours, so that figures read in grey.
 """
 
 from typing import Any, NamedTuple
+
+import seaborn as sns
 
 from chestct.catalogue import INIT_TITLES, MODELS
 
 #: Widths of one and of two columns of a journal page, and its height, in inches (89, 183, 240 mm).
 SINGLE_COLUMN, DOUBLE_COLUMN, PAGE_HEIGHT = 3.5, 7.2, 9.4
 
+#: Blue, orange, green, red, purple, brown, pink, grey, yellow, cyan: told apart under all common forms of
+#: colour blindness.
+PALETTE = sns.color_palette("colorblind").as_hex()
+
 RC_PARAMS: dict[str, Any] = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper"),
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
     "font.size": 7,
     "axes.titlesize": 7.5,
@@ -57,10 +65,10 @@ class Mark(NamedTuple):
 
 INIT_MARKS = {
     "scratch": Mark("#4d4d4d", "o", (0, (4, 2))),
-    "video": Mark("#0072B2", "s", "-"),
-    "ct": Mark("#D55E00", "^", (0, (6, 1.5, 1, 1.5))),
-    "video_ct": Mark("#009E73", "D", (0, (1, 1))),
-    "imagenet": Mark("#AA4499", "v", (0, (2, 1))),
+    "video": Mark(PALETTE[0], "s", "-"),
+    "ct": Mark(PALETTE[3], "^", (0, (6, 1.5, 1, 1.5))),
+    "video_ct": Mark(PALETTE[2], "D", (0, (1, 1))),
+    "imagenet": Mark(PALETTE[4], "v", (0, (2, 1))),
     "none": Mark("#000000", "x", (0, (1, 2))),
 }
 
