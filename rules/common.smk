@@ -10,6 +10,7 @@ sys.path.insert(0, str(PACKAGE_DIR.parent))
 
 from chestct import configuration
 from chestct.catalogue import MODELS as CATALOGUE
+from chestct.download.weights import weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import digest_files, digest_object
 from chestct.tables import read_table
@@ -72,3 +73,34 @@ def min_readers(wildcards):
     """Readers who must have marked a slice: LIDC-IDRI has four readings, other datasets one."""
     four_readings = dataset_entry(wildcards)["source"] in ("lidc_idri", "phantom_lidc")
     return config["subsets"]["min_readers"] if four_readings else 1
+
+
+# Keys of a dataset's entry that decide how it is used, not what is downloaded.
+USE_KEYS = {"ct_source", "display_window_hu"}
+
+
+def download_entry(wildcards):
+    """What the download step needs to know of a dataset."""
+    entry = dataset_entry(wildcards)
+    return {key: value for key, value in entry.items() if key not in USE_KEYS}
+
+
+def label_source(wildcards):
+    """Label file in the user's hands; one that is missing is for the rule's script to explain."""
+    entry = dataset_entry(wildcards)
+    named = {
+        "own_data": entry.get("table"),
+        "rspect": f"{entry.get('folder')}/train.csv",
+    }
+    path = named.get(entry["source"])
+    return [path] if path and Path(path).is_file() else []
+
+
+def shard_tables(suffix):
+    """Input function: one table of every shard of a dataset, in the order of shards."""
+
+    def paths(wildcards):
+        shards = shard_numbers(wildcards.dataset)
+        return [f"{RESULTS}/volumes/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards]
+
+    return paths

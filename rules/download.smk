@@ -1,27 +1,5 @@
 # A source to DICOM series on disk, a series table, label tables and weight files.
 
-from chestct.download.weights import weights_row, weights_table
-
-# Keys of a dataset's entry that decide how it is used, not what is downloaded.
-USE_KEYS = {"ct_source", "display_window_hu"}
-
-
-def download_entry(wildcards):
-    """What the download step needs to know of a dataset."""
-    entry = dataset_entry(wildcards)
-    return {key: value for key, value in entry.items() if key not in USE_KEYS}
-
-
-def label_source(wildcards):
-    """Label file in the user's hands; one that is missing is for the rule's script to explain."""
-    entry = dataset_entry(wildcards)
-    named = {
-        "own_data": entry.get("table"),
-        "rspect": f"{entry.get('folder')}/train.csv",
-    }
-    path = named.get(entry["source"])
-    return [path] if path and Path(path).is_file() else []
-
 
 checkpoint list_series:
     input:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 TRAINING = f"{RESULTS}/training"
 RUN_FOLDER = f"{TRAINING}/{{dataset}}/{{model}}/{{init}}/percent-{{percent}}/seed-{{seed}}/fold-{{fold}}"
 
+
 class FinetuneJob(NamedTuple):
     """A rule's worth of runs: one run by wildcards, or all runs of a model on a dataset.
 

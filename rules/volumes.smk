@@ -3,16 +3,6 @@
 VOLUMES = f"{RESULTS}/volumes"
 
 
-def shard_tables(suffix):
-    """Input function: one table of every shard of a dataset, in the order of shards."""
-
-    def paths(wildcards):
-        shards = shard_numbers(wildcards.dataset)
-        return [f"{VOLUMES}/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards]
-
-    return paths
-
-
 rule convert_series:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",
