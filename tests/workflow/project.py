@@ -40,7 +40,7 @@ class Project:
 
     def planned(self, *arguments: str, study: str | None = "smoke") -> dict[str, int]:
         """Jobs by rule that a run would start."""
-        lines = self.run("--dry-run", "--quiet", *arguments, study=study).stdout.splitlines()
+        lines = self.run("--dry-run", "--quiet", "rules", *arguments, study=study).stdout.splitlines()
         counts = {}
         for line in lines:
             words = line.split()

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 
 from chestct.catalogue import MODELS
 from chestct.files import atomic_path, digest_object, sha256_file, write_text
-from chestct.models import build_model, set_batchnorm_momentum
+from chestct.models import build_model, set_batchnorm_momentum, tune_for_cpu
 from chestct.models.weights import load_initial_weights
 from chestct.tables import read_table, write_table
 from chestct.training.data import BalancedSampler, Scan, TrainingWindows, collect_scans, scoring_loader
@@ -113,6 +113,8 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
         )
         print(f"{name}: {loaded}")
     set_batchnorm_momentum(model, settings["batchnorm_momentum"])
+    if not job.gpus:
+        tune_for_cpu(model)
 
     num_steps = num_training_steps(len(training), settings)
     module = ScanClassifier(

@@ -79,7 +79,9 @@ class TrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam over what has gradients, one-cycle learning rate stepped every batch."""
         parameters = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+        optimizer = torch.optim.Adam(
+            parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=self.learning_rate, total_steps=self.num_steps + 1
         )

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_model
 
 from chestct.catalogue import MODELS
-from chestct.models import build_model
+from chestct.models import build_model, tune_for_cpu
 from chestct.tables import read_table, write_table
 from chestct.training.data import Scan, collect_scans, scoring_loader
 from chestct.training.module import score_windows
@@ -74,6 +74,8 @@ def predict(
             run["model"], num_slices=window_slices, size_px=settings["crop_px"], num_classes=1, seed=0
         )
         load_model(model, path)  # strict: no parameter missing, none unexpected
+        if not gpus:
+            tune_for_cpu(model)
         chosen = split_table[(split_table["fold"] == run["fold"]) & (split_table["split"] != "train")]
         labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
         scans = collect_scans(chosen, index_table, window_table, labels)

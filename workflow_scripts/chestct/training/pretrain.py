@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from chestct.catalogue import MODELS
 from chestct.files import atomic_path
-from chestct.models import build_model, set_batchnorm_momentum
+from chestct.models import build_model, set_batchnorm_momentum, tune_for_cpu
 from chestct.tables import write_table
 from chestct.training.clips import CLASS_NAMES, make_clips
 from chestct.training.module import TrainingModule, copy_state, fit
@@ -59,6 +59,8 @@ def pretrain(
         seed=seed,
     )
     set_batchnorm_momentum(model, settings["batchnorm_momentum"])
+    if not gpus:
+        tune_for_cpu(model)
 
     def prepare(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         clips_BTHW, targets = batch
