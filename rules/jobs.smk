@@ -15,6 +15,7 @@ class FinetuneJob(NamedTuple):
 
     name: str
     label: str
+    priority: int
     runs: list | None
 
     def folders(self):
@@ -30,9 +31,12 @@ def finetune_jobs():
     """One rule for every run, or a rule a dataset and model."""
     if config["training"]["one_job_per"] == "run":
         label = "{dataset}/{model}/{init}-{percent}-{seed}-{fold}"
-        return [FinetuneJob("finetune", label, None)]
+        return [FinetuneJob("finetune", label, 0, None)]
     return [
-        FinetuneJob(f"finetune_{dataset}_{model}", f"{dataset}/{model}", runs)
+        # Models with published weights are full-size: started first, they do not run on alone at the end.
+        FinetuneJob(
+            f"finetune_{dataset}_{model}", f"{dataset}/{model}", int(bool(CATALOGUE[model].weights)), runs
+        )
         for dataset in DATASETS
         for model in MODELS
         if (runs := runs_of(dataset, model))

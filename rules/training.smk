@@ -49,6 +49,7 @@ for job in finetune_jobs():
             f"{RESULTS}/logs/finetune/{job.label}.log",
         benchmark:
             f"{RESULTS}/benchmarks/finetune/{job.label}.tsv"
+        priority: job.priority
         conda:
             "../envs/training.yaml"
         threads: config["training"]["threads"]

@@ -1,10 +1,5 @@
-"""The published weights that the study starts from, where they have been downloaded.
+"""The published weights that the study starts from: in ``data/weights``, fetched there where absent."""
 
-Needs ``i3d_kinetics400.weights`` and ``efficientnet_lite0_imagenet.weights`` in ``CHESTCT_WEIGHTS``, or
-in ``data/weights``, where the workflow's download step puts them.
-"""
-
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +8,7 @@ import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 
+from chestct.download.weights import fetch_weights, weights_row
 from chestct.models import build_model
 from chestct.models.weights import load_initial_weights, load_numpy_pickle, load_torch
 
@@ -23,10 +19,8 @@ SHA256 = {
 
 
 def weight_file(weights_id: str) -> Path:
-    folder = Path(os.environ.get("CHESTCT_WEIGHTS", Path(__file__).parents[2] / "data" / "weights"))
-    path = folder / f"{weights_id}.weights"
-    if not path.is_file():
-        pytest.skip(f"no {path}: run the workflow's download step, or set CHESTCT_WEIGHTS")
+    path = Path(__file__).parents[2] / "data" / "weights" / f"{weights_id}.weights"
+    fetch_weights(weights_row(weights_id), path)
     return path
 
 

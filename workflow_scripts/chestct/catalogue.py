@@ -96,6 +96,7 @@ MODELS: dict[str, ModelEntry] = {
     ),
     "lrcn_efficientnet_lite0": ModelEntry(
         title="LRCN (EfficientNet-Lite0)",
+        slice_step=2,
         family="2d",
         module="lrcn",
         inits=("scratch", "imagenet"),

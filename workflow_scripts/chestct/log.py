@@ -4,6 +4,7 @@ An ``InputError`` ends the script with its message alone, without a traceback, a
 """
 
 import logging
+import os
 import sys
 from types import TracebackType
 
@@ -16,6 +17,9 @@ def set_up_log(path: str, *, level: int = logging.INFO) -> None:
     The last lines of a failing job's log are shown by Snakemake (``show-failed-logs``).
     """
     stream = open(path, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (lives as long as the process)
+    # By file descriptor: libraries keep the streams they found when they were imported.
+    for descriptor in (1, 2):
+        os.dup2(stream.fileno(), descriptor)
     sys.stdout = stream
     sys.stderr = stream
     logging.basicConfig(

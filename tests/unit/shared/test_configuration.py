@@ -97,6 +97,6 @@ def test_starting_weights_come_from_where_the_catalogue_says(config):
 
 
 def test_a_models_own_settings_override_the_training_block(config):
-    assert training_settings(config, "i3d")["learning_rate"] == 0.0003
+    assert training_settings(config, "i3d")["learning_rate"] == 0.001
     assert training_settings(config, "slow_narrow")["learning_rate"] == config["training"]["learning_rate"]
     assert "pretraining" not in training_settings(config, "i3d")

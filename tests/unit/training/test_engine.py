@@ -211,7 +211,7 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
     pretrain.pretrain(
         model_name="swin_narrow",
         settings=SETTINGS,
-        pretraining={"num_clips": 80, "epochs": 1, "learning_rate": 0.002, "seed": 0},
+        pretraining={"num_clips": 80, "epochs": 1, "seed": 0},
         window_slices=8,
         weights=str(tmp_path / "video.safetensors"),
         history=str(tmp_path / "history.csv"),

@@ -1,5 +1,6 @@
 """The Lightning module: one optimiser, one schedule, one way of scoring, alike for every arm."""
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from chestct.errors import InputError
 from chestct.training.data import Scan
-from chestct.training.transforms import InputSettings, augment, centre_crop, to_input
+from chestct.training.transforms import InputSettings, augment, score_windows, to_input
 
 
 class TrainingModule(pl.LightningModule):
@@ -158,11 +159,6 @@ def copy_state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
-def score_windows(model: nn.Module, hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
-    """Logits of windows, centre-cropped: shape (B,)."""
-    return model(to_input(centre_crop(hu_BTHW, settings.crop_px), settings)).squeeze(1)
-
-
 def fit(
     module: TrainingModule,
     training: DataLoader,
@@ -178,6 +174,7 @@ def fit(
     Validation counts steps, not epochs, so that small subsets are validated as often as large ones.
     The sanity check before training is off: its results would enter the first history row.
     """
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its greetings fill every log
     trainer = pl.Trainer(
         accelerator="gpu" if gpus else "cpu",
         devices=gpus or 1,

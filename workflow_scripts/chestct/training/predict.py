@@ -12,8 +12,7 @@ from chestct.catalogue import MODELS
 from chestct.models import build_model, tune_for_cpu
 from chestct.tables import read_table, write_table
 from chestct.training.data import Scan, collect_scans, scoring_loader
-from chestct.training.module import score_windows
-from chestct.training.transforms import InputSettings
+from chestct.training.transforms import InputSettings, score_windows
 
 
 def score_scans(

@@ -40,8 +40,8 @@ def pretrain(
 
     Args:
         model_name: in the catalogue.
-        settings: training settings of the model (batch size, crop, weight decay, precision).
-        pretraining: num_clips, epochs, learning_rate, seed.
+        settings: training settings of the model (learning rate, batch size, crop, weight decay, precision).
+        pretraining: num_clips, epochs, seed.
         window_slices: frames of a clip, as many as slices later.
         weights, history: files to write.
     """
@@ -78,7 +78,7 @@ def pretrain(
         model,
         nn.functional.cross_entropy,
         prepare,
-        learning_rate=pretraining["learning_rate"],
+        learning_rate=settings["learning_rate"],
         weight_decay=settings["weight_decay"],
         num_steps=num_steps,
     )

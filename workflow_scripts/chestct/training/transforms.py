@@ -1,4 +1,4 @@
-"""From HU to what a model sees: augmentation, display window, normalisation; on the batch's device.
+"""From HU to what a model sees and says: augmentation, display window, normalisation, logits.
 
 Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from chestct.store import AIR_HU
 
@@ -105,3 +106,8 @@ def to_input(hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
     low = settings.centre_hu - settings.width_hu / 2
     values = ((hu_BTHW - low) / settings.width_hu).clamp(0, 1)
     return normalise(values, settings.mean, settings.std)
+
+
+def score_windows(model: nn.Module, hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
+    """Logits of windows, centre-cropped: shape (B,)."""
+    return model(to_input(centre_crop(hu_BTHW, settings.crop_px), settings)).squeeze(1)
