@@ -2,9 +2,10 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 
@@ -93,6 +94,42 @@ def assign_shards(table: pd.DataFrame, shard_size: int) -> pd.DataFrame:
     """Add the column ``shard``: runs of ``shard_size`` rows."""
     table = table.reset_index(drop=True)
     return table.assign(shard=table.index // shard_size)
+
+
+class ScanIds(Protocol):
+    """Identifiers of a scan of one series."""
+
+    @property
+    def patient_id(self) -> str: ...
+
+    @property
+    def study_id(self) -> str: ...
+
+    @property
+    def series_id(self) -> str: ...
+
+
+def list_scans(
+    entry: dict, shard_size: int, scans: Sequence[tuple[ScanIds, str]], num_instances: int
+) -> pd.DataFrame:
+    """Table ``series`` of scans of equal length, given as (identifiers, path), narrowed by ``patients``.
+
+    Raises:
+        InputError: a patient named in ``patients`` does not exist.
+    """
+    rows = [
+        {
+            "dataset": entry["name"],
+            "patient_id": ids.patient_id,
+            "study_id": ids.study_id,
+            "series_id": ids.series_id,
+            "path": path,
+            "num_instances": num_instances,
+        }
+        for ids, path in scans
+    ]
+    table = select_patients(pd.DataFrame(rows), entry, f"dataset {entry['name']}")
+    return assign_shards(table, shard_size)
 
 
 def select_patients(table: pd.DataFrame, entry: dict, where: object) -> pd.DataFrame:

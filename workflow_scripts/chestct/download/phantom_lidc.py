@@ -28,21 +28,13 @@ def list_series(entry: dict, root: Path, shard_size: int) -> pd.DataFrame:
     Raises:
         InputError: a patient named in ``patients`` does not exist.
     """
-    rows = []
-    for index in range(entry["num_patients"]):
-        ids = patient_ids(entry, index)
-        rows.append(
-            {
-                "dataset": entry["name"],
-                "patient_id": ids.patient_id,
-                "study_id": ids.study_id,
-                "series_id": ids.series_id,
-                "path": f"{ids.patient_id}/{ids.study_id}/{ids.series_id}",
-                "num_instances": SHAPE[0],
-            }
-        )
-    table = layout.select_patients(pd.DataFrame(rows), entry, f"dataset {entry['name']}")
-    return layout.assign_shards(table, shard_size)
+    scans = [patient_ids(entry, index) for index in range(entry["num_patients"])]
+    return layout.list_scans(
+        entry,
+        shard_size,
+        [(ids, f"{ids.patient_id}/{ids.study_id}/{ids.series_id}") for ids in scans],
+        SHAPE[0],
+    )
 
 
 def obtain(entry: dict, root: Path, series_rows: pd.DataFrame, progress: Callable[[int], object]) -> None:
