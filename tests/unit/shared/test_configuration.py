@@ -57,7 +57,7 @@ def test_the_default_configuration_is_valid(config):
         ("datasets.0.ct_source", "lidc_phantom", r"runs in a circle[\s\S]*one_job_per"),
         ("datasets.1.name", "rspect_phantom", r"dataset names repeat"),
         ("percents", [10, 50], r"percents lacks 100"),
-        ("training.crop_px", 50, r"50 exceeds volumes.size_px \(48\)"),
+        ("training.crop_px", 50, r"50 exceeds volumes.size_px \(40\)"),
         ("subsets.min_positive_slices", 17, r"17 exceeds window_slices"),
         ("study", "Default Study", r"does not match"),
         ("inits", [], r"study|non-empty|too short"),

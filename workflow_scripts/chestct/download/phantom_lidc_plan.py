@@ -69,7 +69,7 @@ class LidcDifficulty:
 
 LIDC_DIFFICULTY = LidcDifficulty()
 VESSEL_HU = 40.0
-#: Findings stay this far from the border in plane, so that a crop of 40 of 48 pixels keeps them.
+#: Findings stay this far from the border in plane, so that a crop of 32 of 40 pixels keeps them.
 MARGIN_MM = 20.0
 
 

@@ -70,7 +70,7 @@ class RspectDifficulty:
 
 RSPECT_DIFFICULTY = RspectDifficulty()
 VEIN_HU = 45.0
-#: Findings stay this far from the border in plane, so that a crop of 40 of 48 pixels keeps them.
+#: Findings stay this far from the border in plane, so that a crop of 32 of 40 pixels keeps them.
 MARGIN_MM = 20.0
 #: A slice shows an embolus where a ball of its core is cut at least this deep (share of its radius).
 VISIBLE_DEPTH = 0.4
