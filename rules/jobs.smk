@@ -33,14 +33,21 @@ def finetune_jobs():
         label = "{dataset}/{model}/{init}-{percent}-{seed}-{fold}"
         return [FinetuneJob("finetune", label, 0, None)]
     return [
-        # Models with published weights are full-size: started first, they do not run on alone at the end.
-        FinetuneJob(
-            f"finetune_{dataset}_{model}", f"{dataset}/{model}", int(bool(CATALOGUE[model].weights)), runs
-        )
+        FinetuneJob(f"finetune_{dataset}_{model}", f"{dataset}/{model}", priority_of(dataset, model), runs)
         for dataset in DATASETS
         for model in MODELS
         if (runs := runs_of(dataset, model))
     ]
+
+
+def priority_of(dataset, model):
+    """What others wait for or what takes longest starts first, so that no job runs on alone at the end.
+
+    Jobs of a dataset that supplies CT-pretrained weights come first, then models with published
+    weights, which are full-size.
+    """
+    is_source = any(entry.get("ct_source") == dataset for entry in DATASETS.values())
+    return 2 * is_source + bool(CATALOGUE[model].weights)
 
 
 def runs_of(dataset, model):
