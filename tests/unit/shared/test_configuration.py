@@ -48,7 +48,7 @@ def test_the_default_configuration_is_valid(config):
         ("models.0.name", "slow_narow", r"unknown model 'slow_narow'[\s\S]*did you mean 'slow_narrow'"),
         ("models.1.name", "slow_narrow", r"models repeat"),
         ("models.0.inits", ["imagenet"], r"no init \['imagenet'\][\s\S]*models.slow_narrow"),
-        ("models.9.name", "i3d", r"models repeat|slice features"),
+        ("models.9.name", "i3d", r"needs 'efficientnet_lite0', which lacks"),
         ("subsets.split.train", 0.6, r"sum to 1.2, so splits would overlap[\s\S]*subsets.split"),
         ("subsets.split.train", 0.2, r"patients would be left out"),
         ("datasets.0.source", "phantom_rspct", r"did you mean 'phantom_rspect'"),
@@ -60,7 +60,7 @@ def test_the_default_configuration_is_valid(config):
         ("training.crop_px", 50, r"50 exceeds volumes.size_px \(40\)"),
         ("subsets.min_positive_slices", 17, r"17 exceeds window_slices"),
         ("study", "Default Study", r"does not match"),
-        ("inits", [], r"study|non-empty|too short"),
+        ("inits", [], r"non-empty[\s\S]*'inits'"),
     ],
 )
 def test_what_cannot_be_stops_with_key_and_remedy(config, path, value, message):
