@@ -1,5 +1,6 @@
 # How training runs become jobs. No rules here.
 
+from dataclasses import asdict
 from typing import NamedTuple
 
 TRAINING = f"{RESULTS}/training"
@@ -142,6 +143,16 @@ def run_specs(job, wildcards):
 def job_settings(job, wildcards):
     """Training settings of a job's model."""
     return configuration.training_settings(config, job.runs_of(wildcards)[0].model)
+
+
+def job_catalogue(job, wildcards):
+    """The catalogue's entry of a job's model."""
+    return catalogue_entry(job.runs_of(wildcards)[0].model)
+
+
+def catalogue_entry(model):
+    """What the catalogue says of a model, as plain data: a parameter of every job that uses it."""
+    return asdict(CATALOGUE[model])
 
 
 def job_display_window(job, wildcards):

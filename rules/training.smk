@@ -21,6 +21,7 @@ rule pretrain:
         gpu=config["training"]["gpus"],
     params:
         settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
+        catalogue=lambda wildcards: catalogue_entry(wildcards.model),
         pretraining=config["training"]["pretraining"],
         window_slices=config["subsets"]["window_slices"],
         gpus=config["training"]["gpus"],
@@ -60,6 +61,7 @@ for job in finetune_jobs():
         params:
             runs=partial(run_specs, job),
             settings=partial(job_settings, job),
+            catalogue=partial(job_catalogue, job),
             display_window_hu=partial(job_display_window, job),
             subset_keys=partial(subset_keys, job),
             window_slices=config["subsets"]["window_slices"],
@@ -94,6 +96,7 @@ rule predict:
     params:
         runs=lambda wildcards: [run.asdict() for run in runs_of(wildcards.dataset, wildcards.model)],
         settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
+        catalogue=lambda wildcards: catalogue_entry(wildcards.model),
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         window_slices=config["subsets"]["window_slices"],
         num_workers=config["training"]["num_workers"],

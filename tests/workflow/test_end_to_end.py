@@ -108,6 +108,11 @@ def test_a_rerun_does_nothing(smoke):
             {"convert_series", "split_patients", "download_series"},
         ),
         (
+            ("workflow_scripts/chestct/catalogue.py", "_IMAGENET_MEAN = (0.485", "_IMAGENET_MEAN = (0.5"),
+            {"finetune_lidc_phantom_smoke_efficientnet_lite0", "predict"},
+            {"finetune_lidc_phantom_smoke_swin_narrow", "pretrain", "convert_series", "split_patients"},
+        ),
+        (
             ("studies/smoke.yaml", "num_clips: 40", "num_clips: 44"),
             {"pretrain", "finetune_lidc_phantom_smoke_swin_narrow"},
             {"finetune_lidc_phantom_smoke_efficientnet_lite0", "convert_series"},
