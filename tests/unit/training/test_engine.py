@@ -168,7 +168,14 @@ def test_a_loss_that_is_no_number_stops_with_the_remedy(data, tmp_path):
 
 def test_small_subsets_get_the_minimum_of_steps():
     assert finetune.num_training_steps(4, SETTINGS) == 12
-    assert finetune.num_training_steps(41, SETTINGS) == 22
+    assert finetune.num_training_steps(40, SETTINGS) == 21, "20, rounded up to three equal parts"
+
+
+def test_the_last_step_is_validated(data, tmp_path):
+    finetune.finetune(job(data, min_steps=13), [{"run": RUN, "initial": SCRATCH}], [str(tmp_path)], threads=1)
+    history = tables.read_table(tmp_path / "history.csv", "history")
+    assert history["step"].tolist() == [5, 10, 15]
+    assert tables.read_table(tmp_path / "run.csv", "runs")["num_steps"].item() == 15
 
 
 def test_predictions_score_validation_and_test_scans_once(data, trained, tmp_path):

@@ -63,8 +63,12 @@ def run_seed(run: dict[str, Any]) -> int:
 
 
 def num_training_steps(num_scans: int, settings: dict[str, Any]) -> int:
-    """Optimisation steps of a run: max_epochs passes, at least min_steps; the same for every arm."""
-    return max(settings["min_steps"], settings["max_epochs"] * math.ceil(num_scans / settings["batch_size"]))
+    """Optimisation steps of a run: max_epochs passes, at least min_steps; the same for every arm.
+
+    Rounded up to a multiple of the number of validations, so that the last one sees the last step.
+    """
+    steps = max(settings["min_steps"], settings["max_epochs"] * math.ceil(num_scans / settings["batch_size"]))
+    return math.ceil(steps / settings["num_validations"]) * settings["num_validations"]
 
 
 def _load_scans(job: Job, run: dict[str, Any]) -> tuple[list[Scan], list[Scan], str]:
@@ -143,7 +147,7 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
         loader,
         scoring_loader(validation, batch_size=2 * settings["batch_size"], num_workers=job.num_workers),
         num_steps=num_steps,
-        validate_every=math.ceil(num_steps / settings["num_validations"]),
+        validate_every=num_steps // settings["num_validations"],
         precision=settings["precision"],
         gpus=job.gpus,
     )
