@@ -90,7 +90,7 @@ def label_source(wildcards):
     entry = dataset_entry(wildcards)
     named = {
         "own_data": entry.get("table"),
-        "rspect": f"{entry.get('folder')}/train.csv",
+        "rspect": f"{entry['folder']}/train.csv" if "folder" in entry else None,
     }
     path = named.get(entry["source"])
     return [path] if path and Path(path).is_file() else []

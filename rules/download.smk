@@ -1,11 +1,20 @@
 # A source to DICOM series on disk, a series table, label tables and weight files.
 
+# How files are transferred is a resource: it changes no output, so that a change of it reruns nothing,
+# and `--resources connections=16` bounds the transfers of all jobs together.
+TRANSFER = {
+    "connections": config["download"]["parallel"],
+    "attempts": config["download"]["attempts"],
+    "reserve_mb": round(1000 * config["download"]["reserve_gb"]),
+}
+
 
 checkpoint list_series:
     input:
         source=label_source,
     output:
         series=f"{DATA}/{{dataset}}/series.csv",
+        left_out=f"{DATA}/{{dataset}}/left_out.csv",
         manifest=f"{DATA}/{{dataset}}/manifest.json",
     log:
         f"{RESULTS}/logs/list_series/{{dataset}}.log",
@@ -15,8 +24,9 @@ checkpoint list_series:
         "../envs/download.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=30,
+        **TRANSFER,
+        mem_mb=4000,
+        runtime=60,
     params:
         entry=download_entry,
         root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
@@ -39,6 +49,7 @@ rule download_series:
         "../envs/download.yaml"
     threads: 1
     resources:
+        **TRANSFER,
         mem_mb=1000,
         runtime=240,
     params:

@@ -8,6 +8,7 @@ set_up_log(snakemake.log[0])
 series = read_table(snakemake.input.series, "series")
 convert_shard(
     series[series["shard"] == int(snakemake.wildcards.shard)],
+    obtained=read_table(snakemake.input.obtained, "shard"),
     root=snakemake.params.root,
     dataset=snakemake.wildcards.dataset,
     size_px=snakemake.params.size_px,

@@ -1,8 +1,9 @@
-"""Obtain the series of one shard."""
+"""Rule download_series: obtains the series of one shard."""
 
 from pathlib import Path
 
 from chestct.download.sources import obtain_shard
+from chestct.download.transfer import transfer_settings
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
@@ -11,5 +12,6 @@ obtain_shard(
     Path(snakemake.params.root),
     Path(snakemake.input.series),
     int(snakemake.wildcards.shard),
+    transfer_settings(snakemake.resources),
     Path(snakemake.output.shard),
 )

@@ -1,4 +1,4 @@
-"""Extract the labels of a dataset's scans and slices."""
+"""Rule extract_labels: the labels of a dataset's scans and slices."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ extract_labels(
     snakemake.params.entry,
     Path(snakemake.params.root),
     Path(snakemake.input.series),
+    [Path(path) for path in snakemake.input.shards],
     Path(snakemake.output.labels),
     Path(snakemake.output.slice_labels),
 )

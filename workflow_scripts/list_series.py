@@ -1,8 +1,9 @@
-"""List the series of a dataset and describe where they come from."""
+"""Rule list_series: the series of a dataset, what is left out of it, and where the data come from."""
 
 from pathlib import Path
 
 from chestct.download.sources import list_dataset
+from chestct.download.transfer import transfer_settings
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
@@ -10,6 +11,8 @@ list_dataset(
     snakemake.params.entry,
     Path(snakemake.params.root),
     snakemake.params.shard_size,
-    Path(snakemake.output.series),
-    Path(snakemake.output.manifest),
+    transfer_settings(snakemake.resources),
+    series_path=Path(snakemake.output.series),
+    left_out_path=Path(snakemake.output.left_out),
+    manifest_path=Path(snakemake.output.manifest),
 )

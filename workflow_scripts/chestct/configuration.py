@@ -19,9 +19,12 @@ _SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 _SOURCE_KEYS = {
     "phantom_rspect": ["num_patients", "seed"],
     "phantom_lidc": ["num_patients", "seed"],
-    "rspect": ["folder"],
-    "lidc_idri": ["folder"],
     "own_data": ["table", "columns"],
+}
+#: Who may have the files of a real source, and the keys that this needs.
+_ORIGIN_KEYS = {
+    "rspect": {"folder": ["folder"], "kaggle": [], "archive": ["archive_url"]},
+    "lidc_idri": {"folder": ["folder"], "idc": []},
 }
 
 
@@ -82,11 +85,7 @@ def _check_datasets(config: dict[str, Any]) -> None:
         raise _problem(f"dataset names repeat: {names}", "datasets", "a name each", "rename one")
     for entry in config["datasets"]:
         key = f"datasets.{entry['name']}"
-        missing = [name for name in _SOURCE_KEYS[entry["source"]] if name not in entry]
-        if missing:
-            raise _problem(
-                f"source '{entry['source']}' needs {missing}", key, "these keys", "add them to the dataset"
-            )
+        _check_origin(entry, key)
         source = entry.get("ct_source")
         if source is not None and (source not in names or source == entry["name"]):
             raise _problem(
@@ -117,6 +116,22 @@ def _check_datasets(config: dict[str, Any]) -> None:
                     )
                 seen.add(step)
                 step = sources[step]
+
+
+def _check_origin(entry: dict[str, Any], key: str) -> None:
+    needed, origins = _SOURCE_KEYS.get(entry["source"], []), _ORIGIN_KEYS.get(entry["source"])
+    words = f"source '{entry['source']}'"
+    if origins is None and "from" in entry:
+        raise _problem(f"{words} has no choice of `from`", key, "no such key", "remove it")
+    if origins is not None:
+        origin = entry.get("from", "folder")
+        if origin not in origins:
+            raise _problem(f"{words} is not had from '{origin}'", key, ", ".join(origins), "correct `from`")
+        needed, words = origins[origin], f"{words}, from: {origin},"
+    missing = [name for name in needed if name not in entry]
+    if missing:
+        others = f", or another `from`: {', '.join(origins)}" if origins else ""
+        raise _problem(f"{words} needs {missing}", key, "these keys", f"add them to the dataset{others}")
 
 
 def _check_models(config: dict[str, Any]) -> None:

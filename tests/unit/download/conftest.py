@@ -1,22 +1,52 @@
 """Fixtures of the download step's tests: one small phantom dataset of each kind, written once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from chestct.download import sources
+from chestct.download.transfer import TransferSettings
 
 NUM_PATIENTS = 12
+#: Short waits between tries.
+SETTINGS = TransferSettings(first_wait_s=0.01, max_wait_s=0.05, reserve_bytes=0)
 
 
 def _write(entry: dict, root: Path) -> Path:
-    sources.list_dataset(entry, root, 5, root / "series.csv", root / "manifest.json")
-    for shard in range(3):
-        sources.obtain_shard(entry, root, root / "series.csv", shard, root / f"shards/shard-{shard}.csv")
-    sources.extract_labels(
-        entry, root, root / "series.csv", root / "labels.csv", root / "slice_labels.parquet"
-    )
+    _run_steps(entry, root, num_shards=3)
     return root
+
+
+def _run_steps(entry: dict, root: Path, *, num_shards: int, shard_size: int = 5) -> None:
+    """What the rules of the download step do for a dataset, in their order."""
+    sources.list_dataset(
+        entry,
+        root,
+        shard_size,
+        SETTINGS,
+        series_path=root / "series.csv",
+        left_out_path=root / "left_out.csv",
+        manifest_path=root / "manifest.json",
+    )
+    shards = [root / f"shards/shard-{shard}.csv" for shard in range(num_shards)]
+    for shard, path in enumerate(shards):
+        sources.obtain_shard(entry, root, root / "series.csv", shard, SETTINGS, path)
+    sources.extract_labels(
+        entry, root, root / "series.csv", shards, root / "labels.csv", root / "slice_labels.parquet"
+    )
+
+
+@pytest.fixture(scope="session")
+def run_steps() -> Callable[..., None]:
+    """The rules of the download step: run_steps(entry, root, num_shards=..., shard_size=5)."""
+    return _run_steps
+
+
+@pytest.fixture(scope="session")
+def settings() -> TransferSettings:
+    """Transfer settings with short waits between tries."""
+    return SETTINGS
 
 
 @pytest.fixture(scope="session")

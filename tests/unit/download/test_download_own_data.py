@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 
 from chestct.download import own_data, sources
+from chestct.download.transfer import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
+
+SETTINGS = TransferSettings()
 
 COLUMNS = {"patient_id": "patient", "study_id": "scan", "path": "file", "label": "malignancy"}
 
@@ -54,21 +57,20 @@ def write(tmp_path: Path, frame: pd.DataFrame) -> Callable[..., dict]:
     return make
 
 
-def test_labels_baseline_and_paths(write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_labels_baseline_and_paths(
+    write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path, run_steps: Callable[..., None]
+) -> None:
     entry, root = write(frame), tmp_path / "data"
-    sources.list_dataset(entry, root, 2, root / "series.csv", root / "manifest.json")
+    run_steps(entry, root, num_shards=3, shard_size=2)
     series = read_table(root / "series.csv", "series")
     assert series["patient_id"].tolist() == ["007", "007", "b", "c", "d"], "leading zeros survive"
     assert series["shard"].tolist() == [0, 0, 1, 1, 2]
     assert all(Path(path).is_absolute() and Path(path).exists() for path in series["path"])
-    for shard in range(3):
-        sources.obtain_shard(entry, root, root / "series.csv", shard, root / f"shard-{shard}.csv")
-    sources.extract_labels(entry, root, root / "series.csv", root / "labels.csv", root / "s.parquet")
     labels = read_table(root / "labels.csv", "labels")
     assert labels["label"].fillna(-1).tolist() == [0, 0, -1, 1, 1]
     assert labels["exclusion"].fillna("").tolist() == ["", "", "label_between_thresholds", "", ""]
     assert labels["baseline"].tolist() == [10, 20.5, 30, 40, 50]
-    assert len(read_table(root / "s.parquet", "slice_labels")) == 0
+    assert len(read_table(root / "slice_labels.parquet", "slice_labels")) == 0
 
 
 def test_without_a_rule_labels_are_0_or_1(
@@ -77,7 +79,7 @@ def test_without_a_rule_labels_are_0_or_1(
     plain = frame.assign(malignancy=["0", "1", "1.0", "0", "1"])
     entry = write(plain, label_rule=None)
     del entry["baseline_column"]
-    series = own_data.list_series(entry, tmp_path, 5)
+    series = own_data.list_series(entry, tmp_path, 5, SETTINGS).series
     scans, _ = own_data.read_labels(entry, tmp_path, series)
     scans = check_table(scans, "labels", where="here")
     assert scans["label"].tolist() == [0, 1, 1, 0, 1] and scans["baseline"].isna().all()
@@ -87,8 +89,11 @@ def test_without_a_rule_labels_are_0_or_1(
 
 def test_patients_select(write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path) -> None:
     entry = write(frame, patients=["007", "d"])
-    series = own_data.list_series(entry, tmp_path, 5)
+    listing = own_data.list_series(entry, tmp_path, 5, SETTINGS)
+    series = listing.series
     assert series["study_id"].tolist() == ["s1", "s2", "s5"]
+    assert listing.left_out["study_id"].tolist() == ["s3", "s4"]
+    assert set(listing.left_out["reason"]) == {"not_selected"}
     assert own_data.read_labels(entry, tmp_path, series)[0]["study_id"].tolist() == ["s1", "s2", "s5"]
 
 
@@ -135,16 +140,16 @@ def test_a_folder_emptied_after_listing_is_named(
     write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path
 ) -> None:
     entry = write(frame)
-    series = own_data.list_series(entry, tmp_path, 5)
+    series = own_data.list_series(entry, tmp_path, 5, SETTINGS).series
     (tmp_path / "own" / "volumes" / "4" / "1.dcm").unlink()
     with pytest.raises(InputError, match="no files"):
-        own_data.obtain(entry, tmp_path, series, lambda _: None)
+        own_data.obtain(entry, tmp_path, series, SETTINGS)
 
 
 def test_a_scan_removed_after_listing_is_named(
     write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path
 ) -> None:
-    series = own_data.list_series(write(frame), tmp_path, 5)
+    series = own_data.list_series(write(frame), tmp_path, 5, SETTINGS).series
     with pytest.raises(InputError, match=r"no longer in the table: \['s5'"):
         own_data.read_labels(write(frame.iloc[:4]), tmp_path, series)
 

@@ -19,8 +19,11 @@ from chestct.download import (
     sources,
 )
 from chestct.download.phantom_anatomy import SHAPE, SPACING_MM
+from chestct.download.transfer import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
+
+SETTINGS = TransferSettings()
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -162,12 +165,12 @@ def test_another_run_writes_the_same_bytes_and_another_seed_does_not(
     nodule_entry: dict, nodule_root: Path, tmp_path: Path
 ) -> None:
     again = nodule_entry | {"patients": ["LIDC-PHANT-00002"]}
-    series = phantom_lidc.list_series(again, tmp_path, 5)
-    phantom_lidc.obtain(again, tmp_path, series, lambda _: None)
+    series = phantom_lidc.list_series(again, tmp_path, 5, SETTINGS).series
+    phantom_lidc.obtain(again, tmp_path, series, SETTINGS)
     written = files_of(tmp_path)
     assert len(written) == SHAPE[0]
     assert written.items() <= files_of(nodule_root).items()
-    other = phantom_lidc.list_series(nodule_entry | {"seed": 5}, tmp_path, 5)
+    other = phantom_lidc.list_series(nodule_entry | {"seed": 5}, tmp_path, 5, SETTINGS).series
     mine = read_table(nodule_root / "series.csv", "series")
     assert not set(other["study_id"]) & set(mine["study_id"])
     assert not np.array_equal(
@@ -192,7 +195,7 @@ def test_half_written_study_is_completed_and_whole_ones_stay(
     leftover.mkdir()
     (leftover / "junk").write_text("from a killed run")
     times = {p: p.stat().st_mtime_ns for p in kept.iterdir()}
-    sources.source_of(entry).obtain(entry, root, series, lambda _: None)
+    sources.source_of(entry).obtain(entry, root, series, SETTINGS)
     assert files_of(root) == before
     assert {p: p.stat().st_mtime_ns for p in kept.iterdir()} == times
     assert not leftover.exists()
@@ -201,7 +204,7 @@ def test_half_written_study_is_completed_and_whole_ones_stay(
 def test_a_study_that_fails_leaves_nothing(
     pe_entry: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    series = phantom_rspect.list_series(pe_entry, tmp_path, 5).iloc[:1]
+    series = phantom_rspect.list_series(pe_entry, tmp_path, 5, SETTINGS).series.iloc[:1]
 
     def fail(self: Path, data: bytes) -> int:
         raise OSError("disk full")
@@ -209,7 +212,7 @@ def test_a_study_that_fails_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", fail)
         with pytest.raises(OSError, match="disk full"):
-            phantom_rspect.obtain(pe_entry, tmp_path, series, lambda _: None)
+            phantom_rspect.obtain(pe_entry, tmp_path, series, SETTINGS)
     assert list((tmp_path / "train").iterdir()) == []
 
 
@@ -231,4 +234,4 @@ def test_manifest_says_what_is_stand_in(nodule_root: Path) -> None:
 
 def test_unknown_patient_is_named(pe_entry: dict, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nobody"):
-        phantom_rspect.list_series(pe_entry | {"patients": ["nobody"]}, tmp_path, 5)
+        phantom_rspect.list_series(pe_entry | {"patients": ["nobody"]}, tmp_path, 5, SETTINGS)

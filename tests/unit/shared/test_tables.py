@@ -13,6 +13,7 @@ def series(**changes):
         "series_id": "1",
         "path": "p",
         "num_instances": 3,
+        "num_bytes": 0,
         "shard": 0,
     }
     return pd.DataFrame([row | changes])

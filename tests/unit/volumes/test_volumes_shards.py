@@ -39,6 +39,7 @@ def series_table(*paths, shard=0):
             "series_id": [f"r-{name}" for name in paths],
             "path": list(paths),
             "num_instances": 0,
+            "num_bytes": 0,
             "shard": shard,
         }
     )
@@ -53,9 +54,23 @@ def outputs(folder, shard=0):
     }
 
 
-def run(series, root, folder, shard=0, size_px=8):
+def obtained_table(series, **failures):
+    """Table ``shard``: all were obtained but the studies named, with their reasons."""
+    reasons = series["study_id"].map(failures).astype("string")
+    return pd.DataFrame(
+        {
+            "series_id": series["series_id"],
+            "status": reasons.isna().map({True: "obtained", False: "failed"}),
+            "reason": reasons,
+            "detail": reasons.where(reasons.isna(), "HTTP 404"),
+        }
+    )
+
+
+def run(series, root, folder, shard=0, size_px=8, **failures):
     out = outputs(folder, shard)
-    convert_shard(series, root=root, dataset="d", size_px=size_px, **out)
+    obtained = obtained_table(series, **failures)
+    convert_shard(series, obtained=obtained, root=root, dataset="d", size_px=size_px, **out)
     return out
 
 
@@ -206,3 +221,11 @@ def test_scan_in_two_shards_is_found(root, tmp_path):
     shards = [run(series_table("good"), root, tmp_path / "r", shard) for shard in (0, 1)]
     with pytest.raises(InputError, match="scans in two shards"):
         combine(shards, tmp_path / "all", 0)
+
+
+def test_a_series_that_could_not_be_had_is_in_the_ledger(root, tmp_path):
+    out = run(series_table("good", "v.nii.gz"), root, tmp_path, **{"s-v.nii.gz": "not_found"})
+    ledger = read_table(out["ledger_path"], "ledger").set_index("study_id")
+    assert ledger["status"].to_dict() == {"s-good": "accepted", "s-v.nii.gz": "refused"}
+    assert ledger.loc["s-v.nii.gz", ["reason", "detail"]].tolist() == ["not_obtained", "not_found, HTTP 404"]
+    assert read_table(out["index_path"], "index")["study_id"].tolist() == ["s-good"]

@@ -5,7 +5,6 @@ resuming a file by range, and the check before a file appears. (pooch and torch.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ def _retry_after_s(text: str | None) -> float | None:
 
 def _check_status(response: requests.Response, url: str, remedy: str) -> None:
     status, shown = response.status_code, without_secrets(url)
-    if status in (200, 206):
+    if status in (200, 206, 416):
         return
     if status in _BUSY or status >= 500:
         message = f"HTTP {status} from {shown}"
@@ -195,6 +194,12 @@ def _fetch(
     """One attempt: append to the part, or begin it anew, until the announced length is there."""
     start, headers = _begin(part, facts, url)
     with _answer(client, "GET", url, remedy, headers) as response:
+        if response.status_code == 416:
+            # The part is as long as the file, or longer: its check decides, else it is begun anew.
+            if response.headers.get("Content-Range", "").rpartition("/")[2] == str(start):
+                return
+            facts.unlink()
+            raise Transient(f"the file at {without_secrets(url)} is another than the part")
         resumed = response.status_code == 206
         length = response.headers.get("Content-Length")
         if not resumed:
@@ -258,6 +263,6 @@ def download(
                 f"{without_secrets(url)}: {found_size} bytes, SHA-256 {found}; "
                 f"expected {size if size is not None else 'any number of'} bytes, SHA-256 {sha256 or 'any'}",
             )
-    os.replace(part, target)
+    part.replace(target)
     facts.unlink(missing_ok=True)
     return found

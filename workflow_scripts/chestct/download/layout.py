@@ -2,14 +2,20 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pandas as pd
+from tqdm import tqdm
 
+from chestct.download.transfer import Unobtainable
 from chestct.errors import InputError
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -29,6 +35,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def progress(items: Sequence[T], title: str) -> Iterable[T]:
+    """Iterate with a line of progress every few seconds, for logs."""
+    return tqdm(items, desc=title, unit="scan", mininterval=5, file=sys.stderr)
 
 
 def series_files(root: Path, path: str) -> list[Path]:
@@ -63,31 +74,69 @@ def is_whole(root: Path, path: str, num_instances: int) -> bool:
     return full.is_dir() and sum(1 for _ in full.glob("*.dcm")) >= max(num_instances, 1)
 
 
-def shard_row(dataset: str, root: Path, series: pd.Series) -> dict[str, object]:
-    """One row of the table ``shard`` for a series that was obtained.
+def shard_row(
+    dataset: str, root: Path, series: pd.Series, failure: Unobtainable | None = None
+) -> dict[str, object]:
+    """One row of the table ``shard`` for a series that was, or could not be, obtained.
 
-    Raises:
-        InputError: a file is missing or empty.
+    A file that is missing or empty makes the series ``incomplete``: it goes to the ledger.
     """
-    files = series_files(root, str(series["path"]))
-    sizes = [(p.name, p.stat().st_size) for p in files]
-    empty = [name for name, size in sizes if size == 0]
-    expected = int(series["num_instances"])
-    if empty or len(files) < expected:
-        raise InputError(
-            f"series {series['series_id']} is incomplete: {len(files)} files, empty: {empty[:3]}",
-            where=root / str(series["path"]),
-            expected=f"{expected or 'some'} files, none empty",
-            remedy="obtain the series again, or leave its patient out",
-        )
-    return {
+    row: dict[str, object] = {
         "dataset": dataset,
         "study_id": series["study_id"],
         "series_id": series["series_id"],
-        "num_files": len(files),
-        "num_bytes": sum(size for _, size in sizes),
-        "sha256": hashlib.sha256("".join(f"{n}\t{s}\n" for n, s in sorted(sizes)).encode()).hexdigest(),
+        "num_files": 0,
+        "num_bytes": 0,
+        "sha256": None,
     }
+    if failure is None:
+        files = series_files(root, str(series["path"]))
+        sizes = [(p.name, p.stat().st_size) for p in files]
+        empty = [name for name, size in sizes if size == 0]
+        expected = int(series["num_instances"])
+        digest = hashlib.sha256("".join(f"{n}\t{s}\n" for n, s in sorted(sizes)).encode()).hexdigest()
+        row |= {"num_files": len(files), "num_bytes": sum(size for _, size in sizes), "sha256": digest}
+        if empty or len(files) < expected:
+            shown = f"{len(files)} of {expected or 'unknown'} files, empty: {empty[:3]}"
+            failure = Unobtainable("incomplete", shown)
+    if failure is not None:
+        return row | {"status": "failed", "reason": failure.reason, "detail": failure.detail}
+    return row | {"status": "obtained", "reason": None, "detail": None}
+
+
+LEFT_OUT_COLUMNS = ["dataset", "patient_id", "study_id", "series_id", "reason"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        series: table ``series`` of what the study takes.
+        left_out: table ``left_out`` of the scans that exist besides.
+    """
+
+    series: pd.DataFrame
+    left_out: pd.DataFrame
+
+
+def listing(table: pd.DataFrame, entry: dict, shard_size: int, where: object) -> Listing:
+    """Narrow a table of all scans by the entry's ``patients`` and deal it out in shards.
+
+    Args:
+        table: columns of the table ``series`` but ``shard``; ``num_bytes`` may be lacking (unknown).
+        entry: the dataset's entry.
+        shard_size: scans a job.
+        where: named in messages.
+
+    Raises:
+        InputError: a named patient is not in the table.
+    """
+    if "num_bytes" not in table:
+        table = table.assign(num_bytes=0)
+    taken = select_patients(table, entry, where)
+    rest = table.drop(taken.index).assign(reason="not_selected")
+    return Listing(series=assign_shards(taken, shard_size), left_out=rest[LEFT_OUT_COLUMNS])
 
 
 def assign_shards(table: pd.DataFrame, shard_size: int) -> pd.DataFrame:
@@ -111,8 +160,8 @@ class ScanIds(Protocol):
 
 def list_scans(
     entry: dict, shard_size: int, scans: Sequence[tuple[ScanIds, str]], num_instances: int
-) -> pd.DataFrame:
-    """Table ``series`` of scans of equal length, given as (identifiers, path), narrowed by ``patients``.
+) -> Listing:
+    """List scans of equal length, given as (identifiers, path), narrowed by ``patients``.
 
     Raises:
         InputError: a patient named in ``patients`` does not exist.
@@ -128,8 +177,7 @@ def list_scans(
         }
         for ids, path in scans
     ]
-    table = select_patients(pd.DataFrame(rows), entry, f"dataset {entry['name']}")
-    return assign_shards(table, shard_size)
+    return listing(pd.DataFrame(rows), entry, shard_size, f"dataset {entry['name']}")
 
 
 def select_patients(table: pd.DataFrame, entry: dict, where: object) -> pd.DataFrame:

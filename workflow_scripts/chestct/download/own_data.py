@@ -1,13 +1,13 @@
 """A user's own scans: a CSV that names volumes or DICOM folders, and their labels."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from chestct.download import layout
+from chestct.download.transfer import TransferSettings, Unobtainable
 from chestct.errors import InputError
 
 _REQUIRED = ("patient_id", "study_id", "path", "label")
@@ -121,8 +121,8 @@ def read_own_table(entry: dict) -> pd.DataFrame:
     return result
 
 
-def list_series(entry: dict, root: Path, shard_size: int) -> pd.DataFrame:
-    """List the scans of the user's table (table ``series``, paths absolute).
+def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSettings) -> layout.Listing:
+    """List the scans of the user's table, paths absolute.
 
     Raises:
         InputError: see ``read_own_table``; or a patient named in ``patients`` is not there.
@@ -138,11 +138,12 @@ def list_series(entry: dict, root: Path, shard_size: int) -> pd.DataFrame:
             "num_instances": 0,
         }
     )
-    table = layout.select_patients(table, entry, entry["table"])
-    return layout.assign_shards(table, shard_size)
+    return layout.listing(table, entry, shard_size, entry["table"])
 
 
-def obtain(entry: dict, root: Path, series_rows: pd.DataFrame, progress: Callable[[int], object]) -> None:
+def obtain(
+    entry: dict, root: Path, series_rows: pd.DataFrame, settings: TransferSettings
+) -> dict[str, Unobtainable]:
     """Nothing to fetch: check that every scan still has files.
 
     Raises:
@@ -150,7 +151,7 @@ def obtain(entry: dict, root: Path, series_rows: pd.DataFrame, progress: Callabl
     """
     for row in series_rows.to_dict("records"):
         layout.series_files(root, row["path"])
-        progress(1)
+    return {}
 
 
 def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -198,7 +199,7 @@ def manifest(entry: dict) -> dict:
         "version": "the user's table",
         "source": str(entry.get("table")),
         "licence": "the user's own",
-        "citation": "",
+        "citation": [],
         "stand_in": False,
         "description": "The user's own volumes and labels",
     }

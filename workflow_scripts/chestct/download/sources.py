@@ -6,17 +6,17 @@ such a module and one line here.
 
 import json
 import logging
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
-from tqdm import tqdm
 
 from chestct.download import layout, lidc_idri, own_data, phantom_lidc, phantom_rspect, rspect
+from chestct.download.transfer import TransferSettings, check_space
 from chestct.errors import InputError
 from chestct.files import write_text
-from chestct.tables import read_table, write_table
+from chestct.tables import column_types, read_table, write_table
 
 SOURCES: dict[str, ModuleType] = {
     "phantom_rspect": phantom_rspect,
@@ -43,51 +43,117 @@ def source_of(entry: dict) -> ModuleType:
     return SOURCES[entry["source"]]
 
 
-def list_dataset(entry: dict, root: Path, shard_size: int, series_path: Path, manifest_path: Path) -> None:
-    """Write a dataset's table ``series`` and its manifest.
+def list_dataset(
+    entry: dict,
+    root: Path,
+    shard_size: int,
+    settings: TransferSettings,
+    *,
+    series_path: Path,
+    left_out_path: Path,
+    manifest_path: Path,
+) -> None:
+    """Write a dataset's tables ``series`` and ``left_out``, and its manifest.
 
     Args:
         entry: the dataset's entry in the configuration.
         root: the dataset's data folder.
         shard_size: scans a job.
-        series_path: CSV to write.
-        manifest_path: JSON to write: version, source, licence, citation, stand_in, description.
+        settings: of transfers, for sources whose lists lie elsewhere.
+        series_path, left_out_path: CSV to write.
+        manifest_path: JSON to write: version, source, licence, citation (a list), stand_in, description,
+            counts and bytes.
 
     Raises:
         InputError: the entry or the data it names cannot be used.
     """
     source = source_of(entry)
-    series = source.list_series(entry, root, shard_size)
-    write_table(series, series_path, "series")
-    facts = {"dataset": entry["name"], "num_series": len(series), **source.manifest(entry)}
+    listing = source.list_series(entry, root, shard_size, settings)
+    series, left_out = listing.series, listing.left_out
+    write_table(left_out, left_out_path, "left_out")
+    facts = {
+        "dataset": entry["name"],
+        "num_series": len(series),
+        "num_left_out": len(left_out),
+        "num_instances": int(series["num_instances"].sum()),
+        "num_bytes": int(series["num_bytes"].sum()),
+        **source.manifest(entry),
+    }
     write_text(manifest_path, json.dumps(facts, indent=2) + "\n")
-    logging.info("%s: %d series in %d shards", entry["name"], len(series), series["shard"].nunique())
+    write_table(series, series_path, "series")
+    logging.info(
+        "%s: %d series in %d shards, %d left out, %.2f GB to obtain at most",
+        entry["name"],
+        len(series),
+        series["shard"].nunique(),
+        len(left_out),
+        facts["num_bytes"] / 1e9,
+    )
 
 
-def obtain_shard(entry: dict, root: Path, series_path: Path, shard: int, shard_path: Path) -> None:
+def bytes_lacking(root: Path, series: pd.DataFrame) -> int:
+    """Bytes of the listed series that are not on disk yet, as far as sizes are known."""
+    whole = [
+        layout.is_whole(root, path, number)
+        for path, number in zip(series["path"], series["num_instances"], strict=True)
+    ]
+    return int(series.loc[[not there for there in whole], "num_bytes"].sum())
+
+
+def obtain_shard(
+    entry: dict,
+    root: Path,
+    series_path: Path,
+    shard: int,
+    settings: TransferSettings,
+    shard_path: Path,
+) -> None:
     """Obtain the series of one shard and write the table ``shard``.
 
+    A series that cannot be had gets its reason there and the others go on. Before anything is fetched,
+    the disk must have room for all that the whole dataset still lacks, for shards run side by side.
+
     Raises:
-        InputError: a series cannot be obtained or is incomplete.
+        InputError: the disk is too small, or a failure that concerns all series.
     """
     series = read_table(series_path, "series")
     rows = series[series["shard"] == shard]
-    with tqdm(total=len(rows), desc=f"{entry['name']} shard {shard}", mininterval=5, file=sys.stderr) as bar:
-        source_of(entry).obtain(entry, root, rows, bar.update)
-    table = [layout.shard_row(entry["name"], root, row) for _, row in rows.iterrows()]
-    write_table(pd.DataFrame(table), shard_path, "shard")
+    if bytes_lacking(root, rows) > 0:
+        check_space(root, bytes_lacking(root, series), settings)
+    failed = source_of(entry).obtain(entry, root, rows, settings)
+    table = [
+        layout.shard_row(entry["name"], root, row, failed.get(str(row["series_id"])))
+        for _, row in rows.iterrows()
+    ]
+    for row in table:
+        if row["status"] == "failed":
+            logging.warning("%(series_id)s could not be had: %(reason)s, %(detail)s", row)
+    write_table(pd.DataFrame(table, columns=list(column_types("shard"))), shard_path, "shard")
 
 
 def extract_labels(
-    entry: dict, root: Path, series_path: Path, labels_path: Path, slice_labels_path: Path
+    entry: dict,
+    root: Path,
+    series_path: Path,
+    shard_paths: Sequence[Path],
+    labels_path: Path,
+    slice_labels_path: Path,
 ) -> None:
     """Write a dataset's tables ``labels`` and ``slice_labels``.
+
+    Series that could not be obtained have no label, with the exclusion ``not_obtained``.
 
     Raises:
         InputError: label files are missing or bad.
     """
     series = read_table(series_path, "series")
-    scans, slices = source_of(entry).read_labels(entry, root, series)
+    shards = pd.concat([read_table(path, "shard") for path in shard_paths], ignore_index=True)
+    there = series["series_id"].isin(shards.loc[shards["status"] == "obtained", "series_id"])
+    scans, slices = source_of(entry).read_labels(entry, root, series[there].reset_index(drop=True))
+    lacking = series.loc[~there, ["dataset", "patient_id", "study_id"]]
+    if len(lacking):
+        rows = lacking.assign(label=None, exclusion="not_obtained", baseline=None)
+        scans = pd.DataFrame([*scans.to_dict("records"), *rows.to_dict("records")])
     write_table(scans, labels_path, "labels")
     write_table(slices, slice_labels_path, "slice_labels")
     logging.info(

@@ -45,15 +45,16 @@ class TransferSettings:
     reserve_bytes: int = 5 * GIB
 
 
-def transfer_settings(block: Mapping[str, Any]) -> TransferSettings:
-    """Settings from the configuration's ``download`` block; keys that are not there keep their default."""
-    keys = {key: block[key] for key in ("parallel", "attempts") if key in block}
-    if "reserve_gb" in block:
-        keys["reserve_bytes"] = int(block["reserve_gb"] * 1e9)
-    return TransferSettings(**keys)
+def transfer_settings(resources: Any) -> TransferSettings:
+    """Settings from a job's resources: connections, attempts, reserve_mb."""
+    return TransferSettings(
+        parallel=int(resources.connections),
+        attempts=int(resources.attempts),
+        reserve_bytes=int(resources.reserve_mb) * 1_000_000,
+    )
 
 
-class Transient(Exception):
+class Transient(Exception):  # noqa: N818 (it says what it is)
     """A failure that may pass: a dropped connection, a busy service, a short or altered body.
 
     Args:
@@ -66,7 +67,7 @@ class Transient(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Unobtainable(Exception):
+class Unobtainable(Exception):  # noqa: N818 (likewise)
     """The service answers, but this one file or scan cannot be had.
 
     Args:

@@ -120,6 +120,7 @@ def _check_identifiers(series: pd.DataFrame, dataset: str) -> None:
 def convert_shard(
     series: pd.DataFrame,
     *,
+    obtained: pd.DataFrame,
     root: str | Path,
     dataset: str,
     size_px: int | None,
@@ -136,6 +137,7 @@ def convert_shard(
 
     Args:
         series: rows of the table ``series`` that belong to the shard.
+        obtained: table ``shard``; a series that could not be had is refused as ``not_obtained``.
         root: folder that relative paths in ``series`` start from.
         dataset: name in the tables.
         size_px: rows and columns after area averaging; None keeps those of each scan.
@@ -151,9 +153,14 @@ def convert_shard(
     index: list[dict[str, object]] = []
     slices: list[pd.DataFrame] = []
     ledger: list[dict[str, object]] = []
+    failed = obtained[obtained["status"] == "failed"]
+    failures = dict(zip(failed["series_id"], failed["reason"] + ", " + failed["detail"], strict=True))
 
     def volumes() -> Iterator[Volume]:
         for row in series.to_dict("records"):
+            if row["series_id"] in failures:
+                ledger.append(_not_obtained(row, failures[row["series_id"]]))
+                continue
             conversion = convert_one(
                 Path(root) / row["path"],
                 dataset=dataset,
@@ -180,6 +187,12 @@ def convert_shard(
     write_table(pd.concat(slices) if slices else empty, slices_path, "slices")
     write_table(pd.DataFrame(ledger, columns=_columns("ledger")), ledger_path, "ledger")
     log.info("%d of %d scans converted", len(index), len(ledger))
+
+
+def _not_obtained(row: dict, detail: str) -> dict[str, object]:
+    names = ("dataset", "patient_id", "study_id", "series_id")
+    outcome = {"status": "refused", "reason": "not_obtained", "detail": detail, "num_files": 0}
+    return {name: row[name] for name in names} | outcome | {"num_slices": 0}
 
 
 def _columns(name: str) -> list[str]:
