@@ -1,4 +1,6 @@
 # make study   sets everything up and runs the default study (STUDY=name runs studies/name.yaml)
+# make plan     prints what STUDY downloads: files, bytes, disk needed
+# make citation prints what a publication of STUDY is to cite
 # make test    sets everything up and passes all tests
 # make lint    formatters, linters and type checker, as CI runs them
 # make format  formats what make lint checks
@@ -17,10 +19,16 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every job starts Python anew: without cached bytecode imports take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: study test lint format unlock lock setup
+.PHONY: study plan citation test lint format unlock lock setup
 
 study: setup
 	$(SNAKEMAKE)
+
+plan: setup
+	$(SNAKEMAKE) --quiet all -- plan_download
+
+citation: setup
+	$(SNAKEMAKE) --quiet all -- cite_data
 
 test: setup
 	pytest

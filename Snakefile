@@ -26,3 +26,6 @@ rule all:
         f"{RESULTS}/evaluation/comparisons.csv",
         rules.plot_figures.output,
         rules.write_tables.output,
+        expand(rules.publish_manifests.output, dataset=DATASETS),
+        rules.write_data_manifest.output,
+        rules.write_citations.output,

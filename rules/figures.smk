@@ -76,6 +76,7 @@ rule write_report:
         cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),
         splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
+        data_manifest=f"{RESULTS}/download/data_manifest.json",
         manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
     output:
         report=f"{RESULTS}/report.html",

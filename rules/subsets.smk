@@ -1,4 +1,4 @@
-# Cohort, splits by patient, nested training subsets, windows.
+# Cohort, splits by patient, nested training subsets, windows; manifests for publication.
 
 SUBSETS = f"{RESULTS}/subsets"
 
@@ -9,6 +9,7 @@ rule select_cohort:
         labels=f"{DATA}/{{dataset}}/labels.csv",
         ledger=f"{RESULTS}/volumes/{{dataset}}/ledger.csv",
         index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
+        left_out=f"{DATA}/{{dataset}}/left_out.csv",
     output:
         cohort=f"{SUBSETS}/{{dataset}}/cohort.csv",
     log:
@@ -93,3 +94,39 @@ rule list_windows:
         code=code("subsets"),
     script:
         "../workflow_scripts/list_windows.py"
+
+
+rule publish_manifests:
+    input:
+        cohort=f"{SUBSETS}/{{dataset}}/cohort.csv",
+        splits=f"{SUBSETS}/{{dataset}}/splits.csv",
+        subsets=expand(
+            f"{SUBSETS}/{{{{dataset}}}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
+            percent=config["percents"],
+            seed=config["seeds"],
+        ),
+    output:
+        cases=f"{RESULTS}/publication/{{dataset}}/cases.csv",
+        splits=f"{RESULTS}/publication/{{dataset}}/splits.csv",
+        subsets=f"{RESULTS}/publication/{{dataset}}/subsets.csv",
+    log:
+        f"{RESULTS}/logs/publish_manifests/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/publish_manifests/{{dataset}}.tsv"
+    conda:
+        "../envs/subsets.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        # A user's own identifiers never leave: pseudonyms, by a key that stays with the data.
+        key_path=lambda wildcards: (
+            f"{DATA}/{wildcards.dataset}/pseudonyms.key"
+            if dataset_entry(wildcards)["source"] == "own_data"
+            else None
+        ),
+        # RSPECT's licence forbids to pass its labels on.
+        with_labels=lambda wildcards: dataset_entry(wildcards)["source"] != "rspect",
+        code=code("subsets"),
+    script:
+        "../workflow_scripts/publish_manifests.py"

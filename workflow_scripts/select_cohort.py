@@ -9,5 +9,6 @@ write_cohort(
     labels=snakemake.input.labels,
     ledger=snakemake.input.ledger,
     index=snakemake.input.index,
+    left_out=snakemake.input.left_out,
     output=snakemake.output.cohort,
 )

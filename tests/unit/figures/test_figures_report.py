@@ -71,6 +71,7 @@ def reports(studies, tmp_path_factory):
                 cohorts=files.of_datasets("subsets", "cohort.csv"),
                 splits=files.of_datasets("subsets", "splits.csv"),
                 ledgers=files.of_datasets("volumes", "ledger.csv"),
+                data_manifest=files.folder / "download/data_manifest.json",
                 configuration={"study": kind, "data_dir": "/home/a person/data", "note": "<b>bold</b>"},
                 provenance={"code of evaluation": "0123456789abcdef"},
                 dpi=50,
@@ -141,6 +142,7 @@ def test_report_repeats(studies, reports, tmp_path):
         cohorts=files.of_datasets("subsets", "cohort.csv"),
         splits=files.of_datasets("subsets", "splits.csv"),
         ledgers=files.of_datasets("volumes", "ledger.csv"),
+        data_manifest=files.folder / "download/data_manifest.json",
         configuration={"study": "own_data", "data_dir": "/home/a person/data", "note": "<b>bold</b>"},
         provenance={"code of evaluation": "0123456789abcdef"},
         dpi=50,
@@ -282,3 +284,11 @@ def test_figures_import_without_the_other_steps_libraries():
 def test_names_of_figures_are_read_without_matplotlib():
     program = "import sys; sys.modules['matplotlib'] = None; import chestct.figures.names"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_report_says_what_to_cite_and_which_weights_are_trusted_on_first_use(reports):
+    page = Page(reports("own_data").read_text(encoding="utf-8"))
+    assert "Armato III et al., Medical Physics 38:915-931, 2011" in page.text
+    assert "Carreira and Zisserman, CVPR 2017" in page.text
+    assert page.text.count("(trusted on first use)") == 1
+    assert "3840 files, 2.01 GB" in page.text

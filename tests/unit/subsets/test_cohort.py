@@ -26,12 +26,22 @@ def tables():
         }
     )
     index = pd.DataFrame({"study_id": ["a", "b", "c", "e"], "num_slices": [20, 21, 22, 23]})
-    return series, labels, ledger, index
+    left_out = pd.DataFrame(
+        {
+            "dataset": "d",
+            "patient_id": ["pa", "pz"],
+            "study_id": ["a", "z"],
+            "series_id": ["a2", "z1"],
+            "reason": ["second_series", "not_selected"],
+        }
+    )
+    return series, labels, ledger, index, left_out
 
 
 def test_every_scan_has_a_row_and_a_reason():
     cohort = select_cohort(*tables()).set_index("study_id")
-    assert list(cohort.index) == NAMES
+    assert list(cohort.index) == [*NAMES, "z"], "a second series of scan a is no further scan"
+    assert cohort.loc["z", ["status", "reason"]].tolist() == ["excluded", "not_selected"]
     assert cohort.loc[["a", "b"], "status"].tolist() == ["used", "used"]
     assert cohort.loc["c", "reason"] == "indeterminate"
     assert cohort.loc["d", "reason"] == "refused: missing_slices"
@@ -40,13 +50,13 @@ def test_every_scan_has_a_row_and_a_reason():
 
 
 def test_a_label_for_a_scan_that_is_not_there_stops():
-    series, labels, ledger, index = tables()
+    series, *others = tables()
     with pytest.raises(InputError, match=r"scans that are not there.*'a'"):
-        select_cohort(series[series["study_id"] != "a"], labels, ledger, index)
+        select_cohort(series[series["study_id"] != "a"], *others)
 
 
 def test_no_usable_scan_stops_with_the_reasons():
-    series, labels, ledger, index = tables()
+    series, labels, *others = tables()
     labels["exclusion"] = "indeterminate"
     with pytest.raises(InputError, match="no scan of the dataset can be used"):
-        select_cohort(series, labels, ledger, index)
+        select_cohort(series, labels, *others)

@@ -59,6 +59,7 @@ def write_report(
     cohorts: Sequence[str | Path],
     splits: Sequence[str | Path],
     ledgers: Sequence[str | Path],
+    data_manifest: str | Path,
     configuration: dict[str, Any],
     provenance: dict[str, str],
     dpi: int,
@@ -73,6 +74,7 @@ def write_report(
         tables: files whose digests the report states, by name.
         figures_folder: holds NAME.png of every figure and figures.json.
         cohorts, splits, ledgers: tables a dataset, in the order of the study's datasets.
+        data_manifest: JSON of the download step, for the published weights.
         configuration: the resolved configuration, plain data.
         provenance: further versions and digests by name.
         dpi: of the figures, for their size on screen.
@@ -96,6 +98,7 @@ def write_report(
     page = environment.get_template(_TEMPLATE).render(
         study_name=study_name,
         datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.datasets],
+        published_weights=json.loads(Path(data_manifest).read_text(encoding="utf-8"))["weights"],
         stand_in_datasets=stand_ins,
         weights=hide_folders(weights),
         any_stand_in=bool(stand_ins) or any(origin["stand_in"] for origin in weights),

@@ -7,16 +7,21 @@ from chestct.tables import read_table, write_table
 
 
 def select_cohort(
-    series: pd.DataFrame, labels: pd.DataFrame, ledger: pd.DataFrame, index: pd.DataFrame
+    series: pd.DataFrame,
+    labels: pd.DataFrame,
+    ledger: pd.DataFrame,
+    index: pd.DataFrame,
+    left_out: pd.DataFrame,
 ) -> pd.DataFrame:
     """Join what was listed, labelled and converted into one row a scan.
 
     Args:
-        series, labels, ledger, index: tables of these schemas, of one dataset.
+        series, labels, ledger, index, left_out: tables of these schemas, of one dataset.
 
     Returns:
-        Table of schema ``cohort``. A scan is used when it has a label and a volume; otherwise the
-        reason says which is lacking, the label's reason first.
+        Table of schema ``cohort``: every scan that exists in the source. A scan is used when it has a
+        label and a volume; otherwise the reason says which is lacking, the label's reason first, or why
+        it was left out before it was obtained.
 
     Raises:
         InputError: a label belongs to a scan that is not there, or no scan can be used.
@@ -60,16 +65,22 @@ def select_cohort(
             remedy="see the ledger of the volumes step and the label table",
         )
     columns = [*keys, "label", "status", "reason", "baseline", "num_slices"]
+    # A second series of a scan that is taken is no further scan.
+    rest = left_out[~left_out["study_id"].isin(series["study_id"])].drop_duplicates("study_id")
+    if len(rest):
+        # Columns that are not there (label, num_slices) become empty.
+        cohort = pd.concat([cohort, rest[[*keys, "reason"]].assign(status="excluded")])
     return cohort[columns].sort_values(["patient_id", "study_id"], ignore_index=True)
 
 
-def write_cohort(*, series: str, labels: str, ledger: str, index: str, output: str) -> None:
-    """Read the four tables, write the cohort."""
+def write_cohort(*, series: str, labels: str, ledger: str, index: str, left_out: str, output: str) -> None:
+    """Read the five tables, write the cohort."""
     cohort = select_cohort(
         read_table(series, "series"),
         read_table(labels, "labels"),
         read_table(ledger, "ledger"),
         read_table(index, "index"),
+        read_table(left_out, "left_out"),
     )
     write_table(cohort, output, "cohort")
     print(cohort.groupby(["status", "label"], dropna=False).size())

@@ -1,0 +1,120 @@
+"""The plan of a download, the manifest of a study's data, and what to cite."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from chestct.download import plan
+from chestct.download.plan import write_download_plan
+from chestct.download.provenance import write_citations, write_data_manifest
+from chestct.tables import write_table
+
+ROW = {
+    "weights_id": "tiny_kinetics",
+    "model": "tiny",
+    "init": "video",
+    "training_data": "Kinetics-400",
+    "source": "its authors",
+    "url": "https://example.org/tiny.pyth",
+    "package": "",
+    "licence": "Apache-2.0",
+    "citation": "Somebody, A Tiny Network, CVPR 2020",
+    "size_bytes": "",
+    "sha256": "",
+}
+
+
+def make_dataset(root: Path, num_bytes: list[int], **facts: object) -> Path:
+    """Manifest and table ``series`` of scans in folders of three files; the first is there."""
+    rows = [
+        {
+            "dataset": root.name,
+            "patient_id": f"p{k}",
+            "study_id": f"s{k}",
+            "series_id": f"r{k}",
+            "path": f"p{k}/s{k}/r{k}",
+            "num_instances": 3,
+            "num_bytes": size,
+            "shard": 0,
+        }
+        for k, size in enumerate(num_bytes)
+    ]
+    write_table(pd.DataFrame(rows), root / "series.csv", "series")
+    first = root / "p0/s0/r0"
+    first.mkdir(parents=True)
+    for name in "abc":
+        (first / f"{name}.dcm").write_bytes(b"x")
+    manifest = {
+        "dataset": root.name,
+        "num_series": len(rows),
+        "num_instances": 3 * len(rows),
+        "num_bytes": sum(num_bytes),
+        "version": "v25",
+        "source": "s3://a-bucket",
+        "licence": "CC BY 3.0",
+        "terms": "none",
+        "citation": ["One et al., 2015", "Two et al., 2011"],
+        "stand_in": False,
+        "description": "Scans of a kind",
+    }
+    (root / "manifest.json").write_text(json.dumps(manifest | facts))
+    return root / "manifest.json"
+
+
+@pytest.fixture
+def manifests(tmp_path: Path) -> list[Path]:
+    known = make_dataset(tmp_path / "known", [2_000_000_000, 3_000_000_000])
+    about = make_dataset(tmp_path / "about", [0, 0], approximate_bytes=900_000_000_000, size_note="reported")
+    local = make_dataset(tmp_path / "local", [0], source=str(tmp_path / "private/folder"))
+    return [known, about, local]
+
+
+def test_plan_counts_files_bytes_and_what_is_lacking(
+    manifests: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "free_bytes", lambda folder: 4_000_000_000)
+    target = tmp_path / "plan.txt"
+    weights = [(ROW, tmp_path / "tiny.weights"), (ROW | {"size_bytes": "100000000"}, tmp_path / "b.weights")]
+    write_download_plan(manifests[:1], weights, size_px=256, reserve_bytes=1_000_000_000, path=target)
+    lines = target.read_text().splitlines()
+    assert lines[1].split()[-5:] == ["2", "6", "5.00", "3.00", "0.00"], "the first scan is there already"
+    assert lines[2].split()[-4:] == ["1", "unknown", "unknown", "0.00"]
+    assert lines[3].split()[-4:] == ["1", "0.10", "0.10", "0.00"]
+    assert "Disk needed: 4.1 GB" in lines[5] and "free: 4.0 GB. NOT ENOUGH." in lines[5]
+    assert lines[6] == "Sizes not known before the download: weights tiny_kinetics."
+    monkeypatch.setattr(plan, "free_bytes", lambda folder: 5_000_000_000)
+    write_download_plan(manifests[:1], [], size_px=256, reserve_bytes=0, path=target)
+    assert target.read_text().rstrip().endswith("Enough.")
+
+
+def test_plan_takes_what_is_reported_where_sizes_are_not_known(manifests: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "plan.txt"
+    write_download_plan(manifests[1:], [], size_px=256, reserve_bytes=0, path=target)
+    lines = target.read_text().splitlines()
+    assert lines[1].split()[-3:-1] == ["900.00", "900.00"]
+    assert lines[2].split()[-3:-1] == ["0.00", "0.00"], "a folder that is there is not fetched"
+    assert "about: reported" in lines
+
+
+def test_data_manifest_names_the_files_on_disk(manifests: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "tiny.weights"
+    file.write_bytes(b"weights")
+    write_data_manifest("mine", manifests, [(ROW, file)], tmp_path / "data.json")
+    facts = json.loads((tmp_path / "data.json").read_text())
+    assert [dataset["dataset"] for dataset in facts["datasets"]] == ["known", "about", "local"]
+    (row,) = facts["weights"]
+    assert row["size_bytes"] == 7
+    assert row["sha256"] == hashlib.sha256(b"weights").hexdigest()
+    assert row["sha256_known_beforehand"] is False
+    assert "package" not in row, "what is empty says nothing"
+
+
+def test_citations_hold_every_source_and_no_folder(manifests: list[Path], tmp_path: Path) -> None:
+    write_citations(manifests, [ROW], tmp_path / "citations.md")
+    text = (tmp_path / "citations.md").read_text()
+    for words in ("MIDL 2023", "- One et al., 2015", "- Two et al., 2011", "s3://a-bucket", "CVPR 2020"):
+        assert words in text
+    assert "private" not in text and "a local copy" in text
