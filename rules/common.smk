@@ -10,7 +10,7 @@ sys.path.insert(0, str(PACKAGE_DIR.parent))
 
 from chestct import configuration
 from chestct.catalogue import MODELS as CATALOGUE
-from chestct.download.weights import weights_row, weights_table
+from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import digest_files, digest_object
 from chestct.tables import read_table

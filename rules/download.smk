@@ -8,6 +8,15 @@ TRANSFER = {
     "reserve_mb": round(1000 * config["download"]["reserve_gb"]),
 }
 
+MANIFESTS = expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS)
+# Published weights that the study starts from: row of the weights table, and file.
+STUDY_WEIGHTS = [
+    (weights_row(weights_id), f"{DATA}/weights/{weights_id}.weights")
+    for weights_id in configuration.iter_weights_ids(config)
+]
+# Of this step what it concerns alone: new phantoms are no reason to write a manifest again.
+PROVENANCE_CODE = digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("plan", "provenance")])
+
 
 checkpoint list_series:
     input:
@@ -91,7 +100,8 @@ rule extract_labels:
 
 rule download_weights:
     output:
-        weights=f"{DATA}/weights/{{weights_id}}.weights",
+        # Not deleted before a rerun: a right file stays, which may be hard to get again.
+        weights=update(f"{DATA}/weights/{{weights_id}}.weights"),
     log:
         f"{RESULTS}/logs/download_weights/{{weights_id}}.log",
     benchmark:
@@ -102,11 +112,110 @@ rule download_weights:
         "../envs/download.yaml"
     threads: 1
     resources:
+        **TRANSFER,
         mem_mb=1000,
-        runtime=60,
+        runtime=240,
     params:
-        weights=lambda wildcards: weights_row(wildcards.weights_id),
-        # Of this step weights.py alone: new phantoms are no reason to fetch weights again.
-        code=digest_files([PACKAGE_DIR / "download" / "weights.py"]),
+        # Another note or licence in the table is no reason to fetch weights again.
+        weights=lambda wildcards: {
+            name: value
+            for name, value in weights_row(wildcards.weights_id).items()
+            if name not in ("training_data", "licence", "citation", "note", "stand_in")
+        },
+        # Of this step what checks weights: new phantoms are no reason to fetch weights again.
+        code=digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("weights", "package_files")]),
     script:
         "../workflow_scripts/download_weights.py"
+
+
+rule write_data_manifest:
+    input:
+        manifests=MANIFESTS,
+        weights=[path for _, path in STUDY_WEIGHTS],
+    output:
+        manifest=f"{RESULTS}/download/data_manifest.json",
+    log:
+        f"{RESULTS}/logs/write_data_manifest.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_data_manifest.tsv"
+    conda:
+        "../envs/download.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=STUDY,
+        weights=[row for row, _ in STUDY_WEIGHTS],
+        code=PROVENANCE_CODE,
+    script:
+        "../workflow_scripts/write_data_manifest.py"
+
+
+rule write_citations:
+    input:
+        manifests=MANIFESTS,
+    output:
+        citations=f"{RESULTS}/download/citations.md",
+    log:
+        f"{RESULTS}/logs/write_citations.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_citations.tsv"
+    conda:
+        "../envs/download.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        weights=[row for row, _ in STUDY_WEIGHTS],
+        code=PROVENANCE_CODE,
+    script:
+        "../workflow_scripts/write_citations.py"
+
+
+rule write_download_plan:
+    input:
+        manifests=MANIFESTS,
+    output:
+        plan=f"{RESULTS}/download/plan.txt",
+    log:
+        f"{RESULTS}/logs/write_download_plan.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_download_plan.tsv"
+    conda:
+        "../envs/download.yaml"
+    resources:
+        **TRANSFER,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        weights=STUDY_WEIGHTS,
+        size_px=config["volumes"]["size_px"],
+        code=PROVENANCE_CODE,
+    script:
+        "../workflow_scripts/write_download_plan.py"
+
+
+# Ends of the download step for people: snakemake plan_download, cite_data, download_all.
+
+
+rule plan_download:
+    input:
+        plan=f"{RESULTS}/download/plan.txt",
+    localrule: True
+    shell:
+        "cat {input.plan}"
+
+
+rule cite_data:
+    input:
+        citations=f"{RESULTS}/download/citations.md",
+    localrule: True
+    shell:
+        "cat {input.citations}"
+
+
+rule download_all:
+    input:
+        f"{RESULTS}/download/data_manifest.json",
+        expand(f"{DATA}/{{dataset}}/labels.csv", dataset=DATASETS),
+    localrule: True

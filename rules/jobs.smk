@@ -74,7 +74,10 @@ def run_folder(run):
 
 
 def initial_of(run):
-    """Starting weights of a run: path, expected digest, words, and whether its data are generated."""
+    """Starting weights of a run: path, what the file is held to, words, and whether its data are generated.
+
+    The file is held to ``sha256``, or to the first file trusted as ``trusted_as``, where one is given.
+    """
     start = configuration.initial_weights(config, run)
     if start["kind"] == "none":
         return {"path": None, "sha256": None, "words": None, "stand_in": False}
@@ -82,7 +85,9 @@ def initial_of(run):
         row = weights_row(start["weights_id"])
         return {
             "path": f"{DATA}/weights/{row['weights_id']}.weights",
-            "sha256": row["sha256"],
+            "sha256": row["sha256"] or None,
+            # Without a published digest the file is held to the first one seen.
+            "trusted_as": None if row["sha256"] else row["weights_id"],
             "words": f"{row['training_data']} ({row['source']})",
             "stand_in": False,
         }

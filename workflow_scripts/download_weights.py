@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from chestct.download.transfer import transfer_settings
 from chestct.download.weights import fetch_weights
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
-fetch_weights(snakemake.params.weights, Path(snakemake.output.weights))
+fetch_weights(
+    snakemake.params.weights, Path(snakemake.output.weights), transfer_settings(snakemake.resources)
+)

@@ -23,7 +23,7 @@ from chestct.errors import InputError
 from chestct.files import sha256_file
 
 TIMEOUT_S = (15, 60)  # to connect; between two blocks
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17  # what a cut loses at most
 _BUSY = (408, 425, 429)
 
 
@@ -63,12 +63,14 @@ def _retry_after_s(text: str | None) -> float | None:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
+    if moment.tzinfo is None:  # "-0000", a time without a zone
+        moment = moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _check_status(response: requests.Response, url: str, remedy: str) -> None:
+def _check_status(response: requests.Response, url: str, remedy: str, *, partial: bool) -> None:
     status, shown = response.status_code, without_secrets(url)
-    if status in (200, 206, 416):
+    if status in (200, 206) or (status == 416 and partial):
         return
     if status in _BUSY or status >= 500:
         message = f"HTTP {status} from {shown}"
@@ -81,12 +83,17 @@ def _check_status(response: requests.Response, url: str, remedy: str) -> None:
 
 @contextmanager
 def _answer(
-    client: requests.Session, method: str, url: str, remedy: str, headers: dict[str, str] | None = None
+    client: requests.Session,
+    url: str,
+    remedy: str,
+    headers: dict[str, str] | None = None,
+    *,
+    partial: bool = False,
 ) -> Iterator[requests.Response]:
     """An answer whose status is good; a connection that fails, also while it is read, is Transient."""
     try:
-        with client.request(method, url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
-            _check_status(response, url, remedy)
+        with client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+            _check_status(response, url, remedy, partial=partial)
             yield response
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise InputError(
@@ -129,7 +136,7 @@ def probe(client: requests.Session, url: str, settings: TransferSettings, *, rem
 
     def ask() -> Remote:
         # A first byte instead of HEAD: signed addresses often admit GET alone.
-        with _answer(client, "GET", url, remedy, {"Range": "bytes=0-0"}) as response:
+        with _answer(client, url, remedy, {"Range": "bytes=0-0"}) as response:
             if response.status_code == 206:
                 total = response.headers.get("Content-Range", "").rpartition("/")[2]
                 return Remote(
@@ -156,7 +163,7 @@ def read_range(
     """
 
     def ask() -> bytes:
-        with _answer(client, "GET", url, remedy, {"Range": f"bytes={start}-{stop - 1}"}) as response:
+        with _answer(client, url, remedy, {"Range": f"bytes={start}-{stop - 1}"}) as response:
             if response.status_code != 206:
                 raise InputError(
                     "the server does not serve ranges of a file",
@@ -193,7 +200,7 @@ def _fetch(
 ) -> None:
     """One attempt: append to the part, or begin it anew, until the announced length is there."""
     start, headers = _begin(part, facts, url)
-    with _answer(client, "GET", url, remedy, headers) as response:
+    with _answer(client, url, remedy, headers, partial=bool(headers)) as response:
         if response.status_code == 416:
             # The part is as long as the file, or longer: its check decides, else it is begun anew.
             if response.headers.get("Content-Range", "").rpartition("/")[2] == str(start):
@@ -215,6 +222,21 @@ def _fetch(
     total = start + int(length) if length else None
     if total is not None and part.stat().st_size != total:
         raise Transient(f"{part.stat().st_size} of {total} bytes from {without_secrets(url)}")
+
+
+def _fetch_whole(fetch: Callable[[], None], part: Path, url: str, settings: TransferSettings) -> None:
+    """Fetch with retries that begin anew as long as the part grows: a long file over a line that drops."""
+
+    def size() -> int:
+        return part.stat().st_size if part.exists() else 0
+
+    while True:
+        before = size()
+        try:
+            return patiently(fetch, url, settings)
+        except InputError as error:
+            if not isinstance(error.__cause__, Transient) or size() <= before:
+                raise
 
 
 def download(
@@ -250,7 +272,7 @@ def download(
     part, facts = _part_of(target)
     for last in (False, True):
         with disk_errors(target):
-            patiently(lambda: _fetch(client, url, part, facts, remedy, progress), url, settings)
+            _fetch_whole(lambda: _fetch(client, url, part, facts, remedy, progress), part, url, settings)
             found_size, found = part.stat().st_size, sha256_file(part)
         if (size is None or found_size == size) and (sha256 is None or found == sha256):
             break

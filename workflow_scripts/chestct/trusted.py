@@ -1,0 +1,118 @@
+"""Trust on first use: digests of weight files whose publishers name none.
+
+The first file seen under a name is recorded in ``trusted.csv`` beside the weights; from then on the
+steps that download and that train refuse any other. The table is no output of a rule, so that it
+survives reruns. It imports the standard library only: every step can use it.
+"""
+
+import csv
+import errno
+import fcntl
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from chestct.errors import InputError
+from chestct.files import atomic_path
+
+TABLE_NAME = "trusted.csv"
+COLUMNS = ("weights_id", "sha256", "size_bytes", "first_seen", "source")
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+def _damaged(path: Path, what: str) -> InputError:
+    return InputError(
+        f"the table of trusted weight files is damaged: {what}",
+        where=path,
+        expected=f"the columns {', '.join(COLUMNS)}, one row a weight file",
+        remedy="correct it, or delete it: the files that are there then count as first seen",
+    )
+
+
+def read_trusted(folder: Path) -> dict[str, dict[str, str]]:
+    """Rows of the folder's table by ``weights_id``; empty where there is no table.
+
+    Raises:
+        InputError: the table is damaged or names a weight file twice.
+    """
+    path = folder / TABLE_NAME
+    if not path.is_file():
+        return {}
+    rows: dict[str, dict[str, str]] = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise _damaged(path, f"its columns are {', '.join(reader.fieldnames or ()) or 'missing'}")
+        for row in reader:
+            weights_id = row["weights_id"]
+            if weights_id in rows:
+                raise _damaged(path, f"'{weights_id}' has two rows")
+            if not re.fullmatch("[0-9a-f]{64}", row["sha256"] or ""):
+                raise _damaged(path, f"'{weights_id}' has no SHA-256")
+            rows[weights_id] = row
+    return rows
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer at a time; the lock ends with the process, however that ends."""
+    with open(folder / f".{TABLE_NAME}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            # At worst two first uses at once keep one row, and the other is recorded at its next use.
+            logging.warning("%s: the file system has no locks (%s)", folder, error.strerror)
+        yield
+
+
+def _record(folder: Path, row: dict[str, str]) -> dict[str, str]:
+    """Add a row unless another job was first; returns the row that holds."""
+    with _locked(folder):
+        rows = read_trusted(folder)
+        if row["weights_id"] not in rows:
+            rows[row["weights_id"]] = row
+            with atomic_path(folder / TABLE_NAME) as temporary:
+                with open(temporary, "w", newline="", encoding="utf-8") as file:
+                    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                    writer.writeheader()
+                    writer.writerows(rows[name] for name in sorted(rows))
+            logging.info("%s: first seen, trusted from now on: SHA-256 %s", row["weights_id"], row["sha256"])
+        return rows[row["weights_id"]]
+
+
+def check_trusted(folder: Path, weights_id: str, sha256: str, *, size_bytes: int, source: str) -> None:
+    """Record the first digest of a weight file; refuse any other from then on.
+
+    Several jobs may call it at once.
+
+    Args:
+        folder: of the weight files, where the table lies.
+        weights_id: name of the weight file.
+        sha256: digest of the file that is there now, 64 lower-case hexadecimal digits.
+        size_bytes: of that file.
+        source: where it comes from, for the record.
+
+    Raises:
+        InputError: another digest was recorded before, or the table is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    row = read_trusted(folder).get(weights_id)
+    if row is None:
+        values = (weights_id, sha256, str(size_bytes), datetime.now(UTC).date().isoformat(), source)
+        row = _record(folder, dict(zip(COLUMNS, values, strict=True)))
+    if row["sha256"] != sha256:
+        raise InputError(
+            f"weights '{weights_id}' are not the file that was seen first: {size_bytes} bytes, "
+            f"SHA-256 {sha256}",
+            where=source,
+            expected=f"{row['size_bytes']} bytes, SHA-256 {row['sha256']} "
+            f"(first seen {row['first_seen']}, from {row['source']})",
+            remedy="put the first file back, or delete the present one and rerun, so that it is fetched "
+            f"again; only if the publisher really changed it, delete the row of '{weights_id}' in "
+            f"{folder / TABLE_NAME}",
+        )
