@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from chestct.download import sources
+from chestct.download.transfer import TransferSettings
 from chestct.tables import read_table
 
 ARCHIVE = "real_ct/LIDC-IDRI-0001.tar.xz"
@@ -22,10 +23,20 @@ def dataset(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     entry = {"name": "lidc", "source": "lidc_idri", "folder": str(folder / "source")}
     entry["patients"] = ["LIDC-IDRI-0001"]
     root = folder / "data"
-    sources.list_dataset(entry, root, 5, root / "series.csv", root / "manifest.json")
-    sources.obtain_shard(entry, root, root / "series.csv", 0, root / "shards/shard-0.csv")
+    settings = TransferSettings(reserve_bytes=0)
+    sources.list_dataset(
+        entry,
+        root,
+        5,
+        settings,
+        series_path=root / "series.csv",
+        left_out_path=root / "left_out.csv",
+        manifest_path=root / "manifest.json",
+    )
+    shard = root / "shards/shard-0.csv"
+    sources.obtain_shard(entry, root, root / "series.csv", 0, settings, shard)
     sources.extract_labels(
-        entry, root, root / "series.csv", root / "labels.csv", root / "slice_labels.parquet"
+        entry, root, root / "series.csv", [shard], root / "labels.csv", root / "slice_labels.parquet"
     )
     return folder
 

