@@ -8,9 +8,12 @@ import pytest
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 
+from chestct.catalogue import MODELS
 from chestct.download.weights import fetch_weights, weights_row
-from chestct.models import build_model
+from chestct.models import build_model, is_head
 from chestct.models.weights import load_initial_weights, load_numpy_pickle, load_torch
+
+FOLDER = Path(__file__).parents[2] / "data" / "weights"
 
 SHA256 = {
     "i3d_kinetics400": "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
@@ -19,7 +22,7 @@ SHA256 = {
 
 
 def weight_file(weights_id: str) -> Path:
-    path = Path(__file__).parents[2] / "data" / "weights" / f"{weights_id}.weights"
+    path = FOLDER / f"{weights_id}.weights"
     fetch_weights(weights_row(weights_id), path)
     return path
 
@@ -139,3 +142,28 @@ def test_efficientnet_equals_the_published_model() -> None:
         logits = model(images[:, :, None].expand(-1, -1, 8, -1, -1))
     assert expected.std() > 0.3, "logits that hardly differ would show nothing"
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+# --- Every other published file: where it lies in data/weights, it must load
+
+PUBLISHED = {
+    weights_id: (name, init) for name, entry in MODELS.items() for init, weights_id in entry.weights.items()
+}
+
+
+@pytest.mark.parametrize("weights_id", [name for name in PUBLISHED if name not in SHA256])
+def test_published_file_loads_whole(weights_id: str) -> None:
+    path = FOLDER / f"{weights_id}.weights"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} in data/weights: it comes from a server that may be out of reach")
+    name, init = PUBLISHED[weights_id]
+    model = build_model(name, num_slices=32, size_px=224, seed=0)
+    report = load_initial_weights(model, name=name, init=init, path=path, sha256=None)
+    state = model.state_dict()
+    counts = [key for key in state if key.endswith("num_batches_tracked")]
+    assert len(state) - len(counts) <= report.num_loaded + len(report.fresh) <= len(state)
+    assert all(is_head(key, name) for key in report.fresh)
+    assert report.resized == ()
+    # What was trained is no longer as it was drawn or set at first.
+    statistics = [tensor for key, tensor in state.items() if key.endswith("running_var")]
+    assert not any(torch.equal(tensor, torch.ones_like(tensor)) for tensor in statistics)

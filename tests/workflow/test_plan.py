@@ -32,7 +32,7 @@ def test_both_directions_of_ct_pretraining_plan_with_a_job_a_run(project):
     assert project.planned(study="both")["finetune"] == 104 + 2 * 8
 
 
-@pytest.mark.parametrize("study", ["smoke", "own_data"])
+@pytest.mark.parametrize("study", ["smoke", "own_data", "pilot", "paper"])
 def test_other_studies_plan(project, study, shared):
     (project.folder.parent / "shared").symlink_to(shared)
     jobs = project.planned(study=study)

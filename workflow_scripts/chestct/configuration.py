@@ -140,6 +140,18 @@ def _check_models(config: dict[str, Any]) -> None:
         name, key = entry["name"], f"models.{entry['name']}"
         if name not in MODELS:
             raise _problem(f"unknown model '{name}'", "models", "a known model", _closest(name, list(MODELS)))
+        windows = [
+            ("subsets.window_slices", config["subsets"]["window_slices"], MODELS[name].slices),
+            ("training.crop_px", config["training"]["crop_px"], MODELS[name].size_px),
+        ]
+        for setting, value, (low, high) in windows:
+            if not low <= value <= high:
+                raise _problem(
+                    f"{value} does not fit model '{name}'",
+                    setting,
+                    f"{low} to {high}",
+                    "change it or the model",
+                )
         impossible = [init for init in entry.get("inits", []) if init not in MODELS[name].inits]
         if impossible:
             raise _problem(
@@ -172,6 +184,14 @@ def _check_models(config: dict[str, Any]) -> None:
                 )
     if len(set(names)) < len(names):
         raise _problem(f"models repeat: {names}", "models", "each model once", "remove the repetition")
+    of_the_seven = [name for name in names if MODELS[name].seven]
+    if len(of_the_seven) > 7:
+        raise _problem(
+            f"{len(of_the_seven)} models would go into the mean of the seven: {of_the_seven}",
+            "models",
+            "each of the seven at full size or narrow",
+            "drop one form, or put it in a study of its own",
+        )
     uses_ct = any(run.init in ("ct", "video_ct") for run in list_runs(config, check=False))
     if uses_ct and 100 not in config["percents"]:
         raise _problem(

@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from chestct.models import build_model
-from chestct.models.efficientnet import select_slices
 from chestct.models.i3d import pad_same
 from chestct.models.lrcn import with_differences
-from chestct.models.penet import PENet
+from chestct.models.slices import select_slices
 
 
 def windows(num_windows: int, num_slices: int = 8, size_px: int = 32) -> torch.Tensor:
@@ -111,39 +110,6 @@ def test_padding_is_tensorflows_same(length: int, kernel: int, stride: int, befo
 
 
 # --- PENet
-
-
-def test_penet_bears_the_names_of_the_released_checkpoint() -> None:
-    with torch.device("meta"):
-        model = PENet(600)
-    blocks = {"conv1.weight", "conv2.weight", "conv3.weight"}
-    blocks |= {f"norm{i}.{kind}" for i in (1, 2, 3) for kind in ("weight", "bias")}
-    blocks |= {f"se_block.excite.{i}.{kind}" for i in (0, 2) for kind in ("weight", "bias")}
-    projection = {"down_sample.0.weight", "down_sample.1.weight", "down_sample.1.bias"}
-    expected = {"in_conv.0.weight", "in_conv.1.weight", "in_conv.1.bias"}
-    expected |= {"classifier.fc.weight", "classifier.fc.bias"}
-    for stage, depth in enumerate((3, 4, 6, 3)):
-        for block in range(depth):
-            names = blocks | (projection if block == 0 else set())
-            expected |= {f"encoders.{stage}.penet_blocks.{block}.{name}" for name in names}
-    state = model.state_dict()
-    assert state.keys() == expected
-    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    assert shapes["in_conv.0.weight"] == (64, 3, 7, 7, 7)
-    assert shapes["encoders.0.penet_blocks.0.conv2.weight"] == (128, 4, 3, 3, 3)
-    assert shapes["encoders.3.penet_blocks.2.conv3.weight"] == (2048, 1024, 1, 1, 1)
-    assert shapes["encoders.3.penet_blocks.2.se_block.excite.0.weight"] == (128, 2048)
-    assert shapes["classifier.fc.weight"] == (600, 2048)
-    assert model.in_conv[1].num_groups == 4
-    # The stage's first block carries its stride, but the first stage has none.
-    strides = [encoder.penet_blocks[0].conv2.stride[0] for encoder in model.encoders]
-    assert strides == [1, 2, 2, 2]
-
-
-def test_penet_size_is_that_of_a_grouped_resnet50() -> None:
-    with torch.device("meta"):
-        model = PENet(1)
-    assert 25e6 < sum(parameter.numel() for parameter in model.parameters()) < 32e6
 
 
 def test_penet_drops_whole_blocks_in_training_only() -> None:

@@ -1,4 +1,4 @@
-"""Every model of the catalogue: one interface, seeded fresh parameters, a head that is where it says."""
+"""One interface, seeded fresh parameters, a head that is where the catalogue says."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from model_sets import SMALL
 from torch import nn
 
 from chestct.catalogue import MODELS
@@ -23,7 +24,7 @@ def window(num_slices: int, size_px: int, num_windows: int = 2, seed: int = 0) -
     return torch.randn(num_windows, 3, num_slices, size_px, size_px, generator=generator)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize(("size", "num_classes"), list(zip(SIZES, (1, 10), strict=True)))
 def test_gives_plain_logits(name: str, size: tuple[int, int], num_classes: int) -> None:
     model = build_model(name, num_slices=size[0], size_px=size[1], num_classes=num_classes, seed=0).eval()
@@ -41,14 +42,14 @@ def test_gives_plain_logits(name: str, size: tuple[int, int], num_classes: int) 
     assert logits.mean() < -3
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].family == "3d" and name != "i3d"])
+@pytest.mark.parametrize("name", [name for name in SMALL if MODELS[name].family == "3d" and name != "i3d"])
 def test_largest_window_fits(name: str) -> None:
     model = build_model(name, num_slices=32, size_px=64, seed=0).eval()
     with torch.no_grad():
         assert model(window(32, 64, num_windows=1)).shape == (1, 1)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 def test_fresh_parameters_follow_from_the_seed_alone(name: str) -> None:
     torch.manual_seed(1)
     first = build_model(name, num_slices=8, size_px=32, seed=5).state_dict()
@@ -63,7 +64,7 @@ def test_fresh_parameters_follow_from_the_seed_alone(name: str) -> None:
     assert not any(torch.equal(first[key], other[key]) for key in heads)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 def test_head_is_what_depends_on_the_classes(name: str) -> None:
     one = build_model(name, num_slices=8, size_px=32, seed=0).state_dict()
     ten = build_model(name, num_slices=8, size_px=32, num_classes=10, seed=0).state_dict()
@@ -74,7 +75,7 @@ def test_head_is_what_depends_on_the_classes(name: str) -> None:
     assert all(any(is_head(key, name) for key in one if key.startswith(p)) for p in MODELS[name].head)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 def test_gradient_reaches_every_trainable_parameter(name: str, liven: Liven) -> None:
     model = build_model(name, num_slices=12, size_px=48, seed=0)
     # Livened models are in evaluation mode: stochastic depth would leave out some blocks by chance.
@@ -86,7 +87,7 @@ def test_gradient_reaches_every_trainable_parameter(name: str, liven: Liven) -> 
     assert without == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if MODELS[name].family == "3d"])
+@pytest.mark.parametrize("name", [name for name in SMALL if MODELS[name].family == "3d"])
 def test_order_of_slices_matters_to_3d_models(name: str, liven: Liven) -> None:
     model = build_model(name, num_slices=8, size_px=32, seed=0)
     x_BCTHW = window(8, 32)
@@ -96,7 +97,7 @@ def test_order_of_slices_matters_to_3d_models(name: str, liven: Liven) -> None:
         assert (model(x_BCTHW) - model(shuffled)).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", SMALL)
 def test_tuning_for_the_cpu_changes_no_number(name: str, liven: Liven) -> None:
     model = build_model(name, num_slices=8, size_px=32, seed=0)
     x_BCTHW = window(8, 32)
@@ -124,10 +125,20 @@ def test_unknown_model_is_refused() -> None:
         build_model("slow", num_slices=8, size_px=32, seed=0)
 
 
-@pytest.mark.parametrize(("num_slices", "size_px"), [(4, 32), (8, 96)])
-def test_window_outside_what_models_take_is_refused(num_slices: int, size_px: int) -> None:
-    with pytest.raises(InputError, match="does not fit model"):
-        build_model("slow_narrow", num_slices=num_slices, size_px=size_px, seed=0)
+@pytest.mark.parametrize(
+    ("name", "num_slices", "size_px", "message"),
+    [
+        ("slow_narrow", 4, 32, r"4 slices(.|\n)*window_slices(.|\n)*from 8 to 32 slices"),
+        ("slow_narrow", 8, 96, r"96 pixels(.|\n)*crop_px(.|\n)*from 32 to 64 pixels"),
+        ("slow_r50", 4, 224, r"4 slices(.|\n)*from 8 to 64 slices"),
+        ("mvit_base_32x3", 32, 512, r"512 pixels(.|\n)*from 32 to 256 pixels"),
+    ],
+)
+def test_window_outside_what_a_model_takes_is_refused(
+    name: str, num_slices: int, size_px: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        build_model(name, num_slices=num_slices, size_px=size_px, seed=0)
 
 
 def test_building_imports_no_more_than_the_model_needs() -> None:

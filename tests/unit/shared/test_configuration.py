@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from chestct.configuration import (
     check_configuration,
@@ -14,6 +15,7 @@ from chestct.configuration import (
 )
 from chestct.errors import InputError
 
+RSPECT = {"name": "rspect", "source": "rspect", "display_window_hu": {"centre": 400, "width": 1000}}
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -56,6 +58,14 @@ def test_the_default_configuration_is_valid(config):
         ("datasets.1.ct_source", "elsewhere", r"no other dataset"),
         ("datasets.0.ct_source", "lidc_phantom", r"runs in a circle[\s\S]*one_job_per"),
         ("datasets.1.name", "rspect_phantom", r"dataset names repeat"),
+        ("datasets.0.from", "idc", r"has no choice of `from`[\s\S]*datasets.rspect_phantom"),
+        ("datasets.0", RSPECT, r"from: folder, needs \['folder'\][\s\S]*kaggle, archive"),
+        ("datasets.0", RSPECT | {"from": "idc"}, r"not had from 'idc'[\s\S]*folder, kaggle, archive"),
+        ("datasets.0", RSPECT | {"from": "archive"}, r"needs \['archive_url'\]"),
+        ("datasets.0", RSPECT | {"from": "archive", "archive_url": "x.zip"}, r"does not match"),
+        ("download.parallel", 0, r"0 is less than the minimum of 1"),
+        ("models.7.name", "slow_r50", r"8 models would go into the mean of the seven"),
+        ("subsets.window_slices", 40, r"40 does not fit model 'slow_narrow'[\s\S]*8 to 32"),
         ("percents", [10, 50], r"percents lacks 100"),
         ("training.crop_px", 50, r"50 exceeds volumes.size_px \(40\)"),
         ("subsets.min_positive_slices", 17, r"17 exceeds window_slices"),
@@ -77,6 +87,18 @@ def test_the_default_grid_has_every_model_and_its_inits(config):
     assert model_inits(config, "slow_narrow", "lidc_phantom") == ["scratch", "video", "ct"]
     assert model_inits(config, "i3d", "lidc_phantom") == ["scratch", "video"]
     assert model_inits(config, "efficientnet_lite0", "lidc_phantom") == ["scratch", "imagenet"]
+
+
+@pytest.mark.parametrize("study", ["paper", "pilot", "smoke", "own_data"])
+def test_every_study_is_valid(config, study):
+    update_config(config, yaml.safe_load((ROOT / "studies" / f"{study}.yaml").read_text()))
+    check_configuration(config)
+
+
+def test_an_address_may_hold_a_variable(config):
+    for address in ("https://example.org/a.zip?${SIGNATURE}", "${ARCHIVE}"):
+        entry = RSPECT | {"name": "rspect_phantom", "from": "archive", "archive_url": address}
+        check_configuration(change(config, "datasets.0", entry))
 
 
 def test_ct_pretraining_is_the_source_run_with_all_patients(config):

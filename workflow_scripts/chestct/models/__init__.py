@@ -19,10 +19,6 @@ from chestct.models.cpu import tune_for_cpu
 
 __all__ = ["build_model", "is_head", "set_batchnorm_momentum", "tune_for_cpu"]
 
-#: Windows that every model takes.
-SLICES_RANGE = (8, 32)
-SIZE_RANGE_PX = (32, 64)
-
 
 def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 1, seed: int) -> nn.Module:
     """Build a model with fresh parameters that depend on ``seed`` and on nothing else.
@@ -47,22 +43,25 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
             expected=f"one of {', '.join(MODELS)}",
             remedy="correct the name, or add the model to chestct/catalogue.py",
         )
-    for what, value, limits in [("slices", num_slices, SLICES_RANGE), ("size_px", size_px, SIZE_RANGE_PX)]:
+    entry = MODELS[name]
+    for what, value, limits, key in [
+        ("slices", num_slices, entry.slices, "subsets.window_slices"),
+        ("pixels", size_px, entry.size_px, "training.crop_px"),
+    ]:
         if not limits[0] <= value <= limits[1]:
             raise InputError(
-                f"a window of {value} ({what}) does not fit model '{name}'",
-                where="subsets: window_slices, training: crop_px",
-                expected=f"{what} from {limits[0]} to {limits[1]}",
-                remedy="change the window in the configuration",
+                f"a window of {value} {what} does not fit model '{name}'",
+                where=f"configuration key '{key}'",
+                expected=f"from {limits[0]} to {limits[1]} {what}",
+                remedy="change the window in the configuration, or choose another model",
             )
-    entry = MODELS[name]
     module = importlib.import_module(f"chestct.models.{entry.module}")
     # 2D models alone choose slices; a 3D model that skipped some would see another spacing.
     options = {"slice_step": entry.slice_step} if entry.family == "2d" else {}
     # devices=[]: the parameters are drawn on the CPU, whatever accelerators there are.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return module.build(num_slices, size_px, num_classes, **options)
+        return getattr(module, entry.build)(num_slices, size_px, num_classes, **options)
 
 
 def is_head(key: str, name: str) -> bool:

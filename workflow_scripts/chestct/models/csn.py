@@ -6,7 +6,20 @@ from torch import nn
 from chestct.models.stages import shorten_stages
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """CSN-R101 as published (32 frames), with a pool that fits windows of any size.
+
+    See ``chestct.models.build_model``.
+    """
+    return create_csn(
+        model_depth=101,
+        model_num_class=num_classes,
+        stem_pool=nn.MaxPool3d,
+        head_pool=nn.AdaptiveAvgPool3d,
+    )
+
+
+def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """CSN in narrow form: 8 instead of 64 stem channels, two depthwise bottlenecks a stage.
 
     Fits windows of any size. See ``chestct.models.build_model``.

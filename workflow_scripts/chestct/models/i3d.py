@@ -155,6 +155,6 @@ class I3D(nn.Module):
         return self.logits(self.dropout(self.features(x_BCTHW)))
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """I3D at full size. See ``chestct.models.build_model``."""
     return I3D(num_classes)

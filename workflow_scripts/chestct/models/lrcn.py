@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from chestct.models.efficientnet import NUM_FEATURES, create_backbone, select_slices, slice_features
+from chestct.models.slices import select_slices, slice_features
 
 GRU_SIZE = 256
 
@@ -27,11 +27,11 @@ def with_differences(features_BTF: torch.Tensor) -> torch.Tensor:
 class LRCN(nn.Module):
     """Recurrent head on the slice features of a 2D model, whose weights stay as they were loaded."""
 
-    def __init__(self, size_px: int, num_classes: int, *, slice_step: int) -> None:
+    def __init__(self, backbone: nn.Module, num_features: int, num_classes: int, *, slice_step: int) -> None:
         super().__init__()
         self.slice_step = slice_step
-        self.backbone = create_backbone(size_px).requires_grad_(False)
-        self.gru = nn.GRU(3 * NUM_FEATURES, GRU_SIZE, batch_first=True, bidirectional=True)
+        self.backbone = backbone.requires_grad_(False)
+        self.gru = nn.GRU(3 * num_features, GRU_SIZE, batch_first=True, bidirectional=True)
         self.head = nn.Linear(2 * GRU_SIZE, num_classes)
         self.train()
 
@@ -43,7 +43,7 @@ class LRCN(nn.Module):
 
     @torch.no_grad()
     def features(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
-        """Frozen features of the chosen slices, shape (B, slices, 1280)."""
+        """Frozen features of the chosen slices, shape (B, slices, F)."""
         return slice_features(self.backbone, select_slices(x_BCTHW, self.slice_step))
 
     def classify(self, features_BTF: torch.Tensor) -> torch.Tensor:
@@ -56,6 +56,22 @@ class LRCN(nn.Module):
         return self.classify(self.features(x_BCTHW))
 
 
-def build(num_slices: int, size_px: int, num_classes: int, *, slice_step: int = 1) -> nn.Module:
+# Each form imports the 2D network that it needs and no other.
+
+
+def build_resnext101(num_slices: int, size_px: int, num_classes: int, *, slice_step: int = 1) -> nn.Module:
+    """LRCN on ResNeXt-101-32x8d at full size. See ``chestct.models.build_model``."""
+    from torchvision.models.resnet import resnext101_32x8d
+
+    from chestct.models.resnet import create_backbone
+
+    return LRCN(*create_backbone(resnext101_32x8d), num_classes, slice_step=slice_step)
+
+
+def build_efficientnet_lite0(
+    num_slices: int, size_px: int, num_classes: int, *, slice_step: int = 1
+) -> nn.Module:
     """LRCN on EfficientNet-Lite0 at full size. See ``chestct.models.build_model``."""
-    return LRCN(size_px, num_classes, slice_step=slice_step)
+    from chestct.models.efficientnet import NUM_FEATURES, create_backbone
+
+    return LRCN(create_backbone(size_px), NUM_FEATURES, num_classes, slice_step=slice_step)

@@ -13,7 +13,27 @@ def _whole_patches(length: int, stride: int) -> int:
     return -(-length // stride) * stride
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """MViT-B 32x3 as published, for windows of the given size.
+
+    Its position embeddings are learned, so a model fits windows of one size only; the published ones
+    (32 frames of 224 x 224) are resized on loading. See ``chestct.models.build_model``.
+    """
+    scales = [[1, 2.0], [3, 2.0], [14, 2.0]]
+    return create_multiscale_vision_transformers(
+        spatial_size=_whole_patches(size_px, PATCH_STRIDE[1]),
+        temporal_size=_whole_patches(num_slices, PATCH_STRIDE[0]),
+        conv_patch_embed_stride=PATCH_STRIDE,
+        embed_dim_mul=scales,
+        atten_head_mul=scales,
+        pool_q_stride_size=[[1, 1, 2, 2], [3, 1, 2, 2], [14, 1, 2, 2]],
+        pool_kv_stride_adaptive=[1, 8, 8],
+        pool_kvq_kernel=[3, 3, 3],
+        head_num_classes=num_classes,
+    )
+
+
+def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """MViT-B in narrow form: 16 instead of 96 channels, 5 instead of 16 blocks, as many scales.
 
     Fits windows of the given size only: its position embedding is learned.

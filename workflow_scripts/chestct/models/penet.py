@@ -1,7 +1,7 @@
 """PENet's classifier form (Huang et al., npj Digital Medicine 2020).
 
-Parameters bear the names of the released Kinetics-600 checkpoint (behind its ``module.``), so that the
-full-size form loads it and the narrow form is the same class.
+Parameters bear the names of the authors' classifier, whose checkpoints put ``module.`` before them, so that
+the full-size form loads the released Kinetics-600 weights and the narrow form is the same class.
 """
 
 from collections.abc import Sequence
@@ -158,7 +158,15 @@ class PENet(nn.Module):
         return self.classifier(x)
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """PENet as published, for windows of any size; the study gives it 24 slices.
+
+    See ``chestct.models.build_model``.
+    """
+    return PENet(num_classes)
+
+
+def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """PENet in narrow form: an eighth of the channels, a quarter of the groups, two blocks a stage.
 
     Fits windows of any size. See ``chestct.models.build_model``.

@@ -6,7 +6,21 @@ from torch import nn
 from chestct.models.stages import shorten_stages
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """R(2+1)D-R50 as published (16 frames), without its softmax, with a pool that fits any window.
+
+    See ``chestct.models.build_model``.
+    """
+    return create_r2plus1d(
+        model_depth=50,
+        model_num_class=num_classes,
+        dropout_rate=0.5,
+        head_pool=nn.AdaptiveAvgPool3d,
+        head_activation=None,  # the default is a softmax
+    )
+
+
+def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """R(2+1)D-R50 in narrow form: 8 instead of 64 stem channels, two bottlenecks a stage.
 
     Fits windows of any size. See ``chestct.models.build_model``.

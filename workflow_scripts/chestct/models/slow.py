@@ -6,7 +6,20 @@ from torch import nn
 from chestct.models.stages import shorten_stages
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """Slow-R50 as published (8 frames at a step of 8), with a pool that fits windows of any size.
+
+    See ``chestct.models.build_model``.
+    """
+    return create_resnet(
+        model_depth=50,
+        model_num_class=num_classes,
+        stem_conv_kernel_size=(1, 7, 7),
+        head_pool=nn.AdaptiveAvgPool3d,
+    )
+
+
+def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """Slow-R50 in narrow form: 8 instead of 64 stem channels, two bottlenecks a stage.
 
     Fits windows of any size. See ``chestct.models.build_model``.

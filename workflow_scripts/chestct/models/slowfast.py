@@ -11,7 +11,13 @@ ALPHA = 4
 
 
 class SlowFast(nn.Module):
-    """SlowFast that takes a single clip and makes the two pathways' inputs itself."""
+    """SlowFast that takes a single clip and makes the two pathways' inputs itself.
+
+    The slow pathway sees every fourth slice from the first on: evenly spaced, and those that the lateral
+    convolutions (stride 4) of the fast pathway are centred on. The usual packing code instead rounds
+    positions spread from the first to the last slice (of 32: 0, 4, 8, 13, 17, 22, 26, 31), which on CT
+    would be a spacing that changes within the window.
+    """
 
     def __init__(self, blocks: nn.ModuleList) -> None:
         super().__init__()
@@ -26,7 +32,23 @@ class SlowFast(nn.Module):
         return self.blocks[-1](pathways)
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """SlowFast-R50 as published (8x8: 32 frames, 8 of them slow), with pools that fit windows of any size.
+
+    See ``chestct.models.build_model``.
+    """
+    model = create_slowfast(
+        model_depth=50,
+        model_num_class=num_classes,
+        slowfast_fusion_conv_kernel_size=(7, 1, 1),
+        slowfast_fusion_conv_stride=(ALPHA, 1, 1),
+        head_pool=nn.AdaptiveAvgPool3d,
+        head_output_size=(1, 1),  # a size a pathway
+    )
+    return SlowFast(model.blocks)
+
+
+def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """SlowFast-R50 in narrow form: 8 and 1 instead of 64 and 8 stem channels, two bottlenecks a stage.
 
     Fits windows of any size. See ``chestct.models.build_model``.

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,27 @@ _PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
 }
+
+
+#: Objects that checkpoints of whole trainings hold beside tensors, numbers and text: metrics as NumPy
+#: scalars, arguments, and (PENet's) the learning rate's schedule. None of them is needed. Each is read as
+#: an ``_Inert``: what the file names is neither imported nor called.
+_INERT_GLOBALS = (
+    "argparse.Namespace",
+    "functools.partial",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "util.optim_util.linear_warmup_then_cosine",
+)
+
+
+class _Inert:
+    """Stands for an object that is not needed; takes whatever its making asks for and keeps nothing."""
+
+    def __init__(self, *args: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
 
 
 class _ClosedUnpickler(pickle.Unpickler):
@@ -59,8 +81,18 @@ def read_checked(path: str | Path, sha256: str | None) -> tuple[bytes, str]:
     return content, found
 
 
+def _reason(error: Exception) -> str:
+    """The error in a line; of PyTorch's, only what it found, without its advice to load the file anyway."""
+    text = str(error)
+    asked_for = re.search(r"GLOBAL (\S+)", text)
+    if asked_for:
+        return f"it asks for {asked_for[1]}, which no tensor needs"
+    found = re.search(r"WeightsUnpickler error: (.+)", text)
+    return found[1] if found else next(iter(text.splitlines()), type(error).__name__)
+
+
 def _refusal(path: str | Path, kind: str, error: Exception) -> InputError:
-    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    reason = _reason(error)
     return InputError(
         f"weight file is not {kind}: {reason}",
         where=path,
@@ -119,14 +151,40 @@ def parse_torch(content: bytes, path: str | Path) -> Tensors:
     """As ``load_torch``, for content already read; ``path`` is for messages."""
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        if not isinstance(state, dict):
-            raise TypeError(f"it holds a {type(state).__name__}")
-        for key, value in state.items():
-            if not isinstance(value, torch.Tensor):
-                raise TypeError(f"{key} is {type(value).__name__}")
+        return _named_tensors(state)
     except Exception as error:  # a damaged file can fail in any way
         raise _refusal(path, "a PyTorch checkpoint of named tensors", error) from error
-    return dict(state)
+
+
+def parse_training_checkpoint(content: bytes, path: str | Path) -> Tensors:
+    """The model's tensors from the checkpoint of a whole training, under ``model_state``.
+
+    What lies beside them (epoch, optimiser, schedule, settings) is read with PyTorch's closed unpickler
+    and dropped; ``path`` is for messages.
+
+    Raises:
+        InputError: no ``model_state`` of named tensors, or anything outside a closed list of harmless types.
+    """
+    harmless = [(_Inert, name) for name in _INERT_GLOBALS]
+    try:
+        with torch.serialization.safe_globals(harmless):  # type: ignore[arg-type]
+            checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if not isinstance(checkpoint, dict) or "model_state" not in checkpoint:
+            raise TypeError("it has no 'model_state'")
+        return _named_tensors(checkpoint["model_state"])
+    except Exception as error:  # a damaged file can fail in any way
+        raise _refusal(path, "a PyTorch training checkpoint with a 'model_state'", error) from error
+
+
+def _named_tensors(state: Any) -> Tensors:
+    if not isinstance(state, dict):
+        raise TypeError(f"it holds a {type(state).__name__}")
+    for key, value in state.items():
+        # A tensor can also be one of no storage, sparse or quantised: none of them is weights as they are.
+        plain = isinstance(value, torch.Tensor) and value.device.type == "cpu"
+        if not plain or value.layout != torch.strided or value.is_quantized:
+            raise TypeError(f"{key} is {type(value).__name__}, not a plain tensor")
+    return {str(key): value for key, value in state.items()}
 
 
 def load_safetensors(path: str | Path, sha256: str | None = None) -> Tensors:

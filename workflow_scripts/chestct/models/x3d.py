@@ -1,10 +1,34 @@
 """X3D (Feichtenhofer, CVPR 2020), by pytorchvideo's constructor."""
 
+from typing import Any
+
+from pytorchvideo.models.net import Net
 from pytorchvideo.models.x3d import create_x3d
 from torch import nn
 
 
-def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+def _pool_any_size(model: Net) -> nn.Module:
+    # The constructor's pool is sized for one window; it holds no parameters.
+    head: Any = model.blocks[-1]
+    head.pool.pool = nn.AdaptiveAvgPool3d(1)
+    return model
+
+
+def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
+    """X3D-M as published (16 frames of 224 x 224), without its softmax, for windows of any size.
+
+    See ``chestct.models.build_model``.
+    """
+    model = create_x3d(
+        input_clip_length=num_slices,
+        input_crop_size=size_px,
+        model_num_class=num_classes,
+        head_activation=None,  # the default is a softmax
+    )
+    return _pool_any_size(model)
+
+
+def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """X3D in narrow form: 8 instead of 12 stem channels, no expansion, half the depth.
 
     Fits windows of any size. See ``chestct.models.build_model``.
@@ -20,6 +44,4 @@ def build(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
         head_dim_out=64,
         head_activation=None,  # the default is a softmax
     )
-    # The constructor's pool is sized for one window; it holds no parameters.
-    model.blocks[-1].pool.pool = nn.AdaptiveAvgPool3d(1)
-    return model
+    return _pool_any_size(model)

@@ -1,0 +1,61 @@
+"""Which models are quick to build, how to build the others quickly, and weights as after some training."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from unittest import mock
+
+import torch
+from torch import nn
+
+from chestct.catalogue import MODELS
+from chestct.models import build_model
+
+#: Models that are built and run in a blink; the others are the study's at full size.
+SMALL = [
+    name
+    for name, entry in MODELS.items()
+    if entry.build == "build_narrow" or name in ("i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0")
+]
+LARGE = [name for name in MODELS if name not in SMALL]
+
+
+@lru_cache
+def build_on_meta(name: str, *, num_slices: int, size_px: int, num_classes: int = 1) -> nn.Module:
+    """A model of shapes alone."""
+    # MViT's constructor computes its widths with tensors; those must have numbers.
+    real = {function: partial(getattr(torch, function), device="cpu") for function in ("linspace", "ones")}
+    with torch.device("meta"), mock.patch.multiple(torch, **real):
+        model = build_model(name, num_slices=num_slices, size_px=size_px, num_classes=num_classes, seed=0)
+    return model.to("meta").eval()
+
+
+@contextmanager
+def without_drawing() -> Iterator[None]:
+    """Models built meanwhile have no fresh weights, only room for them: for models to be filled or loaded."""
+    names = ("kaiming_uniform_", "kaiming_normal_", "trunc_normal_", "normal_", "uniform_")
+    with mock.patch.multiple(nn.init, **dict.fromkeys(names, lambda tensor, *_, **__: tensor)):
+        yield
+
+
+def fill(state: dict[str, torch.Tensor], seed: int = 0) -> None:
+    """Weights as after training, in place: no scale is zero, no statistics are those of no data."""
+    generator = torch.Generator().manual_seed(seed)
+    for key, tensor in state.items():
+        if not tensor.is_floating_point():
+            if key.endswith("num_batches_tracked"):
+                tensor.fill_(3)
+        elif key.endswith("running_var") or (tensor.ndim == 1 and key.endswith("weight")):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        else:
+            bound = 0.1 if tensor.ndim == 1 else math.sqrt(3 / math.prod(tensor.shape[1:]))
+            tensor.uniform_(-bound, bound, generator=generator)
+
+
+def thin(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of the same names and shapes whose tensors repeat one number: a file of a few kilobytes."""
+    return {
+        key: tensor.new_ones(()).expand(tensor.shape) if tensor.is_floating_point() else tensor
+        for key, tensor in state.items()
+    }

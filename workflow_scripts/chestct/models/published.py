@@ -1,0 +1,159 @@
+"""Published weights: which format each file has, and how its names map onto our models'."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from chestct.models.weight_files import (
+    Tensors,
+    parse_numpy_pickle,
+    parse_torch,
+    parse_training_checkpoint,
+    walk_arrays,
+)
+
+
+def map_i3d(tree: Mapping[str, Any]) -> Tensors:
+    """Rename and transpose the published I3D tree for ``chestct.models.i3d``.
+
+    Kernels (T, H, W, in, out) become (out, in, T, H, W); running statistics become flat.
+    """
+    tensors: Tensors = {}
+    for names, array in walk_arrays(tree):
+        # (params or batch_stats, layer, [branch and unit,] kind, value)
+        layer = ".".join(names[1:-2]).replace("/", ".").lower()
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        is_kernel = names[-1] == "kernel" and tensor.ndim == 5
+        if layer.startswith("logits."):
+            # The classifier is a 1x1x1 convolution there, a linear layer on pooled features here.
+            key = f"logits.{'weight' if is_kernel else names[-1]}"
+            tensors[key] = tensor.flatten(0, -2).T.contiguous() if is_kernel else tensor
+        elif is_kernel:
+            tensors[f"layers.{layer}.conv.weight"] = tensor.permute(4, 3, 0, 1, 2).contiguous()
+        else:
+            kind = {"mean": "running_mean", "var": "running_var"}.get(names[-1], names[-1])
+            tensors[f"layers.{layer}.norm.{kind}"] = tensor.flatten()
+    return tensors
+
+
+def map_slices(state: Mapping[str, torch.Tensor], classifier: str) -> Tensors:
+    """Rename a 2D network's state for ``chestct.models.slices``; ``classifier`` is its last layer's name."""
+    return {
+        f"head.{key.removeprefix(classifier)}" if key.startswith(classifier) else f"backbone.{key}": tensor
+        for key, tensor in state.items()
+    }
+
+
+def map_penet(state: Mapping[str, torch.Tensor]) -> Tensors:
+    """Rename the state of the authors' PENet for ``chestct.models.penet``.
+
+    It was saved from within DataParallel (``module.``). When the Kinetics weights were made
+    (``xnet_kin_90.pth.tar``) the authors called the network XNet, with ``xnet_blocks`` for ``penet_blocks``
+    and at first ``fc`` for ``classifier.fc``; either form is taken: the same network.
+    """
+    tensors: Tensors = {}
+    for key, tensor in state.items():
+        name = key.removeprefix("module.").replace(".xnet_blocks.", ".penet_blocks.")
+        if name.startswith("fc."):
+            name = f"classifier.{name}"
+        # Two forms of one name would be two weights for one parameter: the second keeps its own name.
+        tensors[key if name in tensors else name] = tensor
+    return tensors
+
+
+def _read_i3d(content: bytes, path: str | Path) -> Tensors:
+    return map_i3d(parse_numpy_pickle(content, path))
+
+
+def _read_penet(content: bytes, path: str | Path) -> Tensors:
+    return map_penet(parse_training_checkpoint(content, path))
+
+
+def _read_efficientnet_lite(content: bytes, path: str | Path) -> Tensors:
+    return map_slices(parse_torch(content, path), "_fc.")
+
+
+def _read_resnet(content: bytes, path: str | Path) -> Tensors:
+    return map_slices(parse_torch(content, path), "fc.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What a published file holds.
+
+    Attributes:
+        read: from the file's content and path to tensors under our models' names.
+        num_classes: of its classifier, by which it is told from files of the same network that were
+            trained on other data.
+    """
+
+    read: Callable[[bytes, str | Path], Tensors]
+    num_classes: int
+
+
+_ZOO = Published(read=parse_training_checkpoint, num_classes=400)
+
+#: Every file that the catalogue names. The zoo of pytorchvideo and torchvision's Swin keep the names of
+#: the constructors that our models are built with.
+PUBLISHED: dict[str, Published] = {
+    "slow_r50_kinetics400": _ZOO,
+    "slowfast_r50_kinetics400": _ZOO,
+    "r2plus1d_r50_kinetics400": _ZOO,
+    "csn_r101_kinetics400": _ZOO,
+    "mvit_base_32x3_kinetics400": _ZOO,
+    "x3d_m_kinetics400": _ZOO,
+    "swin3d_t_kinetics400": Published(read=parse_torch, num_classes=400),
+    "penet_kinetics600": Published(read=_read_penet, num_classes=600),
+    "i3d_kinetics400": Published(read=_read_i3d, num_classes=400),
+    "resnet18_imagenet": Published(read=_read_resnet, num_classes=1000),
+    "resnext101_32x8d_imagenet": Published(read=_read_resnet, num_classes=1000),
+    "efficientnet_lite0_imagenet": Published(read=_read_efficientnet_lite, num_classes=1000),
+}
+
+_SPATIAL = "cls_positional_encoding.pos_embed_spatial"
+_TEMPORAL = "cls_positional_encoding.pos_embed_temporal"
+
+
+def _resize_spatial(old_1PC: torch.Tensor, num_positions: int) -> torch.Tensor:
+    sides = math.isqrt(old_1PC.shape[1]), math.isqrt(num_positions)
+    if sides[0] ** 2 != old_1PC.shape[1]:
+        return old_1PC  # no square grid: left to the check of shapes
+    grid_1CHW = old_1PC.transpose(1, 2).unflatten(2, (sides[0], sides[0])).contiguous()
+    size = (sides[1], sides[1])
+    resized = interpolate(grid_1CHW, size, mode="bicubic", align_corners=False, antialias=True)
+    return resized.flatten(2).transpose(1, 2).contiguous()
+
+
+def _resize_temporal(old_1PC: torch.Tensor, num_positions: int) -> torch.Tensor:
+    resized = interpolate(old_1PC.transpose(1, 2), num_positions, mode="linear", align_corners=False)
+    return resized.transpose(1, 2).contiguous()
+
+
+def resize_position_embeddings(tensors: Tensors, wanted: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """Stretch MViT's separate position embeddings, in place, to the grid of another window.
+
+    The embeddings of rows and columns are resampled by bicubic interpolation (antialiased where there are
+    fewer positions than before), those of slices by linear interpolation, each over their whole extent, as
+    is usual for vision transformers. Embeddings that fit already stay as they are.
+
+    Args:
+        tensors: read from the file.
+        wanted: the model's own, for their shapes (1, positions, channels).
+
+    Returns:
+        Names of the embeddings that were resized.
+    """
+    resized = []
+    for key, resize in ((_SPATIAL, _resize_spatial), (_TEMPORAL, _resize_temporal)):
+        old, new = tensors.get(key), wanted.get(key)
+        if old is None or new is None or old.shape == new.shape or old.ndim != 3:
+            continue
+        tensors[key] = resize(old.float(), new.shape[1])
+        resized.append(key)
+    return tuple(resized)
