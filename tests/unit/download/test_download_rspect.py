@@ -1,15 +1,26 @@
 """RSPECT: labels from train.csv, contradictions, and folders that are not complete."""
 
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from chestct.download import rspect
+from chestct.download import rspect, rspect_labels
+from chestct.download.transfer import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
+from tests.unit.download.rspect_servers import (
+    ArchiveServer,
+    KaggleServer,
+    contents,
+    copy_few,
+    kaggle_service,
+    running,
+    zip_folder,
+)
 
 
 def table(exams: dict[str, tuple[list[int], int, int]]) -> pd.DataFrame:
@@ -17,8 +28,8 @@ def table(exams: dict[str, tuple[list[int], int, int]]) -> pd.DataFrame:
     rows = []
     for study, (slices, negative, indeterminate) in exams.items():
         for k, flag in enumerate(slices):
-            row: dict[str, object] = dict.fromkeys(rspect.COLUMNS, 0)
-            row |= dict(zip(rspect.ID_COLUMNS, (study, f"{study}.1", f"{study}.1.{k}"), strict=True))
+            row: dict[str, object] = dict.fromkeys(rspect_labels.COLUMNS, 0)
+            row |= dict(zip(rspect_labels.ID_COLUMNS, (study, f"{study}.1", f"{study}.1.{k}"), strict=True))
             row |= {
                 "pe_present_on_image": flag,
                 "negative_exam_for_pe": negative,
@@ -40,38 +51,58 @@ def labels_of(tmp_path: Path, frame: pd.DataFrame, *studies: str) -> dict[str, t
     return {s: tuple(None if pd.isna(v) else v for v in row) for s, row in zip(studies, values, strict=True)}
 
 
-def test_label_rule_and_exclusions(tmp_path: Path) -> None:
+def test_label_rule_and_exclusions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     exams = {
         "pos": ([0, 1, 1], 0, 0),
         "neg": ([0, 0, 0], 1, 0),
         "ind": ([0, 0, 0], 0, 1),
+        "ind_with_slices": ([1, 0, 0], 0, 1),
         "neg_with_slices": ([0, 1, 0], 1, 0),
+        "neg_with_slices_too": ([1, 1, 1], 1, 0),
         "pos_without": ([0, 0, 0], 0, 0),
         "neg_and_ind": ([0, 0, 0], 1, 1),
+        "neg_and_ind_with_slices": ([1, 0, 0], 1, 1),
     }
-    bad = (None, "contradictory_labels")
     assert labels_of(tmp_path, table(exams), *exams, "unknown") == {
         "pos": (1, None),
         "neg": (0, None),
         "ind": (None, "indeterminate"),
-        "neg_with_slices": bad,
-        "pos_without": bad,
-        "neg_and_ind": bad,
+        "ind_with_slices": (None, "indeterminate"),
+        "neg_with_slices": (None, "negative_exam_with_positive_slices"),
+        "neg_with_slices_too": (None, "negative_exam_with_positive_slices"),
+        "pos_without": (None, "positive_exam_without_positive_slices"),
+        "neg_and_ind": (None, "negative_and_indeterminate"),
+        "neg_and_ind_with_slices": (None, "negative_and_indeterminate"),
         "unknown": (None, "no_label"),
     }
+    assert "2 scan(s) excluded, negative_exam_with_positive_slices: ['neg_with_slices'" in caplog.text
+    assert "1 scan(s) excluded, no_label: ['unknown']" in caplog.text
 
 
-def test_slices_that_disagree_on_the_exam_are_contradictory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("column", ["negative_exam_for_pe", "indeterminate"])
+def test_slices_that_disagree_on_the_exam_are_contradictory(tmp_path: Path, column: str) -> None:
     frame = table({"a": ([0, 1], 0, 0), "b": ([0, 0], 1, 0)})
-    frame.loc[0, "negative_exam_for_pe"] = 1
+    frame.loc[0, column] = 1
     found = labels_of(tmp_path, frame, "a", "b")
-    assert found == {"a": (None, "contradictory_labels"), "b": (0, None)}
+    assert found == {"a": (None, "exam_labels_differ_between_slices"), "b": (0, None)}
+
+
+def test_slices_that_differ_in_what_decides_no_label_are_no_contradiction(tmp_path: Path) -> None:
+    frame = table({"a": ([0, 1], 0, 0)})
+    frame.loc[0, "qa_motion"] = 1
+    assert labels_of(tmp_path, frame, "a") == {"a": (1, None)}
+
+
+def test_labels_follow_the_order_of_series_not_of_the_table(tmp_path: Path) -> None:
+    frame = table({"b": ([1], 0, 0), "a": ([0], 1, 0)}).sample(frac=1, random_state=0)
+    assert labels_of(tmp_path, frame, "a", "b") == {"a": (0, None), "b": (1, None)}
 
 
 def test_slice_labels_are_the_positive_slices_of_listed_studies(tmp_path: Path) -> None:
     table({"a": ([0, 1, 1], 0, 0), "b": ([1], 0, 0)}).to_csv(tmp_path / "train.csv", index=False)
     _, slices = rspect.read_labels({"name": "r"}, tmp_path, series_of("a"))
     assert slices[["sop_instance_uid", "num_readers"]].to_numpy().tolist() == [["a.1.1", 1], ["a.1.2", 1]]
+    check_table(slices, "slice_labels", where=tmp_path)
 
 
 def drop_column(frame: pd.DataFrame) -> pd.DataFrame:
@@ -86,6 +117,14 @@ def empty_flag(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(indeterminate=["", "0"])
 
 
+def leaving(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(SeriesInstanceUID="../../elsewhere")
+
+
+def nameless(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(SOPInstanceUID=["", "a"])
+
+
 def double(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, frame.iloc[:1]])
 
@@ -97,21 +136,23 @@ def double(frame: pd.DataFrame) -> pd.DataFrame:
         (bad_flag, "pe_present_on_image are not 0 or 1"),
         (empty_flag, "indeterminate are not 0 or 1"),
         (double, "occur twice"),
+        (leaving, "SeriesInstanceUID are no identifiers"),
+        (nameless, "SOPInstanceUID are no identifiers"),
     ],
 )
 def test_bad_train_csv(tmp_path: Path, damage: Callable[[pd.DataFrame], pd.DataFrame], words: str) -> None:
     damage(table({"a": ([0, 1], 0, 0)})).to_csv(tmp_path / "train.csv", index=False)
     with pytest.raises(InputError, match=words) as caught:
-        rspect.read_train_csv(tmp_path / "train.csv")
+        rspect_labels.read_train_csv(tmp_path / "train.csv")
     assert "train.csv" in str(caught.value)
 
 
 def test_missing_and_empty_train_csv(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="label file is missing"):
-        rspect.read_train_csv(tmp_path / "train.csv")
+        rspect_labels.read_train_csv(tmp_path / "train.csv")
     (tmp_path / "train.csv").write_text("")
     with pytest.raises(InputError, match="does not parse"):
-        rspect.read_train_csv(tmp_path / "train.csv")
+        rspect_labels.read_train_csv(tmp_path / "train.csv")
 
 
 @pytest.fixture
@@ -122,11 +163,30 @@ def folder(pe_root: Path, tmp_path: Path) -> Path:
     return tmp_path / "rspect"
 
 
-def test_a_users_folder_gives_the_labels_of_the_phantom(folder: Path, pe_root: Path, tmp_path: Path) -> None:
-    entry = {"name": "r", "source": "rspect", "folder": str(folder)}
-    series = rspect.list_series(entry, tmp_path, 5)
+@pytest.fixture
+def few(pe_root: Path, tmp_path: Path) -> Path:
+    """A user's folder with all scans, a quarter of their slices."""
+    return copy_few(pe_root, tmp_path / "few", num_scans=12)
+
+
+@pytest.fixture
+def kaggle(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    """A Kaggle-shaped service that holds the same."""
+    with kaggle_service(few, tmp_path / "home", monkeypatch) as server:
+        yield server
+
+
+def entry_of(folder: Path, **keys: object) -> dict:
+    return {"name": "r", "source": "rspect", "folder": str(folder), **keys}
+
+
+def test_a_users_folder_gives_the_labels_of_the_phantom(
+    folder: Path, pe_root: Path, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(folder)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
     assert len(series) == 12 and (series["num_instances"] == 24).all()
-    rspect.obtain(entry, tmp_path, series, lambda _: None)
+    assert rspect.obtain(entry, tmp_path, series, settings) == {}
     scans, slices = rspect.read_labels(entry, tmp_path, series)
     expected = read_table(pe_root / "labels.csv", "labels").set_index("study_id")["label"]
     found = scans.set_index("study_id")["label"]
@@ -134,20 +194,106 @@ def test_a_users_folder_gives_the_labels_of_the_phantom(folder: Path, pe_root: P
     assert len(slices) == len(read_table(pe_root / "slice_labels.parquet", "slice_labels"))
 
 
-def test_a_labelled_scan_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
-    entry = {"name": "r", "source": "rspect", "folder": str(folder)}
-    series = rspect.list_series(entry, tmp_path, 5)
+def test_a_labelled_scan_that_is_not_there_is_named(
+    folder: Path, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(folder)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
     gone = series.iloc[3]["study_id"]
     shutil.rmtree(folder / "train" / gone)
     with pytest.raises(InputError, match=gone):
-        rspect.list_series(entry, tmp_path, 5)
+        rspect.list_series(entry, tmp_path, 5, settings)
     others = [study for study in series["study_id"] if study != gone]
-    assert len(rspect.list_series(entry | {"patients": others}, tmp_path, 5)) == 11
+    listing = rspect.list_series(entry | {"patients": others}, tmp_path, 5, settings)
+    assert len(listing.series) == 11
+    assert listing.left_out[["study_id", "reason"]].to_numpy().tolist() == [[gone, "not_selected"]]
 
 
-def test_lost_instances_are_refused(folder: Path, tmp_path: Path) -> None:
-    entry = {"name": "r", "source": "rspect", "folder": str(folder)}
-    series = rspect.list_series(entry, tmp_path, 5)
+def test_lost_instances_are_refused(folder: Path, tmp_path: Path, settings: TransferSettings) -> None:
+    entry = entry_of(folder)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
     next(Path(series.iloc[0]["path"]).glob("*.dcm")).unlink()
     with pytest.raises(InputError, match="lacks instances"):
-        rspect.obtain(entry, tmp_path, series, lambda _: None)
+        rspect.obtain(entry, tmp_path, series, settings)
+
+
+def test_every_series_that_exists_is_listed_or_left_out(
+    folder: Path, tmp_path: Path, settings: TransferSettings
+) -> None:
+    """A second, shorter series of a study, and a scan that train.csv does not name."""
+    frame = pd.read_csv(folder / "train.csv", dtype=str)
+    study = frame["StudyInstanceUID"].iloc[0]
+    second = frame[frame["StudyInstanceUID"] == study].head(2)
+    second = second.assign(SeriesInstanceUID="9.9", SOPInstanceUID=["9.9.1", "9.9.2"])
+    pd.concat([second, frame]).to_csv(folder / "train.csv", index=False)
+    (folder / "train" / study / "9.9").mkdir()
+    (folder / "train" / "extra" / "extra.1").mkdir(parents=True)
+    listing = rspect.list_series(entry_of(folder), tmp_path, 5, settings)
+    assert len(listing.series) == 12 and "9.9" not in set(listing.series["series_id"])
+    assert check_table(listing.left_out, "left_out", where=tmp_path)[
+        ["study_id", "series_id", "reason"]
+    ].to_numpy().tolist() == [[study, "9.9", "second_series"], ["extra", "extra.1", "no_label"]]
+
+
+def test_manifests_name_no_secret_and_say_what_to_cite(tmp_path: Path) -> None:
+    signed = "https://user:pass@archive.test/r.zip?X-Amz-Signature=5ec4e7"
+    entries = {
+        "folder": entry_of(tmp_path),
+        "kaggle": {"name": "r", "source": "rspect", "from": "kaggle", "patients": ["a"]},
+        "archive": {"name": "r", "source": "rspect", "from": "archive", "archive_url": signed},
+    }
+    facts = {origin: rspect.manifest(entry) for origin, entry in entries.items()}
+    assert facts["archive"]["source"] == "https://archive.test/r.zip"
+    assert facts["kaggle"]["approximate_bytes"] == round(900e9 / 7279)
+    assert "rules" in facts["kaggle"]["terms"] and "approximate_bytes" not in facts["folder"]
+    for fact in facts.values():
+        assert "10.1148/ryai.2021200254" in fact["citation"][0] and fact["stand_in"] is False
+        assert "non-commercial" in fact["licence"]
+        assert not any(word in json.dumps(fact) for word in ("5ec4e7", "pass@"))
+
+
+@pytest.mark.parametrize("origin", ["archive", "kaggle"])
+def test_all_origins_give_the_same_tables_and_files(
+    origin: str,
+    few: Path,
+    tmp_path: Path,
+    settings: TransferSettings,
+    run_steps: Callable[..., None],
+    kaggle: KaggleServer,
+) -> None:
+    """What the rules do, from the user's folder and from a server that holds the same."""
+    archive = ArchiveServer(zip_folder(few, "rsna-str-pulmonary-embolism-detection/"))
+    with running(archive):
+        there = {"name": "r", "source": "rspect", "from": origin, "archive_url": f"{archive.url}/r.zip"}
+        run_steps(entry_of(few), tmp_path / "a", num_shards=3)
+        run_steps(there, tmp_path / "b", num_shards=3)
+    for name, schema in [("labels.csv", "labels"), ("slice_labels.parquet", "slice_labels")]:
+        tables = [read_table(tmp_path / root / name, schema) for root in ("a", "b")]
+        pd.testing.assert_frame_equal(*tables)
+    shards = [
+        pd.concat([read_table(path, "shard") for path in sorted((tmp_path / root / "shards").iterdir())])
+        for root in ("a", "b")
+    ]
+    pd.testing.assert_frame_equal(*shards)
+    assert (shards[0]["status"] == "obtained").all() and len(shards[0]) == 12
+    assert contents(few) == contents(tmp_path / "b") and len(contents(few)) == 12 * 6
+    assert (few / "train.csv").read_bytes() == (tmp_path / "b/train.csv").read_bytes()
+    expected = 0 if origin == "kaggle" else sum(map(len, contents(few).values()))
+    assert read_table(tmp_path / "b/series.csv", "series")["num_bytes"].sum() == expected
+
+
+@pytest.mark.parametrize("origin", ["archive", "kaggle"])
+def test_one_scan_alone(
+    origin: str, few: Path, tmp_path: Path, settings: TransferSettings, kaggle: KaggleServer
+) -> None:
+    study = sorted(p.name for p in (few / "train").iterdir())[7]
+    archive = ArchiveServer(zip_folder(few))
+    with running(archive):
+        entry = {"name": "r", "from": origin, "archive_url": f"{archive.url}/r.zip", "patients": [study]}
+        listing = rspect.list_series(entry, tmp_path / "b", 5, settings)
+        assert rspect.obtain(entry, tmp_path / "b", listing.series, settings) == {}
+    assert listing.series["study_id"].tolist() == [study]
+    assert listing.left_out["reason"].value_counts().to_dict() == {"not_selected": 11}
+    found = contents(tmp_path / "b")
+    assert found == {name: data for name, data in contents(few).items() if study in name}
+    assert len(found) == 6

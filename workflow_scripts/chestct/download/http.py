@@ -25,6 +25,11 @@ from chestct.files import sha256_file
 TIMEOUT_S = (15, 60)  # to connect; between two blocks
 _BLOCK = 1 << 17  # what a cut loses at most
 _BUSY = (408, 425, 429)
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +100,16 @@ def _answer(
         with client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
             _check_status(response, url, remedy, partial=partial)
             yield response
-    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+    except _NO_ADDRESS:
         raise InputError(
-            "not an address", where=url, expected="https://...", remedy="correct the address"
-        ) from error
+            "not an address",
+            where=without_secrets(url),
+            expected="https://...",
+            remedy="correct the address",
+        ) from None
     except (requests.exceptions.RequestException, HTTPError) as error:
-        # str() of these names the host; the query, which may hold a signature, stays out.
-        raise Transient(f"{type(error).__name__}: {without_secrets(url)}") from error
+        # The error's own text, and so its traceback, may hold the query, and with it a signature.
+        raise Transient(f"{type(error).__name__}: {without_secrets(url)}") from None
 
 
 def lasting(error: Transient, url: str, attempts: int) -> InputError:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestct.download import layout, rspect
+from chestct.download import layout, rspect_labels
 from chestct.download.phantom_anatomy import SHAPE, phantom_rng
 from chestct.download.phantom_dicom import PhantomIds, encode_slices, phantom_ids
 from chestct.download.phantom_rspect_plan import RSPECT_DIFFICULTY, RspectPlan, plan_patient, render
@@ -12,7 +12,7 @@ from chestct.download.transfer import TransferSettings, Unobtainable
 from chestct.files import write_text
 
 #: Labels come back through the code that reads the real collection.
-read_labels = rspect.read_labels
+read_labels = rspect_labels.read_labels
 
 
 def patient_ids(entry: dict, index: int) -> PhantomIds:
@@ -42,7 +42,7 @@ def train_csv_rows(plan: RspectPlan, ids: PhantomIds, entry: dict, index: int) -
     strained = positive and rng.random() < 0.3
     chronic = rng.random() if positive else 1.0
     exam: dict[str, object] = {
-        **dict.fromkeys(rspect.STUDY_COLUMNS, 0),
+        **dict.fromkeys(rspect_labels.STUDY_COLUMNS, 0),
         "negative_exam_for_pe": int(not positive and not plan.indeterminate),
         "qa_contrast": int(plan.indeterminate),
         "flow_artifact": int(plan.mixed),
@@ -59,8 +59,8 @@ def train_csv_rows(plan: RspectPlan, ids: PhantomIds, entry: dict, index: int) -
     shown = plan.positive_slices()
     return [
         {
-            **dict(zip(rspect.ID_COLUMNS, (ids.study_id, ids.series_id, sop), strict=True)),
-            rspect.SLICE_COLUMN: int(k in shown),
+            **dict(zip(rspect_labels.ID_COLUMNS, (ids.study_id, ids.series_id, sop), strict=True)),
+            rspect_labels.SLICE_COLUMN: int(k in shown),
             **exam,
         }
         for k, sop in enumerate(ids.sop_ids)
@@ -77,8 +77,8 @@ def write_train_csv(entry: dict, root: Path) -> None:
         plan = plan_patient(entry["name"], entry["seed"], index)
         rows += train_csv_rows(plan, patient_ids(entry, index), entry, index)
     # The published table is in the order of instances' names, not of slices.
-    table = pd.DataFrame(rows, columns=list(rspect.COLUMNS))
-    text = table.sort_values(list(rspect.ID_COLUMNS)).to_csv(index=False)
+    table = pd.DataFrame(rows, columns=list(rspect_labels.COLUMNS))
+    text = table.sort_values(list(rspect_labels.ID_COLUMNS)).to_csv(index=False)
     path = root / "train.csv"
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)

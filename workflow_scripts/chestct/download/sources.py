@@ -92,12 +92,18 @@ def list_dataset(
 
 
 def bytes_lacking(root: Path, series: pd.DataFrame) -> int:
-    """Bytes of the listed series that are not on disk yet, as far as sizes are known."""
-    whole = [
-        layout.is_whole(root, path, number)
-        for path, number in zip(series["path"], series["num_instances"], strict=True)
-    ]
-    return int(series.loc[[not there for there in whole], "num_bytes"].sum())
+    """Bytes of the listed series that have no folder on disk yet, as far as sizes are known.
+
+    A folder counts as whole here: to list a million files in every job would burden a cluster's disk.
+    """
+    known = series[series["num_bytes"] > 0]
+    return int(
+        sum(
+            size
+            for path, size in zip(known["path"], known["num_bytes"], strict=True)
+            if not (root / path).exists()
+        )
+    )
 
 
 def obtain_shard(

@@ -121,10 +121,10 @@ def check_space(folder: Path, num_bytes: int, settings: TransferSettings) -> Non
     free = free_bytes(folder)
     if num_bytes > 0 and num_bytes + settings.reserve_bytes > free:
         raise InputError(
-            f"the disk is too small: {num_bytes / 1e9:.1f} GB to download, {free / 1e9:.1f} GB free",
+            f"the disk is too small: {num_bytes / 1e9:.3g} GB to download, {free / 1e9:.3g} GB free",
             where=folder,
-            expected=f"{(num_bytes + settings.reserve_bytes) / 1e9:.1f} GB free, "
-            f"{settings.reserve_bytes / 1e9:.1f} GB of them in reserve (download.reserve_gb)",
+            expected=f"{(num_bytes + settings.reserve_bytes) / 1e9:.3g} GB free, "
+            f"{settings.reserve_bytes / 1e9:.3g} GB of them in reserve (download.reserve_gb)",
             remedy="free space, set data_dir to a larger disk, or narrow the dataset by `patients`",
         )
 

@@ -1,0 +1,251 @@
+"""RSPECT by range from an archive: where it lies in it, changes, what is lacking, resuming."""
+
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from chestct.download import rspect, rspect_archive
+from chestct.download.transfer import TransferSettings
+from chestct.errors import InputError
+from chestct.tables import read_table
+from tests.unit.download.rspect_servers import (
+    ALWAYS,
+    ArchiveServer,
+    Fault,
+    contents,
+    copy_few,
+    running,
+    zip_folder,
+)
+
+
+@pytest.fixture(scope="session")
+def small(pe_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scans of six slices each, with their train.csv."""
+    return copy_few(pe_root, tmp_path_factory.mktemp("small") / "rspect")
+
+
+@pytest.fixture
+def server(small: Path) -> Iterator[ArchiveServer]:
+    with running(ArchiveServer(zip_folder(small, "rsna/"))) as server:
+        yield server
+
+
+def entry_of(server: ArchiveServer, **keys: object) -> dict:
+    url = f"{server.url}/r.zip?X-Amz-Signature=0a1b2c"
+    return {"name": "r", "source": "rspect", "from": "archive", "archive_url": url, **keys}
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "rsna-str/", "a/b/"])
+@pytest.mark.parametrize("make", ["deflated", "stored", "streamed"])
+def test_the_layout_is_found_below_any_folder(
+    prefix: str, make: str, small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    method = zipfile.ZIP_STORED if make == "stored" else zipfile.ZIP_DEFLATED
+    server.content = zip_folder(small, prefix, method, streamed=make == "streamed")
+    entry = entry_of(server)
+    listing = rspect.list_series(entry, tmp_path, 5, settings)
+    assert len(listing.series) == 3 and listing.left_out.empty
+    assert rspect.obtain(entry, tmp_path, listing.series, settings) == {}
+    assert contents(tmp_path) == contents(small)
+
+
+def test_the_directory_is_read_once_and_jobs_read_their_part(
+    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(server)
+    first = rspect.list_series(entry, tmp_path, 1, settings).series
+    server.asked.clear()
+    again = rspect.list_series(entry, tmp_path, 1, settings).series
+    pd.testing.assert_frame_equal(first, again)
+    assert server.asked == [(0, 1)]
+    assert "0a1b2c" not in (tmp_path / rspect_archive.MEMBERS).read_bytes().decode("latin1")
+    members = read_table(tmp_path / rspect_archive.MEMBERS, "archive_members")
+    row = first.iloc[1]
+    mine = members[members["series_id"] == row["series_id"]]
+    assert row["num_bytes"] == mine["num_bytes"].sum() and len(mine) == 6
+    server.asked.clear()
+    rspect.obtain(entry, tmp_path, first.iloc[1:2], settings)
+    assert server.asked == [(0, 1), (mine["offset"].min(), mine["end"].max())]
+    assert set(contents(tmp_path)) == {n for n in contents(small) if row["series_id"] in n}
+
+
+def test_a_job_fetches_only_what_is_lacking_or_cut(
+    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(server)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    rspect.obtain(entry, tmp_path, series, settings)
+    names = sorted(contents(tmp_path))
+    (tmp_path / names[2]).unlink()
+    (tmp_path / names[9]).write_bytes(b"cut")
+    server.asked.clear()
+    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    assert contents(tmp_path) == contents(small)
+    members = read_table(tmp_path / rspect_archive.MEMBERS, "archive_members")
+    files = "train/" + members["study_id"] + "/" + members["series_id"] + "/" + members["name"]
+    lacking = members[files.isin([names[2], names[9]])]
+    ranges = list(zip(lacking["offset"], lacking["end"], strict=True))
+    assert sorted(server.asked) == sorted([(0, 1), *ranges])
+    server.asked.clear()
+    assert rspect.obtain(entry, tmp_path, series, settings) == {} and server.asked == []
+
+
+def drop_one_file(folder: Path) -> None:
+    next(iter(sorted((folder / "train").glob("*/*/*.dcm")))).unlink()
+
+
+def drop_one_series(folder: Path) -> None:
+    shutil.rmtree(sorted((folder / "train").glob("*"))[0])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason", "detail"),
+    [(drop_one_file, "incomplete", "5 of 6"), (drop_one_series, "not_found", "0 of 6")],
+)
+def test_scans_that_the_archive_lacks_go_to_the_ledger(
+    damage: Callable[[Path], None],
+    reason: str,
+    detail: str,
+    small: Path,
+    server: ArchiveServer,
+    tmp_path: Path,
+    run_steps: Callable[..., None],
+) -> None:
+    shutil.copytree(small, tmp_path / "there")
+    damage(tmp_path / "there")
+    server.content = zip_folder(tmp_path / "there")
+    run_steps(entry_of(server), tmp_path / "r", num_shards=1)
+    table = read_table(tmp_path / "r/shards/shard-0.csv", "shard").set_index("study_id")
+    study = sorted(p.name for p in (small / "train").iterdir())[0]
+    assert table.loc[study, ["status", "reason"]].tolist() == ["failed", reason]
+    assert detail in table.loc[study, "detail"] and (table["status"] == "obtained").sum() == 2
+    labels = read_table(tmp_path / "r/labels.csv", "labels").set_index("study_id")
+    assert labels.loc[study, "exclusion"] == "not_obtained" and len(labels) == 3
+
+
+def test_a_scan_that_stays_altered_goes_to_the_ledger(
+    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(server)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    members = read_table(tmp_path / rspect_archive.MEMBERS, "archive_members")
+    bad = members.iloc[8]
+    server.faults = [Fault("flip", ALWAYS, at=int(bad["end"]) - 2)]
+    failed = rspect.obtain(entry, tmp_path, series, settings)
+    assert {key: error.reason for key, error in failed.items()} == {bad["series_id"]: "altered"}
+    there = contents(small)
+    assert contents(tmp_path).items() < there.items() and len(contents(tmp_path)) == len(there) - 1
+    server.faults = [Fault("flip", 1, at=int(bad["end"]) - 2)]
+    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    assert contents(tmp_path) == there
+
+
+@pytest.mark.parametrize("change", ["size", "etag"])
+def test_an_archive_that_changes_is_noticed_and_listed_anew(
+    change: str, small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(server)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    server.content = zip_folder(small, "another-folder/")
+    if change == "size":
+        server.etag = ""
+    else:
+        server.content = zip_folder(small, "rsna/")
+        server.etag = '"second"'
+    with pytest.raises(InputError, match="another than the one that was listed") as caught:
+        rspect.obtain(entry, tmp_path, series, settings)
+    assert "--forcerun list_series" in str(caught.value) and "0a1b2c" not in str(caught.value)
+    assert contents(tmp_path) == {}
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    assert contents(tmp_path) == contents(small)
+
+
+def test_an_archive_cut_short_while_members_are_fetched(
+    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(server)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    assert isinstance(server.content, bytes)
+    whole, requests = server.content, iter(range(ALWAYS))
+
+    def cut() -> None:
+        if next(requests) == 1:
+            server.content = whole[: len(whole) // 3]
+
+    server.before = cut
+    with pytest.raises(InputError):
+        rspect.obtain(entry, tmp_path, series, settings)
+    assert contents(tmp_path).items() <= contents(small).items()
+    server.content = whole
+    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    assert contents(tmp_path) == contents(small)
+
+
+def zip_of(*names: str) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("a.txt",), "0 folders of the archive hold train.csv"),
+        (("train.csv", "p/train/s/r/i.dcm"), "0 folders of the archive"),
+        (("a/train.csv", "a/train/s/r/i.dcm", "b/train.csv", "b/train/s/r/j.dcm"), "2 folders of the"),
+        (("train.csv", "train/s/r/i.dcm", "train/../../x/r/i.dcm"), "names that leave the folder"),
+        (("train.csv", "train/s/r/i.dcm", "/etc/cron.d/x"), "names that leave the folder"),
+    ],
+)
+def test_archives_of_another_layout_are_refused_and_nothing_is_written(
+    names: tuple[str, ...], words: str, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    server.content = zip_of(*names)
+    with pytest.raises(InputError, match=words):
+        rspect.list_series(entry_of(server), tmp_path / "root", 5, settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_address_may_come_from_the_environment(
+    server: ArchiveServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = entry_of(server) | {"archive_url": "${RSPECT_ARCHIVE_URL}"}
+    monkeypatch.delenv("RSPECT_ARCHIVE_URL", raising=False)
+    with pytest.raises(InputError, match="needs the address") as caught:
+        rspect.list_series(entry, tmp_path, 5, settings)
+    assert "registry.opendata.aws" in str(caught.value)
+    monkeypatch.setenv("RSPECT_ARCHIVE_URL", f"{server.url}/r.zip?X-Amz-Signature=0a1b2c")
+    assert len(rspect.list_series(entry, tmp_path, 5, settings).series) == 3
+    assert rspect.manifest(entry)["source"] == f"{server.url}/r.zip"
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
+    server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(server)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    roomy = TransferSettings(reserve_bytes=os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize)
+    with pytest.raises(InputError, match="the disk is too small"):
+        rspect.obtain(entry, tmp_path, series, roomy)
+    assert contents(tmp_path) == {}
+
+
+def test_the_list_of_members_is_missing_or_broken(
+    server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+) -> None:
+    entry = entry_of(server)
+    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    for damage in (lambda path: path.write_bytes(b"no table"), Path.unlink):
+        damage(tmp_path / rspect_archive.MEMBERS)
+        with pytest.raises(InputError, match="list of the archive's members cannot be read"):
+            rspect.obtain(entry, tmp_path, series, settings)
