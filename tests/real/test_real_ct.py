@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from pydicom.uid import RLELossless
 
 from chestct.volumes.__main__ import main
+from chestct.volumes.fast_header import parse_header
+from chestct.volumes.headers import read_header
 from chestct.volumes.series import read_series
 
 
@@ -44,6 +48,60 @@ def test_voxels_equal_an_independent_reading(native, reference):
     voxels = sitk.GetArrayViewFromImage(reference)
     assert voxels.min() < -1024  # so that the clip is put to the test
     np.testing.assert_array_equal(scan.hu, np.maximum(voxels, -1024))
+
+
+def test_the_fast_parser_reads_every_real_header(real_series):
+    """As pydicom does, field by field, and none is left to pydicom."""
+    paths = sorted(real_series.glob("*.dcm"))
+    for path in paths:
+        assert parse_header(memoryview(path.read_bytes()), path) == read_header(path)
+    assert len(paths) == 133
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_real_headers_are_read_alike_or_left_to_pydicom(real_series, tmp_path):
+    content = sorted(real_series.glob("*.dcm"))[0].read_bytes()
+    content = content[: content.rindex(b"\xe0\x7f\x10\x00OW") + 8] + (64).to_bytes(4, "little") + bytes(64)
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.dcm"
+    num_taken = 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        for at in rng.integers(128, len(content), rng.integers(1, 4)):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        header = parse_header(memoryview(damaged), path)
+        if header is not None:
+            assert header == read_header(path)
+            num_taken += 1
+    assert num_taken > 50
+
+
+@pytest.mark.parametrize("compressor", ["RLE", "JPEG", "JPEG2000"])
+def test_real_slices_compressed_without_loss_give_the_same_voxels(real_series, native, tmp_path, compressor):
+    scan, _ = native
+    kept = set(scan.sop_uids[60:63])
+    for path in real_series.glob("*.dcm"):
+        dataset = pydicom.dcmread(path)
+        if dataset.SOPInstanceUID not in kept:
+            continue
+        if compressor == "RLE":
+            dataset.compress(RLELossless, generate_instance_uid=False)
+        else:
+            writer = sitk.ImageFileWriter()
+            writer.SetFileName(str(tmp_path / "frame"))
+            writer.SetImageIO("GDCMImageIO")
+            writer.SetUseCompression(True)
+            writer.SetCompressor(compressor)
+            writer.Execute(sitk.GetImageFromArray(dataset.pixel_array[None]))
+            compressed = pydicom.dcmread(tmp_path / "frame")
+            dataset.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
+            dataset["PixelData"] = compressed["PixelData"]
+        (tmp_path / "series").mkdir(exist_ok=True)
+        dataset.save_as(tmp_path / "series" / path.name)
+    compressed_scan, report = read_series(tmp_path / "series")
+    np.testing.assert_array_equal(compressed_scan.hu, scan.hu[60:63])
+    assert report.repairs == report.notes == []
 
 
 def test_patient_lies_as_expected(native):

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
+
+from chestct.volumes.scan import Scan
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 Edit = Callable[[int, Dataset], None]
@@ -46,6 +50,7 @@ def make_slice(
     dataset.PatientID = "patient-007"
     dataset.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.7"
     dataset.SeriesInstanceUID = series
+    dataset.FrameOfReferenceUID = f"{dataset.StudyInstanceUID}.2"
     dataset.InstanceNumber = instance
     dataset.ImagePositionPatient = [f"{value:.6g}" for value in position]
     dataset.ImageOrientationPatient = [f"{value:.6g}" for value in orientation]
@@ -64,10 +69,17 @@ def make_slice(
     return dataset
 
 
-def _pixels(content: bytes):  # type: ignore[no-untyped-def]
-    from pydicom.dataelem import DataElement
-
+def _pixels(content: bytes) -> DataElement:
     return DataElement("PixelData", "OW", content)
+
+
+def compress(dataset: Dataset, frame: bytes, syntax: str, *, bits: int, fragments: int = 1) -> None:
+    """Replace a slice's pixels by a compressed frame of values of so many bits."""
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.BitsAllocated = 8 if bits <= 8 else 16
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    dataset["PixelData"] = DataElement("PixelData", "OB", encapsulate([frame], fragments_per_frame=fragments))
+    dataset["PixelData"].is_undefined_length = True
 
 
 def write_series(
@@ -116,3 +128,13 @@ def sitk_reading(folder: Path) -> sitk.Image:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     return sitk.DICOMOrient(reader.Execute(), "LPS")
+
+
+def assert_equals_reference(folder: Path, scan: Scan) -> None:
+    """Voxels, spacing and origin equal SimpleITK's, after the documented clip at -1024."""
+    image = sitk_reading(folder)
+    reference = np.rint(np.maximum(sitk.GetArrayFromImage(image), -1024))
+    assert scan.hu.dtype == np.int16
+    np.testing.assert_array_equal(scan.hu, reference)
+    np.testing.assert_allclose(scan.spacing_mm[::-1], image.GetSpacing(), rtol=1e-6)
+    np.testing.assert_allclose(scan.origin_mm, image.GetOrigin(), atol=1e-4)

@@ -1,21 +1,24 @@
 """One CT series from a folder of DICOM files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
+from chestct.volumes.choose_series import choose_series
+from chestct.volumes.decoders import LOSSY_SYNTAXES
 from chestct.volumes.geometry import Stack, arrange
-from chestct.volumes.headers import SliceHeader, read_header
+from chestct.volumes.one_pass import EarlyPlanes, read_files
 from chestct.volumes.pixels import check_pixel_format, read_hu
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
+from chestct.volumes.slice_header import SliceHeader
 
 _DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
 _OTHER_NAMES = {"dicomdir", "license", "readme", "version", "md5sum", "thumbs.db"}
-#: CT images; the enhanced ones are multiframe and refused as such.
-_CT_CLASSES = {"", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
+#: The chest holds air (-1000 HU, lungs -850): a scan without a voxel as low is not in HU, or no chest.
+_LOWEST_HU = -200
 
 
 def _looks_like_dicom(path: Path) -> bool:
@@ -50,82 +53,72 @@ def list_dicom_files(folder: Path, report: Report) -> list[Path]:
     if not dicom:
         raise RefusedScan("no_dicom_files", f"{len(files)} other file(s) in {folder.name}")
     if len(files) > len(dicom):
-        others = [path.name for path in files if path not in set(dicom)]
+        others = sorted({path.name for path in files} - {path.name for path in dicom})
         report.notes.append(f"{len(others)} other file(s) beside the series: {', '.join(others[:3])}")
     report.num_files = len(dicom)
     return dicom
 
 
-def select_series(
-    headers: list[SliceHeader], report: Report, series_id: str | None = None
-) -> list[SliceHeader]:
-    """Keep the original CT images, which must be of one series.
-
-    Left out, and reported as repairs, are objects other than CT images and secondary captures (by
-    Modality and SOP class), localizers and derived images (by ImageType). An absent ImageType, as in
-    anonymised data, passes.
-
-    Args:
-        headers: of every DICOM file in the folder.
-        report: receives the repairs.
-        series_id: SeriesInstanceUID that the series must have, if known.
-
-    Raises:
-        RefusedScan: ``wrong_modality``, ``no_original_images``, ``several_series``, ``wrong_series``.
-    """
-    modalities = sorted({header.modality for header in headers})
-    if "CT" not in modalities:
-        raise RefusedScan("wrong_modality", f"{', '.join(modalities)} instead of CT")
-    kept: list[SliceHeader] = []
-    dropped = {"dropped_secondary": 0, "dropped_localizers": 0, "dropped_derived": 0}
-    for header in headers:
-        kind = header.image_type
-        if header.modality != "CT" or header.sop_class not in _CT_CLASSES:
-            dropped["dropped_secondary"] += 1
-        elif "LOCALIZER" in kind or "SCOUT" in kind:
-            dropped["dropped_localizers"] += 1
-        elif "DERIVED" in kind[:1] or "SECONDARY" in kind[1:2]:
-            dropped["dropped_derived"] += 1
-        else:
-            kept.append(header)
-    found = [(reason, f"{count} file(s)") for reason, count in dropped.items() if count]
-    if not kept:
-        types = sorted({"\\".join(header.image_type) for header in headers})
-        counts = ", ".join(f"{reason.removeprefix('dropped_')} {count}" for reason, count in dropped.items())
-        raise RefusedScan("no_original_images", f"{counts}; image types {', '.join(types[:3])}")
-    series = sorted({header.series_uid for header in kept})
-    if len(series) > 1:
-        counts = ", ".join(f"{uid} ({sum(h.series_uid == uid for h in kept)} files)" for uid in series[:4])
-        raise RefusedScan("several_series", f"{len(series)} series in one folder: {counts}")
-    if series_id is not None and series_id != series[0]:
-        raise RefusedScan("wrong_series", f"found {series[0]}, expected {series_id}")
-    report.repairs.extend(found)
-    return kept
+def _check_number(headers: Sequence[SliceHeader], num_instances: int, series_id: str | None) -> None:
+    """Refuse a folder with fewer images than announced, of the series that is named or of all; copies of
+    an image, which carry its identifier, count once."""
+    mine = [header for header in headers if series_id in (None, header.series_uid)]
+    found = len({header.sop_uid for header in mine if header.sop_uid})
+    found += sum(not header.sop_uid for header in mine)
+    if mine and found < num_instances:
+        copies = f", {len(mine) - found} more are copies" if found < len(mine) else ""
+        raise RefusedScan("fewer_files_than_expected", f"{found} of {num_instances}{copies}")
 
 
-def _read_positions(stack: Stack, size_px: int | None, report: Report) -> np.ndarray:
-    """Read, orient and resample one slice after the other, so that memory holds the result alone."""
-    num_duplicates = 0
-    hu: np.ndarray | None = None
-    for index, (header, *others) in enumerate(stack.positions):
-        plane = read_hu(header)
-        for other in others:
-            difference = np.abs(read_hu(other).astype(np.float64) - plane)
-            if difference.any():
-                detail = (
-                    f"z {stack.z_mm[index]:.3f} mm: {header.path.name} and {other.path.name} differ in "
-                    f"{np.count_nonzero(difference)} pixels by up to {difference.max():.0f} HU"
-                )
-                raise RefusedScan("duplicate_positions", detail)
-            num_duplicates += 1
+def _note_compression(headers: Sequence[SliceHeader], report: Report) -> None:
+    """Say where compression may have lost detail; that is accepted, as HU remain HU."""
+    names = sorted(
+        {LOSSY_SYNTAXES.get(h.transfer_syntax, "declared") for h in headers if h.lossy}
+        | {LOSSY_SYNTAXES[h.transfer_syntax] for h in headers if h.transfer_syntax in LOSSY_SYNTAXES}
+    )
+    if names:
+        report.notes.append(f"lossy compression: {', '.join(names)}")
+
+
+def _read_plane(group: Sequence[SliceHeader], z_mm: float) -> np.ndarray:
+    """Read the first of the files at one position in HU, as stored; the others must hold the same image."""
+    header, *others = group
+    plane = read_hu(header)
+    for other in others:
+        difference = np.abs(read_hu(other).astype(np.float64) - plane)
+        if difference.any():
+            detail = (
+                f"z {z_mm:.3f} mm: {header.path.name} and {other.path.name} differ in "
+                f"{np.count_nonzero(difference)} pixels by up to {difference.max():.0f} HU"
+            )
+            raise RefusedScan("duplicate_positions", detail)
+    return plane
+
+
+def _read_volume(stack: Stack, size_px: int | None, early: EarlyPlanes) -> np.ndarray:
+    """Read, orient and resample the slices that ``early`` lacks, one after the other, and join them all."""
+    hu, is_done = early.arranged([group[0].path for group in stack.positions])
+    for index, group in enumerate(stack.positions):
+        if hu is not None and is_done[index]:
+            # Halving commutes with turning, so that it doesn't matter which comes first.
+            if stack.plane.turns:
+                hu[index] = stack.plane.apply(hu[index]).copy()
+            if len(group) == 1:
+                continue
+        plane = _read_plane(group, float(stack.z_mm[index]))
         plane = resample_plane(np.ascontiguousarray(stack.plane.apply(plane)), size_px)
         if hu is None:
             hu = np.empty((len(stack.positions), *plane.shape), dtype=np.int16)
         hu[index] = plane
-    if num_duplicates:
-        report.repairs.append(("dropped_duplicates", f"{num_duplicates} file(s)"))
     assert hu is not None
     return hu
+
+
+def _check_hounsfield(hu: np.ndarray) -> None:
+    low, high = int(hu.min()), int(hu.max())
+    if low > _LOWEST_HU or low == high:
+        what = "no air" if low > _LOWEST_HU else "nothing else"
+        raise RefusedScan("not_hounsfield", f"values from {low} to {high} HU: {what}")
 
 
 def read_dicom_series(
@@ -139,7 +132,8 @@ def read_dicom_series(
     """Read the CT series of a folder.
 
     Args:
-        folder: holds the files of one series; folders inside are not searched.
+        folder: holds the files of one series, perhaps beside others (``choose_series``); folders inside
+            are not searched.
         size_px: rows and columns after in-plane resampling, None: as stored.
         report: filled while reading, also where the scan is refused.
         num_instances: files that there must be at least, 0 where unknown.
@@ -151,15 +145,21 @@ def read_dicom_series(
     paths = list_dicom_files(folder, report)
     if len(paths) < num_instances:
         raise RefusedScan("fewer_files_than_expected", f"{len(paths)} of {num_instances}")
-    headers = select_series([read_header(path) for path in paths], report, series_id)
+    everything, early = read_files(paths, size_px, series_id)
+    _check_number(everything, num_instances, series_id)
+    headers = choose_series(everything, report, series_id)
     first = headers[0]
     report.num_slices = len(headers)
     report.patient_id, report.study_id, report.series_id = first.patient_id, first.study_uid, first.series_uid
     for header in headers:
         check_pixel_format(header)
+    _note_compression(headers, report)
     stack = arrange(headers)
     report.num_slices = len(stack.positions)
-    hu = _read_positions(stack, size_px, report)
+    hu = _read_volume(stack, size_px, early)
+    _check_hounsfield(hu)
+    if len(headers) > len(stack.positions):
+        report.repairs.append(("dropped_duplicates", f"{len(headers) - len(stack.positions)} file(s)"))
     shape = (first.columns, first.rows) if stack.plane.transpose else (first.rows, first.columns)
     (spacing_y, spacing_x), (shift_y, shift_x) = resampled_grid(shape, stack.plane.spacing_mm, size_px)
     x, y, z = stack.origin_mm

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chestct.volumes.headers import SliceHeader
 from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.slice_header import SliceHeader
 
 #: How far rows, columns and normal may lie from the patient's axes, degrees.
 AXIS_TOLERANCE_DEGREES = 1.0
@@ -48,6 +48,11 @@ class Plane:
     flip_x: bool
     spacing_mm: tuple[float, float]
     corner_mm: tuple[float, float]
+
+    @property
+    def turns(self) -> bool:
+        """Whether ``apply`` changes anything."""
+        return self.transpose or self.flip_y or self.flip_x
 
     def apply(self, stored: np.ndarray) -> np.ndarray:
         """Return a view of one slice with axes (y, x) ascending in patient coordinates."""

@@ -1,109 +1,86 @@
-"""Headers of single DICOM files, read once and without their pixels."""
+"""Headers of single DICOM files, without their pixels.
+
+``make_header`` turns the raw bytes of some thirty elements into numbers, whoever parsed the file:
+pydicom here (``read_header``), or ``fast_header`` where a file is plain enough.
+"""
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pydicom
 from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.slice_header import UNDEFINED_LENGTH, Elements, SliceHeader
 
 _KEYWORDS = (
     "ImageType SOPClassUID SOPInstanceUID Modality PatientID GantryDetectorTilt StudyInstanceUID "
-    "SeriesInstanceUID InstanceNumber ImagePositionPatient ImageOrientationPatient SamplesPerPixel "
-    "PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated BitsStored "
-    "PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept RescaleSlope "
-    "RescaleType PixelData"
+    "SeriesInstanceUID FrameOfReferenceUID InstanceNumber ImagePositionPatient ImageOrientationPatient "
+    "SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated "
+    "BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept "
+    "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData"
 )
-_TAGS: dict[str, BaseTag] = {keyword: Tag(keyword) for keyword in _KEYWORDS.split()}
-_TAG_LIST = list(_TAGS.values())
-#: Values longer than this (the pixels) stay on disk until they are wanted.
-_DEFER_BYTES = 4096
+#: The elements that a header is made of, by keyword.
+TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS.split()}
+_TAG_LIST = list(TAGS.values())
+#: Values longer than this (the pixels) are not part of a header.
+DEFER_BYTES = 4096
 
 
-@dataclass(frozen=True, kw_only=True)
-class SliceHeader:
-    """What the conversion needs to know of one DICOM file.
+# Slices of a series share most values, so that converting each distinct one once saves half the time.
+@lru_cache(maxsize=4096)
+def _texts(value: bytes) -> tuple[str, ...]:
+    text = value.decode("latin-1").strip(" \x00")
+    return tuple(part.strip(" \x00") for part in text.split("\\"))
 
-    Numbers that are absent or malformed are None; whether that matters is decided where they are used.
 
-    Attributes:
-        position: ImagePositionPatient (x, y, z), mm.
-        orientation: ImageOrientationPatient, direction of increasing column, then of increasing row.
-        pixel_spacing: mm between rows, mm between columns.
-        padding: lowest and highest stored value that mean "no image here".
-        pixel_span: offset and length in bytes of the pixels where they lie uncompressed, little endian.
-    """
-
-    path: Path
-    patient_id: str
-    study_uid: str
-    series_uid: str
-    sop_uid: str
-    sop_class: str
-    modality: str
-    image_type: tuple[str, ...]
-    instance_number: int
-    num_frames: int
-    rows: int
-    columns: int
-    samples: int
-    photometric: str
-    bits_allocated: int
-    bits_stored: int
-    signed: bool
-    position: tuple[float, ...] | None
-    orientation: tuple[float, ...] | None
-    pixel_spacing: tuple[float, ...] | None
-    slope: float | None
-    intercept: float | None
-    rescale_type: str
-    tilt_degrees: float
-    padding: tuple[int, int] | None
-    transfer_syntax: str
-    has_pixels: bool
-    pixel_span: tuple[int, int] | None
+@lru_cache(maxsize=4096)
+def _floats(value: bytes, count: int) -> tuple[float, ...] | None:
+    try:
+        values = tuple(float(part) for part in _texts(value))
+    except ValueError:
+        return None
+    # Python reads 1_0 as ten; DICOM knows no underscores.
+    if len(values) != count or not all(map(math.isfinite, values)) or b"_" in value:
+        return None
+    return values
 
 
 class _Raw:
-    """Elements of a dataset as pydicom read them; converting each to its class costs more than the parse."""
+    """Values of elements, by keyword."""
 
-    def __init__(self, dataset: pydicom.Dataset) -> None:
-        self._dataset = dataset
-
-    def element(self, keyword: str) -> RawDataElement | None:
-        element = self._dataset.get_item(_TAGS[keyword], keep_deferred=True)
-        return element if isinstance(element, RawDataElement) else None
-
-    def texts(self, keyword: str) -> tuple[str, ...]:
-        element = self.element(keyword)
-        if element is None or not element.value:
-            return ()
-        text = element.value.decode("latin-1").strip(" \x00")
-        return tuple(part.strip(" \x00") for part in text.split("\\"))
+    def __init__(self, elements: Elements) -> None:
+        self._values = elements.values
+        self._order = "little" if elements.little_endian else "big"
 
     def text(self, keyword: str) -> str:
-        return next(iter(self.texts(keyword)), "")
+        value = self._values.get(TAGS[keyword])
+        return _texts(value)[0] if value else ""
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        value = self._values.get(TAGS[keyword])
+        return _texts(value) if value else ()
 
     def floats(self, keyword: str, count: int) -> tuple[float, ...] | None:
-        try:
-            values = tuple(float(part) for part in self.texts(keyword))
-        except ValueError:
-            return None
-        return values if len(values) == count and all(map(math.isfinite, values)) else None
+        value = self._values.get(TAGS[keyword])
+        return _floats(value, count) if value else None
+
+    def decimal(self, keyword: str) -> float | None:
+        values = self.floats(keyword, 1)
+        return values[0] if values else None
 
     def number(self, keyword: str, default: int) -> int:
         values = self.floats(keyword, 1)
         return default if values is None else int(values[0])
 
     def unsigned(self, keyword: str) -> int | None:
-        element = self.element(keyword)
-        if element is None or not element.value or len(element.value) > 4:
+        value = self._values.get(TAGS[keyword])
+        if not value or len(value) > 4:
             return None
-        return int.from_bytes(element.value, "little" if element.is_little_endian else "big")
+        return int.from_bytes(value, self._order)  # type: ignore[arg-type]
 
 
 def _padding(raw: _Raw, bits: int, signed: bool) -> tuple[int, int] | None:
@@ -112,24 +89,72 @@ def _padding(raw: _Raw, bits: int, signed: bool) -> tuple[int, int] | None:
     The value representation of PixelPaddingValue (US or SS) is often wrong; what counts are its bits
     read as the pixels are read.
     """
-    limits = []
-    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
-        value = raw.unsigned(keyword)
-        if value is not None:
-            limits.append(value - (1 << bits) if signed and value >= 1 << (bits - 1) else value)
-    if raw.element("PixelPaddingValue") is None or not limits:
+    value, limit = raw.unsigned("PixelPaddingValue"), raw.unsigned("PixelPaddingRangeLimit")
+    if value is None:
         return None
-    return min(limits), max(limits)
+    ends = [value] if limit is None else [value, limit]
+    if signed:
+        ends = [end - (1 << bits) if end >= 1 << (bits - 1) else end for end in ends]
+    return min(ends), max(ends)
 
 
-def _span(raw: _Raw, syntax: str) -> tuple[int, int] | None:
-    """Where the pixels lie in the file; deflated and encapsulated data have no such place."""
-    element = raw.element("PixelData")
-    if element is None or element.length == 0xFFFFFFFF:
-        return None
-    if syntax not in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
-        return None
-    return element.value_tell, element.length
+def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_class: str) -> SliceHeader:
+    """Turn raw elements into a header.
+
+    Args:
+        path: the file, for messages and for reading its pixels.
+        elements: as parsed.
+        transfer_syntax: its UID.
+        sop_class: from the file meta information, used where the data set has none.
+
+    Raises:
+        ValueError: no modality, which every DICOM object has: not a DICOM file, or one that is damaged or
+            cut; as an object of another modality it would be left out, and the end of a scan with it.
+    """
+    raw = _Raw(elements)
+    sop_class = raw.text("SOPClassUID") or sop_class
+    if not raw.text("Modality"):
+        raise ValueError("no modality: not a DICOM file, or a damaged one")
+    bits = raw.unsigned("BitsAllocated") or 0
+    bits_stored = raw.unsigned("BitsStored") or bits
+    high_bit = raw.unsigned("HighBit")
+    signed = raw.unsigned("PixelRepresentation") == 1
+    span = elements.span
+    plain = transfer_syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    return SliceHeader(
+        path=path,
+        patient_id=raw.text("PatientID"),
+        study_uid=raw.text("StudyInstanceUID"),
+        series_uid=raw.text("SeriesInstanceUID"),
+        frame_uid=raw.text("FrameOfReferenceUID"),
+        sop_uid=raw.text("SOPInstanceUID"),
+        sop_class=sop_class,
+        modality=raw.text("Modality"),
+        image_type=tuple(part.upper() for part in raw.texts("ImageType")),
+        instance_number=raw.number("InstanceNumber", 0),
+        num_frames=raw.number("NumberOfFrames", 1),
+        rows=raw.unsigned("Rows") or 0,
+        columns=raw.unsigned("Columns") or 0,
+        samples=raw.unsigned("SamplesPerPixel") or 1,
+        photometric=raw.text("PhotometricInterpretation"),
+        bits_allocated=bits,
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1 if high_bit is None else high_bit,
+        signed=signed,
+        position=raw.floats("ImagePositionPatient", 3),
+        orientation=raw.floats("ImageOrientationPatient", 6),
+        pixel_spacing=raw.floats("PixelSpacing", 2),
+        slope=raw.decimal("RescaleSlope"),
+        intercept=raw.decimal("RescaleIntercept"),
+        rescale_type=raw.text("RescaleType").upper(),
+        has_lut=TAGS["ModalityLUTSequence"] in elements.values,
+        lossy=raw.text("LossyImageCompression") == "01",
+        tilt_degrees=raw.decimal("GantryDetectorTilt") or 0.0,
+        padding=_padding(raw, bits, signed) if bits in (8, 16, 32) else None,
+        transfer_syntax=transfer_syntax,
+        has_pixels=span is not None,
+        pixel_span=span if plain and span is not None and span[1] != UNDEFINED_LENGTH else None,
+    )
 
 
 def _guess_syntax(dataset: pydicom.Dataset) -> str:
@@ -140,53 +165,38 @@ def _guess_syntax(dataset: pydicom.Dataset) -> str:
     return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
 
 
+def _elements(dataset: pydicom.Dataset) -> Elements:
+    """Elements as pydicom read them; converting each to pydicom's classes costs more than the parse."""
+    values: dict[int, bytes | None] = {}
+    span = None
+    little_endian = True
+    for tag in _TAG_LIST:
+        element = dataset.get_item(tag, keep_deferred=True)
+        if isinstance(element, RawDataElement):
+            values[tag] = element.value
+            little_endian = element.is_little_endian
+            if tag == TAGS["PixelData"]:
+                span = element.value_tell, element.length
+        elif element is not None:
+            values[tag] = None  # a sequence, of which only the presence counts
+    return Elements(values=values, span=span, little_endian=little_endian)
+
+
 def read_header(path: Path) -> SliceHeader:
-    """Read one file's header.
+    """Read one file's header by pydicom, whatever its transfer syntax.
 
     Raises:
         RefusedScan: ``unreadable_file``, the file is no DICOM or does not parse.
     """
     try:
         # force: files without the 128-byte preamble are common in old archives.
-        dataset = pydicom.dcmread(path, defer_size=_DEFER_BYTES, specific_tags=_TAG_LIST, force=True)
-        raw = _Raw(dataset)
+        dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=_TAG_LIST, force=True)
         meta = dataset.file_meta
-        sop_class = raw.text("SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
-        if not sop_class and not raw.text("Modality"):
-            raise ValueError("neither a SOP class nor a modality: not a DICOM file, or a damaged one")
-        bits = raw.unsigned("BitsAllocated") or 0
-        signed = raw.unsigned("PixelRepresentation") == 1
-        slope, intercept = raw.floats("RescaleSlope", 1), raw.floats("RescaleIntercept", 1)
-        syntax = str(meta.get("TransferSyntaxUID", "")) or _guess_syntax(dataset)
-        return SliceHeader(
-            path=path,
-            patient_id=raw.text("PatientID"),
-            study_uid=raw.text("StudyInstanceUID"),
-            series_uid=raw.text("SeriesInstanceUID"),
-            sop_uid=raw.text("SOPInstanceUID"),
-            sop_class=sop_class,
-            modality=raw.text("Modality"),
-            image_type=tuple(part.upper() for part in raw.texts("ImageType")),
-            instance_number=raw.number("InstanceNumber", 0),
-            num_frames=raw.number("NumberOfFrames", 1),
-            rows=raw.unsigned("Rows") or 0,
-            columns=raw.unsigned("Columns") or 0,
-            samples=raw.unsigned("SamplesPerPixel") or 1,
-            photometric=raw.text("PhotometricInterpretation"),
-            bits_allocated=bits,
-            bits_stored=raw.unsigned("BitsStored") or bits,
-            signed=signed,
-            position=raw.floats("ImagePositionPatient", 3),
-            orientation=raw.floats("ImageOrientationPatient", 6),
-            pixel_spacing=raw.floats("PixelSpacing", 2),
-            slope=slope[0] if slope else None,
-            intercept=intercept[0] if intercept else None,
-            rescale_type=raw.text("RescaleType").upper(),
-            tilt_degrees=(raw.floats("GantryDetectorTilt", 1) or (0.0,))[0],
-            padding=_padding(raw, bits, signed) if bits in (8, 16, 32) else None,
-            transfer_syntax=syntax,
-            has_pixels=raw.element("PixelData") is not None,
-            pixel_span=_span(raw, syntax),
+        return make_header(
+            path,
+            _elements(dataset),
+            transfer_syntax=str(meta.get("TransferSyntaxUID", "")) or _guess_syntax(dataset),
+            sop_class=str(meta.get("MediaStorageSOPClassUID", "")),
         )
     except Exception as error:
         # A damaged file makes the parser fail in many ways; all mean the same to the study.

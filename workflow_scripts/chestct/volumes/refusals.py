@@ -6,10 +6,11 @@ REFUSALS = {
     "no_dicom_files": "the folder holds no DICOM file (folders inside it are not searched)",
     "unreadable_file": "a file that should belong to the scan does not parse; its name is in the detail",
     "unsupported_format": "a file that is neither NIfTI, NRRD nor MetaImage",
-    "several_series": "CT images of more than one series in the folder",
-    "wrong_series": "the series in the folder is not the one that the series table names",
+    "several_series": "CT images of more than one series in the folder, and none has most slices",
+    "mixed_identifiers": "one series of several patients, studies, frames of reference or modalities",
+    "wrong_series": "the series that the series table names is not in the folder",
     "wrong_modality": "no CT image in the folder",
-    "no_original_images": "only localizers, derived images or secondary captures in the folder",
+    "no_original_images": "only localizers, reformatted images or secondary captures in the folder",
     "fewer_files_than_expected": "fewer DICOM files than the series table announces",
     "multiframe": "several frames in one file",
     "too_few_slices": "fewer than two slices, so that no spacing is known",
@@ -36,6 +37,8 @@ REFUSALS = {
 
 #: Scans that are converted after a documented repair, by reason.
 REPAIRS = {
+    "chose_largest_series": "several series in the folder and none named: the one with most slices is taken",
+    "accepted_derived": "only derived CT images: those of type DERIVED\\PRIMARY\\AXIAL are taken",
     "dropped_duplicates": "identical images at one position: the first by instance number is kept",
     "dropped_localizers": "localizers beside the series left out",
     "dropped_derived": "derived images beside the original ones left out",

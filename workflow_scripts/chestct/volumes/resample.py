@@ -3,7 +3,8 @@
 The rule, for an image of side n (an image that is not square is first padded with air, evenly on both
 sides, the odd line last) and a target side m:
 
-- n = k m with whole k: every pixel is the average of its k x k pixels, rounded once to int16;
+- n = k m with whole k: every pixel is the average of its k x k pixels, rounded once to int16 (exact
+  halves: up for k = 2 and whole HU, where OpenCV computes with integers, otherwise to the even number);
 - n > m otherwise: average weighted by the area of overlap;
 - n < m: bilinear, pixel centres spread evenly over the same field of view.
 

@@ -1,0 +1,142 @@
+"""Which images of a folder make the scan: the rule of ``choose_series``, applied in the open."""
+
+import shutil
+
+import numpy as np
+import pytest
+from dicom_files import phantom, write_series
+
+from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.scan import Report
+from chestct.volumes.series import read_series
+
+UID = "1.2.826.0.1.3680043.8.498.7.1"
+OTHER = "1.2.826.0.1.3680043.8.498.7.9"
+
+
+def refusal(path, **arguments):
+    with pytest.raises(RefusedScan) as caught:
+        read_series(path, **arguments)
+    return caught.value
+
+
+@pytest.fixture
+def two_series(tmp_path, hu):
+    """Six slices, and three of another reconstruction beside them."""
+    folder = write_series(tmp_path / "two", hu)
+    return write_series(folder, phantom((3, 12, 16), seed=9), order=[50, 51, 52], series=OTHER)
+
+
+def test_the_series_of_most_slices_is_taken_in_the_open(two_series, hu):
+    scan, report = read_series(two_series)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == [
+        ("chose_largest_series", f"of 2: {UID} (6 slices, 6 files), {OTHER} (3 slices, 3 files)")
+    ]
+    assert (report.num_files, report.num_slices, report.series_id) == (9, 6, UID)
+
+
+def test_the_series_that_is_named_is_taken_however_small(two_series):
+    scan, report = read_series(two_series, series_id=OTHER)
+    np.testing.assert_array_equal(scan.hu, phantom((3, 12, 16), seed=9))
+    assert report.repairs == []
+    assert report.notes == ["6 file(s) of other series beside the one named"]
+    assert report.series_id == OTHER
+
+
+def test_a_tie_is_refused_with_its_numbers(tmp_path, hu):
+    folder = write_series(tmp_path / "two", hu)
+    write_series(folder, hu, order=range(50, 56), series=OTHER)
+    refused = refusal(folder)
+    assert refused.reason == "several_series"
+    assert f"{UID} (6 slices, 6 files), {OTHER} (6 slices, 6 files)" in refused.detail
+    assert read_series(folder, series_id=UID)[1].repairs == []
+
+
+def test_positions_count_not_files(tmp_path, hu):
+    """A bolus watched at one position has more files than the scan, and one slice."""
+    folder = write_series(tmp_path / "two", hu)
+    write_series(folder, phantom((20, 12, 16)), order=range(50, 70), series=OTHER, step=(0, 0, 0))
+    scan, report = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs[0][0] == "chose_largest_series" and "1 slices, 20 files" in report.repairs[0][1]
+
+
+def test_a_series_that_is_not_there(two_series):
+    refused = refusal(two_series, series_id="1.2.3")
+    assert refused.reason == "wrong_series"
+    assert UID in refused.detail and OTHER in refused.detail
+
+
+def test_a_named_series_of_another_modality(tmp_path, hu):
+    folder = write_series(tmp_path / "two", hu)
+    write_series(
+        folder, hu, order=range(50, 56), series=OTHER, edit=lambda i, d: setattr(d, "Modality", "PT")
+    )
+    assert refusal(folder, series_id=OTHER).reason == "wrong_modality"
+
+
+def image_type(*values):
+    return lambda i, dataset: setattr(dataset, "ImageType", list(values))
+
+
+@pytest.mark.parametrize(
+    "values", [("DERIVED", "PRIMARY", "AXIAL"), ("DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 SPI")]
+)
+def test_derived_slices_are_taken_where_there_is_nothing_else(tmp_path, hu, values):
+    scan, report = read_series(write_series(tmp_path / "s", hu, edit=image_type(*values)))
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == [("accepted_derived", "6 file(s) of type DERIVED\\PRIMARY\\AXIAL")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("DERIVED", "SECONDARY", "AXIAL"),
+        ("DERIVED", "PRIMARY", "MPR"),
+        ("DERIVED", "PRIMARY", "AXIAL", "MIP"),
+        ("DERIVED", "PRIMARY", "AXIAL", "CSA", "PROJECTION IMAGE"),
+        ("DERIVED", "PRIMARY"),
+        ("ORIGINAL", "SECONDARY", "AXIAL"),
+    ],
+)
+def test_reformatted_images_are_not(tmp_path, hu, values):
+    refused = refusal(write_series(tmp_path / "s", hu, edit=image_type(*values)))
+    assert refused.reason == "no_original_images"
+    assert "derived 6" in refused.detail and "\\".join(values) in refused.detail
+
+
+def test_original_images_come_before_derived_ones(tmp_path, hu):
+    folder = write_series(tmp_path / "two", hu)
+    write_series(
+        folder,
+        phantom((9, 12, 16)),
+        order=range(50, 59),
+        series=OTHER,
+        edit=image_type("DERIVED", "PRIMARY", "AXIAL"),
+    )
+    scan, report = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == [("dropped_derived", "9 file(s)")]
+
+
+def test_fewer_images_of_the_series_than_announced(two_series):
+    """What other series hold, and copies, do not make up for what is missing."""
+    report = Report()
+    refused = refusal(two_series, series_id=UID, num_instances=7, report=report)
+    assert (refused.reason, refused.detail) == ("fewer_files_than_expected", "6 of 7")
+    assert report.num_files == 9
+    shutil.copy(two_series / "002.dcm", two_series / "copy.dcm")
+    assert refusal(two_series, series_id=UID, num_instances=7).detail == "6 of 7, 1 more are copies"
+    read_series(two_series, series_id=UID, num_instances=6)
+    read_series(two_series, num_instances=9)
+
+
+def test_anonymised_files_without_identifiers_are_one_series(tmp_path, hu):
+    def anonymise(i, dataset):
+        for keyword in ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID"):
+            delattr(dataset, keyword)
+
+    scan, report = read_series(write_series(tmp_path / "s", hu, edit=anonymise))
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == []

@@ -1,0 +1,142 @@
+"""From a DICOM file to the integers stored in it.
+
+pydicom decodes what is uncompressed, deflated or RLE; GDCM, which SimpleITK carries, everything else
+(JPEG, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K). GDCM is handed the compressed frame in a file of its own
+that says nothing of rescaling: of the original it would return values that are rescaled or not depending
+on the object's class.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID, CTImageStorage, RLELossless
+
+from chestct.volumes.codestream import check_frame
+from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.slice_header import SliceHeader
+
+#: Transfer syntaxes that may lose detail, by UID.
+LOSSY_SYNTAXES = {
+    "1.2.840.10008.1.2.4.50": "JPEG baseline",
+    "1.2.840.10008.1.2.4.51": "JPEG extended",
+    "1.2.840.10008.1.2.4.81": "JPEG-LS near-lossless",
+    "1.2.840.10008.1.2.4.91": "JPEG 2000",
+    "1.2.840.10008.1.2.4.203": "HTJ2K",
+}
+
+
+def _limits(header: SliceHeader) -> tuple[int, int]:
+    """Lowest and highest integer that the stored bits can hold."""
+    half = 1 << (header.bits_stored - 1)
+    return (-half, half - 1) if header.signed else (0, 2 * half - 1)
+
+
+def plain_pixels(header: SliceHeader, content: memoryview) -> np.ndarray | None:
+    """View the pixels of an uncompressed 16-bit file in its bytes, or None where that proves nothing.
+
+    Args:
+        header: of that file.
+        content: every byte of the file.
+
+    Returns:
+        int16 or uint16, shape (rows, columns); a view, gone with ``content``.
+    """
+    if header.pixel_span is None or header.bits_allocated != 16:
+        return None
+    offset, length = header.pixel_span
+    if length != 2 * header.rows * header.columns:
+        return None
+    stored = np.frombuffer(content, "<i2" if header.signed else "<u2", length // 2, offset)
+    return stored.reshape(header.rows, header.columns)
+
+
+def fits_bits(header: SliceHeader, low: int, high: int) -> bool:
+    """Whether values from ``low`` to ``high`` fit the stored bits; the others may hold anything."""
+    lowest, highest = _limits(header)
+    return lowest <= low and high <= highest
+
+
+def _frame(dataset: Dataset) -> bytes:
+    """The one frame of an encapsulated file, which must be whole."""
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    return frame
+
+
+def _decode_with_gdcm(header: SliceHeader, frame: bytes) -> np.ndarray:
+    """Decode one compressed frame, shape (rows, columns).
+
+    Raises:
+        ValueError: the frame holds an image of another size, or values beyond the stored bits.
+    """
+    bits = check_frame(frame, header)
+    import SimpleITK as sitk  # noqa: N813 (its customary name; half a second that few jobs need)
+
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(header.transfer_syntax)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows, dataset.Columns = header.rows, header.columns
+    # As many bits as the frame has: told of fewer, GDCM cuts what does not fit, without a word.
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = header.bits_allocated, bits, bits - 1
+    dataset.PixelRepresentation = int(header.signed)
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].is_undefined_length = True
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "frame.dcm")
+        dataset.save_as(path, enforce_file_format=True)
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("GDCMImageIO")
+        reader.SetFileName(path)
+        image = sitk.GetArrayFromImage(reader.Execute())
+    stored = image.reshape(image.shape[-2:])
+    if not fits_bits(header, int(stored.min()), int(stored.max())):
+        detail = f"{stored.min()} to {stored.max()} in {header.bits_stored} bits, signed: {header.signed}"
+        raise ValueError(detail)
+    return stored
+
+
+def _decode(header: SliceHeader) -> np.ndarray:
+    dataset = pydicom.dcmread(header.path, force=True)
+    syntax = UID(header.transfer_syntax)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    if syntax.is_encapsulated and syntax != RLELossless:
+        return _decode_with_gdcm(header, _frame(dataset))
+    expected = header.rows * header.columns * header.bits_allocated // 8
+    if not syntax.is_encapsulated and len(dataset.PixelData) < expected:
+        detail = f"{header.path.name}: {len(dataset.PixelData)} of {expected} pixel bytes"
+        raise RefusedScan("truncated_file", detail)
+    return dataset.pixel_array
+
+
+def read_stored(header: SliceHeader) -> np.ndarray:
+    """Read the stored integers of one file, shape (rows, columns).
+
+    Raises:
+        RefusedScan: ``truncated_file``, ``undecodable_pixels``.
+    """
+    try:
+        stored = None
+        if header.pixel_span is not None:
+            content = memoryview(header.path.read_bytes())
+            offset, length = header.pixel_span
+            if len(content) < offset + length:
+                detail = f"{header.path.name}: {len(content) - offset} of {length} pixel bytes"
+                raise RefusedScan("truncated_file", detail)
+            stored = plain_pixels(header, content)
+        if stored is None or not fits_bits(header, int(stored.min()), int(stored.max())):
+            stored = _decode(header)
+        if stored.shape != (header.rows, header.columns) or stored.dtype.kind not in "iu":
+            raise ValueError(f"{stored.dtype} pixels of shape {stored.shape}")
+        return stored
+    except RefusedScan:
+        raise
+    except Exception as error:
+        # Decoders fail in many ways on damaged data; all mean the same to the study.
+        detail = f"{header.path.name}: {type(error).__name__}: {error}"
+        raise RefusedScan("undecodable_pixels", detail[:500]) from error
