@@ -1,6 +1,6 @@
 # Metrics -> figures, result tables, report.
 
-from chestct.figures.names import CAPTIONS
+from chestct.figures.names import CAPTIONS, QUALITY
 
 # The report shows PNG, whatever formats the study asks for.
 FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
@@ -35,6 +35,31 @@ rule plot_figures:
         code=code("figures"),
     script:
         "../workflow_scripts/plot_figures.py"
+
+
+rule plot_quality:
+    input:
+        indexes=expand(f"{RESULTS}/volumes/{{dataset}}/index.csv", dataset=DATASETS),
+        ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
+        manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
+    output:
+        figures=expand(f"{FIGURES}/{QUALITY}.{{format}}", format=FIGURE_FORMATS),
+    log:
+        f"{RESULTS}/logs/plot_quality.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_quality.tsv"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        datasets=list(DATASETS),
+        formats=FIGURE_FORMATS,
+        dpi=config["figures"]["dpi"],
+        code=code("figures"),
+    script:
+        "../workflow_scripts/plot_quality.py"
 
 
 rule write_tables:
@@ -72,10 +97,12 @@ rule write_report:
         means=f"{EVALUATION}/means.csv",
         runs=f"{RESULTS}/training/runs.csv",
         figures=expand(f"{FIGURES}/{{name}}.png", name=CAPTIONS),
+        quality=f"{FIGURES}/{QUALITY}.png",
         index=f"{FIGURES}/figures.json",
         cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),
         splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
+        thumbnails=expand(f"{RESULTS}/volumes/{{dataset}}/thumbnails.csv", dataset=DATASETS),
         data_manifest=f"{RESULTS}/download/data_manifest.json",
         manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
     output:

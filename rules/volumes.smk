@@ -54,3 +54,30 @@ rule combine_volumes:
         code=code("volumes"),
     script:
         "../workflow_scripts/combine_volumes.py"
+
+
+rule draw_thumbnails:
+    input:
+        series=f"{DATA}/{{dataset}}/series.csv",
+        index=f"{VOLUMES}/{{dataset}}/index.csv",
+        ledger=f"{VOLUMES}/{{dataset}}/ledger.csv",
+        stores=shard_tables("h5"),
+    output:
+        thumbnails=f"{VOLUMES}/{{dataset}}/thumbnails.csv",
+    log:
+        f"{RESULTS}/logs/draw_thumbnails/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_thumbnails/{{dataset}}.tsv"
+    conda:
+        "../envs/volumes.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=15,
+    params:
+        root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
+        display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+        num_tiles=12,
+        seed=0,
+        code=code("volumes"),
+    script:
+        "../workflow_scripts/draw_thumbnails.py"

@@ -2,7 +2,7 @@
 
 from chestct.log import set_up_log
 from chestct.tables import read_table
-from chestct.volumes.convert import convert_shard
+from chestct.volumes.shard import convert_shard
 
 set_up_log(snakemake.log[0])
 series = read_table(snakemake.input.series, "series")
@@ -16,5 +16,6 @@ convert_shard(
     index_path=snakemake.output.index,
     slices_path=snakemake.output.slices,
     ledger_path=snakemake.output.ledger,
+    code_digest=snakemake.params.code,
     num_threads=snakemake.threads,
 )

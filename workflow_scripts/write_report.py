@@ -29,6 +29,7 @@ write_report(
     cohorts=snakemake.input.cohorts,
     splits=snakemake.input.splits,
     ledgers=snakemake.input.ledgers,
+    thumbnails=snakemake.input.thumbnails,
     data_manifest=snakemake.input.data_manifest,
     configuration=snakemake.params.configuration,
     provenance=snakemake.params.provenance,

@@ -18,6 +18,7 @@ STEPS = {
 #: Distribution names of imported modules, where they differ.
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
+    "PIL": "pillow",
     "yaml": "pyyaml",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
     "pytorch_lightning": "pytorch-lightning",

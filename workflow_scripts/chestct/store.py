@@ -3,15 +3,25 @@
 Layout of a shard::
 
     /{study_id}            int16 HU, shape (z, y, x), chunks (1, y, x), bitshuffle + LZ4
-        attrs: spacing_mm (z, y, x), z_mm (z,), sha256, patient_id, series_id
+        attrs: spacing_mm (z, y, x), z_mm (z,), sha256, crc32 (z,), patient_id, series_id
 
 z ascends in patient coordinates (feet to head). A run of slices is read without touching the rest.
-Any HDF5 reader with the hdf5plugin filters opens the file.
+Anything with HDF5 1.10 or later and the bitshuffle filter opens the file, such as h5py with hdf5plugin::
+
+    import h5py, hdf5plugin
+    hu = h5py.File("shard-0.h5")[study_id][40:72]
+
+``sha256`` is of the voxels, little-endian. ``crc32`` is of every slice as it lies in the file, compressed,
+and is compared whenever a slice is read; HDF5 itself keeps checksums of what leads to the slices (the file
+format of version 1.10 does, the older ones don't). So a damaged byte is an error that names the scan, or
+lies where nothing is stored.
 """
 
 import hashlib
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -19,7 +29,7 @@ import hdf5plugin
 import numpy as np
 
 from chestct.errors import InputError
-from chestct.files import atomic_path
+from chestct.shard_files import REMEDY, damage_named, new_shard, open_shard
 
 #: Radiodensity of air, HU: what padding means anywhere in the study.
 AIR_HU = -1024
@@ -43,8 +53,35 @@ class Volume:
     z_mm: np.ndarray
 
     def sha256(self) -> str:
-        """Digest of the voxels."""
+        """Digest of the voxels, computed once."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.hu, dtype="<i2").data).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredScan:
+    """A scan as it lies in a shard.
+
+    Attributes:
+        shape, spacing_mm: (z, y, x).
+        z_mm: position of every slice.
+        sha256: digest of the voxels.
+        crc32: of every slice as stored.
+        slices: the slices as stored.
+    """
+
+    patient_id: str
+    study_id: str
+    series_id: str
+    shape: Sequence[int]
+    spacing_mm: Sequence[float]
+    z_mm: Sequence[float]
+    sha256: str
+    crc32: Sequence[int]
+    slices: Sequence[bytes]
 
 
 def write_shard(path: str | Path, volumes: Iterable[Volume]) -> None:
@@ -53,64 +90,137 @@ def write_shard(path: str | Path, volumes: Iterable[Volume]) -> None:
     Args:
         path: file to write.
         volumes: any iterable; volumes are written as they come, so memory holds one at a time.
+
+    Raises:
+        InputError: the file can't be written.
     """
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_shard(path) as file:
         for volume in volumes:
-            assert volume.hu.dtype == np.int16 and volume.hu.ndim == 3
-            dataset = file.create_dataset(
-                volume.study_id,
-                data=volume.hu,
-                chunks=(1, *volume.hu.shape[1:]),
-                **hdf5plugin.Bitshuffle(cname="lz4"),
+            write_volume(file, volume)
+
+
+def write_volume(file: h5py.File, volume: Volume) -> StoredScan:
+    """Compress a volume into an open shard; returns what was stored."""
+    assert volume.hu.dtype == np.int16 and volume.hu.ndim == 3
+    dataset = _new_dataset(file, volume.study_id, volume.hu.shape, data=volume.hu)
+    slices = [_stored_slice(dataset, z) for z in range(len(volume.hu))]
+    stored = StoredScan(
+        patient_id=volume.patient_id,
+        study_id=volume.study_id,
+        series_id=volume.series_id,
+        shape=volume.hu.shape,
+        spacing_mm=[float(value) for value in volume.spacing_mm],
+        z_mm=[float(value) for value in volume.z_mm],
+        sha256=volume.sha256(),
+        crc32=[zlib.crc32(content) for content in slices],
+        slices=slices,
+    )
+    _write_attributes(dataset, stored)
+    return stored
+
+
+def write_stored(file: h5py.File, stored: StoredScan) -> None:
+    """Write what ``write_volume`` stored in another shard, without compressing it anew."""
+    dataset = _new_dataset(file, stored.study_id, stored.shape)
+    for z, content in enumerate(stored.slices):
+        dataset.id.write_direct_chunk((z, 0, 0), content)
+    _write_attributes(dataset, stored)
+
+
+def _new_dataset(
+    file: h5py.File, study_id: str, shape: Sequence[int], data: np.ndarray | None = None
+) -> h5py.Dataset:
+    return file.create_dataset(
+        study_id,
+        data=data,
+        shape=tuple(shape),
+        dtype=np.int16,
+        chunks=(1, *shape[1:]),
+        **hdf5plugin.Bitshuffle(cname="lz4"),
+    )
+
+
+def _write_attributes(dataset: h5py.Dataset, stored: StoredScan) -> None:
+    dataset.attrs["spacing_mm"] = np.array(stored.spacing_mm)
+    dataset.attrs["z_mm"] = np.array(stored.z_mm)
+    dataset.attrs["crc32"] = np.array(stored.crc32, dtype=np.uint32)
+    for name in ("patient_id", "series_id", "sha256"):
+        content = getattr(stored, name).encode()
+        # Text of fixed length: HDF5 keeps that of variable length in a heap without checksums.
+        dataset.attrs[name] = np.array(content, dtype=h5py.string_dtype("utf-8", max(len(content), 1)))
+
+
+def _read_text(dataset: h5py.Dataset, name: str) -> str:
+    value = dataset.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _stored_slice(dataset: h5py.Dataset, z: int) -> bytes:
+    """The bytes of a slice as they lie in the file."""
+    return dataset.id.read_direct_chunk((z, 0, 0))[1]
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """An open scan: its voxels are handed out only where their checksums hold."""
+
+    dataset: h5py.Dataset
+    crc32: np.ndarray
+
+    @classmethod
+    def of(cls, file: h5py.File, study_id: str) -> "_Scan":
+        dataset = file[study_id]
+        crc32 = dataset.attrs["crc32"]
+        if dataset.dtype != np.int16 or dataset.ndim != 3 or crc32.shape != dataset.shape[:1]:
+            raise ValueError(f"shape {dataset.shape} of {dataset.dtype}, {crc32.shape} checksums")
+        return cls(dataset, crc32)
+
+    def stored(self, z: int) -> bytes:
+        """A slice as it lies in the file, checked."""
+        content = _stored_slice(self.dataset, z)
+        if zlib.crc32(content) != self.crc32[z]:
+            raise ValueError(f"slice {z} does not match its checksum")
+        return content
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Slices [start, stop), checked: int16 HU."""
+        for z in range(start, stop):
+            self.stored(z)
+        return self.dataset[start:stop]
+
+
+def _find(file: h5py.File, path: str | Path, study_id: str) -> _Scan:
+    with damage_named(path, study_id):
+        if study_id not in file:
+            raise InputError(
+                f"scan {study_id} is not in its shard",
+                where=path,
+                expected=f"one of {len(file)} scans",
+                remedy=REMEDY,
             )
-            dataset.attrs["spacing_mm"] = volume.spacing_mm
-            dataset.attrs["z_mm"] = volume.z_mm
-            dataset.attrs["sha256"] = volume.sha256()
-            dataset.attrs["patient_id"] = volume.patient_id
-            dataset.attrs["series_id"] = volume.series_id
+        return _Scan.of(file, study_id)
 
 
-def _open(path: str | Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise InputError(
-            f"volume shard does not open: {error}",
-            where=path,
-            expected="an HDF5 file written by the volumes step",
-            remedy="delete the file and rerun; the workflow writes it again",
-        ) from error
+def list_scans(path: str | Path) -> list[str]:
+    """The study_ids in a shard.
 
-
-def _decode(
-    dataset: h5py.Dataset, path: str | Path, study_id: str, start: int, stop: int | None
-) -> np.ndarray:
-    try:
-        return dataset[start:stop]
-    except OSError as error:
-        raise InputError(
-            f"voxels of scan {study_id} do not decode: {error}",
-            where=path,
-            expected="an undamaged shard",
-            remedy="delete the shard and rerun the volumes step",
-        ) from error
+    Raises:
+        InputError: the shard does not open, or its list of scans is damaged.
+    """
+    with open_shard(path) as file, damage_named(path, "(any)"):
+        return list(file)
 
 
 def read_slices(path: str | Path, study_id: str, start: int = 0, stop: int | None = None) -> np.ndarray:
     """Read slices [start, stop) of one scan: int16 HU, shape (stop - start, y, x).
 
     Raises:
-        InputError: the shard does not open, lacks the scan, or the voxels do not decode.
+        InputError: the shard does not open, lacks the scan, or the voxels are damaged.
     """
-    with _open(path) as file:
-        if study_id not in file:
-            raise InputError(
-                f"scan {study_id} is not in its shard",
-                where=path,
-                expected=f"one of {len(file)} scans",
-                remedy="delete the shard and rerun the volumes step",
-            )
-        return _decode(file[study_id], path, study_id, start, stop)
+    with open_shard(path) as file:
+        scan = _find(file, path, study_id)
+        with damage_named(path, study_id):
+            return scan.read(*slice(start, stop).indices(len(scan.crc32))[:2])
 
 
 def read_volume(path: str | Path, study_id: str) -> Volume:
@@ -119,25 +229,40 @@ def read_volume(path: str | Path, study_id: str) -> Volume:
     Raises:
         InputError: as ``read_slices``, or the digest does not match.
     """
-    hu = read_slices(path, study_id)
-    with _open(path) as file:
-        attrs = dict(file[study_id].attrs)
-    volume = Volume(
-        patient_id=str(attrs["patient_id"]),
-        study_id=study_id,
-        series_id=str(attrs["series_id"]),
-        hu=hu,
-        spacing_mm=tuple(float(v) for v in attrs["spacing_mm"]),  # type: ignore[arg-type]
-        z_mm=np.asarray(attrs["z_mm"], dtype=np.float64),
-    )
-    if volume.sha256() != attrs["sha256"]:
-        raise InputError(
-            f"voxels of scan {study_id} do not match their digest",
-            where=path,
-            expected=str(attrs["sha256"]),
-            remedy="delete the shard and rerun the volumes step",
-        )
+    with open_shard(path) as file:
+        scan = _find(file, path, study_id)
+        with damage_named(path, study_id):
+            attrs = scan.dataset.attrs
+            volume = Volume(
+                patient_id=_read_text(scan.dataset, "patient_id"),
+                study_id=study_id,
+                series_id=_read_text(scan.dataset, "series_id"),
+                hu=scan.read(0, len(scan.crc32)),
+                spacing_mm=tuple(float(v) for v in attrs["spacing_mm"]),  # type: ignore[arg-type]
+                z_mm=np.asarray(attrs["z_mm"], dtype=np.float64),
+            )
+            expected = _read_text(scan.dataset, "sha256")
+            if volume.sha256() != expected:
+                raise ValueError(f"digest {volume.sha256()} instead of {expected}")
     return volume
+
+
+def check_shard(path: str | Path) -> dict[str, str]:
+    """Compare all that a shard holds with its checksums.
+
+    Returns:
+        What is wrong, by study_id; empty where nothing is.
+
+    Raises:
+        InputError: the shard does not open, or its list of scans is damaged.
+    """
+    problems = {}
+    for study_id in list_scans(path):
+        try:
+            read_volume(path, study_id)
+        except InputError as error:
+            problems[study_id] = error.what
+    return problems
 
 
 class WindowReader:
@@ -148,24 +273,26 @@ class WindowReader:
 
     def __init__(self) -> None:
         self._files: dict[str, h5py.File] = {}
+        self._scans: dict[tuple[str, str], _Scan] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_files": {}}
+        return {"_files": {}, "_scans": {}}
 
     def read(self, path: str, study_id: str, start: int, stop: int) -> np.ndarray:
         """Slices [start, stop) of a scan, int16 HU, shape (stop - start, y, x); past its end, air.
 
         Raises:
-            InputError: the shard does not open, lacks the scan, or the voxels do not decode.
+            InputError: the shard does not open, lacks the scan, or the voxels are damaged.
         """
-        if path not in self._files:
-            self._files[path] = _open(path)
-        dataset = self._files[path].get(study_id)
-        if dataset is None:
-            return read_slices(path, study_id, start, stop)  # raises with the full message
-        num_slices = dataset.shape[0]
-        if stop <= num_slices:
-            return _decode(dataset, path, study_id, start, stop)
-        window = np.full((stop - start, *dataset.shape[1:]), AIR_HU, dtype=np.int16)
-        window[: num_slices - start] = _decode(dataset, path, study_id, start, num_slices)
-        return window
+        scan = self._scans.get((path, study_id))
+        if scan is None:
+            if path not in self._files:
+                self._files[path] = open_shard(path)
+            scan = self._scans[path, study_id] = _find(self._files[path], path, study_id)
+        num_slices, *plane = scan.dataset.shape
+        with damage_named(path, study_id):
+            if stop <= num_slices:
+                return scan.read(start, stop)
+            window = np.full((stop - start, *plane), AIR_HU, dtype=np.int16)
+            window[: num_slices - start] = scan.read(start, num_slices)
+            return window

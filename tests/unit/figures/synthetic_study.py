@@ -16,7 +16,7 @@ from chestct.tables import read_table, write_table
 NARROW = [name for name in MODELS if name.endswith("_narrow")]
 #: Models of the default study, and of the paper's.
 DEFAULT = [*NARROW, "i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0"]
-PAPER = [name for name in MODELS if name not in NARROW]
+PAPER = [name for name, entry in MODELS.items() if name not in NARROW and not entry.frozen]
 PHANTOMS = {"rspect_phantom", "lidc_phantom"}
 
 
@@ -56,6 +56,16 @@ class Study:
             "manifests": self.of_datasets("data", "manifest.json"),
             "datasets": self.datasets,
             "confidence": 0.95,
+        }
+
+    @property
+    def quality_inputs(self) -> dict:
+        """Arguments of ``plot_quality`` but for where and how to write."""
+        return {
+            "datasets": self.datasets,
+            "indexes": self.of_datasets("volumes", "index.csv"),
+            "ledgers": self.of_datasets("volumes", "ledger.csv"),
+            "manifests": self.of_datasets("data", "manifest.json"),
         }
 
 
@@ -98,7 +108,9 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 200) -> Study:
     write_table(pd.DataFrame(rows), study.table("runs"), "runs")
     for dataset, cohort in zip(study.datasets, files.cohorts, strict=True):
         _write_manifest(folder, dataset)
-        _write_ledger(folder, dataset, read_table(cohort, "cohort"))
+        ledger = _write_ledger(folder, dataset, read_table(cohort, "cohort"))
+        _write_index(folder, dataset, ledger)
+        _write_thumbnails(folder, dataset, ledger)
     _write_data_manifest(folder)
     return study
 
@@ -125,12 +137,17 @@ def _run(dataset: str, model: str, init: str, percent: int, seed: int, fold: int
         "fold": fold,
         "num_scans": 120 * percent // 100,
         "num_positive": 48 * percent // 100,
+        "learning_rate": 0.001,
         "num_steps": 75,
+        "stopped_early": 0,
         "best_epoch": 3,
         "validation_auroc": 0.8,
         "seconds": 4.2,
         "windows_per_second": 310.0,
+        "data_wait_percent": 1.5,
         "peak_memory_mb": 900.0,
+        "device": "cpu",
+        "resumed": 0,
         "num_parameters": 501385,
         "initial_weights": words,
         "initial_weights_sha256": None if words is None else "af5c50f0df57" + "0" * 52,
@@ -179,7 +196,7 @@ def _write_data_manifest(folder: Path) -> None:
     path.write_text(json.dumps({"weights": [weights, unknown]}))
 
 
-def _write_ledger(folder: Path, dataset: str, cohort: pd.DataFrame) -> None:
+def _write_ledger(folder: Path, dataset: str, cohort: pd.DataFrame) -> pd.DataFrame:
     ledger = cohort[["dataset", "patient_id", "study_id"]].copy()
     ledger["series_id"] = ledger["study_id"] + "-series"
     ledger["status"] = "accepted"
@@ -190,5 +207,31 @@ def _write_ledger(folder: Path, dataset: str, cohort: pd.DataFrame) -> None:
     ledger.iloc[-1, ledger.columns.get_loc("status")] = "refused"
     ledger.iloc[-1, ledger.columns.get_loc("reason")] = "missing_slices"
     ledger.iloc[0, ledger.columns.get_loc("status")] = "repaired"
-    ledger.iloc[0, ledger.columns.get_loc("reason")] = "duplicate_slices"
+    ledger.iloc[0, ledger.columns.get_loc("reason")] = "dropped_duplicates; dropped_localizers"
     write_table(ledger, folder / "volumes" / dataset / "ledger.csv", "ledger")
+    return ledger
+
+
+def _write_index(folder: Path, dataset: str, ledger: pd.DataFrame) -> None:
+    index = ledger.loc[ledger["status"] != "refused", ["dataset", "patient_id", "study_id", "series_id"]]
+    index = index.assign(store="shard-0.h5", num_slices=32, rows=40, columns=40, sha256="0")
+    spacing = 1.0 if dataset in PHANTOMS else [0.75 + 0.5 * (i % 4) for i in range(len(index))]
+    index = index.assign(spacing_z_mm=spacing, spacing_y_mm=0.7, spacing_x_mm=0.7)
+    write_table(index, folder / "volumes" / dataset / "index.csv", "index")
+
+
+#: A JPEG of two grey pixels.
+_JPEG = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwg"
+    "IyYnKSopGR8tMC0oMCUoKSj/wAALCAABAAIBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAB//EABQQAQAAAAAAAAAAAAAAAAAA"
+    "AAD/2gAIAQEAAD8AKp//2Q=="
+)
+
+
+def _write_thumbnails(folder: Path, dataset: str, ledger: pd.DataFrame) -> None:
+    tiles = ledger[["status", "reason", "num_slices"]].assign(ledger_row=range(2, len(ledger) + 2))
+    tiles = pd.concat([tiles.iloc[:3], tiles.iloc[-1:]])
+    is_refused = tiles["status"] == "refused"
+    tiles["spacing_mm"] = tiles["status"].map({"accepted": 2.5, "repaired": 0.75})
+    tiles["jpeg"] = is_refused.map({True: None, False: _JPEG})
+    write_table(tiles, folder / "volumes" / dataset / "thumbnails.csv", "thumbnails")

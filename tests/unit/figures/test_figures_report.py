@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from chestct.figures.claims import check_claims, contrast_title
+from chestct.figures.quality import plot_quality
 from chestct.figures.render import plot_figures
 from chestct.figures.report import hide_folders, write_report
 from chestct.figures.result_tables import results_table, write_results
@@ -62,6 +63,7 @@ def reports(studies, tmp_path_factory):
             files = studies(kind)
             study = read_study(**files.inputs)
             plot_figures(study, folder=folder, formats=["png"], dpi=50)
+            plot_quality(**files.quality_inputs, folder=folder, formats=["png"], dpi=50)
             write_report(
                 study=study,
                 study_name=kind,
@@ -71,6 +73,7 @@ def reports(studies, tmp_path_factory):
                 cohorts=files.of_datasets("subsets", "cohort.csv"),
                 splits=files.of_datasets("subsets", "splits.csv"),
                 ledgers=files.of_datasets("volumes", "ledger.csv"),
+                thumbnails=files.of_datasets("volumes", "thumbnails.csv"),
                 data_manifest=files.folder / "download/data_manifest.json",
                 configuration={"study": kind, "data_dir": "/home/a person/data", "note": "<b>bold</b>"},
                 provenance={"code of evaluation": "0123456789abcdef"},
@@ -125,7 +128,8 @@ def test_report_has_every_number(studies, reports):
     metrics = pd.read_csv(studies("smoke").table("metrics"))
     for value in metrics["value"]:
         assert f"<td>{value:.3f}</td>" in html
-    assert html.count("data:image/png;base64,") == 4  # video_vs_ct is left out
+    assert html.count("data:image/png;base64,") == 5  # with the scans' quality; video_vs_ct is left out
+    assert html.count("data:image/jpeg;base64,") == 3
     assert "missing slices" in html and "indeterminate" in html
     assert "&lt;b&gt;bold" in html  # text of the user is escaped
 
@@ -142,6 +146,7 @@ def test_report_repeats(studies, reports, tmp_path):
         cohorts=files.of_datasets("subsets", "cohort.csv"),
         splits=files.of_datasets("subsets", "splits.csv"),
         ledgers=files.of_datasets("volumes", "ledger.csv"),
+        thumbnails=files.of_datasets("volumes", "thumbnails.csv"),
         data_manifest=files.folder / "download/data_manifest.json",
         configuration={"study": "own_data", "data_dir": "/home/a person/data", "note": "<b>bold</b>"},
         provenance={"code of evaluation": "0123456789abcdef"},

@@ -1,11 +1,28 @@
+import hashlib
 import pickle
+import resource
+import zlib
 from pathlib import Path
 
+import h5py
+import hdf5plugin  # noqa: F401 (registers the filter that h5py alone lacks)
 import numpy as np
 import pytest
 
 from chestct.errors import InputError
-from chestct.store import AIR_HU, Volume, WindowReader, read_slices, read_volume, write_shard
+from chestct.shard_files import new_shard
+from chestct.store import (
+    AIR_HU,
+    Volume,
+    WindowReader,
+    check_shard,
+    list_scans,
+    read_slices,
+    read_volume,
+    write_shard,
+    write_stored,
+    write_volume,
+)
 
 
 def volume(study_id="1.2.3", seed=0, shape=(12, 20, 24)):
@@ -56,14 +73,92 @@ def test_an_unknown_scan_is_named(shard):
         WindowReader().read(shard, "7.7", 0, 4)
 
 
-def test_a_damaged_shard_is_found_and_names_the_scan(shard):
-    content = bytearray(Path(shard).read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 64] = bytes(64)
-    Path(shard).write_bytes(content)
-    with pytest.raises(InputError, match=r"1\.2\.3|4\.5|does not open"):
-        for study_id in ("1.2.3", "4.5"):
-            read_volume(shard, study_id)
+SMALL = {"1.2.3": volume(shape=(4, 8, 8)), "4.5": volume("4.5", seed=1, shape=(5, 8, 8))}
+
+
+def damage(content: bytes):
+    """Damaged copies: bytes inverted one after the other, words of zeros and ones swapped, ends cut off."""
+    for offset in range(0, len(content), 7):
+        yield content[:offset] + bytes([content[offset] ^ 0xFF]) + content[offset + 1 :]
+    for offset in range(0, len(content), 41):
+        yield content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :]
+        yield content[:offset] + bytes(32) + content[offset + 32 :]
+        yield content[:offset] + b"\xff" * 16 + content[offset + 16 :]
+        yield content[:offset]
+
+
+def test_damage_is_found_and_names_the_scan_or_lies_where_nothing_is(tmp_path):
+    """Whatever byte is damaged: the right voxels or an error that names scan or file, never others."""
+    path = tmp_path / "s.h5"
+    write_shard(path, SMALL.values())
+    outcomes = []
+    for content in damage(path.read_bytes()):
+        path.write_bytes(content)
+        for study_id, original in SMALL.items():
+            try:
+                assert np.array_equal(WindowReader().read(str(path), study_id, 1, 4), original.hu[1:4])
+                back = read_volume(path, study_id)
+                assert np.array_equal(back.hu, original.hu) and np.array_equal(back.z_mm, original.z_mm)
+                assert (back.spacing_mm, back.patient_id, back.series_id) == ((2.5, 0.7, 0.8), "p", "9")
+                outcomes.append("right")
+            except InputError as error:
+                named = f"voxels of scan {study_id} are damaged" in str(error)
+                assert named or "does not open" in error.what
+                assert str(path) in str(error)
+                outcomes.append("named" if named else "does not open")
+    assert {outcome: outcomes.count(outcome) > 50 for outcome in outcomes} == {
+        "right": True, "named": True, "does not open": True
+    }  # fmt: skip
+
+
+def test_only_the_slices_that_are_asked_for_are_read(tmp_path):
+    """A damaged slice is no hindrance to a window beside it."""
+    path = tmp_path / "s.h5"
+    write_shard(path, [volume()])
+    with h5py.File(path) as file:
+        info = file["1.2.3"].id.get_chunk_info(5)
+    content = bytearray(path.read_bytes())
+    content[info.byte_offset + 20] ^= 1
+    path.write_bytes(content)
+    assert np.array_equal(read_slices(path, "1.2.3", 6, 12), volume().hu[6:])
+    with pytest.raises(InputError, match=r"scan 1\.2\.3 are damaged: slice 5 does not match"):
+        read_slices(path, "1.2.3", 5, 6)
+    assert check_shard(path) == {
+        "1.2.3": "voxels of scan 1.2.3 are damaged: slice 5 does not match its checksum"
+    }
+
+
+def test_other_tools_read_a_shard_and_its_checksums(shard):
+    with h5py.File(shard) as file:
+        scan = file["4.5"]
+        assert np.array_equal(scan[3:7], volume("4.5", seed=1).hu[3:7])
+        assert scan.attrs["sha256"].decode() == hashlib.sha256(scan[()].astype("<i2").tobytes()).hexdigest()
+        stored = [scan.id.read_direct_chunk((z, 0, 0))[1] for z in range(12)]
+        assert scan.attrs["crc32"].tolist() == [zlib.crc32(content) for content in stored]
+        assert scan.chunks == (1, 20, 24)
+
+
+def test_what_was_stored_is_stored_again_without_compressing(shard, tmp_path):
+    with new_shard(tmp_path / "a.h5") as file:
+        stored = [write_volume(file, volume()), write_volume(file, volume("4.5", seed=1))]
+    with new_shard(tmp_path / "b.h5") as file:
+        for scan in stored:
+            write_stored(file, scan)
+    for path in (tmp_path / "a.h5", tmp_path / "b.h5"):
+        assert list_scans(path) == ["1.2.3", "4.5"]
+        assert check_shard(path) == {}
+        assert path.read_bytes() == Path(shard).read_bytes()
+
+
+def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"a shard cannot be written[\s\S]*make room"):
+            write_shard(tmp_path / "out.h5", [volume()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shard_that_is_no_hdf5_is_named(tmp_path):

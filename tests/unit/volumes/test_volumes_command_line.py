@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from dicom_files import phantom, write_series
 
-from chestct.store import Volume, write_shard
+from chestct.store import Volume, check_shard, write_shard
 from chestct.volumes.__main__ import main
 from chestct.volumes.convert import convert_one
 
@@ -77,6 +77,11 @@ def test_volume_that_does_not_open(tmp_path, capsys):
         ["convert", "series", "out.nii.gz", "--size", "big"],
         ["convert", "series", "out.nii.gz", "--size", "0"],
         ["export", "shard.h5", "study"],
+        ["sheet", "series", "out.jpg"],
+        ["sheet", "series", "out.png", "--window", "lungs"],
+        ["sheet", "series", "out.png", "--window=-600,0"],
+        ["sheet", "series", "out.png", "--slices", "0"],
+        ["check"],
     ],
 )
 def test_wrong_usage_exits_with_2(arguments, capsys):
@@ -106,3 +111,57 @@ def test_export(tmp_path, hu, capsys):
     assert main(["export", str(tmp_path / "shard.h5"), "other", str(tmp_path / "o.nii.gz")]) == 1
     assert "scan other is not in its shard" in capsys.readouterr().err
     assert not (tmp_path / "o.nii.gz").exists()
+
+
+@pytest.fixture
+def shard(tmp_path, hu):
+    """A shard of two scans."""
+    path = tmp_path / "shard.h5"
+    volumes = [
+        Volume(
+            patient_id="Anna Example",
+            study_id=study_id,
+            series_id="r",
+            hu=hu,
+            spacing_mm=(2.5, 0.75, 0.75),
+            z_mm=-300 + 2.5 * np.arange(6),
+        )
+        for study_id in ("s", "t")
+    ]
+    write_shard(path, volumes)
+    return path
+
+
+def test_sheets_of_a_shard_and_of_its_series_are_the_same(shard, series, tmp_path):
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    assert main(["sheet", str(shard), str(pictures[0]), "--study-id", "t"]) == 0
+    assert main(["sheet", str(series), str(pictures[1]), "--window=-600,1500"]) == 0
+    a, b = (sitk.GetArrayFromImage(sitk.ReadImage(str(picture))) for picture in pictures)
+    np.testing.assert_array_equal(a, b)
+    assert a.shape[1] == 1000 and a.dtype == np.uint8
+
+
+def test_sheet_of_several_scans_asks_which(shard, tmp_path, capsys):
+    assert main(["sheet", str(shard), str(tmp_path / "a.png")]) == 1
+    assert "name one, such as --study-id s" in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_sheet_of_a_refused_series_says_why(series, tmp_path, capsys):
+    (series / "003.dcm").unlink()
+    assert main(["sheet", str(series), str(tmp_path / "a.png")]) == 1
+    assert "refused: missing_slices" in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_check_names_the_damaged_scan(shard, tmp_path, capsys):
+    assert main(["check", str(shard)]) == 0
+    assert capsys.readouterr().out == f"{shard}: whole\n"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1000] + bytes(900) + content[-100:])
+    (damaged,) = check_shard(shard)
+    (tmp_path / "none.h5").write_bytes(b"nothing")
+    assert main(["check", str(shard), str(tmp_path / "none.h5")]) == 1
+    output = capsys.readouterr()
+    assert output.out == f"{shard}: DAMAGED\n{tmp_path / 'none.h5'}: DAMAGED\n"
+    assert f"voxels of scan {damaged} are damaged" in output.err and "does not open" in output.err

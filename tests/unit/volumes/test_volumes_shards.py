@@ -1,5 +1,12 @@
 """A shard holds what can be converted, its ledger says what became of the rest."""
 
+import logging
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,9 +15,10 @@ from dicom_files import phantom, write_series
 from chestct.errors import InputError
 from chestct.store import read_slices, read_volume
 from chestct.tables import read_table
-from chestct.volumes import convert
+from chestct.volumes import shard as shard_module
 from chestct.volumes.combine import combine_volumes
-from chestct.volumes.convert import convert_one, convert_shard
+from chestct.volumes.convert import convert_one
+from chestct.volumes.shard import convert_shard
 from chestct.volumes.volume_file import write_volume_file
 
 UID = "1.2.826.0.1.3680043.8.498.7.1"
@@ -67,10 +75,10 @@ def obtained_table(series, **failures):
     )
 
 
-def run(series, root, folder, shard=0, size_px=8, **failures):
+def run(series, root, folder, shard=0, size_px=8, code="c", **failures):
     out = outputs(folder, shard)
     obtained = obtained_table(series, **failures)
-    convert_shard(series, obtained=obtained, root=root, dataset="d", size_px=size_px, **out)
+    convert_shard(series, obtained=obtained, root=root, dataset="d", size_px=size_px, code_digest=code, **out)
     return out
 
 
@@ -125,23 +133,204 @@ def test_shard_of_refused_scans_only_is_valid_and_empty(root, tmp_path):
         read_slices(out["store_path"], "s-gap")
 
 
-def test_interrupted_shard_leaves_nothing_and_a_second_run_completes_it(root, tmp_path, monkeypatch):
-    table = series_table("good", "twice")
-    calls = []
+NAMES = ["good", "twice", "gap", "v.nii.gz", "broken.nii.gz"]
 
-    def interrupted(*arguments, **keywords):
-        if calls:
-            raise KeyboardInterrupt
-        calls.append(1)
-        return convert_one(*arguments, **keywords)
 
-    monkeypatch.setattr(convert, "convert_one", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(table, root, tmp_path / "results")
-    assert list((tmp_path / "results").iterdir()) == []
+class Killed(BaseException):
+    """Stands for a signal; files are closed properly, but nothing else is done."""
+
+
+def kill_at(monkeypatch, number):
+    """Let the conversion of the scan of this number (from 0) end the job; returns what was converted."""
+    seen = []
+
+    def convert(path, **arguments):
+        if len(seen) == number:
+            raise Killed
+        seen.append(path.name)
+        return convert_one(path, **arguments)
+
+    monkeypatch.setattr(shard_module, "convert_one", convert)
+    return seen
+
+
+def tables(out):
+    """The tables of a shard without the name of its folder, and all its voxels."""
+    index = read_table(out["index_path"], "index").drop(columns="store")
+    voxels = [read_slices(out["store_path"], study_id).tobytes() for study_id in index["study_id"]]
+    return [
+        index.to_csv(),
+        read_table(out["slices_path"], "slices").to_csv(),
+        out["ledger_path"].read_bytes(),
+        voxels,
+    ]
+
+
+def hidden(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_a_job_killed_by_the_system_goes_on_where_it_was(root, tmp_path, monkeypatch):
+    folder = tmp_path / "results"
+    program = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_volumes_shards import *
+class Patch:
+    def setattr(self, *arguments): setattr(*arguments)
+seen = kill_at(Patch(), 3)
+shard_module.log.warning = lambda *arguments: len(seen) == 3 and os.kill(os.getpid(), signal.SIGKILL)
+run(series_table(*NAMES), Path({str(root)!r}), Path({str(folder)!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", program])
+    assert done.returncode == -signal.SIGKILL  # while the refusal of the third scan is written down
+    assert hidden(folder) == [".shard-0.h5.parts"] == [path.name for path in folder.iterdir()]
+
+    seen = kill_at(monkeypatch, None)
+    out = run(series_table(*NAMES), root, folder)
+    assert seen == ["gap", "v.nii.gz", "broken.nii.gz"]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in out.values())
+    assert tables(out) == tables(run(series_table(*NAMES), root, tmp_path / "uninterrupted"))
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_wherever_a_job_ends_the_next_one_ends_with_the_same(root, tmp_path, monkeypatch, number):
+    kill_at(monkeypatch, number)
+    with pytest.raises(Killed):
+        run(series_table(*NAMES), root, tmp_path / "results")
+    seen = kill_at(monkeypatch, None)
+    out = run(series_table(*NAMES), root, tmp_path / "results")
+    assert seen == NAMES[number:]
+    assert tables(out) == tables(run(series_table(*NAMES), root, tmp_path / "uninterrupted"))
+    assert hidden(tmp_path / "results") == []
+
+
+def test_a_job_killed_before_its_tables_converts_nothing_again(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_module, "write_table", lambda *_: (_ for _ in ()).throw(Killed))
+    with pytest.raises(Killed):
+        run(series_table("good"), root, tmp_path / "results")
     monkeypatch.undo()
-    out = run(table, root, tmp_path / "results")
-    assert len(read_table(out["index_path"], "index")) == 2
+    (tmp_path / "results" / "shard-0.h5").unlink()  # as Snakemake does before it runs the job again
+    seen = kill_at(monkeypatch, None)
+    run(series_table("good"), root, tmp_path / "results")
+    assert seen == []
+
+
+def change_nothing(root, folder):
+    return {}
+
+
+def change_code(root, folder):
+    return {"code": "other"}
+
+
+def change_size(root, folder):
+    return {"size_px": 4}
+
+
+def change_files(root, folder):
+    write_series(root / "good", phantom((6, 16, 16), seed=9))
+    return {}
+
+
+def damage_parts(root, folder):
+    for part in folder.glob(".shard-0.h5.parts/*.bin"):
+        content = part.read_bytes()
+        part.write_bytes(content[:-200] + bytes(200))  # voxels lie at the end
+    return {}
+
+
+def lose_parts(root, folder):
+    for part in folder.glob(".shard-0.h5.parts/*.bin"):
+        part.unlink()
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (change_nothing, []),
+        (change_code, ["good", "gap"]),
+        (change_size, ["good", "gap"]),
+        (change_files, ["good"]),
+        (damage_parts, ["good"]),
+        (lose_parts, ["good"]),
+    ],
+)
+def test_parts_of_something_else_are_not_taken(root, tmp_path, monkeypatch, change, again):
+    folder = tmp_path / "results"
+    kill_at(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run(series_table("good", "gap", "twice"), root, folder)
+    arguments = change(root, folder)
+    seen = kill_at(monkeypatch, None)
+    out = run(series_table("good", "gap", "twice"), root, folder, **arguments)
+    assert seen == [*again, "twice"]
+    assert hidden(folder) == []
+    assert tables(out) == tables(
+        run(series_table("good", "gap", "twice"), root, tmp_path / "fresh", **arguments)
+    )
+
+
+def test_parts_of_other_scans_are_swept(root, tmp_path, monkeypatch):
+    folder = tmp_path / "results"
+    kill_at(monkeypatch, 2)
+    with pytest.raises(Killed):
+        run(series_table("good", "twice", "gap"), root, folder)
+    kill_at(monkeypatch, 0)
+    with pytest.raises(Killed):
+        run(series_table("twice", "gap"), root, folder)
+    assert len(list(folder.glob(".shard-0.h5.parts/*"))) == 2  # voxels and rows of "twice"
+
+
+def test_combining_removes_what_killed_jobs_left(root, tmp_path, monkeypatch):
+    shards = [run(series_table("good"), root, tmp_path / "r", 0)]
+    kill_at(monkeypatch, 1)
+    with pytest.raises(Killed):
+        run(series_table("twice", "gap"), root, tmp_path / "r", 7)  # of a time with more shards
+    assert hidden(tmp_path / "r") == [".shard-7.h5.parts"]
+    combine(shards, tmp_path / "all", 0)
+    assert hidden(tmp_path / "r") == []
+
+
+def test_an_unexpected_error_refuses_its_scan_alone_and_is_logged(root, tmp_path, monkeypatch, caplog):
+    def convert(path, **arguments):
+        if path.name == "twice":
+            raise ZeroDivisionError("a mistake in the code")
+        return convert_one(path, **arguments)
+
+    monkeypatch.setattr(shard_module, "convert_one", convert)
+    with caplog.at_level(logging.ERROR):
+        out = run(series_table("good", "twice"), root, tmp_path / "r")
+    ledger = read_table(out["ledger_path"], "ledger").set_index("study_id")
+    assert ledger.loc["s-twice", ["status", "reason", "detail"]].tolist() == [
+        "refused", "unexpected_error", "ZeroDivisionError: a mistake in the code"
+    ]  # fmt: skip
+    assert ledger.loc["s-good", "status"] == "accepted"
+    assert "Traceback" in caplog.text and str(root / "twice") in caplog.text
+    with pytest.raises(InputError, match="unexpected_error 1"):
+        combine([out], tmp_path / "all", 49)
+
+
+def test_running_out_of_memory_ends_the_job(root, tmp_path, monkeypatch):
+    def convert(path, **arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(shard_module, "convert_one", convert)
+    with pytest.raises(MemoryError):
+        run(series_table("good"), root, tmp_path / "r")
+
+
+def test_a_disk_that_takes_no_more_is_one_message(root, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"a shard cannot be written[\s\S]*make room"):
+            run(series_table("good"), root, tmp_path / "r")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((tmp_path / "r").glob("shard*"))
+    assert run(series_table("good"), root, tmp_path / "r")["store_path"].is_file()
 
 
 def test_same_input_gives_the_same_digests(root, tmp_path):

@@ -1,5 +1,8 @@
 """Names and captions of the figures, readable without matplotlib (the workflow lists them as outputs)."""
 
+#: The figure of the scans' quality, which the report shows in a section of its own.
+QUALITY = "scan_quality"
+
 #: Caption by figure; the order is the order of the report.
 CAPTIONS = {
     "auroc_by_percent": (

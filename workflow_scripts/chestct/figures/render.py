@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
@@ -36,6 +37,26 @@ _METADATA: dict[str, dict[str, str | None]] = {
 }
 
 
+@contextmanager
+def project_style() -> Iterator[None]:
+    """The project's look, whatever the user's own matplotlibrc says."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC_PARAMS)  # type: ignore[arg-type]
+        yield
+
+
+def save_figure(figure: Figure, folder: str | Path, name: str, *, formats: Sequence[str], dpi: int) -> None:
+    """Write a figure as ``folder/NAME.FORMAT``, the same bytes every time."""
+    # Every save would lay the panels out anew from where the last one left them; laid out once, all
+    # formats look the same, in whatever order they are written.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for kind in formats:
+        with atomic_path(Path(folder) / f"{name}.{kind}") as temporary:
+            figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])
+
+
 def plot_figures(
     study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int
 ) -> dict[str, str | None]:
@@ -56,20 +77,12 @@ def plot_figures(
     folder = Path(folder)
     reasons: dict[str, str | None] = {}
     for name, plot in FIGURES.items():
-        with matplotlib.rc_context():
-            matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
-            matplotlib.rcParams.update(RC_PARAMS)  # type: ignore[arg-type]
+        with project_style():
             try:
                 figure, reasons[name] = plot(study), None
             except NothingToPlotError as error:
                 figure, reasons[name] = notice(name, str(error)), str(error)
                 _log.info("%s: not drawn: %s", name, error)
-            # Every save would lay the panels out anew from where the last one left them; laid out
-            # once, all formats look the same, in whatever order they are written.
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-            for kind in formats:
-                with atomic_path(folder / f"{name}.{kind}") as temporary:
-                    figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])
+            save_figure(figure, folder, name, formats=formats, dpi=dpi)
     write_text(folder / "figures.json", json.dumps(reasons, indent=2) + "\n")
     return reasons

@@ -15,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from chestct.figures import style
 from chestct.figures.claims import check_claims, contrast_title
 from chestct.figures.cohort_flow import cohort_flow
-from chestct.figures.names import CAPTIONS
+from chestct.figures.names import CAPTIONS, QUALITY
+from chestct.figures.quality import quality_of
 from chestct.figures.result_tables import results_caption, results_table
 from chestct.figures.study_tables import StudyTables, origin_of_weights
 from chestct.files import digest_object, sha256_file, write_text
@@ -59,6 +60,7 @@ def write_report(
     cohorts: Sequence[str | Path],
     splits: Sequence[str | Path],
     ledgers: Sequence[str | Path],
+    thumbnails: Sequence[str | Path],
     data_manifest: str | Path,
     configuration: dict[str, Any],
     provenance: dict[str, str],
@@ -72,8 +74,8 @@ def write_report(
         study_name: name of the study.
         metrics_path: table "metrics".
         tables: files whose digests the report states, by name.
-        figures_folder: holds NAME.png of every figure and figures.json.
-        cohorts, splits, ledgers: tables a dataset, in the order of the study's datasets.
+        figures_folder: holds NAME.png of every figure, scan_quality.png and figures.json.
+        cohorts, splits, ledgers, thumbnails: tables a dataset, in the order of the study's datasets.
         data_manifest: JSON of the download step, for the published weights.
         configuration: the resolved configuration, plain data.
         provenance: further versions and digests by name.
@@ -109,6 +111,8 @@ def write_report(
         num_resamples=int(study.means["num_resamples"].max()),
         claims=check_claims(study),
         flows=[cohort_flow(*paths) for paths in zip(study.datasets, cohorts, splits, ledgers, strict=True)],
+        quality_figure=_embedded(Path(figures_folder) / f"{QUALITY}.png", dpi),
+        quality=[quality_of(*paths) for paths in zip(study.datasets, ledgers, thumbnails, strict=True)],
         figures=_figures(Path(figures_folder), reasons, dpi),
         results=results_table(study),
         results_caption=results_caption(study),
@@ -122,20 +126,20 @@ def write_report(
 
 
 def _figures(folder: Path, reasons: dict[str, str | None], dpi: int) -> list[dict[str, Any]]:
-    figures = []
-    for name, caption in CAPTIONS.items():
-        image = (folder / f"{name}.png").read_bytes()
-        width_px = int.from_bytes(image[16:20], "big")  # of the header that every PNG starts with
-        figures.append(
-            {
-                "name": name,
-                "caption": caption,
-                "reason": reasons[name],
-                "data": base64.b64encode(image).decode(),
-                "width": round(width_px / dpi * _SCREEN_DOTS_AN_INCH),
-            }
-        )
-    return figures
+    return [
+        {"name": name, "caption": caption, "reason": reasons[name]} | _embedded(folder / f"{name}.png", dpi)
+        for name, caption in CAPTIONS.items()
+    ]
+
+
+def _embedded(path: Path, dpi: int) -> dict[str, Any]:
+    """A PNG as text, and its width on screen."""
+    image = path.read_bytes()
+    width_px = int.from_bytes(image[16:20], "big")  # of the header that every PNG starts with
+    return {
+        "data": base64.b64encode(image).decode(),
+        "width": round(width_px / dpi * _SCREEN_DOTS_AN_INCH),
+    }
 
 
 def _interval(table: pd.DataFrame, *, signed: bool = False) -> list[str]:

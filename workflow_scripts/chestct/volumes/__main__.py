@@ -1,9 +1,10 @@
 """Command line of the volumes step.
 
-``python -m chestct.volumes convert SERIES OUT.nii.gz [--size 256|native]`` converts one scan by the code
-of the workflow and prints its ledger row; ``python -m chestct.volumes export SHARD STUDY_ID OUT.nii.gz``
-takes a scan out of a shard. Exit status: 0 done, 1 refused or failed (the reason on standard error), 2
-wrong usage.
+``convert SERIES OUT.nii.gz [--size 256|native]`` converts one scan by the code of the workflow and prints
+its ledger row. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a shard. ``sheet SCAN OUT.png
+[--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan, from a shard or a series.
+``check SHARD...`` compares all that shards hold with their checksums. Exit status: 0 done, 1 refused,
+damaged or failed (the reason on standard error), 2 wrong usage.
 """
 
 import argparse
@@ -14,10 +15,14 @@ from pathlib import Path
 import pandas as pd
 
 from chestct.errors import InputError
-from chestct.store import read_volume
+from chestct.files import atomic_path
+from chestct.store import Volume, check_shard, list_scans, read_volume
 from chestct.tables import check_table
-from chestct.volumes.convert import convert_one
+from chestct.volumes.contact_sheet import DISPLAY_WINDOWS, contact_sheet
+from chestct.volumes.convert import Conversion, convert_one
 from chestct.volumes.volume_file import WRITABLE, write_volume_file
+
+_SHARD_SUFFIX = ".h5"
 
 
 def _size(text: str) -> int | None:
@@ -38,6 +43,31 @@ def _output(text: str) -> Path:
     return Path(text)
 
 
+def _picture(text: str) -> Path:
+    if not text.lower().endswith(".png"):
+        raise argparse.ArgumentTypeError(f"'{text}' should end in .png")
+    return Path(text)
+
+
+def _display_window(text: str) -> tuple[float, float]:
+    if text in DISPLAY_WINDOWS:
+        return DISPLAY_WINDOWS[text]
+    try:
+        centre, width = (float(part) for part in text.split(","))
+    except ValueError:
+        centre = width = 0.0
+    if not width > 0:
+        names = ", ".join(DISPLAY_WINDOWS)
+        raise argparse.ArgumentTypeError(f"'{text}' is none of {names}, nor CENTRE,WIDTH in HU")
+    return centre, width
+
+
+def _count(text: str) -> int:
+    if not (text.isdigit() and 1 <= int(text) <= 100):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 100")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chestct.volumes", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -54,19 +84,39 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("shard", type=Path, help="HDF5 shard of the volumes step")
     export.add_argument("study_id", help="study_id of the scan")
     export.add_argument("out", type=_output, help="volume file to write")
+    sheet = commands.add_parser("sheet", help="draw a contact sheet of one scan")
+    sheet.add_argument("scan", type=Path, help="folder of one DICOM series, a volume file, or a shard (.h5)")
+    sheet.add_argument("out", type=_picture, help="picture to write, .png")
+    sheet.add_argument("--study-id", help="scan of a shard; needed where it holds several")
+    sheet.add_argument(
+        "--window",
+        type=_display_window,
+        default="lung",
+        help=f"{', '.join(DISPLAY_WINDOWS)}, or --window=CENTRE,WIDTH in HU (default lung)",
+    )
+    sheet.add_argument("--slices", type=_count, default=12, help="axial slices to show (default 12)")
+    check = commands.add_parser("check", help="compare shards with their checksums")
+    check.add_argument("shards", type=Path, nargs="+", help="HDF5 shards of the volumes step")
     return parser
 
 
-def _convert(series: Path, out: Path, size_px: int | None) -> int:
-    conversion = convert_one(series, dataset="command_line", size_px=size_px)
+def _printed_row(series: Path, conversion: Conversion) -> int:
+    """Print the ledger row; returns the exit status that it means."""
     ledger = check_table(pd.DataFrame([conversion.ledger]), "ledger", where=series)
     print(ledger.to_csv(index=False), end="")
     if conversion.scan is None:
         print(f"refused: {ledger['reason'][0]}: {ledger['detail'][0]}", file=sys.stderr)
         return 1
-    scan = conversion.scan
-    write_volume_file(out, scan.hu, scan.spacing_mm, scan.origin_mm)
     return 0
+
+
+def _convert(series: Path, out: Path, size_px: int | None) -> int:
+    conversion = convert_one(series, dataset="command_line", size_px=size_px)
+    status = _printed_row(series, conversion)
+    if conversion.scan is not None:
+        scan = conversion.scan
+        write_volume_file(out, scan.hu, scan.spacing_mm, scan.origin_mm)
+    return status
 
 
 def _export(shard: Path, study_id: str, out: Path) -> int:
@@ -76,12 +126,63 @@ def _export(shard: Path, study_id: str, out: Path) -> int:
     return 0
 
 
+def _only_scan(shard: Path) -> str:
+    scans = list_scans(shard)
+    if len(scans) != 1:
+        raise InputError(
+            f"the shard holds {len(scans)} scans",
+            where=shard,
+            expected="--study-id with one of them",
+            remedy=f"name one, such as --study-id {scans[0]}" if scans else "take another shard",
+        )
+    return scans[0]
+
+
+def _sheet(options: argparse.Namespace) -> int:
+    volume: Volume | None
+    if options.scan.suffix == _SHARD_SUFFIX:
+        volume = read_volume(options.scan, options.study_id or _only_scan(options.scan))
+    else:
+        conversion = convert_one(options.scan, dataset="command_line", size_px=None)
+        volume = conversion.volume
+        if volume is None:
+            return _printed_row(options.scan, conversion)
+    picture = contact_sheet(
+        volume.hu,
+        volume.spacing_mm,
+        volume.z_mm,
+        display_window_hu=options.window,
+        num_slices=options.slices,
+    )
+    with atomic_path(options.out) as temporary:
+        picture.save(temporary)
+    return 0
+
+
+def _check(shards: Sequence[Path]) -> int:
+    status = 0
+    for shard in shards:
+        try:
+            problems = check_shard(shard)
+        except InputError as error:
+            problems = {"": error.what}
+        for problem in problems.values():
+            print(f"{shard}: {problem}", file=sys.stderr)
+        print(f"{shard}: {'DAMAGED' if problems else 'whole'}")
+        status |= bool(problems)
+    return status
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (argparse exits with 2 by itself)."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "convert":
             return _convert(options.series, options.out, options.size)
+        if options.command == "sheet":
+            return _sheet(options)
+        if options.command == "check":
+            return _check(options.shards)
         return _export(options.shard, options.study_id, options.out)
     except (InputError, OSError, RuntimeError) as error:
         # OSError and RuntimeError: the output can't be written (a full disk, a folder without permission).

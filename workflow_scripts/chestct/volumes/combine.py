@@ -7,6 +7,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.tables import column_types, read_table, write_table
+from chestct.volumes.parts import remove_parts
 
 
 def _concatenate(paths: Sequence[str | Path], name: str) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def combine_volumes(
     slices_path: str | Path,
     ledger_path: str | Path,
 ) -> None:
-    """Concatenate the tables of a dataset's shards in the order given.
+    """Concatenate the tables of a dataset's shards in the order given; remove what killed jobs left.
 
     Raises:
         InputError: more than ``max_refused_percent`` of the scans were refused, none was converted, or
@@ -61,3 +62,5 @@ def combine_volumes(
     write_table(index, index_path, "index")
     write_table(_concatenate(slices_paths, "slices"), slices_path, "slices")
     write_table(ledger, ledger_path, "ledger")
+    for folder in folders:
+        remove_parts(Path(folder))

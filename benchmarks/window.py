@@ -1,0 +1,100 @@
+"""A random window of 32 slices as the tensor that a model trains on: read, normalised, cropped, rotated."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+import usual_way
+from conversion import convert_ours, convert_usual
+from setting import best_seconds, emit, real_series, scratch
+
+from chestct.store import WindowReader
+from chestct.training.cpu_input import TrainingInput
+from chestct.training.transforms import InputSettings
+
+_SLICES = 32
+_REPEATS = 40
+#: The paper's sizes, the lung window, the normalisation of models trained on Kinetics.
+_SETTINGS = InputSettings(
+    crop_px=224,
+    max_rotation_degrees=20.0,
+    flip=True,
+    centre_hu=-600.0,
+    width_hu=1500.0,
+    mean=(0.45, 0.45, 0.45),
+    std=(0.225, 0.225, 0.225),
+)
+
+
+class Usual:
+    """Windows of the float32 file."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = h5py.File(path)
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self) -> torch.Tensor:
+        start = int(self.rng.integers(len(self.file["s0"]) - _SLICES))
+        window = usual_way.window(
+            self.file,
+            "s0",
+            start,
+            self.rng,
+            num_slices=_SLICES,
+            crop_px=_SETTINGS.crop_px,
+            low_hu=_SETTINGS.centre_hu - _SETTINGS.width_hu / 2,
+            width_hu=_SETTINGS.width_hu,
+            degrees=_SETTINGS.max_rotation_degrees,
+            mean=_SETTINGS.mean[0],
+            std=_SETTINGS.std[0],
+        )
+        return torch.from_numpy(window)
+
+
+class Ours:
+    """Windows of the shard, as the training step makes them, checksums compared."""
+
+    def __init__(self, path: Path, interpolation: str) -> None:
+        self.path = str(path)
+        self.reader = WindowReader()
+        self.rng = np.random.default_rng(0)
+        settings = replace(_SETTINGS, interpolation=interpolation)
+        self.make_input = TrainingInput(settings, torch.Generator().manual_seed(0))
+        with h5py.File(path) as file:
+            self.num_slices = len(file["s0"])
+
+    def __call__(self) -> torch.Tensor:
+        start = int(self.rng.integers(self.num_slices - _SLICES))
+        hu_THW = self.reader.read(self.path, "s0", start, start + _SLICES)
+        return self.make_input(torch.from_numpy(hu_THW)[None])[0]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    with scratch() as folder:
+        series, words = real_series(folder)
+        shard, usual = convert_ours([series], folder), Usual(convert_usual([series], folder))
+        ways = {"usual": usual} | {name: Ours(shard, name) for name in ("bilinear", "bicubic")}
+        shapes = {name: tuple(way().shape) for name, way in ways.items()}
+        assert set(shapes.values()) == {(3, _SLICES, _SETTINGS.crop_px, _SETTINGS.crop_px)}, shapes
+        seconds = best_seconds(ways, _REPEATS)
+        for name, must, aim in (("bilinear", 10.0, 18.0), ("bicubic", None, 10.0)):
+            emit(
+                f"Random window of {_SLICES} slices to a 3x{_SLICES}x224x224 tensor, {name}",
+                baseline="float32 HDF5 by index list, NumPy, ndimage.rotate order 3",
+                ours=f"WindowReader, TrainingInput ({name})",
+                baseline_value=1000 * seconds["usual"].wall,
+                our_value=1000 * seconds[name].wall,
+                unit="ms",
+                ratio=seconds["usual"].wall / seconds[name].wall,
+                processor_ratio=seconds["usual"].processor / seconds[name].processor,
+                must=must,
+                aim=aim,
+                data=f"{words}, stored as 256x256, warm page cache",
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Opening and writing HDF5 files so that what goes wrong with them is one message (see ``store``)."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from chestct.errors import InputError
+from chestct.files import atomic_path
+
+#: What helps against a damaged shard.
+REMEDY = "delete the shard and rerun the volumes step"
+#: Files of HDF5 1.10, the first version with checksums over all that leads to the data.
+_LIBVER = ("v110", "v110")
+#: What h5py raises for damaged files, depending on where the damage is.
+_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError)
+
+
+@contextmanager
+def write_errors(path: str | Path) -> Iterator[None]:
+    """Turn what a full disk and the like raise into one message about the shard to be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"a shard cannot be written: {error}",
+            where=path,
+            expected="permission to write, and room on the disk",
+            remedy="make room and run again; scans that are converted already are kept",
+        ) from error
+
+
+class _Disk(io.FileIO):
+    """A file that keeps its first failure for later: HDF5 crashes where it can't write what it has to."""
+
+    error: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        rest = memoryview(content)
+        while self.error is None and len(rest):
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(content)
+
+    def readinto(self, buffer: Any) -> int:
+        if self.error is None:
+            return super().readinto(buffer)
+        return len(buffer)
+
+
+@contextmanager
+def new_shard(path: str | Path) -> Iterator[h5py.File]:
+    """Open a new shard, which appears whole or not at all."""
+    with write_errors(path), atomic_path(path) as temporary, _Disk(str(temporary), "w+") as disk:
+        try:
+            with h5py.File(disk, "w", libver=_LIBVER) as file:
+                yield file
+        finally:
+            if disk.error is not None:
+                raise disk.error
+
+
+def open_shard(path: str | Path) -> h5py.File:
+    """Open a shard for reading.
+
+    Raises:
+        InputError: it does not open.
+    """
+    try:
+        # A slice is a chunk and is read once: a cache of chunks would only take memory.
+        return h5py.File(path, "r", rdcc_nbytes=0)
+    except OSError as error:
+        raise InputError(
+            f"volume shard does not open: {error}",
+            where=path,
+            expected="an HDF5 file written by the volumes step",
+            remedy="delete the file and rerun; the workflow writes it again",
+        ) from error
+
+
+@contextmanager
+def damage_named(path: str | Path, study_id: str) -> Iterator[None]:
+    """Turn what h5py raises into one error that names the scan."""
+    try:
+        yield
+    except InputError:
+        raise
+    except _DAMAGE as error:
+        raise InputError(
+            f"voxels of scan {study_id} are damaged: {error}",
+            where=path,
+            expected="an undamaged shard",
+            remedy=REMEDY,
+        ) from error

@@ -1,0 +1,136 @@
+"""Scans of a shard that are converted already, so that a job that was killed goes on where it was.
+
+What became of a scan lies in two files beside the shard to be: ``KEY.bin``, its slices as stored, and then
+``KEY.json``, all else. The key is a digest of whatever decides the outcome, so parts of other code, settings
+or files are never taken for this scan's. Snakemake deletes the outputs that a rule declares before it runs
+the job again; this folder is not among them.
+"""
+
+import json
+import shutil
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Any
+
+from chestct.files import atomic_path, digest_object, write_text
+from chestct.shard_files import write_errors
+from chestct.store import StoredScan
+
+_SUFFIX = ".parts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a scan.
+
+    Attributes:
+        ledger, index: rows of the shard's tables.
+        sop_uids: SOPInstanceUID of every slice.
+        stored: the scan as stored.
+
+    The last three are empty where the scan is refused.
+    """
+
+    ledger: dict[str, Any]
+    index: dict[str, Any] | None = None
+    sop_uids: Sequence[str | None] = ()
+    stored: StoredScan | None = None
+
+
+def files_state(path: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of a file, or of every file in a folder: other files, other state."""
+    try:
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        return [(file.name, *_size_and_time(file)) for file in files]
+    except OSError:
+        return []
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    state = file.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed jobs left in a folder of shards, once all its shards are whole."""
+    for parts in folder.glob(f".*{_SUFFIX}"):
+        shutil.rmtree(parts, ignore_errors=True)
+
+
+class Parts:
+    """The converted scans of one shard.
+
+    Args:
+        store_path: the shard to be; parts lie in a hidden folder beside it.
+    """
+
+    def __init__(self, store_path: str | Path) -> None:
+        self.store_path = Path(store_path)
+        self.folder = self.store_path.parent / f".{self.store_path.name}{_SUFFIX}"
+
+    @property
+    def whole(self) -> Path:
+        """Where the shard is written before it takes its place."""
+        return self.folder / "whole.h5"
+
+    @staticmethod
+    def key(**facts: Any) -> str:
+        """Name of a scan's part, from plain data that decides its outcome."""
+        return digest_object(facts)
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove parts that belong to none of the keys, and what a killed job left half written."""
+        wanted = {f"{key}{suffix}" for key in keys for suffix in (".bin", ".json")}
+        for path in self.folder.glob("*") if self.folder.is_dir() else []:
+            if path.name not in wanted:
+                path.unlink()
+
+    def save(self, key: str, outcome: Outcome) -> None:
+        """Write a scan's outcome.
+
+        Raises:
+            InputError: it can't be written.
+        """
+        facts: dict[str, Any] = {
+            "ledger": outcome.ledger,
+            "index": outcome.index,
+            "sop_uids": outcome.sop_uids,
+        }
+        with write_errors(self.store_path):
+            if outcome.stored is not None:
+                slices = outcome.stored.slices
+                with atomic_path(self._slices(key)) as temporary, open(temporary, "wb") as file:
+                    file.writelines(slices)
+                facts["stored"] = asdict(replace(outcome.stored, slices=()))
+                facts["lengths"] = [len(content) for content in slices]
+            text = json.dumps(facts, default=lambda value: value.item())  # of NumPy's numbers
+            write_text(self._facts(key), text)
+
+    def load(self, key: str) -> Outcome | None:
+        """The outcome that an earlier job left whole and undamaged, or None."""
+        try:
+            facts = json.loads(self._facts(key).read_text(encoding="utf-8"))
+            stored, lengths = facts.pop("stored", None), facts.pop("lengths", ())
+            if stored is not None:
+                content = self._slices(key).read_bytes()
+                bounds = pairwise(accumulate(lengths, initial=0))
+                stored["slices"] = [content[start:stop] for start, stop in bounds]
+                if [zlib.crc32(part) for part in stored["slices"]] != stored["crc32"]:
+                    return None
+                facts["stored"] = StoredScan(**stored)
+            return Outcome(**facts)
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None
+
+    def remove(self) -> None:
+        """Remove the parts of a shard that is whole, with its tables."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _slices(self, key: str) -> Path:
+        return self.folder / f"{key}.bin"
+
+    def _facts(self, key: str) -> Path:
+        return self.folder / f"{key}.json"

@@ -1,0 +1,200 @@
+"""Conversion of a shard of scans, with its tables."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.shard_files import new_shard, write_errors
+from chestct.store import StoredScan, Volume, write_stored, write_volume
+from chestct.tables import column_types, write_table
+from chestct.volumes.convert import convert_one
+from chestct.volumes.parts import Outcome, Parts, files_state
+
+log = logging.getLogger(__name__)
+
+_UNEXPECTED = "unexpected_error"
+
+
+def _check_identifiers(series: pd.DataFrame, dataset: str) -> None:
+    """Refuse tables whose scans could not be told apart in a shard."""
+    ids = series["study_id"]
+    bad = ids[ids.duplicated() | ids.str.contains("/", regex=False) | ids.isin([".", ""])]
+    if len(bad):
+        raise InputError(
+            f"study_id given twice, empty, or with a slash: {bad.unique()[:5].tolist()}",
+            where=f"series table of dataset '{dataset}'",
+            expected="one series a study_id; identifiers without '/'",
+            remedy="correct the dataset's table of scans",
+        )
+
+
+def convert_shard(
+    series: pd.DataFrame,
+    *,
+    obtained: pd.DataFrame,
+    root: str | Path,
+    dataset: str,
+    size_px: int | None,
+    store_path: str | Path,
+    index_path: str | Path,
+    slices_path: str | Path,
+    ledger_path: str | Path,
+    code_digest: str,
+    num_threads: int = 1,
+) -> None:
+    """Convert the scans of one shard, one in memory at a time.
+
+    A refused scan gets its row in the ledger and the shard goes on; a shard of refused scans only is
+    valid and empty. So does a scan on which the code itself fails (``unexpected_error``, with the traceback
+    in the log): one odd file should not hold up a study, whereas an error of the program refuses so many
+    scans that the study stops (``combine``). Running out of memory ends the job, which may get more.
+
+    A job that was killed goes on where it was (``parts``). Each output appears whole or not at all, the
+    shard before its tables.
+
+    Args:
+        series: rows of the table ``series`` that belong to the shard.
+        obtained: table ``shard``; a series that could not be had is refused as ``not_obtained``.
+        root: folder that relative paths in ``series`` start from.
+        dataset: name in the tables.
+        size_px: rows and columns after area averaging; None keeps those of each scan.
+        store_path: shard to write (``chestct.store``).
+        index_path, slices_path, ledger_path: tables to write.
+        code_digest: of the modules that convert; scans that other code converted are converted anew.
+        num_threads: threads that resampling may use.
+
+    Raises:
+        InputError: the series table names one scan twice, or has impossible identifiers; the outputs can't
+            be written.
+    """
+    cv2.setNumThreads(num_threads)
+    _check_identifiers(series, dataset)
+    failed = obtained[obtained["status"] == "failed"]
+    failures = dict(zip(failed["series_id"], failed["reason"] + ", " + failed["detail"], strict=True))
+    rows = [{str(name): value for name, value in row.items()} for row in series.to_dict("records")]
+    paths = [Path(root) / row["path"] for row in rows]
+    keys = [
+        Parts.key(row=row, code=code_digest, dataset=dataset, size_px=size_px, files=files_state(path))
+        for row, path in zip(rows, paths, strict=True)
+    ]
+    parts = Parts(store_path)
+    parts.sweep(keys)
+    outcomes: list[Outcome] = []
+    with new_shard(parts.whole) as file:
+        for row, path, key in zip(rows, paths, keys, strict=True):
+            if row["series_id"] in failures:
+                outcome = _refused(row, "not_obtained", failures[row["series_id"]])
+            elif earlier := parts.load(key):
+                log.info("%s: taken from the job before", path)
+                outcome = earlier
+                if outcome.stored is not None:
+                    write_stored(file, outcome.stored)
+            else:
+                outcome = _convert_row(row, path, file, dataset=dataset, size_px=size_px)
+                if outcome.ledger["reason"] != _UNEXPECTED:
+                    parts.save(key, outcome)
+            outcomes.append(_without_slices(outcome))
+    with write_errors(store_path):
+        parts.whole.replace(store_path)
+    _write_tables(outcomes, store_path, index_path, slices_path, ledger_path)
+    parts.remove()
+
+
+def _convert_row(
+    row: dict[str, Any], path: Path, file: h5py.File, *, dataset: str, size_px: int | None
+) -> Outcome:
+    """Convert the scan of one row of the series table into an open shard; its volume is gone on return."""
+    try:
+        conversion = convert_one(
+            path,
+            dataset=dataset,
+            patient_id=row["patient_id"],
+            study_id=row["study_id"],
+            series_id=row["series_id"],
+            size_px=size_px,
+            num_instances=int(row["num_instances"]),
+        )
+    except MemoryError:
+        raise
+    except Exception as error:
+        log.exception("%s: unexpected error", path)
+        return _refused(row, _UNEXPECTED, f"{type(error).__name__}: {error}"[:500])
+    scan, volume = conversion.scan, conversion.volume
+    if scan is None or volume is None:
+        log.warning("%s refused: %s, %s", path, conversion.ledger["reason"], conversion.ledger["detail"])
+        return Outcome(ledger=conversion.ledger)
+    return Outcome(
+        ledger=conversion.ledger,
+        index=_index_row(volume, dataset),
+        sop_uids=scan.sop_uids,
+        stored=write_volume(file, volume),
+    )
+
+
+def _without_slices(outcome: Outcome) -> Outcome:
+    """What the tables need of an outcome, light enough to be kept of all scans of a shard."""
+    if outcome.stored is None:
+        return outcome
+    return replace(outcome, stored=replace(outcome.stored, slices=()))
+
+
+def _refused(row: dict[str, Any], reason: str, detail: str) -> Outcome:
+    """Outcome of a scan that could not even be read."""
+    names = ("dataset", "patient_id", "study_id", "series_id")
+    outcome = {"status": "refused", "reason": reason, "detail": detail, "num_files": 0, "num_slices": 0}
+    return Outcome(ledger={name: row[name] for name in names} | outcome)
+
+
+def _write_tables(
+    outcomes: Sequence[Outcome],
+    store_path: str | Path,
+    index_path: str | Path,
+    slices_path: str | Path,
+    ledger_path: str | Path,
+) -> None:
+    index = [outcome.index | {"store": str(store_path)} for outcome in outcomes if outcome.index is not None]
+    slices = [_slice_rows(outcome.stored, outcome.sop_uids) for outcome in outcomes if outcome.stored]
+    empty = pd.DataFrame(columns=_columns("slices"))
+    write_table(pd.DataFrame(index, columns=_columns("index")), index_path, "index")
+    write_table(pd.concat(slices) if slices else empty, slices_path, "slices")
+    ledger = pd.DataFrame([outcome.ledger for outcome in outcomes], columns=_columns("ledger"))
+    write_table(ledger, ledger_path, "ledger")
+    log.info("%d of %d scans converted", len(index), len(ledger))
+
+
+def _columns(name: str) -> list[str]:
+    return list(column_types(name))
+
+
+def _index_row(volume: Volume, dataset: str) -> dict[str, object]:
+    """Row of the index but for where the shard lies."""
+    num_slices, rows, columns = volume.hu.shape
+    return {
+        "dataset": dataset,
+        "patient_id": volume.patient_id,
+        "study_id": volume.study_id,
+        "series_id": volume.series_id,
+        "num_slices": num_slices,
+        "rows": rows,
+        "columns": columns,
+        **dict(zip(("spacing_z_mm", "spacing_y_mm", "spacing_x_mm"), volume.spacing_mm, strict=True)),
+        "sha256": volume.sha256(),
+    }
+
+
+def _slice_rows(stored: StoredScan, sop_uids: Sequence[str | None]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "study_id": stored.study_id,
+            "slice_index": range(len(stored.z_mm)),
+            "z_mm": stored.z_mm,
+            "sop_instance_uid": sop_uids,
+        }
+    )
