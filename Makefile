@@ -1,7 +1,8 @@
 # make study   sets everything up and runs the default study (STUDY=name runs studies/name.yaml)
-# make plan     prints what STUDY downloads: files, bytes, disk needed
+# make plan     prints what STUDY costs (jobs, hours, disk), then what it downloads
 # make citation prints what a publication of STUDY is to cite
 # make test    sets everything up and passes all tests
+# make bench   measures the hot paths against the usual way; table in results/benchmarks.md (a quiet machine!)
 # make lint    formatters, linters and type checker, as CI runs them
 # make format  formats what make lint checks
 # make unlock  after a power cut or kill -9: frees the lock, so that the next run resumes
@@ -11,6 +12,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 CORES ?= all
+TEST_JOBS ?= 2
 STUDY ?=
 SNAKEMAKE := snakemake --cores $(CORES) $(if $(STUDY),--configfile studies/$(STUDY).yaml)
 SMK_FILES := Snakefile rules
@@ -19,19 +21,23 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every job starts Python anew: without cached bytecode imports take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: study plan citation test lint format unlock lock setup
+.PHONY: study plan citation test bench lint format unlock lock setup
 
 study: setup
 	$(SNAKEMAKE)
 
 plan: setup
+	$(SNAKEMAKE) --quiet all -- plan
 	$(SNAKEMAKE) --quiet all -- plan_download
 
 citation: setup
 	$(SNAKEMAKE) --quiet all -- cite_data
 
 test: setup
-	pytest
+	pytest --numprocesses $(TEST_JOBS) --dist loadfile
+
+bench: setup
+	python benchmarks/run.py results/benchmarks.md
 
 lint: setup
 	ruff check

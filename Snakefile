@@ -16,6 +16,7 @@ include: "rules/subsets.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/figures.smk"
+include: "rules/plan.smk"
 
 
 rule all:
@@ -29,3 +30,4 @@ rule all:
         expand(rules.publish_manifests.output, dataset=DATASETS),
         rules.write_data_manifest.output,
         rules.write_citations.output,
+        TRIALS,

@@ -1,14 +1,14 @@
 # Names, helpers and checks that all rule files share. No rules here.
 
 import sys
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 WORKFLOW_DIR = Path(workflow.basedir)
 PACKAGE_DIR = WORKFLOW_DIR / "workflow_scripts" / "chestct"
 sys.path.insert(0, str(PACKAGE_DIR.parent))
 
-from chestct import configuration
+from chestct import checks, configuration
 from chestct.catalogue import MODELS as CATALOGUE
 from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
@@ -17,7 +17,7 @@ from chestct.tables import read_table
 from snakemake.exceptions import WorkflowError
 
 try:
-    configuration.check_configuration(config)
+    checks.check_configuration(config)
 except InputError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}") from None
 
@@ -26,7 +26,7 @@ DATA = config["data_dir"].rstrip("/")
 RESULTS = f"results/{STUDY}"
 DATASETS = {entry["name"]: entry for entry in config["datasets"]}
 MODELS = {entry["name"]: entry for entry in config["models"]}
-RUNS = configuration.list_runs(config, check=False)
+RUNS = configuration.list_runs(config)
 
 
 wildcard_constraints:
@@ -53,9 +53,9 @@ def code(*steps):
     return digest_files(files)
 
 
-# The configuration module serves the workflow and the catalogue names models: steps that need the
-# catalogue pass the entries they use as parameters, so that a new model reruns nothing old.
-UNSHARED_MODULES = {"configuration.py", "catalogue.py", "__init__.py"}
+# These modules serve the workflow, and the catalogue names models: steps that need the catalogue pass the
+# entries they use as parameters, so that a new model reruns nothing old.
+UNSHARED_MODULES = {"configuration.py", "checks.py", "catalogue.py", "__init__.py"}
 
 
 def dataset_entry(wildcards):

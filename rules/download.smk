@@ -201,17 +201,25 @@ rule write_download_plan:
 rule plan_download:
     input:
         plan=f"{RESULTS}/download/plan.txt",
+    log:
+        f"{RESULTS}/logs/plan_download.log",
     localrule: True
+    conda:
+        "../envs/download.yaml"
     shell:
-        "cat {input.plan}"
+        "tee {log} < {input.plan}"
 
 
 rule cite_data:
     input:
         citations=f"{RESULTS}/download/citations.md",
+    log:
+        f"{RESULTS}/logs/cite_data.log",
     localrule: True
+    conda:
+        "../envs/download.yaml"
     shell:
-        "cat {input.citations}"
+        "tee {log} < {input.citations}"
 
 
 rule download_all:

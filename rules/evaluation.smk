@@ -3,9 +3,7 @@
 
 rule bootstrap_metrics:
     input:
-        predictions=expand(
-            f"{RESULTS}/training/{{dataset}}/{{model}}/predictions.csv", dataset=DATASETS, model=MODELS
-        ),
+        predictions=[f"{TRAINING}/{dataset}/{model}/predictions.csv" for dataset, model in RUNS_OF],
         cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),
         splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
     output:

@@ -1,10 +1,41 @@
 # How training runs become jobs. No rules here.
 
+import re
+from collections import defaultdict
 from dataclasses import asdict
 from typing import NamedTuple
 
 TRAINING = f"{RESULTS}/training"
-RUN_FOLDER = f"{TRAINING}/{{dataset}}/{{model}}/{{init}}/percent-{{percent}}/seed-{{seed}}/fold-{{fold}}"
+ARM_FOLDER = f"{TRAINING}/{{dataset}}/{{model}}/{{init}}"
+RUN_FOLDER = f"{ARM_FOLDER}/percent-{{percent}}/seed-{{seed}}/fold-{{fold}}"
+# What a run leaves, by the name of the output.
+RUN_FILES = {
+    "weights": "weights.safetensors",
+    "history": "history.csv",
+    "record": "run.csv",
+    "resolved": "config.yaml",
+}
+
+# Worker processes that read windows hold a few batches each.
+TRAINING_RESOURCES = {
+    "mem_mb": 4000 + 2000 * config["training"]["num_workers"],
+    "nodes": config["training"]["nodes"],
+    "gpu": config["training"]["nodes"] * config["training"]["gpus"],
+}
+# Prediction takes no more than one of them.
+ONE_GPU = {"nodes": 1, "gpu": min(1, config["training"]["gpus"])}
+
+ARMS = configuration.list_arms(config)
+RUNS_OF = defaultdict(list)  # all runs of one model on one dataset
+for run in RUNS:
+    RUNS_OF[run.dataset, run.model].append(run)
+
+# Learning rates that every arm tries, as they are written in paths.
+RATES = {repr(float(rate)): float(rate) for rate in config["training"]["learning_rates"]}
+SELECTION_RUNS = {arm: configuration.selection_run(config, *arm) for arm in ARMS}
+# With a search the best trial of an arm is one of its runs already: it is adopted, not trained again.
+ADOPTED = set(SELECTION_RUNS.values()) if RATES else set()
+TRIALS = [f"{TRAINING}/trials.csv"] if RATES else []
 
 
 class FinetuneJob(NamedTuple):
@@ -19,9 +50,10 @@ class FinetuneJob(NamedTuple):
     priority: int
     runs: list | None
 
-    def folders(self):
-        """Output folders of the runs, or the one pattern."""
-        return [RUN_FOLDER] if self.runs is None else [run_folder(run) for run in self.runs]
+    def outputs(self):
+        """Output files of the runs, or of the one pattern, by name."""
+        folders = [RUN_FOLDER] if self.runs is None else [run_folder(run) for run in self.runs]
+        return {name: [f"{folder}/{file}" for folder in folders] for name, file in RUN_FILES.items()}
 
     def runs_of(self, wildcards):
         """The runs of a job."""
@@ -35,9 +67,8 @@ def finetune_jobs():
         return [FinetuneJob("finetune", label, 0, None)]
     return [
         FinetuneJob(f"finetune_{dataset}_{model}", f"{dataset}/{model}", priority_of(dataset, model), runs)
-        for dataset in DATASETS
-        for model in MODELS
-        if (runs := runs_of(dataset, model))
+        for (dataset, model), all_runs in RUNS_OF.items()
+        if (runs := [run for run in all_runs if run not in ADOPTED])
     ]
 
 
@@ -49,11 +80,6 @@ def priority_of(dataset, model):
     """
     is_source = any(entry.get("ct_source") == dataset for entry in DATASETS.values())
     return 2 * is_source + bool(CATALOGUE[model].weights)
-
-
-def runs_of(dataset, model):
-    """All runs of one model on one dataset."""
-    return [run for run in RUNS if (run.dataset, run.model) == (dataset, model)]
 
 
 def run_of(wildcards):
@@ -73,6 +99,7 @@ def run_folder(run):
     return f"{TRAINING}/{run.folder}"
 
 
+@cache
 def initial_of(run):
     """Starting weights of a run: path, what the file is held to, words, and whether its data are generated.
 
@@ -109,6 +136,14 @@ def initial_of(run):
     }
 
 
+def of(job, function, *arguments):
+    """An input or parameter function that knows its job.
+
+    Snakemake looks at the signature of every such function for every job: of a ``partial`` that takes long.
+    """
+    return lambda wildcards: function(*arguments, job, wildcards)
+
+
 def initial_paths(job, wildcards):
     """Weight files that the runs of a job start from, other than the job's own."""
     runs = job.runs_of(wildcards)
@@ -141,8 +176,19 @@ def subset_tables(job, wildcards):
 
 
 def run_specs(job, wildcards):
-    """What the finetune script needs to know of every run."""
-    return [{"run": run.asdict(), "initial": initial_of(run)} for run in job.runs_of(wildcards)]
+    """What the finetune script needs to know of every run; a rate that was searched for it reads itself."""
+    return [
+        {"run": run.asdict(), "initial": initial_of(run), "learning_rate": None}
+        for run in job.runs_of(wildcards)
+    ]
+
+
+def choices_of(job, wildcards):
+    """Tables of the learning rates that were chosen for the arms of a job's runs."""
+    if not RATES:
+        return []
+    arms = {(run.dataset, run.model, run.init) for run in job.runs_of(wildcards)}
+    return [f"{TRAINING}/{dataset}/{model}/{init}/choices.csv" for dataset, model, init in sorted(arms)]
 
 
 def job_settings(job, wildcards):
@@ -155,6 +201,7 @@ def job_catalogue(job, wildcards):
     return catalogue_entry(job.runs_of(wildcards)[0].model)
 
 
+@cache
 def catalogue_entry(model):
     """What the catalogue says of a model, as plain data: a parameter of every job that uses it."""
     return asdict(CATALOGUE[model])
@@ -163,3 +210,48 @@ def catalogue_entry(model):
 def job_display_window(job, wildcards):
     """Display window of a job's dataset."""
     return DATASETS[job_dataset(job, wildcards)]["display_window_hu"]
+
+
+# --- Trials of the learning-rate search
+
+RATE_FOLDER = f"{ARM_FOLDER}/rate-{{rate}}"
+ALL_RATE_FOLDERS = [f"{ARM_FOLDER}/rate-{rate}" for rate in RATES]
+ADOPTED_FOLDER = RUN_FOLDER.replace("{percent}", str(config["training"]["selection_percent"]))
+ADOPTED_FOLDER = ADOPTED_FOLDER.replace("{seed}", str(config["seeds"][0])).replace("{fold}", "0")
+SELECTION_CODE = digest_files([PACKAGE_DIR / "training" / "selection.py"])
+
+
+class TrialJob(NamedTuple):
+    """The trials of one arm in one job, or a trial a job (training.one_job_per)."""
+
+    label: str
+    folders: list
+
+    def runs_of(self, wildcards):
+        """The run that is tried with one rate or all."""
+        return [SELECTION_RUNS[wildcards.dataset, wildcards.model, wildcards.init]]
+
+    def rates(self, wildcards):
+        """The rates that a job tries."""
+        return [RATES[wildcards.rate]] if "rate" in wildcards.keys() else list(RATES.values())
+
+
+def trial_files(folders):
+    """Files of trials, by name, in the order of the folders."""
+    return {name: [f"{folder}/{file}" for folder in folders] for name, file in RUN_FILES.items()}
+
+
+TRIAL_JOB = (
+    TrialJob("{dataset}/{model}/{init}", ALL_RATE_FOLDERS)
+    if config["training"]["one_job_per"] == "model"
+    else TrialJob("{dataset}/{model}/{init}-{rate}", [RATE_FOLDER])
+)
+
+
+def trial_specs(job, wildcards):
+    """What the script needs to know of every trial."""
+    run = job.runs_of(wildcards)[0]
+    return [
+        {"run": run.asdict(), "initial": initial_of(run), "learning_rate": rate}
+        for rate in job.rates(wildcards)
+    ]

@@ -2,6 +2,7 @@
 
 
 include: "jobs.smk"
+include: "selection.smk"
 
 
 rule pretrain:
@@ -16,9 +17,8 @@ rule pretrain:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
     resources:
-        mem_mb=4000,
+        **TRAINING_RESOURCES,
         runtime=240,
-        gpu=config["training"]["gpus"],
     params:
         settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
         catalogue=lambda wildcards: catalogue_entry(wildcards.model),
@@ -36,16 +36,14 @@ for job in finetune_jobs():
         name:
             job.name
         input:
-            initial=partial(initial_paths, job),
-            index=partial(dataset_table, "volumes", "index.csv", job),
-            windows=partial(dataset_table, "subsets", "windows.parquet", job),
-            splits=partial(dataset_table, "subsets", "splits.csv", job),
-            subsets=partial(subset_tables, job),
+            initial=of(job, initial_paths),
+            index=of(job, dataset_table, "volumes", "index.csv"),
+            windows=of(job, dataset_table, "subsets", "windows.parquet"),
+            splits=of(job, dataset_table, "subsets", "splits.csv"),
+            subsets=of(job, subset_tables),
+            choices=of(job, choices_of),
         output:
-            weights=[f"{folder}/weights.safetensors" for folder in job.folders()],
-            history=[f"{folder}/history.csv" for folder in job.folders()],
-            record=[f"{folder}/run.csv" for folder in job.folders()],
-            resolved=[f"{folder}/config.yaml" for folder in job.folders()],
+            **job.outputs(),
         log:
             f"{RESULTS}/logs/finetune/{job.label}.log",
         benchmark:
@@ -55,15 +53,14 @@ for job in finetune_jobs():
             "../envs/training.yaml"
         threads: config["training"]["threads"]
         resources:
-            mem_mb=4000,
+            **TRAINING_RESOURCES,
             runtime=720,
-            gpu=config["training"]["gpus"],
         params:
-            runs=partial(run_specs, job),
-            settings=partial(job_settings, job),
-            catalogue=partial(job_catalogue, job),
-            display_window_hu=partial(job_display_window, job),
-            subset_keys=partial(subset_keys, job),
+            runs=of(job, run_specs),
+            settings=of(job, job_settings),
+            catalogue=of(job, job_catalogue),
+            display_window_hu=of(job, job_display_window),
+            subset_keys=of(job, subset_keys),
             window_slices=config["subsets"]["window_slices"],
             num_workers=config["training"]["num_workers"],
             gpus=config["training"]["gpus"],
@@ -75,7 +72,7 @@ for job in finetune_jobs():
 rule predict:
     input:
         weights=lambda wildcards: [
-            f"{run_folder(run)}/weights.safetensors" for run in runs_of(wildcards.dataset, wildcards.model)
+            f"{run_folder(run)}/weights.safetensors" for run in RUNS_OF[wildcards.dataset, wildcards.model]
         ],
         index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
         windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
@@ -90,11 +87,10 @@ rule predict:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
     resources:
-        mem_mb=4000,
+        **TRAINING_RESOURCES | ONE_GPU,
         runtime=240,
-        gpu=config["training"]["gpus"],
     params:
-        runs=lambda wildcards: [run.asdict() for run in runs_of(wildcards.dataset, wildcards.model)],
+        runs=lambda wildcards: [run.asdict() for run in RUNS_OF[wildcards.dataset, wildcards.model]],
         settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
         catalogue=lambda wildcards: catalogue_entry(wildcards.model),
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],

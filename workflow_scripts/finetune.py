@@ -4,6 +4,7 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.training.finetune import Job, finetune
+from chestct.training.selection import with_chosen_rates
 
 set_up_log(snakemake.log[0])
 params = snakemake.params
@@ -20,7 +21,7 @@ finetune(
         gpus=params.gpus,
         num_workers=params.num_workers,
     ),
-    params.runs,
+    with_chosen_rates(params.runs, snakemake.input.choices),
     [str(Path(path).parent) for path in snakemake.output.weights],
     threads=snakemake.threads,
 )

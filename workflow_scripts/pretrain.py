@@ -13,4 +13,5 @@ pretrain(
     history=snakemake.output.history,
     threads=snakemake.threads,
     gpus=snakemake.params.gpus,
+    code_digest=snakemake.params.code,
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-COPIED = ["Snakefile", "config.yaml", "rules", "envs", "schemas", "profiles", "studies", "workflow_scripts"]
+COPIED = ["Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies"]
+COPIED += ["workflow_scripts"]
 
 
 @dataclass

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from chestct.configuration import list_runs
+from chestct.configuration import list_arms, list_runs
+from tests.workflow.project import Project
 
 
 def test_the_default_study_plans_every_step(project):
@@ -30,6 +31,100 @@ def test_both_directions_of_ct_pretraining_plan_with_a_job_a_run(project):
     overlay = {"datasets": config["datasets"], "training": {"one_job_per": "run"}}
     (project.folder / "studies" / "both.yaml").write_text(yaml.safe_dump(overlay))
     assert project.planned(study="both")["finetune"] == 104 + 2 * 8
+
+
+# --- Arms and probes
+
+
+def overlay(project: Project, **changes) -> dict:
+    """Write studies/changed.yaml over the default study; returns the whole configuration."""
+    config = yaml.safe_load((project.folder / "config.yaml").read_text())
+    changes["training"] = config["training"] | changes.get("training", {})
+    (project.folder / "studies" / "changed.yaml").write_text(yaml.safe_dump(changes))
+    return config | changes
+
+
+def by_rule(jobs: dict[str, int]) -> dict[str, int]:
+    """Counts in which the rules that train one model each are one."""
+    counts: dict[str, int] = {}
+    for rule, count in jobs.items():
+        name = "finetune" if rule.startswith("finetune_") else rule
+        counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def plan_counts(project: Project, study: str) -> dict[str, int]:
+    """Jobs by rule as the cost plan prints them."""
+    lines = project.run("plan", "--quiet", "all", study=study).stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split() == ["rule", "jobs"])
+    counts = {}
+    for line in lines[start + 1 :]:
+        rule, number = line.split()
+        if rule == "total":
+            assert int(number.replace(",", "")) == sum(counts.values())
+            break
+        counts[rule] = int(number.replace(",", ""))
+    return counts
+
+
+def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
+    models = [{"name": name} for name in ("slow_narrow", "slow_narrow_probe", "i3d", "i3d_probe")]
+    config = overlay(project, models=models, training={"one_job_per": "run"})
+    jobs = project.planned(study="changed")
+    assert jobs["pretrain"] == 1
+    assert jobs["download_weights"] == 1
+    assert jobs["finetune"] == len(list_runs(config)) == 2 * 2 * (2 + 3) * 2
+
+
+# --- Learning-rate search
+
+
+@pytest.mark.parametrize("one_job_per", ["run", "model"])
+def test_a_search_tries_every_rate_of_every_arm_and_trains_no_run_twice(project, one_job_per):
+    training = {"one_job_per": one_job_per, "learning_rates": [0.01, 0.001, 0.00001], "selection_percent": 10}
+    config = overlay(project, training=training)
+    jobs = by_rule(project.planned(study="changed"))
+    arms, runs = list_arms(config), list_runs(config)
+    assert jobs["choose_learning_rate"] == len(arms)
+    assert jobs["collect_trials"] == 1
+    if one_job_per == "run":
+        assert jobs["try_learning_rates"] == 3 * len(arms)
+        assert jobs["finetune"] == len(runs) - len(arms)
+    else:
+        assert jobs["try_learning_rates"] == len(arms)
+        assert jobs["finetune"] == 2 * 11
+    counts = plan_counts(project, "changed")
+    # Phantoms are not listed yet: Snakemake learns of these jobs later.
+    assert counts.pop("download_series") == counts.pop("convert_series") == 2 * 300 / 50
+    assert counts == jobs
+
+
+def test_choices_are_made_before_any_score_of_a_test_scan(project):
+    overlay(project, training={"learning_rates": [0.01, 0.001], "selection_percent": 10})
+    jobs = by_rule(project.planned("--until", "collect_trials", study="changed"))
+    assert jobs["collect_trials"] == 1
+    assert jobs["finetune"] > 0, "CT pretraining and the LRCN's features come before some trials"
+    assert not jobs.keys() & {"predict", "bootstrap_metrics", "all"}
+
+
+# --- The cost plan
+
+
+def test_the_plan_counts_the_jobs_of_the_study(smoke):
+    counts = plan_counts(smoke, "smoke")
+    shards = list((smoke.folder / "data").glob("*/shards/shard-*.csv"))
+    assert counts.pop("download_series") == counts.pop("convert_series") == len(shards) == 4
+    # Where everything is done anew, Snakemake learns of the shards' jobs later.
+    assert counts == by_rule(smoke.planned("--forceall"))
+
+
+def test_the_plan_is_printed_and_nothing_is_fetched(project):
+    output = project.run("plan", "--quiet", "all", study="paper").stdout
+    assert (project.folder / "results/paper/logs/plan.log").read_text() in output
+    assert "1,125 runs of 17 models" in output
+    assert "hours of one NVIDIA A100" in output
+    assert "estimated: 20 % of 312 TFLOP/s" in output
+    assert not (project.folder / "data" / "rspect").exists()
 
 
 @pytest.mark.parametrize("study", ["smoke", "own_data", "pilot", "paper"])

@@ -4,7 +4,7 @@ Configuration, workflow, evaluation and figures read this table; ``chestct.model
 names. A new model is one entry here and one module in ``chestct/models``.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Family = Literal["3d", "2d"]
@@ -36,6 +36,8 @@ class ModelEntry:
         slice_step: every n-th slice of a window is seen (2D models on short budgets).
         slices, size_px: least and largest T, and H and W, of the windows that the model is built for.
         head: prefixes of the classifier's parameters, which start fresh in every arm.
+        frozen: only the head is trained; the rest stays as it was loaded (a linear probe).
+        probe_of: the model whose features a probe reads, if the entry is a probe.
     """
 
     title: str
@@ -52,6 +54,8 @@ class ModelEntry:
     slices: tuple[int, int] = (8, 64)
     size_px: tuple[int, int] = (32, 256)
     head: tuple[str, ...] = ()
+    frozen: bool = False
+    probe_of: str | None = None
 
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -138,6 +142,15 @@ MODELS: dict[str, ModelEntry] = {
         "PENet", "penet", "penet_kinetics600", ("classifier.fc",), mean=_PENET_MEAN, std=_PENET_STD
     ),
     "x3d_m": _full("X3D-M", "x3d", "x3d_m_kinetics400", ("blocks.5.proj",), seven=False),
+    "videomae_base": _full(
+        "VideoMAE-B",
+        "videomae",
+        "videomae_base_kinetics400",
+        ("network.classifier",),
+        seven=False,
+        mean=_IMAGENET_MEAN,
+        std=_IMAGENET_STD,
+    ),
     "slow_narrow": _narrow("Slow", "slow", ("blocks.5.proj",)),
     "slowfast_narrow": _narrow("SlowFast", "slowfast", ("blocks.6.proj",)),
     "r2plus1d_narrow": _narrow("R(2+1)D", "r2plus1d", ("blocks.5.proj",)),
@@ -146,6 +159,7 @@ MODELS: dict[str, ModelEntry] = {
     "swin_narrow": _narrow("Swin", "swin", ("head",)),
     "penet_narrow": _narrow("PENet", "penet", ("classifier.fc",)),
     "x3d_narrow": _narrow("X3D", "x3d", ("blocks.5.proj",), seven=False),
+    "videomae_narrow": _narrow("VideoMAE", "videomae", ("network.classifier",), seven=False),
     "i3d": _full(
         "I3D", "i3d", "i3d_kinetics400", ("logits",), seven=False, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
     ),
@@ -166,4 +180,15 @@ MODELS: dict[str, ModelEntry] = {
         features_from="efficientnet_lite0",
         slice_step=2,
     ),
+}
+
+
+def _probe(name: str, entry: ModelEntry) -> ModelEntry:
+    """A model of which the head alone is trained, on the features that it starts with."""
+    return replace(entry, title=f"{entry.title} (frozen probe)", seven=False, frozen=True, probe_of=name)
+
+
+# Any model but those that read another's frozen features already; a study lists a probe like a model.
+MODELS |= {
+    f"{name}_probe": _probe(name, entry) for name, entry in MODELS.items() if entry.features_from is None
 }

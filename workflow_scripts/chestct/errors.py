@@ -14,3 +14,7 @@ class InputError(ValueError):
     def __init__(self, what: str, *, where: object, expected: str, remedy: str) -> None:
         super().__init__(f"{what}\n  where: {where}\n  expected: {expected}\n  remedy: {remedy}")
         self.what = what
+
+
+class DivergenceError(InputError):
+    """A training whose loss is no number any more: the end of a run, but a result of a trial."""

@@ -178,6 +178,12 @@ class Bucket:
         """Remove an object."""
         self._owner.delete_object(Bucket=self.name, Key=key)
 
+    def empty(self) -> None:
+        """Remove everything: servers of one process share what they store."""
+        for page in self._owner.get_paginator("list_objects_v2").paginate(Bucket=self.name):
+            for item in page.get("Contents", ()):
+                self.remove(item["Key"])
+
     def be_kind(self) -> None:
         """No more harm, and counting anew."""
         self.proxy.harm = lambda path, nth: None
@@ -197,5 +203,6 @@ def public_bucket(name: str) -> Iterator[Bucket]:
             yield bucket
         finally:
             bucket.proxy.close()
+            bucket.empty()
     finally:
         server.stop()

@@ -12,13 +12,15 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.models import build_model
 
+#: A probe is built like the model whose features it reads.
+_NETWORKS = {name: entry for name, entry in MODELS.items() if entry.probe_of is None}
 #: Models that are built and run in a blink; the others are the study's at full size.
 SMALL = [
     name
-    for name, entry in MODELS.items()
+    for name, entry in _NETWORKS.items()
     if entry.build == "build_narrow" or name in ("i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0")
 ]
-LARGE = [name for name in MODELS if name not in SMALL]
+LARGE = [name for name in _NETWORKS if name not in SMALL]
 
 
 @lru_cache

@@ -5,12 +5,15 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from chestct.catalogue import MODELS
+from chestct.checks import check_configuration
 from chestct.configuration import (
-    check_configuration,
     initial_weights,
     iter_weights_ids,
+    list_arms,
     list_runs,
     model_inits,
+    selection_run,
     training_settings,
 )
 from chestct.errors import InputError
@@ -50,7 +53,14 @@ def test_the_default_configuration_is_valid(config):
         ("models.0.name", "slow_narow", r"unknown model 'slow_narow'[\s\S]*did you mean 'slow_narrow'"),
         ("models.1.name", "slow_narrow", r"models repeat"),
         ("models.0.inits", ["imagenet"], r"no init \['imagenet'\][\s\S]*models.slow_narrow"),
-        ("models.9.name", "i3d", r"needs 'efficientnet_lite0', which lacks"),
+        ("models.9.name", "resnet18", r"needs 'efficientnet_lite0', which lacks"),
+        (
+            "models.0",
+            {"name": "slow_narrow_probe", "inits": ["video"]},
+            r"video pretraining of 'slow_narrow'[\s\S]*add 'slow_narrow'",
+        ),
+        ("models.8", {"name": "i3d_probe", "inits": ["ct"]}, r"run of 'i3d', whose features it probes, on"),
+        ("models.0", {"name": "slow_narrow", "inits": ["ct"]}, r"rspect_phantom' from scratch, which the"),
         ("subsets.split.train", 0.6, r"sum to 1.2, so splits would overlap[\s\S]*subsets.split"),
         ("subsets.split.train", 0.2, r"patients would be left out"),
         ("datasets.0.source", "phantom_rspct", r"did you mean 'phantom_rspect'"),
@@ -69,6 +79,15 @@ def test_the_default_configuration_is_valid(config):
         ("percents", [10, 50], r"percents lacks 100"),
         ("training.crop_px", 50, r"50 exceeds volumes.size_px \(40\)"),
         ("subsets.min_positive_slices", 17, r"17 exceeds window_slices"),
+        ("training.learning_rates", [0.1, 0.1], r"non-unique[\s\S]*training.learning_rates"),
+        ("training.learning_rates", [0], r"0 is less than or equal[\s\S]*training.learning_rates.0"),
+        ("training.learning_rates", ["1e-3"], r"not of type 'number'"),
+        ("training.selection_percent", 0, r"0 is less than the minimum[\s\S]*selection_percent"),
+        ("training.patience", -1, r"less than the minimum of 0[\s\S]*training.patience"),
+        ("training.compile", "yes", r"not of type 'boolean'[\s\S]*training.compile"),
+        ("training.accumulate", 3, r"8 windows of 'slow_narrow' do not divide into 3 parts"),
+        ("training.precision", "16-mixed", r"16-mixed needs a GPU"),
+        ("models.0.patience", 3, r"unknown key.*patience"),
         ("study", "Default Study", r"does not match"),
         ("inits", [], r"non-empty[\s\S]*'inits'"),
     ],
@@ -122,3 +141,107 @@ def test_a_models_own_settings_override_the_training_block(config):
     assert training_settings(config, "i3d")["learning_rate"] == 0.001
     assert training_settings(config, "slow_narrow")["learning_rate"] == config["training"]["learning_rate"]
     assert "pretraining" not in training_settings(config, "i3d")
+
+
+def test_runs_get_every_key_that_is_theirs(config):
+    settings = training_settings(change(config, "models.0.accumulate", 2), "slow_narrow")
+    neutral = {"patience": 0, "compile": False, "tensorboard": False, "nodes": 1}
+    assert settings.items() >= neutral.items()
+    assert settings["accumulate"] == 2
+    assert not settings.keys() & {"learning_rates", "selection_percent", "one_job_per", "gpus"}
+
+
+# --- Learning-rate search
+
+
+@pytest.fixture
+def searching(config):
+    return change(config, "training.learning_rates", [0.01, 0.001])
+
+
+def test_rates_are_tried_on_a_subset_that_the_study_has(searching):
+    check_configuration(searching)
+    with pytest.raises(InputError, match="50 % of the training patients, no percent of this study"):
+        check_configuration(change(searching, "training.selection_percent", 50))
+
+
+def test_every_arm_tries_rates_on_the_same_run_of_its_own(searching):
+    searching["seeds"], searching["subsets"]["folds"] = [3, 4], 2
+    runs = set(list_runs(searching))
+    tried = {selection_run(searching, *arm) for arm in list_arms(searching)}
+    assert tried <= runs
+    assert len(tried) == len(list_arms(searching))
+    assert {(run.percent, run.seed, run.fold) for run in tried} == {(100, 3, 0)}
+
+
+# --- Arms: one configuration, and starting weights alone make the difference
+
+
+@pytest.fixture
+def both(config):
+    """Two directions of CT pretraining, all arms, two folds, with a probe of a model of each kind."""
+    config["datasets"][0]["ct_source"] = "lidc_phantom"
+    config["inits"] = ["scratch", "video", "ct", "video_ct", "imagenet"]
+    config["subsets"]["folds"] = 2
+    config["training"]["one_job_per"] = "run"
+    names = ["slow_narrow", "i3d", "efficientnet_lite0"]
+    config["models"] = [{"name": name} for base in names for name in (base, f"{base}_probe")]
+    check_configuration(config)
+    return config
+
+
+def test_the_full_size_models_have_every_arm_in_both_directions(both):
+    both["models"] = [
+        {"name": name} for name, entry in MODELS.items() if entry.weights and entry.family == "3d"
+    ]
+    both["subsets"]["window_slices"], both["volumes"]["size_px"] = 32, 256
+    both["training"]["crop_px"] = 224
+    check_configuration(both)
+    runs = set(list_runs(both))
+    starts = {(run.dataset, run.model, run.init): initial_weights(both, run) for run in runs}
+    assert len(starts) == 2 * 4 * len(both["models"])
+    other = {"rspect_phantom": "lidc_phantom", "lidc_phantom": "rspect_phantom"}
+    for run in runs:
+        start = initial_weights(both, run)
+        kind = {"scratch": "none", "video": "published", "ct": "run", "video_ct": "run"}[run.init]
+        assert start["kind"] == kind
+        if kind == "run":
+            source = start["run"]
+            assert source in runs
+            assert source.dataset == other[run.dataset]
+            assert source.init == {"ct": "scratch", "video_ct": "video"}[run.init]
+            assert (source.percent, source.seed, source.fold) == (100, run.seed, run.fold)
+            assert source.model == (MODELS[run.model].probe_of or run.model)
+
+
+def test_a_probe_starts_as_its_model_does(both):
+    runs = set(list_runs(both))
+    for run in runs:
+        base = MODELS[run.model].probe_of
+        if base is not None:
+            of_model = next(r for r in runs if r == type(run)(**{**run.asdict(), "model": base}))
+            assert initial_weights(both, run) == initial_weights(both, of_model)
+
+
+def test_a_probe_differs_from_its_model_in_what_is_trained_alone():
+    probes = {name: entry for name, entry in MODELS.items() if entry.frozen}
+    assert set(probes) == {
+        f"{name}_probe" for name, e in MODELS.items() if not e.frozen and not e.features_from
+    }
+    for entry in probes.values():
+        base = MODELS[entry.probe_of]
+        assert not base.frozen
+        assert not entry.seven
+        same = ["family", "module", "build", "inits", "mean", "std", "weights", "slices", "size_px", "head"]
+        assert all(getattr(entry, name) == getattr(base, name) for name in same)
+        assert entry.title == f"{base.title} (frozen probe)"
+
+
+def test_arms_share_every_setting(both):
+    by_model = {run.model: training_settings(both, run.model) for run in list_runs(both)}
+    assert by_model["slow_narrow"] == by_model["slow_narrow_probe"]
+
+
+def test_a_probe_on_published_weights_needs_no_other_model(config):
+    config["models"] = [{"name": "i3d_probe", "inits": ["scratch", "video"]}]
+    check_configuration(config)

@@ -1,9 +1,19 @@
+import os
+import signal
+import time
+
 import numpy as np
 import pandas as pd
+import pytest
 import torch
+from torch.utils.data import Dataset
 
+from chestct.errors import InputError
 from chestct.store import Volume, write_shard
-from chestct.training.data import BalancedSampler, TrainingWindows, collect_scans, scoring_loader
+from chestct.training.data import TrainingWindows, collect_scans
+from chestct.training.loading import Loader
+from chestct.training.processes import Processes
+from chestct.training.scoring import scoring_loader
 
 
 def make_scans(tmp_path, num=6):
@@ -53,26 +63,6 @@ def test_a_draw_is_the_same_whenever_it_is_read(tmp_path):
     assert len(set(first)) == 2
 
 
-def test_the_sampler_balances_classes_and_uses_every_scan_before_repeating():
-    labels = [1] * 5 + [0] * 15
-    sampler = BalancedSampler(labels, batch_size=8, seed=0)
-    drawn = list(sampler)
-    assert len(drawn) == len(sampler) == 24
-    positions = [position for _, position in drawn]
-    assert sum(labels[p] for p in positions) == 12
-    counts = np.bincount(positions, minlength=20)
-    assert set(counts[:5]) <= {2, 3}
-    assert set(counts[5:]) <= {0, 1}
-    second = [position for _, position in sampler]
-    assert second != positions
-
-
-def test_draw_numbers_never_repeat_over_epochs():
-    sampler = BalancedSampler([0, 1, 0, 1], batch_size=2, seed=0)
-    draws = [draw for _ in range(3) for draw, _ in sampler]
-    assert draws == list(range(12))
-
-
 def test_scoring_reads_every_window_once_the_last_small_batch_included(tmp_path):
     scans = make_scans(tmp_path)
     seen = []
@@ -81,9 +71,91 @@ def test_scoring_reads_every_window_once_the_last_small_batch_included(tmp_path)
     assert sorted(seen) == [(n, start) for n in range(6) for start in (0, 8)]
 
 
+def read_all(loader):
+    """Windows and numbers of the scans of all batches; the loader is closed."""
+    batches = [(hu.clone(), numbers.clone()) for hu, numbers in loader]
+    loader.close()
+    return torch.cat([hu for hu, _ in batches]), torch.cat([numbers for _, numbers in batches])
+
+
 def test_worker_processes_read_the_same_windows(tmp_path):
     scans = make_scans(tmp_path)
-    one, two = (
-        torch.cat([hu for hu, _ in scoring_loader(scans, batch_size=4, num_workers=n)]) for n in (0, 2)
-    )
+    one, two = (read_all(scoring_loader(scans, batch_size=4, num_workers=n))[0] for n in (0, 2))
     assert torch.equal(one, two)
+
+
+def test_worker_processes_do_not_use_the_open_files_of_this_one(tmp_path):
+    """A file that was open before the fork would share its position with this process."""
+    loader = scoring_loader(make_scans(tmp_path), batch_size=4, num_workers=1)
+    dataset = loader.loader.dataset.dataset
+    reader, first = dataset.reader, dataset[0][0]
+    assert reader._files
+    del reader._files[dataset.scans[0].store]
+    reader._scans = {key: "not a scan" for key in reader._scans}
+    windows, _ = read_all(loader)
+    assert torch.equal(windows[0], first)
+
+
+def test_processes_share_the_windows_out_evenly_and_leave_none_out(tmp_path):
+    scans = make_scans(tmp_path, num=5)  # 10 windows
+    shares = [
+        read_all(scoring_loader(scans, batch_size=2, num_workers=0, processes=Processes(rank=rank, world=4)))
+        for rank in range(4)
+    ]
+    assert [len(numbers) for _, numbers in shares] == [3, 3, 3, 3]
+    seen = [
+        (int(number), int(hu[0, 0, 0]) - 100 * int(number))
+        for windows, numbers in shares
+        for hu, number in zip(windows, numbers, strict=True)
+    ]
+    assert set(seen) == {(n, start) for n in range(5) for start in (0, 8)}
+    assert len(seen) == 12
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_a_bad_shard_is_one_clear_message_from_any_process(tmp_path, num_workers, damage):
+    scans = make_scans(tmp_path)
+    path = tmp_path / "shard-0.h5"
+    if damage == "missing":
+        path.unlink()
+    else:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+        path.write_bytes(bytes(content))
+    loader = scoring_loader(scans, batch_size=4, num_workers=num_workers)
+    with pytest.raises(InputError) as error:
+        read_all(loader)
+    loader.close()
+    assert "shard-0.h5" in str(error.value)
+    assert "remedy: " in str(error.value)
+    assert "Traceback" not in str(error.value)
+
+
+def test_a_reading_process_that_is_killed_is_explained(tmp_path):
+    class Deadly(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, key):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    loader = Loader(Deadly(), batch_size=2, num_workers=1, pin_memory=False)
+    with pytest.raises(InputError, match="process that reads windows ended"):
+        next(iter(loader))
+    loader.close()
+
+
+def test_time_spent_waiting_is_counted(tmp_path):
+    class Slow(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, key):
+            time.sleep(0.01)
+            return key
+
+    loader = Loader(Slow(), batch_size=2, num_workers=0, pin_memory=False)
+    for _ in loader:
+        time.sleep(0.05)  # a step, which does not count
+    assert 0.04 <= loader.waited < 0.1

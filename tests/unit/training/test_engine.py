@@ -3,166 +3,102 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from safetensors.torch import load_file
+from engine_data import (
+    RUN,
+    SCRATCH,
+    SETTINGS,
+    SPEC,
+    WINDOW,
+    assert_equal_runs,
+    history,
+    make_job,
+    record,
+    train,
+    weights,
+)
 
 from chestct import tables
-from chestct.errors import InputError
-from chestct.store import Volume, write_shard
+from chestct.errors import DivergenceError, InputError
 from chestct.training import collect, finetune, predict, pretrain
 
-SETTINGS = {
-    "precision": "32-true",
-    "batch_size": 4,
-    "max_epochs": 2,
-    "min_steps": 12,
-    "num_validations": 3,
-    "learning_rate": 0.003,
-    "weight_decay": 1e-6,
-    "crop_px": 32,
-    "max_rotation_degrees": 20,
-    "flip": True,
-    "batchnorm_momentum": 0.1,
-}
-WINDOW = {"centre": -600, "width": 1500}
-RUN = {"dataset": "d", "model": "swin_narrow", "init": "scratch", "percent": 100, "seed": 0, "fold": 0}
-SCRATCH = {"path": None, "sha256": None, "words": None, "stand_in": False}
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Tables and a shard of 24 scans; returns their paths."""
-    folder = tmp_path_factory.mktemp("engine")
-    rng = np.random.default_rng(0)
-    names = [f"s{i:02d}" for i in range(24)]
-    labels = {name: i % 2 for i, name in enumerate(names)}
-    volumes = [
-        Volume(
-            patient_id=f"p-{name}",
-            study_id=name,
-            series_id="1",
-            hu=(rng.normal(-900, 40, (12, 36, 36)) + 300 * labels[name]).astype(np.int16),
-            spacing_mm=(1.5, 1.5, 1.5),
-            z_mm=np.arange(12) * 1.5,
-        )
-        for name in names
-    ]
-    write_shard(folder / "shard.h5", volumes)
-    keys = pd.DataFrame({"dataset": "d", "patient_id": [f"p-{n}" for n in names], "study_id": names})
-    index = keys.assign(
-        series_id="1",
-        store=str(folder / "shard.h5"),
-        num_slices=12,
-        rows=36,
-        columns=36,
-        spacing_z_mm=1.5,
-        spacing_y_mm=1.5,
-        spacing_x_mm=1.5,
-        sha256=[volume.sha256() for volume in volumes],
-    )
-    windows = pd.concat(
-        keys.assign(start=start, stop=start + 8, num_positive_slices=0, label=keys["study_id"].map(labels))
-        for start in (0, 4)
-    )
-    splits = keys.assign(
-        label=keys["study_id"].map(labels),
-        fold=0,
-        split=["train"] * 12 + ["validation"] * 6 + ["test"] * 6,
-    )
-    subset = keys[:12].assign(percent=100, seed=0, fold=0)
-    paths = {
-        "index": "index.csv",
-        "windows": "windows.parquet",
-        "splits": "splits.csv",
-        "subset": "subset.csv",
-    }
-    paths = {name: str(folder / path) for name, path in paths.items()}
-    for name, table in zip(paths, (index, windows, splits, subset), strict=True):
-        tables.write_table(table, paths[name], name)
-    return paths
-
-
-def job(data, **settings):
-    return finetune.Job(
+def run_predict(data, folder, output, **settings):
+    predict.predict(
+        runs=[RUN],
+        weights=[str(folder / "weights.safetensors")],
         settings=SETTINGS | settings,
         display_window_hu=WINDOW,
         window_slices=8,
         index=data["index"],
         windows=data["windows"],
         splits=data["splits"],
-        subsets={(100, 0): data["subset"]},
-        code_digest="code",
-        gpus=0,
+        output=str(output),
+        threads=1,
         num_workers=0,
+        gpus=0,
     )
-
-
-@pytest.fixture(scope="module")
-def trained(data, tmp_path_factory):
-    """Folder of one finished run."""
-    folder = tmp_path_factory.mktemp("run")
-    finetune.finetune(job(data), [{"run": RUN, "initial": SCRATCH}], [str(folder)], threads=1)
-    return folder
+    return tables.read_table(output, "predictions")
 
 
 def test_a_run_leaves_weights_curve_record_and_configuration(trained):
-    assert {path.name for path in trained.iterdir()} == {
-        "weights.safetensors",
-        "history.csv",
-        "run.csv",
-        "config.yaml",
-    }
-    history = tables.read_table(trained / "history.csv", "history")
-    assert history["step"].tolist() == [4, 8, 12]
-    record = tables.read_table(trained / "run.csv", "runs").iloc[0]
-    assert record["num_steps"] == 12
-    assert record["num_scans"] == 12
-    assert record["validation_auroc"] == pytest.approx(history["validation_auroc"].max())
-    assert pd.isna(record["initial_weights"])
+    files = {"weights.safetensors", "history.csv", "run.csv", "config.yaml"}
+    assert {path.name for path in trained.iterdir()} == files
+    assert history(trained)["step"].tolist() == [4, 8, 12]
+    assert history(trained)["epoch"].tolist() == [1, 2, 3]
+    row = record(trained)
+    assert row["num_steps"] == 12
+    assert row["num_scans"] == 12
+    assert row["validation_auroc"] == pytest.approx(history(trained)["validation_auroc"].max())
+    assert pd.isna(row["initial_weights"])
+    assert (row["stopped_early"], row["resumed"], row["device"]) == (0, 0, "cpu")
+    assert row["learning_rate"] == SETTINGS["learning_rate"]
+    assert 0 < row["data_wait_percent"] < 100
+    assert row["windows_per_second"] == pytest.approx(48 / row["seconds"], rel=0.02)
 
 
 def test_it_learns_what_can_be_learnt(trained):
-    assert tables.read_table(trained / "run.csv", "runs")["validation_auroc"].item() > 0.9
+    assert record(trained)["validation_auroc"] > 0.9
 
 
 def test_the_same_run_gives_the_same_weights(data, trained, tmp_path):
-    finetune.finetune(job(data), [{"run": RUN, "initial": SCRATCH}], [str(tmp_path)], threads=1)
-    one, other = (load_file(folder / "weights.safetensors") for folder in (trained, tmp_path))
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert_equal_runs(trained, train(make_job(data), tmp_path))
 
 
-def test_another_seed_gives_other_weights(data, trained, tmp_path):
-    run = RUN | {"model": "swin_narrow", "fold": 0, "percent": 100}
-    assert finetune.run_seed(run | {"init": "video"}) == finetune.run_seed(run)
-    assert finetune.run_seed(run | {"seed": 1}) != finetune.run_seed(run)
+def test_processes_that_read_windows_change_nothing(data, trained, tmp_path):
+    assert_equal_runs(trained, train(make_job(data, num_workers=2), tmp_path))
+
+
+def test_the_seed_depends_on_all_but_the_init():
+    assert finetune.run_seed(RUN | {"init": "video"}) == finetune.run_seed(RUN)
+    assert finetune.run_seed(RUN | {"seed": 1}) != finetune.run_seed(RUN)
 
 
 def test_starting_weights_are_used_and_recorded(data, trained, tmp_path):
     start = SCRATCH | {"path": str(trained / "weights.safetensors"), "words": "the run before"}
-    run = RUN | {"init": "ct"}
-    finetune.finetune(job(data), [{"run": run, "initial": start}], [str(tmp_path)], threads=1)
-    record = tables.read_table(tmp_path / "run.csv", "runs").iloc[0]
-    first = tables.read_table(trained / "run.csv", "runs").iloc[0]
-    assert record["initial_weights_sha256"] == first["final_weights_sha256"]
-    assert record["final_weights_sha256"] != first["final_weights_sha256"]
-    assert record["data_digest"] == first["data_digest"]
-    assert record["config_digest"] != ""
+    train(make_job(data), tmp_path, run=RUN | {"init": "ct"}, initial=start)
+    row, first = record(tmp_path), record(trained)
+    assert row["initial_weights_sha256"] == first["final_weights_sha256"]
+    assert row["final_weights_sha256"] != first["final_weights_sha256"]
+    assert row["data_digest"] == first["data_digest"]
+    assert row["config_digest"] != ""
 
 
 def test_a_wrong_digest_of_the_starting_weights_stops_and_writes_nothing(data, trained, tmp_path):
     start = SCRATCH | {"path": str(trained / "weights.safetensors"), "sha256": "0" * 64, "words": "w"}
     with pytest.raises(InputError, match=r"weights\.safetensors"):
-        finetune.finetune(
-            job(data), [{"run": RUN | {"init": "ct"}, "initial": start}], [str(tmp_path)], threads=1
-        )
+        train(make_job(data), tmp_path, run=RUN | {"init": "ct"}, initial=start)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_rate_of_its_own_goes_before_the_settings(data, tmp_path):
+    train(make_job(data, learning_rate=1e30), tmp_path, learning_rate=1e-5)
+    assert record(tmp_path)["learning_rate"] == 1e-5
+    assert history(tmp_path)["learning_rate"].max() <= 1e-5
+
+
 def test_a_loss_that_is_no_number_stops_with_the_remedy(data, tmp_path):
-    with pytest.raises(InputError, match="lower learning_rate"):
-        finetune.finetune(
-            job(data, learning_rate=1e30), [{"run": RUN, "initial": SCRATCH}], [str(tmp_path)], threads=1
-        )
+    with pytest.raises(DivergenceError, match="lower learning_rate"):
+        train(make_job(data, learning_rate=1e30), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,28 +108,43 @@ def test_small_subsets_get_the_minimum_of_steps():
 
 
 def test_the_last_step_is_validated(data, tmp_path):
-    finetune.finetune(job(data, min_steps=13), [{"run": RUN, "initial": SCRATCH}], [str(tmp_path)], threads=1)
-    history = tables.read_table(tmp_path / "history.csv", "history")
-    assert history["step"].tolist() == [5, 10, 15]
-    assert tables.read_table(tmp_path / "run.csv", "runs")["num_steps"].item() == 15
+    train(make_job(data, min_steps=13), tmp_path)
+    assert history(tmp_path)["step"].tolist() == [5, 10, 15]
+    assert record(tmp_path)["num_steps"] == 15
+
+
+def test_without_progress_a_run_stops_and_keeps_its_best_weights(data, tmp_path):
+    # A rate of next to nothing: no validation is better than the first, beyond rounding.
+    train(make_job(data, learning_rate=1e-12, num_validations=6, patience=2, min_steps=24), tmp_path)
+    curve, row = history(tmp_path), record(tmp_path)
+    best = curve.sort_values(["validation_auroc", "validation_loss"], ascending=[False, True]).index[0]
+    assert row["stopped_early"] == 1
+    assert len(curve) == best + 3 < 6
+    assert row["num_steps"] == curve["step"].max() < 24
+    assert row["validation_auroc"] == curve.loc[best, "validation_auroc"]
+
+
+def test_with_patience_the_rate_rises_until_the_first_validation_and_stays(data, tmp_path):
+    train(make_job(data, patience=3), tmp_path)
+    assert history(tmp_path)["learning_rate"].tolist() == pytest.approx([0.003] * 3)
+    assert record(tmp_path)["num_steps"] == 12
+
+
+def test_a_probe_trains_its_head_alone(data, trained, tmp_path):
+    start = SCRATCH | {"path": str(trained / "weights.safetensors"), "words": "the run before"}
+    run = RUN | {"model": "slow_narrow", "init": "scratch"}
+    base = train(make_job(data, min_steps=3), tmp_path / "base", run=run)
+    start["path"] = str(base / "weights.safetensors")
+    probe = RUN | {"model": "slow_narrow_probe", "init": "ct"}
+    train(make_job(data, min_steps=3, learning_rate=0.1), tmp_path / "probe", run=probe, initial=start)
+    before, after = weights(base), weights(tmp_path / "probe")
+    changed = {name for name in after if not (before[name] == after[name]).all()}
+    # Neither weights nor running statistics outside the head.
+    assert changed == {"blocks.5.proj.weight", "blocks.5.proj.bias"}
 
 
 def test_predictions_score_validation_and_test_scans_once(data, trained, tmp_path):
-    predict.predict(
-        runs=[RUN],
-        weights=[str(trained / "weights.safetensors")],
-        settings=SETTINGS,
-        display_window_hu=WINDOW,
-        window_slices=8,
-        index=data["index"],
-        windows=data["windows"],
-        splits=data["splits"],
-        output=str(tmp_path / "predictions.csv"),
-        threads=1,
-        num_workers=0,
-        gpus=0,
-    )
-    table = tables.read_table(tmp_path / "predictions.csv", "predictions")
+    table = run_predict(data, trained, tmp_path / "predictions.csv")
     assert table.groupby("split").size().to_dict() == {"test": 6, "validation": 6}
     assert table["study_id"].is_unique
     assert (table["num_windows"] == 2).all()
@@ -205,8 +156,14 @@ def test_predictions_score_validation_and_test_scans_once(data, trained, tmp_pat
         valid.loc[valid["label"] == 1, "score"].to_numpy(), valid.loc[valid["label"] == 0, "score"].to_numpy()
     )
     auroc = ((higher > 0) + 0.5 * (higher == 0)).mean()
-    recorded = tables.read_table(trained / "run.csv", "runs")["validation_auroc"].item()
-    assert auroc == pytest.approx(recorded)
+    assert auroc == pytest.approx(record(trained)["validation_auroc"])
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 5}, {"accumulate": 4}])
+def test_scores_do_not_depend_on_the_size_of_batches(data, trained, tmp_path, changes):
+    expected = run_predict(data, trained, tmp_path / "one.csv")["score"]
+    found = run_predict(data, trained, tmp_path / "other.csv", **changes)["score"]
+    assert np.abs(found - expected).max() < 1e-5
 
 
 def test_records_are_collected(trained, tmp_path):
@@ -218,16 +175,24 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
     pretrain.pretrain(
         model_name="swin_narrow",
         settings=SETTINGS,
-        pretraining={"num_clips": 80, "epochs": 1, "seed": 0},
+        pretraining={"num_clips": 82, "epochs": 2, "seed": 0},
         window_slices=8,
         weights=str(tmp_path / "video.safetensors"),
         history=str(tmp_path / "history.csv"),
         threads=1,
         gpus=0,
     )
-    history = tables.read_table(tmp_path / "history.csv", "history")
-    assert history["step"].max() == 20
+    curve = history(tmp_path)
+    assert curve["step"].max() == 40
+    assert curve["epoch"].max() == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"video.safetensors", "history.csv"}
     start = {"path": str(tmp_path / "video.safetensors"), "sha256": None, "words": "clips", "stand_in": True}
-    run = RUN | {"init": "video"}
-    finetune.finetune(job(data), [{"run": run, "initial": start}], [str(tmp_path / "run")], threads=1)
-    assert tables.read_table(tmp_path / "run" / "run.csv", "runs")["initial_stand_in"].item() == 1
+    train(make_job(data, min_steps=3), tmp_path / "run", run=RUN | {"init": "video"}, initial=start)
+    assert record(tmp_path / "run")["initial_stand_in"] == 1
+
+
+def test_runs_of_a_job_follow_one_another(data, trained, tmp_path):
+    folders = [str(tmp_path / name) for name in "ab"]
+    finetune.finetune(make_job(data), [SPEC, SPEC], folders, threads=1)
+    assert_equal_runs(tmp_path / "a", tmp_path / "b")
+    assert_equal_runs(tmp_path / "a", trained)

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from chestct.models.weight_files import (
     Tensors,
     parse_numpy_pickle,
+    parse_own,
     parse_torch,
     parse_training_checkpoint,
     walk_arrays,
@@ -67,12 +68,33 @@ def map_penet(state: Mapping[str, torch.Tensor]) -> Tensors:
     return tensors
 
 
+def map_videomae(state: Mapping[str, torch.Tensor]) -> Tensors:
+    """Rename the state that transformers published for ``chestct.models.videomae``.
+
+    The files are older than the library's present names: biases of queries and values stood beside the
+    layers (``q_bias``, ``v_bias``). Releases of the library that did not know this dropped them with a
+    warning (mended by its pull request 48675), so that the model started without.
+    """
+    tensors: Tensors = {}
+    for key, tensor in state.items():
+        name = key
+        for old, new in ((".q_bias", ".query.bias"), (".v_bias", ".value.bias")):
+            name = name.removesuffix(old) + new if name.endswith(old) else name
+        # As above: two forms of one name are two weights for one parameter.
+        tensors[f"network.{name}" if f"network.{name}" not in tensors else key] = tensor
+    return tensors
+
+
 def _read_i3d(content: bytes, path: str | Path) -> Tensors:
     return map_i3d(parse_numpy_pickle(content, path))
 
 
 def _read_penet(content: bytes, path: str | Path) -> Tensors:
     return map_penet(parse_training_checkpoint(content, path))
+
+
+def _read_videomae(content: bytes, path: str | Path) -> Tensors:
+    return map_videomae(parse_own(content, path))
 
 
 def _read_efficientnet_lite(content: bytes, path: str | Path) -> Tensors:
@@ -110,6 +132,7 @@ PUBLISHED: dict[str, Published] = {
     "x3d_m_kinetics400": _ZOO,
     "swin3d_t_kinetics400": Published(read=parse_torch, num_classes=400),
     "penet_kinetics600": Published(read=_read_penet, num_classes=600),
+    "videomae_base_kinetics400": Published(read=_read_videomae, num_classes=400),
     "i3d_kinetics400": Published(read=_read_i3d, num_classes=400),
     "resnet18_imagenet": Published(read=_read_resnet, num_classes=1000),
     "resnext101_32x8d_imagenet": Published(read=_read_resnet, num_classes=1000),

@@ -3,14 +3,12 @@
 Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 """
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from chestct.store import WindowReader
 
@@ -83,34 +81,6 @@ class TrainingWindows(Dataset):
         return torch.from_numpy(hu_THW), float(scan.label)
 
 
-class BalancedSampler(Sampler):
-    """Draws as many positive as negative scans; every scan of a class before any repeats.
-
-    An epoch is as many draws as there are scans, rounded up to full batches.
-    """
-
-    def __init__(self, labels: list[int], *, batch_size: int, seed: int) -> None:
-        self.classes = [np.flatnonzero(np.asarray(labels) == value) for value in (0, 1)]
-        self.num_draws = math.ceil(len(labels) / batch_size) * batch_size
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.num_draws
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        rng = np.random.default_rng([self.seed, 1, self.epoch])
-        half = math.ceil(self.num_draws / 2)
-        drawn = []
-        for members in self.classes:
-            rounds = math.ceil(half / len(members))
-            drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:half])
-        order = rng.permutation(np.concatenate(drawn))[: self.num_draws]
-        first = self.epoch * self.num_draws
-        self.epoch += 1
-        yield from ((first + i, int(position)) for i, position in enumerate(order))
-
-
 class ScoringWindows(Dataset):
     """Every window of every scan, in order."""
 
@@ -128,8 +98,3 @@ class ScoringWindows(Dataset):
         scan = self.scans[number]
         hu_THW = self.reader.read(scan.store, scan.study_id, scan.starts[i], scan.stops[i])
         return torch.from_numpy(hu_THW), number
-
-
-def scoring_loader(scans: list[Scan], *, batch_size: int, num_workers: int) -> DataLoader:
-    """Loader over all windows of the scans; the last, smaller batch is kept."""
-    return DataLoader(ScoringWindows(scans), batch_size=batch_size, num_workers=num_workers)

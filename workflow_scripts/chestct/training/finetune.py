@@ -4,111 +4,41 @@ Arms differ in their starting weights only: the seed that draws the fresh head, 
 augmentation and dropout depends on dataset, model, percent, seed and fold, never on the init.
 """
 
-import math
-import platform
-import time
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pytorch_lightning as pl
 import torch
-import yaml
-from safetensors.torch import save_file
-from torch.utils.data import DataLoader
+from torch import nn
 
 from chestct.catalogue import MODELS
-from chestct.files import atomic_path, digest_object, sha256_file, write_text
-from chestct.models import build_model, set_batchnorm_momentum, tune_for_cpu
-from chestct.models.weights import load_initial_weights
-from chestct.tables import read_table, write_table
-from chestct.training.data import BalancedSampler, Scan, TrainingWindows, collect_scans, scoring_loader
-from chestct.training.hardware import peak_memory_mb
-from chestct.training.module import ScanClassifier, fit
+from chestct.files import digest_object, sha256_file
+from chestct.training.budget import Batches, num_training_steps
+from chestct.training.checkpoint import StateFile, clear, keep_finished, take_finished
+from chestct.training.data import Scan, TrainingWindows
+from chestct.training.fit import Setting, fit
+from chestct.training.hardware import check_hardware, device_name, peak_memory_mb, reset_peak_memory
+from chestct.training.job import Job, build_start, run_seed
+from chestct.training.launch import launch
+from chestct.training.lean import pl
+from chestct.training.module import Schedule, TrainingModule, WindowInput
+from chestct.training.processes import Processes
+from chestct.training.record import write_results
+from chestct.training.sampling import BalancedStream
+from chestct.training.scans import load_scans
+from chestct.training.scoring import scoring_loader
 from chestct.training.transforms import InputSettings
-from chestct.trusted import check_trusted
+from chestct.training.validation import Validation
 
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What the runs of a job share.
-
-    Attributes:
-        settings: training settings of the model (see ``configuration.training_settings``).
-        display_window_hu: centre and width, of the dataset.
-        window_slices: slices a model sees.
-        index, windows, splits: paths of the tables.
-        subsets: path of the training subset by (percent, seed).
-        code_digest: of the modules that train.
-    """
-
-    settings: dict[str, Any]
-    display_window_hu: dict[str, float]
-    window_slices: int
-    index: str
-    windows: str
-    splits: str
-    subsets: dict[tuple[int, int], str]
-    code_digest: str
-    gpus: int
-    num_workers: int
-
-
-def run_seed(run: dict[str, Any]) -> int:
-    """Seed of a run's randomness, the same for all inits."""
-    key = [run[name] for name in ("dataset", "model", "percent", "seed", "fold")]
-    return zlib.crc32(repr(key).encode())
-
-
-def num_training_steps(num_scans: int, settings: dict[str, Any]) -> int:
-    """Optimisation steps of a run: max_epochs passes, at least min_steps; the same for every arm.
-
-    Rounded up to a multiple of the number of validations, so that the last one sees the last step.
-    """
-    steps = max(settings["min_steps"], settings["max_epochs"] * math.ceil(num_scans / settings["batch_size"]))
-    return math.ceil(steps / settings["num_validations"]) * settings["num_validations"]
-
-
-def _load_scans(job: Job, run: dict[str, Any]) -> tuple[list[Scan], list[Scan], str]:
-    """Training and validation scans of a run, and the digest of the data they stand for."""
-    index, windows = read_table(job.index, "index"), read_table(job.windows, "windows")
-    splits = read_table(job.splits, "splits")
-    splits = splits[splits["fold"] == run["fold"]]
-    subset = read_table(job.subsets[run["percent"], run["seed"]], "subset")
-    training = subset[subset["fold"] == run["fold"]]
-    validation = splits[splits["split"] == "validation"]
-    labels = dict(zip(splits["study_id"], splits["label"].astype(int), strict=True))
-    used = [*training["study_id"], *validation["study_id"]]
-    voxels = index[index["study_id"].isin(used)].sort_values("study_id")["sha256"]
-    digest = digest_object(
-        [sorted(training["study_id"]), sorted(validation["study_id"]), labels, list(voxels)]
-    )
-    return (
-        collect_scans(training, index, windows, labels),
-        collect_scans(validation, index, windows, labels),
-        digest,
-    )
-
-
-def expected_sha256(initial: dict[str, Any]) -> str | None:
-    """What the starting weights must hash to; None for the study's own, whose digest is recorded only.
-
-    Raises:
-        InputError: a file without a published digest is not the one that was seen first.
-    """
-    path = Path(initial["path"])
-    if initial["sha256"] or not initial.get("trusted_as") or not path.is_file():
-        return initial["sha256"]
-    found = sha256_file(path)
-    check_trusted(path.parent, initial["trusted_as"], found, size_bytes=path.stat().st_size, source=str(path))
-    return found
+__all__ = ["Job", "finetune", "finetune_run", "num_training_steps", "run_seed"]
 
 
 def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder: Path) -> None:
     """Train one run and write weights.safetensors, history.csv, run.csv and config.yaml.
+
+    A run that an earlier, interrupted job finished is taken over; one that it began goes on where it was.
 
     Args:
         job: what it shares with the other runs.
@@ -118,97 +48,174 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
         folder: where to write.
 
     Raises:
-        InputError: the weights are another file, they do not fit, or the loss is no number.
+        InputError: the weights are another file, they do not fit, a set of scans has one class only, the
+            device is too small, or the loss is no number (DivergenceError).
+        SystemExit: a signal asked the run to end; its state is saved.
     """
-    settings, entry, seed = job.settings, MODELS[run["model"]], run_seed(run)
-    name = "/".join(str(value) for value in run.values())
-    training, validation, data_digest = _load_scans(job, run)
-    pl.seed_everything(seed, verbose=False)
-    model = build_model(
-        run["model"], num_slices=job.window_slices, size_px=settings["crop_px"], num_classes=1, seed=seed
-    )
-    if initial["path"] is not None:
-        loaded = load_initial_weights(
-            model, name=run["model"], init=run["init"], path=initial["path"], sha256=expected_sha256(initial)
-        )
-        print(f"{name}: {loaded}")
-    set_batchnorm_momentum(model, settings["batchnorm_momentum"])
-    if not job.gpus:
-        tune_for_cpu(model)
+    settings, processes = job.settings, Processes.current()
+    tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
+    scans = load_scans(tables, job.subsets[run["percent"], run["seed"]], run)
+    resolved: dict[str, Any] = {"run": run, "settings": settings, "display_window_hu": job.display_window_hu}
+    resolved |= {"window_slices": job.window_slices, "initial": initial}
+    started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None
+    row = run | {
+        "initial_weights": initial["words"],
+        "initial_weights_sha256": sha256_file(started_from) if started_from else None,
+        "initial_stand_in": int(initial["stand_in"]),
+        "config_digest": digest_object({key: resolved[key] for key in resolved if key != "initial"}),
+        "code_digest": job.code_digest,
+        "data_digest": scans[2],
+    }
+    key = digest_object([row, torch.__version__, job.gpus > 0, processes.world])
+    if processes.any(processes.first and take_finished(folder, key)):
+        print(f"{'/'.join(str(value) for value in run.values())}: finished by an interrupted job", flush=True)
+        return
+    module, validation, measured = _train(job, run, initial, scans, StateFile(folder, key), folder)
+    if processes.first:
+        row |= measured
+        write_results(folder, validation.best_state, module.history, resolved, row)
+        keep_finished(folder, key)
+    processes.barrier()
 
+
+def _train(
+    job: Job,
+    run: dict[str, Any],
+    initial: dict[str, Any],
+    scans: tuple[list[Scan], list[Scan], str],
+    file: StateFile,
+    folder: Path,
+) -> tuple[TrainingModule, Validation, dict[str, Any]]:
+    """Train one run; returns its learning curve, its best weights and columns of its record."""
+    settings, seed, processes = job.settings, run_seed(run), Processes.current()
+    training, held_out, _ = scans
+    batches = Batches(
+        size=settings["batch_size"],
+        accumulate=settings["accumulate"],
+        rank=processes.rank,
+        world=processes.world,
+    )
     num_steps = num_training_steps(len(training), settings)
-    module = ScanClassifier(
-        model,
-        input_settings=InputSettings.from_settings(
-            settings, job.display_window_hu, mean=entry.mean, std=entry.std
-        ),
-        validation_scans=validation,
-        seed=seed,
+    validate_every = num_steps // settings["num_validations"]
+    setting = Setting(
+        name="/".join(str(value) for value in run.values()),
+        precision=settings["precision"],
+        gpus=job.gpus,
+        nodes=settings["nodes"],
+        num_workers=job.num_workers,
+        batches=batches,
+        processes=processes,
+        file=file,
+        events=folder / "tensorboard" if settings["tensorboard"] else None,
+    )
+    pl.seed_everything(seed, verbose=False)
+    reset_peak_memory(job.gpus)
+    model, still = build_start(job, run, initial)
+    normalisation = {"mean": MODELS[run["model"]].mean, "std": MODELS[run["model"]].std}
+    input_settings = InputSettings.from_settings(settings, job.display_window_hu, **normalisation)
+    schedule = Schedule(
         learning_rate=settings["learning_rate"],
         weight_decay=settings["weight_decay"],
         num_steps=num_steps,
-        report=lambda text: print(f"{name}: {text}", flush=True),
+        warm_up_steps=validate_every if settings["patience"] else None,
+    )
+    prepare = WindowInput(input_settings, batches, seed=seed)
+    loss = nn.functional.binary_cross_entropy_with_logits
+    module = TrainingModule(model, loss, prepare, schedule=schedule, still=still)
+    validation = Validation(
+        held_out,
+        scoring_loader(
+            held_out,
+            batch_size=2 * batches.piece,
+            num_workers=job.num_workers,
+            pin_memory=job.gpus > 0,
+            processes=processes,
+        ),
+        input_settings,
+        every=validate_every,
+        patience=settings["patience"],
+        processes=processes,
     )
     labels = [scan.label for scan in training]
-    sampler = BalancedSampler(labels, batch_size=settings["batch_size"], seed=seed)
-    loader = DataLoader(
-        TrainingWindows(training, seed=seed),
-        batch_size=settings["batch_size"],
-        sampler=sampler,
-        num_workers=job.num_workers,
-    )
-    start = time.perf_counter()
-    fit(
+    progress = fit(
         module,
-        loader,
-        scoring_loader(validation, batch_size=2 * settings["batch_size"], num_workers=job.num_workers),
-        num_steps=num_steps,
-        validate_every=num_steps // settings["num_validations"],
-        precision=settings["precision"],
-        gpus=job.gpus,
+        TrainingWindows(training, seed=seed),
+        partial(BalancedStream, labels, batches, seed=seed, num_steps=num_steps),
+        setting,
+        {"augmentation": prepare.generator},
+        validation=validation,
     )
-    seconds = time.perf_counter() - start
-
-    weights_path = folder / "weights.safetensors"
-    with atomic_path(weights_path) as temporary:
-        save_file({key: value.contiguous() for key, value in module.best_state.items()}, temporary)
-    write_table(pd.DataFrame(module.history), folder / "history.csv", "history")
-    resolved: dict[str, Any] = {"run": run, "settings": settings, "display_window_hu": job.display_window_hu}
-    resolved |= {"window_slices": job.window_slices, "initial": initial}
-    write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
-    row = run | {
+    measured = {
         "num_scans": len(training),
         "num_positive": sum(labels),
-        "num_steps": num_steps,
-        "best_epoch": module.best_epoch,
-        "validation_auroc": module.best[0],
-        "seconds": round(seconds, 2),
-        "windows_per_second": round(num_steps * settings["batch_size"] / seconds, 2),
-        "peak_memory_mb": peak_memory_mb(job.gpus),
+        "num_steps": module.step,
+        "stopped_early": int(module.step < num_steps),
+        "best_epoch": validation.best_epoch,
+        "validation_auroc": validation.best[0],
+        "learning_rate": settings["learning_rate"],
         "num_parameters": sum(p.numel() for p in model.parameters()),
-        "initial_weights": initial["words"],
-        "initial_weights_sha256": sha256_file(initial["path"]) if initial["path"] else None,
-        "initial_stand_in": int(initial["stand_in"]),
-        "final_weights_sha256": sha256_file(weights_path),
-        "config_digest": digest_object({key: resolved[key] for key in resolved if key != "initial"}),
-        "code_digest": job.code_digest,
-        "data_digest": data_digest,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
+        "peak_memory_mb": peak_memory_mb(job.gpus),
+        "device": device_name(gpus=job.gpus, world=processes.world),
     }
-    write_table(pd.DataFrame([row]), folder / "run.csv", "runs")
+    return module, validation, measured | progress.measured(module.step)
 
 
-def finetune(job: Job, runs: Sequence[dict[str, Any]], folders: Sequence[str], *, threads: int) -> None:
-    """Train the runs of a job, in order.
+def finetune(
+    job: Job,
+    runs: Sequence[Mapping[str, Any]],
+    folders: Sequence[str],
+    *,
+    threads: int,
+    done: bool = True,
+) -> None:
+    """Train the runs of a job, in order, with as many processes as it has GPUs.
 
     Args:
         job: what the runs share.
-        runs: a mapping each, with keys ``run`` (key columns) and ``initial`` (starting weights).
+        runs: a mapping each, with keys ``run`` (key columns), ``initial`` (starting weights) and, where it
+            is not the settings', ``learning_rate``.
         folders: output folder of every run.
         threads: CPU threads that torch may use.
+        done: these are the last runs of the Snakemake job: what was kept for its next try goes.
+
+    Raises:
+        InputError: see ``finetune_run``; or the machine lacks what the job asks for.
+        SystemExit: a signal asked the job to end; the run's state is saved.
     """
+    processes, nodes = Processes.current(), job.settings["nodes"]
+    per_node = job.gpus or job.processes
+    if per_node * nodes > processes.world:
+        launch(
+            "finetune",
+            {"job": job.as_data(), "runs": list(runs), "folders": list(folders), "done": done},
+            gpus=job.gpus,
+            processes=per_node,
+            nodes=nodes,
+            threads=threads,
+            folder=Path(folders[0]),
+        )
+        return
     torch.set_num_threads(threads)
+    check_hardware(gpus=job.gpus, precision=job.settings["precision"])
     for number, (spec, folder) in enumerate(zip(runs, folders, strict=True), start=1):
-        print(f"run {number} of {len(runs)}: {spec['run']}", flush=True)
-        finetune_run(job, spec["run"], spec["initial"], Path(folder))
+        if processes.first:
+            print(f"run {number} of {len(runs)}: {spec['run']}", flush=True)
+        rate = spec.get("learning_rate")
+        changed = job if rate is None else replace(job, settings=job.settings | {"learning_rate": rate})
+        finetune_run(changed, spec["run"], spec["initial"], Path(folder))
+    if done:
+        finish(folders)
+
+
+def finish(folders: Sequence[str]) -> None:
+    """Remove what was kept of these runs for the case that their job was interrupted: it was not."""
+    processes = Processes.current()
+    processes.barrier()
+    if processes.first:
+        for folder in folders:
+            clear(Path(folder))
+
+
+def finetune_from_data(*, job: dict[str, Any], **arguments: Any) -> None:
+    """``finetune`` with a job as plain data, as another process sends it."""
+    finetune(Job.from_data(job), **arguments)

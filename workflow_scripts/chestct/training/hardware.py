@@ -1,9 +1,86 @@
-"""What a run used of the machine."""
+"""What a run asks of the machine and used of it."""
 
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
+from torch import nn
+
+from chestct.errors import InputError
+from chestct.models import tune_for_cpu
+
+
+def check_hardware(*, gpus: int, precision: str) -> None:
+    """Stop where the machine lacks what the configuration asks for.
+
+    Args:
+        gpus: GPUs that this machine's processes use.
+        precision: of the training.
+
+    Raises:
+        InputError: too few GPUs, or a precision that the device cannot compute in.
+    """
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus > found:
+        raise InputError(
+            f"training asks for {gpus} GPU(s), and this machine has {found}",
+            where="configuration key 'training.gpus'",
+            expected="as many CUDA devices, visible to the job",
+            remedy="set training.gpus to 0 to train on the CPU, or run the job where GPUs are "
+            "(on a cluster: is the resource gpu in the profile?)",
+        )
+    problem = None
+    if precision == "16-mixed" and not gpus:
+        problem = "16-mixed needs a GPU"
+    elif precision == "bf16-mixed" and gpus and not torch.cuda.is_bf16_supported(including_emulation=False):
+        problem = f"{torch.cuda.get_device_name()} does not compute in bf16"
+    if problem:
+        raise InputError(
+            problem,
+            where="configuration key 'training.precision'",
+            expected="a precision that the device computes in",
+            remedy="set training.precision to 16-mixed on older GPUs, to 32-true on CPUs",
+        )
+
+
+def tune(model: nn.Module, *, gpus: int, precision: str, compiled: bool = False) -> None:
+    """Lay a model out for the device; outputs stay what they were, to rounding.
+
+    On GPUs in mixed precision, 3D convolutions run channels last, as tensor cores read them; depthwise
+    ones, which do not use those, are left. Mixed precision also lets what stays in float32 use TF32;
+    32-true is float32 throughout.
+
+    Args:
+        model: on the CPU still.
+        gpus: whether it will run on a GPU.
+        precision: of the training.
+        compiled: compile it at the first call; names of parameters stay.
+    """
+    if not gpus:
+        tune_for_cpu(model)
+    else:
+        mixed = precision != "32-true"
+        torch.set_float32_matmul_precision("high" if mixed else "highest")
+        torch.backends.cudnn.allow_tf32 = mixed
+        for module in model.modules():
+            if mixed and isinstance(module, nn.Conv3d) and module.groups == 1:
+                module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
+    if compiled:
+        model.compile()
+
+
+def device_name(*, gpus: int, world: int) -> str:
+    """What a run was computed on: the GPU's name, or cpu; with the number of processes above one."""
+    name = torch.cuda.get_device_name() if gpus else "cpu"
+    return name if world == 1 else f"{world} x {name}"
+
+
+def reset_peak_memory(gpus: int) -> None:
+    """Begin a new measurement on a GPU; of a process, the peak is over its whole life."""
+    if gpus:
+        torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory_mb(gpus: int) -> float:
@@ -12,3 +89,32 @@ def peak_memory_mb(gpus: int) -> float:
         return round(torch.cuda.max_memory_allocated() / 2**20, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB on Linux
+
+
+@contextmanager
+def memory_errors(where: str, *, windows: int, precision: str) -> Iterator[None]:
+    """Turn an out-of-memory error into one message that says what to change.
+
+    Args:
+        where: what was computed.
+        windows: that were computed at once.
+        precision: of the computation.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        text = str(error)
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
+        if not on_gpu and not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in text:
+            raise
+        mixed = "" if precision != "32-true" else ", or set training.precision to bf16-mixed"
+        more = "" if on_gpu else ", or ask for more memory (mem_mb)"
+        raise InputError(
+            f"out of {'GPU ' if on_gpu else ''}memory with {windows} windows at once: {text.splitlines()[0]}"
+            if text
+            else f"out of memory with {windows} windows at once",
+            where=where,
+            expected="room for the model, its gradients and the windows of one piece of a batch",
+            remedy=f"raise accumulate for this model (smaller pieces, the same batch){mixed}{more}; "
+            "a smaller batch_size changes the training, so change it for all arms alike",
+        ) from error

@@ -1,194 +1,203 @@
-"""The Lightning module: one optimiser, one schedule, one way of scoring, alike for every arm."""
+"""The Lightning module: one optimiser, one schedule, one loss, alike for every arm."""
 
-import logging
-import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
-import pytorch_lightning as pl
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
-from torchmetrics.functional.classification import binary_auroc
 
-from chestct.errors import InputError
-from chestct.training.data import Scan
-from chestct.training.transforms import InputSettings, augment, score_windows, to_input
+from chestct.errors import DivergenceError
+from chestct.training.budget import Batches
+from chestct.training.cpu_input import TrainingInput
+from chestct.training.lean import pl
+from chestct.training.transforms import InputSettings
+
+Prepare = Callable[[Any], tuple[torch.Tensor, torch.Tensor]]
+
+#: Steps of a GPU between looks at its losses: a look waits for the GPU, which then waits for new work.
+_LOOK_EVERY = 10
+#: Random numbers that a window's augmentation takes.
+_NUMBERS_OF_A_WINDOW = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Learning rate over a run.
+
+    With a known end it is one cycle (Smith & Topin, 2018): up, then down to nothing at the last step.
+    Where a run may stop early, its last step is unknown, and a cycle that is cut off would leave it at
+    another rate than one that is not; the rate then rises until the first validation and stays.
+
+    Attributes:
+        learning_rate: the largest.
+        weight_decay: of Adam.
+        num_steps: of the run, at most.
+        warm_up_steps: steps until the rate is reached that then stays; None for one cycle.
+    """
+
+    learning_rate: float
+    weight_decay: float
+    num_steps: int
+    warm_up_steps: int | None = None
+
+    def build(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        """The scheduler, to be stepped after every step."""
+        if self.warm_up_steps is None:
+            return torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=self.learning_rate, total_steps=self.num_steps + 1
+            )
+        return torch.optim.lr_scheduler.LinearLR(
+            optimizer, start_factor=1 / self.warm_up_steps, total_iters=self.warm_up_steps - 1
+        )
 
 
 class TrainingModule(pl.LightningModule):
-    """Trains a model with Adam and a one-cycle schedule (Smith & Topin, 2018) for a fixed number of steps.
+    """Trains a model with Adam.
 
     Args:
         model: (B, 3, T, H, W) -> logits.
-        loss: (logits, targets) -> scalar.
+        loss: (logits, targets) -> scalar; computed in float32.
         prepare: turns a training batch into (input_BCTHW, targets).
-        learning_rate: peak of the schedule.
-        weight_decay: of Adam.
-        num_steps: optimisation steps of the run.
+        schedule: learning rate and number of steps.
+        still: modules that stay in evaluation mode, so that neither statistics nor dropout touch them.
     """
 
     def __init__(
         self,
         model: nn.Module,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-        prepare: Callable[[Any], tuple[torch.Tensor, torch.Tensor]],
+        prepare: Prepare,
         *,
-        learning_rate: float,
-        weight_decay: float,
-        num_steps: int,
+        schedule: Schedule,
+        still: Sequence[nn.Module] = (),
     ) -> None:
         super().__init__()
+        self._still = tuple(still)
         self.model = model
         self.loss = loss
         self.prepare = prepare
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.num_steps = num_steps
-        #: Steps between rows of the history where nothing validates.
-        self.record_every: int | None = None
+        self.schedule = schedule
+        #: Steps that were done before this process began.
+        self.first_step = 0
         self.history: list[dict[str, float]] = []
-        self._losses: list[torch.Tensor] = []
+        self.losses: list[torch.Tensor] = []
+        self._looked = 0
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but what stays still."""
+        super().train(mode)
+        for module in self._still:
+            module.training = False  # not eval(): it would reach the head inside
+        return self
+
+    @property
+    def has_still_parts(self) -> bool:
+        """Whether a part of the model is not trained and stays in evaluation mode."""
+        return bool(self._still)
+
+    @property
+    def step(self) -> int:
+        """Optimisation steps of the run that are done."""
+        return self.first_step + self.global_step
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        """Loss of one batch; a loss that is no number stops the run."""
+        """Loss of one piece of a batch; a loss that is no number stops the run."""
         inputs, targets = self.prepare(batch)
-        loss = self.loss(self.model(inputs), targets)
-        if not torch.isfinite(loss):
-            raise InputError(
-                f"the training loss became {loss.item()} at step {self.global_step}",
+        loss = self.loss(self.model(inputs).float(), targets)
+        self.losses.append(loss.detach())
+        if loss.device.type == "cpu" or len(self.losses) - self._looked >= _LOOK_EVERY:
+            self.look_at_losses()
+        return loss
+
+    def look_at_losses(self) -> None:
+        """Stop the run if a loss since the last look is no number.
+
+        Raises:
+            DivergenceError: it is not.
+        """
+        losses = torch.stack(self.losses[self._looked :]) if self.losses[self._looked :] else torch.zeros(1)
+        self._looked = len(self.losses)
+        wrong = losses[~torch.isfinite(losses)]
+        if len(wrong):
+            raise DivergenceError(
+                f"the training loss became {wrong[0].item()} at step {self.step}",
                 where="training",
                 expected="a finite loss",
                 remedy="lower learning_rate for this model in the configuration",
             )
-        self._losses.append(loss.detach())
-        return loss
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Record the training loss where no validation does."""
-        if self.record_every and self.global_step % self.record_every == 0:
-            self.record()
-
-    def record(self, **values: float) -> None:
-        """Add a row to the history, with the mean training loss since the row before."""
-        row: dict[str, float] = {"step": self.global_step, "epoch": self.current_epoch}
-        row["train_loss"] = float(torch.stack(self._losses).mean())
+    def record(self, mean_loss: float, *, epoch: int, **values: float) -> None:
+        """Add a row to the history and forget the losses that it stands for."""
+        row: dict[str, float] = {"step": self.step, "epoch": epoch, "train_loss": mean_loss}
         row["learning_rate"] = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self._losses.clear()
+        self.losses.clear()
+        self._looked = 0
         self.history.append(row | values)
 
     def configure_optimizers(self) -> Any:
-        """Adam over what has gradients, one-cycle learning rate stepped every batch."""
+        """Adam over what has gradients, the learning rate stepped every step."""
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = torch.optim.Adam(
-            parameters, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+            parameters,
+            lr=self.schedule.learning_rate,
+            weight_decay=self.schedule.weight_decay,
+            fused=True,
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, max_lr=self.learning_rate, total_steps=self.num_steps + 1
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        scheduler = self.schedule.build(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def get_state(self) -> dict[str, Any]:
+        """What was recorded."""
+        return {"history": self.history}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.history = state["history"]
+
+    def set_losses(self, losses: list[float]) -> None:
+        """Put back this process's losses since the last row of the history."""
+        self.losses = [torch.tensor(loss, device=self.device) for loss in losses]
+        self._looked = len(self.losses)
 
 
-class ScanClassifier(TrainingModule):
-    """Fine-tunes on windows, validates on scans, keeps the weights of the best validation.
+class WindowInput:
+    """Turns a piece of a batch of windows into the model's input and targets, on the windows' device.
 
-    A scan's score is the maximum over its windows. The best step has the highest validation AUROC;
-    between equals the lower validation loss decides.
+    The generator lies on the CPU and draws for the whole batch, whatever piece of it is computed here.
+
+    Args:
+        settings: sizes and limits.
+        batches: this process's piece of a batch.
+        seed: of the augmentation.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        *,
-        input_settings: InputSettings,
-        validation_scans: list[Scan],
-        seed: int,
-        learning_rate: float,
-        weight_decay: float,
-        num_steps: int,
-        report: Callable[[str], None],
-    ) -> None:
-        super().__init__(
-            model,
-            nn.functional.binary_cross_entropy_with_logits,
-            self._augmented,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            num_steps=num_steps,
-        )
-        self.input_settings = input_settings
-        self.validation_scans = validation_scans
+    def __init__(self, settings: InputSettings, batches: Batches, *, seed: int) -> None:
+        self.batches = batches
         self.generator = torch.Generator().manual_seed(seed)
-        self.report = report
-        self.best: tuple[float, float] = (-math.inf, -math.inf)
-        self.best_epoch = 0
-        self.best_state: dict[str, torch.Tensor] = {}
-        self._scores = torch.empty(0)
+        self.training_input = TrainingInput(settings, self.generator)
 
-    def _augmented(self, batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _pass_over(self, num_windows: int) -> None:
+        torch.rand((num_windows, _NUMBERS_OF_A_WINDOW), generator=self.generator)
+
+    def __call__(self, batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (input_BCTHW, targets of shape (B, 1))."""
         hu_BTHW, labels = batch
-        inputs = to_input(augment(hu_BTHW, self.input_settings, self.generator), self.input_settings)
+        self._pass_over(self.batches.before)
+        inputs = self.training_input(hu_BTHW)
+        self._pass_over(self.batches.after)
         return inputs, labels.to(inputs.dtype).unsqueeze(1)
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the scores of the validation before."""
-        self._scores = torch.full((len(self.validation_scans),), -torch.inf)
 
-    def validation_step(self, batch: tuple[torch.Tensor, torch.Tensor], batch_idx: int) -> None:
-        """Take the maximum over windows into the scores of their scans."""
-        hu_BTHW, numbers = batch
-        logits = score_windows(self.model, hu_BTHW, self.input_settings)
-        self._scores.scatter_reduce_(0, numbers.cpu(), logits.float().cpu(), reduce="amax")
+def freeze(model: nn.Module, is_head: Callable[[str], bool]) -> list[nn.Module]:
+    """Take the gradients of all but the head away; returns the modules that are to stay still.
 
-    def on_validation_epoch_end(self) -> None:
-        """Record the validation and keep the weights if they are the best so far."""
-        labels = torch.tensor([scan.label for scan in self.validation_scans])
-        auroc = float(binary_auroc(self._scores.sigmoid(), labels))
-        loss = float(self.loss(self._scores, labels.float()))
-        self.record(validation_auroc=auroc, validation_loss=loss)
-        if (auroc, -loss) > self.best:
-            self.best, self.best_epoch = (auroc, -loss), self.current_epoch
-            self.best_state = copy_state(self.model)
-        self.report(
-            f"step {self.global_step}/{self.num_steps}: validation AUROC {auroc:.3f}, loss {loss:.3f}"
-        )
-
-
-def copy_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The model's state as tensors of their own on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-
-
-def fit(
-    module: TrainingModule,
-    training: DataLoader,
-    validation: DataLoader | None,
-    *,
-    num_steps: int,
-    validate_every: int | None,
-    precision: str,
-    gpus: int,
-) -> None:
-    """Run the Lightning loop for a fixed number of steps.
-
-    Validation counts steps, not epochs, so that small subsets are validated as often as large ones.
-    The sanity check before training is off: its results would enter the first history row.
+    Args:
+        model: the model.
+        is_head: whether a parameter or module of this name belongs to the head.
     """
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its greetings fill every log
-    trainer = pl.Trainer(
-        accelerator="gpu" if gpus else "cpu",
-        devices=gpus or 1,
-        precision=precision,  # type: ignore[arg-type]
-        max_steps=num_steps,
-        max_epochs=-1,
-        val_check_interval=validate_every,
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        deterministic="warn",
-        use_distributed_sampler=False,
-    )
-    trainer.fit(module, training, validation)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(is_head(name))
+    heads = [module for name, module in model.named_modules() if is_head(name)]
+    return [module for module in model.modules() if not any(module is head for head in heads)]

@@ -1,5 +1,6 @@
 """Prediction: one score a scan and run, from weights that were chosen on validation."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,13 @@ import torch
 from safetensors.torch import load_model
 
 from chestct.catalogue import MODELS
-from chestct.models import build_model, tune_for_cpu
+from chestct.models import build_model
 from chestct.tables import read_table, write_table
-from chestct.training.data import Scan, collect_scans, scoring_loader
-from chestct.training.transforms import InputSettings, score_windows
+from chestct.training.data import Scan, collect_scans
+from chestct.training.hardware import check_hardware, memory_errors, tune
+from chestct.training.progress import REPORT_SECONDS
+from chestct.training.scoring import scan_logits, scoring_loader
+from chestct.training.transforms import InputSettings
 
 
 def score_scans(
@@ -26,16 +30,28 @@ def score_scans(
 ) -> np.ndarray:
     """Score scans: the sigmoid of the maximum logit over their windows, which cover every slice.
 
+    Scores are computed in float32, with TF32 on GPUs where the model was trained in mixed precision
+    (``hardware.tune``): on a CPU the size of batches moves them by rounding alone.
+
     Returns:
         Scores in [0, 1], shape (number of scans,).
     """
     model = model.to(device).eval()
-    logits = torch.full((len(scans),), -torch.inf)
-    loader = scoring_loader(scans, batch_size=batch_size, num_workers=num_workers)
-    with torch.inference_mode():
-        for hu_BTHW, numbers in loader:
-            scores = score_windows(model, hu_BTHW.to(device), input_settings)
-            logits.scatter_reduce_(0, numbers, scores.float().cpu(), reduce="amax")
+    loader = scoring_loader(
+        scans, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda"
+    )
+    reported = time.perf_counter()
+
+    def on_batch(number: int) -> None:
+        nonlocal reported
+        if time.perf_counter() - reported >= REPORT_SECONDS:
+            print(f"batch {number} of {len(loader)}", flush=True)
+            reported = time.perf_counter()
+
+    try:
+        logits = scan_logits(model, loader, len(scans), input_settings, device=device, on_batch=on_batch)
+    finally:
+        loader.close()
     return logits.double().sigmoid().numpy()
 
 
@@ -61,11 +77,14 @@ def predict(
         weights: its weights file, in the same order.
         settings: training settings of the model.
         output: table of schema ``predictions``.
+        gpus: 0: CPU; else one GPU is used.
     """
     torch.set_num_threads(threads)
+    check_hardware(gpus=min(gpus, 1), precision=settings["precision"])
     device = torch.device("cuda" if gpus else "cpu")
     index_table, window_table = read_table(index, "index"), read_table(windows, "windows")
     split_table = read_table(splits, "splits")
+    batch_size = max(1, 2 * settings["batch_size"] // settings["accumulate"])
     tables = []
     for number, (run, path) in enumerate(zip(runs, weights, strict=True), start=1):
         entry = MODELS[run["model"]]
@@ -73,19 +92,20 @@ def predict(
             run["model"], num_slices=window_slices, size_px=settings["crop_px"], num_classes=1, seed=0
         )
         load_model(model, path)  # strict: no parameter missing, none unexpected
-        if not gpus:
-            tune_for_cpu(model)
+        tune(model, gpus=gpus, precision=settings["precision"])
         chosen = split_table[(split_table["fold"] == run["fold"]) & (split_table["split"] != "train")]
         labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
         scans = collect_scans(chosen, index_table, window_table, labels)
-        scores = score_scans(
-            model,
-            scans,
-            InputSettings.from_settings(settings, display_window_hu, mean=entry.mean, std=entry.std),
-            batch_size=2 * settings["batch_size"],
-            num_workers=num_workers,
-            device=device,
-        )
+        where = f"prediction with {path}"
+        with memory_errors(where, windows=batch_size, precision=settings["precision"]):
+            scores = score_scans(
+                model,
+                scans,
+                InputSettings.from_settings(settings, display_window_hu, mean=entry.mean, std=entry.std),
+                batch_size=batch_size,
+                num_workers=num_workers,
+                device=device,
+            )
         table = chosen[["split", "patient_id", "study_id", "label"]].reset_index(drop=True)
         table = table.assign(**run, score=scores, num_windows=[len(scan.starts) for scan in scans])
         tables.append(table)

@@ -4,25 +4,36 @@ The clips stand in for Kinetics: the job is real (a 3D model learns to tell moti
 not, and whatever starts from its weights is marked as a stand-in.
 """
 
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 import torch
-from safetensors.torch import save_file
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 from chestct.catalogue import MODELS
-from chestct.files import atomic_path
-from chestct.models import build_model, set_batchnorm_momentum, tune_for_cpu
+from chestct.files import digest_object
+from chestct.models import build_model, set_batchnorm_momentum
 from chestct.tables import write_table
+from chestct.training.budget import Batches
+from chestct.training.checkpoint import StateFile, clear
 from chestct.training.clips import CLASS_NAMES, make_clips
-from chestct.training.module import TrainingModule, copy_state, fit
+from chestct.training.fit import Setting, fit
+from chestct.training.hardware import check_hardware, tune
+from chestct.training.launch import launch
+from chestct.training.lean import pl
+from chestct.training.module import Schedule, TrainingModule
+from chestct.training.processes import Processes
+from chestct.training.record import save_weights
+from chestct.training.sampling import ShuffledStream
 from chestct.training.transforms import normalise
+from chestct.training.validation import copy_state
+
+#: Rows of the learning curve, and states that an interrupted run can go on from.
+_NUM_RECORDS = 20
 
 
 def pretrain(
@@ -35,6 +46,8 @@ def pretrain(
     history: str,
     threads: int,
     gpus: int,
+    code_digest: str = "",
+    processes: int = 1,
 ) -> None:
     """Train a model to name the motion of generated clips; write its weights and learning curve.
 
@@ -44,9 +57,62 @@ def pretrain(
         pretraining: num_clips, epochs, seed.
         window_slices: frames of a clip, as many as slices later.
         weights, history: files to write.
+        threads: CPU threads that torch may use.
+        gpus: of every node, a process each; 0: CPU.
+        code_digest: of the modules that train.
+        processes: that train together where there are no GPUs.
+
+    Raises:
+        InputError: the machine lacks what the settings ask for, or the loss is no number.
+        SystemExit: a signal asked the job to end; its state is saved.
     """
+    together, folder, nodes = Processes.current(), Path(weights).parent, settings["nodes"]
+    request: dict[str, Any] = {
+        "model_name": model_name,
+        "settings": settings,
+        "pretraining": pretraining,
+        "window_slices": window_slices,
+        "code_digest": code_digest,
+    }
+    if (gpus or processes) * nodes > together.world:
+        arguments = request | {"weights": weights, "history": history, "gpus": gpus, "processes": processes}
+        launch(
+            "pretrain",
+            arguments,
+            gpus=gpus,
+            processes=gpus or processes,
+            nodes=nodes,
+            threads=threads,
+            folder=folder,
+        )
+        return
     torch.set_num_threads(threads)
+    check_hardware(gpus=gpus, precision=settings["precision"])
+    file = StateFile(folder, digest_object([request, torch.__version__, gpus > 0, together.world]))
+    module = _train(request, together, file, folder, gpus)
+    if together.first:
+        save_weights(copy_state(module.model), weights)
+        rows = pd.DataFrame(module.history).assign(validation_loss=np.nan, validation_auroc=np.nan)
+        print(rows.to_string(), flush=True)
+        # The curve shows whether the model left chance.
+        print(f"chance {np.log(len(CLASS_NAMES)):.2f}", flush=True)
+        write_table(rows, history, "history")
+        clear(folder)
+    together.barrier()
+
+
+def _train(
+    request: dict[str, Any], processes: Processes, file: StateFile, folder: Path, gpus: int
+) -> TrainingModule:
+    settings, pretraining = request["settings"], request["pretraining"]
+    model_name, window_slices = request["model_name"], request["window_slices"]
     seed, entry = pretraining["seed"], MODELS[model_name]
+    batches = Batches(
+        size=settings["batch_size"],
+        accumulate=settings["accumulate"],
+        rank=processes.rank,
+        world=processes.world,
+    )
     pl.seed_everything(seed, verbose=False)
     clips, labels = make_clips(
         pretraining["num_clips"], window_slices, settings["crop_px"], np.random.default_rng(seed)
@@ -59,44 +125,33 @@ def pretrain(
         seed=seed,
     )
     set_batchnorm_momentum(model, settings["batchnorm_momentum"])
-    if not gpus:
-        tune_for_cpu(model)
+    tune(model, gpus=gpus, precision=settings["precision"], compiled=settings["compile"])
 
     def prepare(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         clips_BTHW, targets = batch
         return normalise(clips_BTHW.float(), entry.mean, entry.std), targets
 
-    loader = DataLoader(
-        TensorDataset(torch.from_numpy(clips), torch.from_numpy(labels.astype(np.int64))),
-        batch_size=settings["batch_size"],
-        shuffle=True,
-        drop_last=True,
-        generator=torch.Generator().manual_seed(seed),
+    num_steps = pretraining["epochs"] * (len(clips) // settings["batch_size"])
+    schedule = Schedule(
+        learning_rate=settings["learning_rate"], weight_decay=settings["weight_decay"], num_steps=num_steps
     )
-    num_steps = pretraining["epochs"] * len(loader)
-    module = TrainingModule(
-        model,
-        nn.functional.cross_entropy,
-        prepare,
-        learning_rate=settings["learning_rate"],
-        weight_decay=settings["weight_decay"],
-        num_steps=num_steps,
-    )
-    start = time.perf_counter()
-    # Chance is log(number of classes); the curve shows whether the model left it.
-    module.record_every = max(1, num_steps // 20)
+    module = TrainingModule(model, nn.functional.cross_entropy, prepare, schedule=schedule)
     fit(
         module,
-        loader,
-        None,
-        num_steps=num_steps,
-        validate_every=None,
-        precision=settings["precision"],
-        gpus=gpus,
+        TensorDataset(torch.from_numpy(clips), torch.from_numpy(labels.astype(np.int64))),
+        partial(ShuffledStream, len(clips), batches, seed=seed, num_steps=num_steps),
+        Setting(
+            name=f"pretraining {model_name}",
+            precision=settings["precision"],
+            gpus=gpus,
+            nodes=settings["nodes"],
+            num_workers=0,
+            batches=batches,
+            processes=processes,
+            file=file,
+            events=folder / "tensorboard" if settings["tensorboard"] else None,
+        ),
+        {},
+        record_every=max(1, num_steps // _NUM_RECORDS),
     )
-    rows = pd.DataFrame(module.history).assign(validation_loss=np.nan, validation_auroc=np.nan)
-    print(rows.to_string())
-    print(f"{num_steps} steps in {time.perf_counter() - start:.1f} s; chance {np.log(len(CLASS_NAMES)):.2f}")
-    with atomic_path(Path(weights)) as temporary:
-        save_file({key: value.contiguous() for key, value in copy_state(model).items()}, temporary)
-    write_table(rows, history, "history")
+    return module

@@ -23,6 +23,7 @@ class InputSettings:
         crop_px: rows and columns that the model sees.
         max_rotation_degrees: of the random rotation in training, in plane.
         flip: random left-right flips in training.
+        interpolation: of the random rotation, bilinear or bicubic.
         centre_hu, width_hu: display window; values are clipped to [0, 1] over it.
         mean, std: normalisation after the display window, a value a channel.
     """
@@ -34,6 +35,7 @@ class InputSettings:
     width_hu: float
     mean: Sequence[float]
     std: Sequence[float]
+    interpolation: str = "bilinear"
 
     @classmethod
     def from_settings(
@@ -48,11 +50,44 @@ class InputSettings:
             width_hu=display_window_hu["width"],
             mean=mean,
             std=std,
+            interpolation=settings.get("interpolation", "bilinear"),
         )
 
 
+def random_theta(
+    batch: int, height: int, width: int, settings: InputSettings, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw a crop, a rotation and a flip for every window.
+
+    Args:
+        batch: number of windows.
+        height, width: of their slices.
+        settings: sizes and limits.
+        generator: source of the parameters (CPU).
+
+    Returns:
+        Shape (batch, 2, 3): from the crop to the slice, in the units of ``F.affine_grid``.
+    """
+    crop = settings.crop_px
+    uniform = torch.rand((batch, 4), generator=generator)
+    angle = (uniform[:, 0] * 2 - 1) * math.radians(settings.max_rotation_degrees)
+    # Offset of the crop's centre from the image's, in grid units (2 = the whole image).
+    shift_x = (uniform[:, 1] * 2 - 1) * (width - crop) / width
+    shift_y = (uniform[:, 2] * 2 - 1) * (height - crop) / height
+    mirror = torch.where((uniform[:, 3] < 0.5) & torch.tensor(settings.flip), -1.0, 1.0)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    # Unequal sides would shear a rotation given in grid units: scale by the aspect ratio.
+    return torch.stack(
+        [
+            torch.stack([cos * crop / width * mirror, -sin * crop / width, shift_x], dim=1),
+            torch.stack([sin * crop / height * mirror, cos * crop / height, shift_y], dim=1),
+        ],
+        dim=1,
+    )
+
+
 def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Generator) -> torch.Tensor:
-    """Random crop, rotation and flip, every window with its own parameters, in one bilinear pass.
+    """Random crop, rotation and flip, every window with its own parameters, interpolated once.
 
     Works in HU, so that what enters from outside the image is air and not some grey.
 
@@ -66,24 +101,13 @@ def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Gen
     """
     batch, _, height, width = hu_BTHW.shape
     crop = settings.crop_px
-    uniform = torch.rand((batch, 4), generator=generator)
-    angle = (uniform[:, 0] * 2 - 1) * math.radians(settings.max_rotation_degrees)
-    # Offset of the crop's centre from the image's, in grid units (2 = the whole image).
-    shift_x = (uniform[:, 1] * 2 - 1) * (width - crop) / width
-    shift_y = (uniform[:, 2] * 2 - 1) * (height - crop) / height
-    mirror = torch.where((uniform[:, 3] < 0.5) & torch.tensor(settings.flip), -1.0, 1.0)
-    cos, sin = torch.cos(angle), torch.sin(angle)
-    # Unequal sides would shear a rotation given in grid units: scale by the aspect ratio.
-    theta = torch.stack(
-        [
-            torch.stack([cos * crop / width * mirror, -sin * crop / width, shift_x], dim=1),
-            torch.stack([sin * crop / height * mirror, cos * crop / height, shift_y], dim=1),
-        ],
-        dim=1,
-    ).to(hu_BTHW.device)
+    theta = random_theta(batch, height, width, settings, generator).to(hu_BTHW.device)
     grid = F.affine_grid(theta, [batch, 1, crop, crop], align_corners=False)
     above_air = hu_BTHW.float() - AIR_HU
-    return F.grid_sample(above_air, grid, padding_mode="zeros", align_corners=False) + AIR_HU
+    turned = F.grid_sample(
+        above_air, grid, mode=settings.interpolation, padding_mode="zeros", align_corners=False
+    )
+    return turned + AIR_HU
 
 
 def centre_crop(hu_BTHW: torch.Tensor, crop_px: int) -> torch.Tensor:
@@ -95,16 +119,19 @@ def centre_crop(hu_BTHW: torch.Tensor, crop_px: int) -> torch.Tensor:
 
 def normalise(values_BTHW: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Repeat grey values in [0, 1] over three channels and normalise: (B, 3, T, H, W)."""
-    shape = (1, 3, 1, 1, 1)
-    means = torch.tensor(mean, device=values_BTHW.device).view(shape)
-    stds = torch.tensor(std, device=values_BTHW.device).view(shape)
-    return (values_BTHW.unsqueeze(1) - means) / stds
+    batch, *size = values_BTHW.shape
+    means, stds = (torch.tensor(values, device=values_BTHW.device) for values in (mean, std))
+    out = torch.empty((batch, 3, *size), dtype=values_BTHW.dtype, device=values_BTHW.device)
+    for channel in range(3):
+        torch.sub(values_BTHW, means[channel], out=out[:, channel]).div_(stds[channel])
+    return out
 
 
 def to_input(hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
-    """Apply the display window and normalise: (B, 3, T, H, W)."""
+    """Apply the display window to float HU and normalise: (B, 3, T, H, W)."""
     low = settings.centre_hu - settings.width_hu / 2
-    values = ((hu_BTHW - low) / settings.width_hu).clamp(0, 1)
+    # In place: at full size every copy more is as slow as the arithmetic.
+    values = (hu_BTHW - low).div_(settings.width_hu).clamp_(0, 1)
     return normalise(values, settings.mean, settings.std)
 
 

@@ -1,0 +1,39 @@
+"""Facts of models that the plan of a study computes with: parameters, and operations a window."""
+
+import pandas as pd
+import pytest
+import torch
+from model_sets import build_on_meta
+from torch.utils.flop_counter import FlopCounterMode
+
+from chestct.plan.text import PARAMETERS
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_of_the_plan(name: str) -> None:
+    model = build_on_meta(name, num_slices=32, size_px=224)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == PARAMETERS[name]
+
+
+def test_estimated_speeds_follow_from_the_operations(root) -> None:
+    """A share of the peak over the operations of a window; backward counts as two forward passes."""
+    table = pd.read_csv(root / "docs" / "throughput.csv")
+    estimated = table[table["standing"].str.startswith("estimated")]
+    assert len(estimated)
+    for row in estimated.itertuples():
+        percent, peak = (float(word) for word in row.standing.split() if word[0].isdigit())
+        score = percent / 100 * peak * 1e3 / row.gflops_per_window
+        # The LRCN's features are frozen.
+        passes = 1 if row.model.startswith("lrcn") else 3
+        assert row.score_windows_per_second == pytest.approx(score, rel=0.01)
+        assert row.train_windows_per_second == pytest.approx(score / passes, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["x3d_m", "resnet18", "slowfast_r50"])
+def test_operations_of_a_window(root, name: str) -> None:
+    table = pd.read_csv(root / "docs" / "throughput.csv")
+    row = table[(table["model"] == name) & table["standing"].str.startswith("estimated")].iloc[0]
+    model = build_on_meta(name, num_slices=row["window"], size_px=row["size"])
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.empty(1, 3, row["window"], row["size"], row["size"], device="meta"))
+    assert counter.get_total_flops() / 1e9 == pytest.approx(row["gflops_per_window"], abs=0.06)

@@ -1,0 +1,25 @@
+"""Fixtures of the training step's tests."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from engine_data import make_job, train, write_data
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Equal weights need an equal number of threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Paths of tables and a shard of 24 scans."""
+    return write_data(tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="session")
+def trained(data: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of one finished run that nothing interrupted."""
+    return train(make_job(data), tmp_path_factory.mktemp("run"))

@@ -1,0 +1,140 @@
+"""A tiny dataset in which bright scans are positive, and jobs that train on it."""
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+
+from chestct import tables
+from chestct.store import Volume, write_shard
+from chestct.training import finetune
+
+SETTINGS = {
+    "precision": "32-true",
+    "batch_size": 4,
+    "accumulate": 1,
+    "max_epochs": 2,
+    "min_steps": 12,
+    "num_validations": 3,
+    "patience": 0,
+    "learning_rate": 0.003,
+    "weight_decay": 1e-6,
+    "crop_px": 32,
+    "max_rotation_degrees": 20,
+    "flip": True,
+    "batchnorm_momentum": 0.1,
+    "compile": False,
+    "tensorboard": False,
+    "nodes": 1,
+}
+WINDOW = {"centre": -600, "width": 1500}
+RUN = {"dataset": "d", "model": "swin_narrow", "init": "scratch", "percent": 100, "seed": 0, "fold": 0}
+SCRATCH = {"path": None, "sha256": None, "words": None, "stand_in": False}
+SPEC = {"run": RUN, "initial": SCRATCH}
+
+
+def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
+    """A shard of scans of 12 slices and its tables; half train, a quarter validate, a quarter test."""
+    rng = np.random.default_rng(0)
+    names = [f"s{i:02d}" for i in range(num_scans)]
+    labels = {name: i % 2 for i, name in enumerate(names)}
+    volumes = [
+        Volume(
+            patient_id=f"p-{name}",
+            study_id=name,
+            series_id="1",
+            hu=(rng.normal(-900, 40, (12, 36, 36)) + 300 * labels[name]).astype(np.int16),
+            spacing_mm=(1.5, 1.5, 1.5),
+            z_mm=np.arange(12) * 1.5,
+        )
+        for name in names
+    ]
+    write_shard(folder / "shard.h5", volumes)
+    keys = pd.DataFrame({"dataset": "d", "patient_id": [f"p-{n}" for n in names], "study_id": names})
+    index = keys.assign(
+        series_id="1",
+        store=str(folder / "shard.h5"),
+        num_slices=12,
+        rows=36,
+        columns=36,
+        spacing_z_mm=1.5,
+        spacing_y_mm=1.5,
+        spacing_x_mm=1.5,
+        sha256=[volume.sha256() for volume in volumes],
+    )
+    windows = pd.concat(
+        keys.assign(start=start, stop=start + 8, num_positive_slices=0, label=keys["study_id"].map(labels))
+        for start in (0, 4)
+    )
+    train, rest = num_scans // 2, num_scans // 4
+    splits = keys.assign(
+        label=keys["study_id"].map(labels),
+        fold=0,
+        split=["train"] * train + ["validation"] * rest + ["test"] * (num_scans - train - rest),
+    )
+    subset = keys[:train].assign(percent=100, seed=0, fold=0)
+    written = {"index": index, "windows": windows, "splits": splits, "subset": subset}
+    paths = {}
+    for name, table in written.items():
+        paths[name] = str(folder / f"{name}{'.parquet' if name == 'windows' else '.csv'}")
+        tables.write_table(table, paths[name], name)
+    return paths
+
+
+def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, **settings) -> finetune.Job:
+    """A job on the data, with changed settings."""
+    return finetune.Job(
+        settings=SETTINGS | settings,
+        display_window_hu=WINDOW,
+        window_slices=8,
+        index=data["index"],
+        windows=data["windows"],
+        splits=data["splits"],
+        subsets={(100, 0): data["subset"]},
+        code_digest="code",
+        gpus=0,
+        num_workers=num_workers,
+        processes=processes,
+    )
+
+
+def train(job: finetune.Job, folder: Path, **spec) -> Path:
+    """Train one run of a job; returns its folder."""
+    finetune.finetune(job, [SPEC | spec], [str(folder)], threads=1)
+    return folder
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The final weights of a run."""
+    return load_file(folder / "weights.safetensors")
+
+
+def record(folder: Path) -> pd.Series:
+    """The record of a run."""
+    return tables.read_table(folder / "run.csv", "runs").iloc[0]
+
+
+def history(folder: Path) -> pd.DataFrame:
+    """The learning curve of a run."""
+    return tables.read_table(folder / "history.csv", "history")
+
+
+def assert_equal_runs(one: Path, other: Path) -> None:
+    """Weights to the bit, and all numbers of the learning curve."""
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    pd.testing.assert_frame_equal(history(one), history(other), check_exact=True)
+
+
+def in_child(function: Callable[[], None]) -> int:
+    """Run a function in a forked process; returns its exit code, below zero where a signal ended it."""
+    process = multiprocessing.get_context("fork").Process(target=function)
+    process.start()
+    process.join(120)
+    assert process.exitcode is not None, "the process hangs"
+    return process.exitcode

@@ -1,0 +1,166 @@
+"""Accumulated gradients, one batch's random parameters in any cut, schedules, the frozen part."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import tracing_worker
+from engine_data import assert_equal_runs, history, make_job, train, weights
+from torch import nn
+
+from chestct.training import job
+from chestct.training.budget import Batches
+from chestct.training.module import Schedule, TrainingModule, WindowInput, freeze
+from chestct.training.transforms import InputSettings
+
+INPUT = InputSettings(
+    crop_px=24,
+    max_rotation_degrees=20.0,
+    flip=True,
+    centre_hu=-600.0,
+    width_hu=1500.0,
+    mean=(0.45, 0.45, 0.45),
+    std=(0.225, 0.225, 0.225),
+)
+
+
+def windows(num=8, device="cpu"):
+    generator = torch.Generator().manual_seed(1)
+    hu = torch.randint(-1000, 200, (num, 8, 32, 32), generator=generator, dtype=torch.int16)
+    return hu.to(device), torch.arange(num, device=device).double() % 2
+
+
+@pytest.mark.parametrize(("world", "accumulate"), [(1, 2), (2, 1), (2, 2), (4, 1)])
+def test_a_window_gets_its_parameters_however_the_batch_is_cut(world, accumulate):
+    hu, labels = windows()
+    whole = WindowInput(INPUT, Batches(size=8), seed=5)
+    expected = [whole((hu, labels))[0].clone() for _ in range(2)]
+    found = [[None] * world * accumulate for _ in range(2)]
+    for rank in range(world):
+        batches = Batches(size=8, accumulate=accumulate, rank=rank, world=world)
+        own = WindowInput(INPUT, batches, seed=5)
+        for step in range(2):
+            for part, rows in enumerate(batches.own(list(range(8)))):
+                inputs, targets = own((hu[rows], labels[rows]))
+                found[step][part * world + rank] = inputs.clone()
+                assert targets.tolist() == [[row % 2] for row in rows]
+    for step in range(2):
+        assert torch.equal(torch.cat(found[step]), expected[step])
+
+
+def test_accumulated_gradients_equal_those_of_the_whole_batch():
+    model = tracing_worker.build_plain(seed=0).double()
+    hu, labels = windows()
+    loss = nn.functional.binary_cross_entropy_with_logits
+
+    def gradients(accumulate):
+        batches = Batches(size=8, accumulate=accumulate)
+        prepare = WindowInput(replace(INPUT, crop_px=32), batches, seed=0)
+        model.zero_grad()
+        for rows in batches.own(list(range(8))):
+            inputs, targets = prepare((hu[rows], labels[rows]))
+            (loss(model(inputs.double()), targets.double()) / accumulate).backward()
+        return [parameter.grad.clone() for parameter in model.parameters()]
+
+    whole = gradients(1)
+    for accumulate in (2, 4, 8):
+        for one, other in zip(gradients(accumulate), whole, strict=True):
+            assert torch.allclose(one, other, rtol=1e-9, atol=1e-15)
+
+
+def test_a_run_with_accumulation_takes_the_same_steps(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+    train(make_job(data, batch_size=8), tmp_path / "whole")
+    train(make_job(data, batch_size=8, accumulate=4), tmp_path / "parts")
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name in one:
+        assert torch.allclose(one[name], other[name], atol=2e-5)
+    for column in ("step", "epoch", "learning_rate"):
+        assert history(tmp_path / "parts")[column].tolist() == history(tmp_path / "whole")[column].tolist()
+    losses = history(tmp_path / "parts")["train_loss"] - history(tmp_path / "whole")["train_loss"]
+    assert losses.abs().max() < 1e-5
+
+
+def test_training_in_bf16_is_near_that_in_float32(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+    train(make_job(data), tmp_path / "full")
+    train(make_job(data, precision="bf16-mixed"), tmp_path / "mixed")
+    full, mixed = history(tmp_path / "full"), history(tmp_path / "mixed")
+    assert weights(tmp_path / "mixed")["head.weight"].dtype == torch.float32
+    assert (full["train_loss"] - mixed["train_loss"]).abs().max() < 0.02
+    assert not (full["train_loss"] == mixed["train_loss"]).all()
+
+
+def test_compiling_is_asked_for_in_place(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+    # The compiler itself takes a minute; "eager" takes its way without it.
+    usual, calls = nn.Module.compile, []
+    monkeypatch.setattr(nn.Module, "compile", lambda self: calls.append(self) or usual(self, backend="eager"))
+    train(make_job(data), tmp_path / "plain")
+    train(make_job(data, compile=True), tmp_path / "compiled")
+    assert [type(model) for model in calls] == [tracing_worker.Plain]
+    assert_equal_runs(tmp_path / "plain", tmp_path / "compiled")
+
+
+def rates(schedule):
+    optimizer = torch.optim.Adam([torch.zeros(1, requires_grad=True)], lr=schedule.learning_rate)
+    scheduler = schedule.build(optimizer)
+    found = []
+    for _ in range(schedule.num_steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+def test_one_cycle_where_the_end_is_known():
+    found = rates(Schedule(learning_rate=0.1, weight_decay=0, num_steps=20))
+    assert max(found) == pytest.approx(0.1, rel=0.02)
+    assert found[0] < 0.02
+    assert found[-1] < 0.002
+
+
+@pytest.mark.parametrize("warm_up", [1, 4])
+def test_a_rate_that_stays_where_the_end_is_unknown(warm_up):
+    found = rates(Schedule(learning_rate=0.1, weight_decay=0, num_steps=12, warm_up_steps=warm_up))
+    expected = [0.1 * min(1, (step + 1) / warm_up) for step in range(12)]
+    assert found == pytest.approx(expected)
+
+
+class Headed(nn.Module):
+    """Statistics and dropout before a head, dropout in the head."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.Dropout(0.5))
+        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 1))
+
+    def forward(self, x_BCTHW):
+        return self.head(self.body(x_BCTHW).mean(dim=(2, 3, 4)))
+
+
+def test_what_is_frozen_stays_still_and_the_head_trains():
+    model = Headed()
+    still = freeze(model, lambda name: name.split(".")[0] == "head")
+    schedule = Schedule(learning_rate=0.1, weight_decay=0, num_steps=2)
+    module = TrainingModule(
+        model, nn.functional.mse_loss, lambda batch: batch, schedule=schedule, still=still
+    )
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trained == {"head.1.weight", "head.1.bias"}
+    module.eval()
+    assert not any(part.training for part in model.modules())
+    module.train()
+    assert {name for name, part in model.named_modules() if part.training} == {"head", "head.0", "head.1"}
+    before = model.body[1].running_mean.clone()
+    model(torch.rand(4, 3, 2, 2, 2))
+    assert torch.equal(model.body[1].running_mean, before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_augmentation_runs_where_the_batch_is():
+    hu, labels = windows(device="cuda")
+    inputs, targets = WindowInput(INPUT, Batches(size=8), seed=5)((hu, labels))
+    assert inputs.device.type == targets.device.type == "cuda"
+    expected, _ = WindowInput(INPUT, Batches(size=8), seed=5)((hu.cpu(), labels.cpu()))
+    assert torch.allclose(inputs.cpu(), expected, atol=1e-3)

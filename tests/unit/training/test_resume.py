@@ -1,0 +1,286 @@
+"""A killed run goes on to the same weights, whenever it was killed."""
+
+import os
+import pickle
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from engine_data import SETTINGS, SPEC, assert_equal_runs, history, in_child, make_job, record, train, weights
+
+from chestct.training import checkpoint, finetune, module, pretrain, validation
+
+STATE = Path(".checkpoint") / "last.ckpt"
+
+
+def kill_at_step(monkeypatch, step, number=signal.SIGKILL, *, group=False):
+    """Send this process a signal in the middle of a step."""
+    usual = module.TrainingModule.training_step
+
+    def training_step(self, batch, batch_idx):
+        if self.step == step:
+            (os.killpg if group else os.kill)(os.getpid(), number)
+        return usual(self, batch, batch_idx)
+
+    monkeypatch.setattr(module.TrainingModule, "training_step", training_step)
+
+
+def kill_in_validation(monkeypatch, step, number):
+    """Send this process a signal between two batches of the validation after a step."""
+    usual = validation.Validation._score
+
+    def score(self, trainer, module_):
+        if module_.step == step:
+            check, self.seen = self.progress.during_validation, 0
+
+            def during_validation(batch, total):
+                if batch == 1:
+                    os.kill(os.getpid(), number)
+                check(batch, total)
+
+            self.progress.during_validation = during_validation
+        return usual(self, trainer, module_)
+
+    monkeypatch.setattr(validation.Validation, "_score", score)
+
+
+def kill_in_write(monkeypatch, count):
+    """End this process half-way through the writing of a state."""
+    usual, written = torch.save, []
+
+    def save(content, path):
+        usual(content, path)
+        written.append(path)
+        if len(written) == count:
+            os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(checkpoint.torch, "save", save)
+    monkeypatch.setattr(checkpoint, "_LARGEST_SHARE", 1.0)
+
+
+def train_killed(job, folder, arrange):
+    """Train in a process that ends as ``arrange`` says; returns its exit code."""
+
+    def run():
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            arrange(monkeypatch)
+            train(job, folder)
+
+    return in_child(run)
+
+
+def saved_step(folder):
+    return torch.load(folder / STATE, weights_only=True)["state"]["step"]
+
+
+@pytest.mark.parametrize(
+    ("arrange", "step"),
+    [
+        (lambda patch: kill_at_step(patch, 7), 4),
+        (lambda patch: kill_at_step(patch, 11), 8),
+        (lambda patch: kill_in_validation(patch, 8, signal.SIGKILL), 4),
+        (lambda patch: kill_in_validation(patch, 12, signal.SIGKILL), 8),
+        (lambda patch: kill_in_write(patch, 2), 4),
+    ],
+    ids=["mid-epoch", "after two validations", "in validation", "in the last validation", "in a write"],
+)
+def test_a_killed_run_goes_on_to_equal_weights(data, trained, tmp_path, monkeypatch, arrange, step):
+    # Every validation saves, however long the write before took.
+    monkeypatch.setattr(checkpoint, "_LARGEST_SHARE", 1e9)
+    assert train_killed(make_job(data), tmp_path, arrange) == -signal.SIGKILL
+    assert not (tmp_path / "run.csv").exists()
+    assert saved_step(tmp_path) == step
+    train(make_job(data), tmp_path)
+    assert_equal_runs(tmp_path, trained)
+    assert record(tmp_path)["resumed"] == 1
+    assert not (tmp_path / ".checkpoint").exists()
+
+
+@pytest.mark.parametrize(
+    ("arrange", "step", "number"),
+    [
+        (lambda patch: kill_at_step(patch, 6, signal.SIGTERM), 7, signal.SIGTERM),
+        (lambda patch: kill_at_step(patch, 2, signal.SIGUSR1), 3, signal.SIGUSR1),
+        (lambda patch: kill_in_validation(patch, 8, signal.SIGUSR1), 8, signal.SIGUSR1),
+    ],
+    ids=["SIGTERM in a step", "before any validation", "SIGUSR1 in validation"],
+)
+def test_preemption_saves_first_and_then_fails(data, trained, tmp_path, arrange, step, number):
+    assert train_killed(make_job(data), tmp_path, arrange) == 128 + number
+    assert saved_step(tmp_path) == step
+    train(make_job(data), tmp_path)
+    assert_equal_runs(tmp_path, trained)
+    assert record(tmp_path)["resumed"] == 1
+
+
+def test_a_signal_to_the_whole_job_leaves_its_reading_processes_alive(data, trained, tmp_path):
+    def run():
+        os.setpgid(0, 0)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            kill_at_step(monkeypatch, 6, signal.SIGTERM, group=True)
+            train(make_job(data, num_workers=2), tmp_path)
+
+    assert in_child(run) == 128 + signal.SIGTERM
+    assert saved_step(tmp_path) == 7
+    train(make_job(data, num_workers=2), tmp_path)
+    assert_equal_runs(tmp_path, trained)
+
+
+def test_it_may_be_killed_again_and_again(data, trained, tmp_path):
+    for step in (2, 5, 9):
+        code = train_killed(
+            make_job(data), tmp_path, lambda patch, step=step: kill_at_step(patch, step, signal.SIGTERM)
+        )
+        assert code == 128 + signal.SIGTERM
+    train(make_job(data), tmp_path)
+    assert_equal_runs(tmp_path, trained)
+    assert record(tmp_path)["resumed"] == 3
+
+
+def test_early_stopping_counts_over_a_kill(data, tmp_path):
+    job = make_job(data, learning_rate=1e-12, num_validations=6, patience=2, min_steps=24)
+    train(job, tmp_path / "whole")
+    train_killed(job, tmp_path / "cut", lambda patch: kill_at_step(patch, 6, signal.SIGTERM))
+    train(job, tmp_path / "cut")
+    assert_equal_runs(tmp_path / "cut", tmp_path / "whole")
+    assert record(tmp_path / "cut")["stopped_early"] == 1
+
+
+@pytest.fixture
+def cut(data, tmp_path):
+    """A run that was killed after its state was saved."""
+    train_killed(make_job(data), tmp_path, lambda patch: kill_at_step(patch, 6, signal.SIGTERM))
+    return tmp_path
+
+
+def test_a_state_of_other_settings_is_never_used(data, cut, tmp_path_factory, capsys):
+    other = make_job(data, weight_decay=0.1)
+    train(other, cut)
+    assert "training starts anew" in capsys.readouterr().out
+    assert record(cut)["resumed"] == 0
+    assert_equal_runs(cut, train(other, tmp_path_factory.mktemp("fresh")))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "code"])
+def test_a_damaged_state_is_left_and_its_code_is_not_executed(data, trained, cut, capsys, damage):
+    path, mark = cut / STATE, cut / "executed"
+    if damage == "truncated":
+        os.truncate(path, path.stat().st_size // 3)
+    else:
+
+        class Evil:
+            def __reduce__(self):
+                return Path.touch, (mark,)
+
+        torch.save({"key": "k", "state": Evil()}, path)
+        pickle.loads(pickle.dumps(Evil()))
+        assert mark.exists()  # the trap works
+        mark.unlink()
+    train(make_job(data), cut)
+    assert "cannot be read" in capsys.readouterr().out
+    assert not mark.exists()
+    assert record(cut)["resumed"] == 0
+    assert_equal_runs(cut, trained)
+
+
+def test_runs_that_a_killed_job_finished_are_taken_over(data, trained, tmp_path, monkeypatch):
+    first, second = tmp_path / "first", tmp_path / "second"
+    folders = [str(first), str(second)]
+    job = make_job(data)
+
+    def run():
+        with pytest.MonkeyPatch.context() as patch:
+            usual = module.TrainingModule.training_step
+
+            def training_step(self, batch, batch_idx):
+                if first.joinpath("run.csv").exists() and self.step == 7:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return usual(self, batch, batch_idx)
+
+            patch.setattr(module.TrainingModule, "training_step", training_step)
+            finetune.finetune(job, [SPEC, SPEC], folders, threads=1)
+
+    assert in_child(run) == -signal.SIGKILL
+    for name in checkpoint.RESULTS:  # as Snakemake does before it starts the job again
+        (first / name).unlink()
+    trainings = []
+    usual = finetune._train
+    monkeypatch.setattr(finetune, "_train", lambda *given: trainings.append(given[-1]) or usual(*given))
+    finetune.finetune(job, [SPEC, SPEC], folders, threads=1)
+    assert trainings == [second]
+    for folder in (first, second):
+        assert_equal_runs(folder, trained)
+        assert not (folder / ".checkpoint").exists()
+    assert (record(first)["resumed"], record(second)["resumed"]) == (0, 1)
+
+
+def test_kept_results_count_only_if_their_record_proves_them(data, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    checkpoint.keep_finished(tmp_path / "run", "key")
+    (kept,) = (tmp_path / "run" / ".checkpoint").iterdir()
+    for name in checkpoint.RESULTS:
+        (tmp_path / "run" / name).unlink()
+    assert not checkpoint.take_finished(tmp_path / "run", "other")
+    content = (kept / "weights.safetensors").read_bytes()
+    (kept / "weights.safetensors").write_bytes(content[:-1] + b"x")
+    assert not checkpoint.take_finished(tmp_path / "run", "key")
+    assert not (tmp_path / "run" / "run.csv").exists()
+    (kept / "weights.safetensors").write_bytes(content)
+    assert checkpoint.take_finished(tmp_path / "run", "key")
+    assert_equal_runs(tmp_path / "run", trained)
+
+
+def test_pretraining_goes_on_too(tmp_path):
+    def run(folder):
+        pretrain.pretrain(
+            model_name="swin_narrow",
+            settings=SETTINGS,
+            pretraining={"num_clips": 42, "epochs": 2, "seed": 0},
+            window_slices=8,
+            weights=str(folder / "weights.safetensors"),
+            history=str(folder / "history.csv"),
+            threads=1,
+            gpus=0,
+        )
+
+    def killed():
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            kill_at_step(monkeypatch, 13)  # in the second pass of 10 steps
+            run(tmp_path / "cut")
+
+    run(tmp_path / "whole")
+    assert in_child(killed) == -signal.SIGKILL
+    run(tmp_path / "cut")
+    assert_equal_runs(tmp_path / "cut", tmp_path / "whole")
+    assert not (tmp_path / "cut" / ".checkpoint").exists()
+
+
+def test_writing_states_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
+    file, now = checkpoint.StateFile(tmp_path, "key"), [0.0]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    usual = torch.save
+
+    def slow_save(content, path):
+        usual(content, path)
+        now[0] += 2.0
+
+    monkeypatch.setattr(checkpoint.torch, "save", slow_save)
+    assert file.due
+    file.save({"step": 1})
+    now[0] += 39
+    assert not file.due
+    now[0] += 2
+    assert file.due
+    assert file.load() == {"step": 1}
+
+
+def test_weights_differ_where_runs_differ(trained, data, tmp_path):
+    """The comparison that these tests rest on can fail."""
+    train(make_job(data, learning_rate=0.0031), tmp_path)
+    with pytest.raises(AssertionError):
+        assert_equal_runs(tmp_path, trained)
+    assert weights(tmp_path).keys() == weights(trained).keys()
+    assert len(history(tmp_path)) == len(history(trained))

@@ -1,0 +1,135 @@
+"""Measuring speed: operations counted right, a row a thing in the table, one clear line on failure."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from chestct.catalogue import MODELS
+from chestct.models import build_model
+from chestct.tables import read_table
+from chestct.training import throughput
+from chestct.training.speed import Setting, count_flops, measure, measure_or_explain
+from chestct.training.throughput import describe, main, update_table
+
+ROW = {
+    "device": "d",
+    "model": "m",
+    "precision": "32-true",
+    "window": 32,
+    "size": 224,
+    "batch": 1,
+    "train_windows_per_second": 2.0,
+    "score_windows_per_second": 4.0,
+    "gflops_per_window": 10.0,
+    "peak_memory_gb": None,
+    "standing": "measured",
+    "date": "2026-11-23",
+}
+
+
+def setting(**changes: object) -> Setting:
+    values = {"window": 8, "size": 32, "batch": 2, "gpus": 0, "precision": "32-true", "repeats": 2}
+    return Setting(**{**values, "threads": 1, "compiled": False, "plain": True, **changes})  # type: ignore
+
+
+def test_operations_of_a_transformer_are_those_of_its_formula() -> None:
+    tokens, width, depth = 4 * 4 * 4, 48, 4  # 8 slices of 32 pixels, tubelets of 2 x 8 x 8
+    a_block = 2 * tokens * width * width * (4 + 8) + 2 * 2 * tokens**2 * width
+    expected = depth * a_block + 2 * tokens * width * 3 * 2 * 8 * 8 + 2 * width
+    forward, whole = count_flops("videomae_narrow", window=8, size=32)
+    assert forward == expected
+    assert whole == 3 * forward - 2 * tokens * width * 3 * 2 * 8 * 8
+
+
+@pytest.mark.parametrize("name", ["slow_narrow", "csn_narrow", "x3d_narrow", "swin_narrow", "penet_narrow"])
+def test_backward_takes_every_product_twice_again(name: str) -> None:
+    # Grouped and depthwise convolutions too. The input alone needs no gradient.
+    forward, whole = count_flops(name, window=8, size=32)
+    model = build_model(name, num_slices=8, size_px=32, seed=0)
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv3d))
+    products = []
+    first.register_forward_hook(lambda layer, _, out: products.append(out.numel() * layer.weight[0].numel()))
+    model.eval()(torch.zeros(1, 3, 8, 32, 32))
+    assert whole == 3 * forward - 2 * products[0]
+
+
+def test_a_probe_has_next_to_no_backward_pass() -> None:
+    forward, whole = count_flops("csn_narrow_probe", window=8, size=32)
+    assert forward == count_flops("csn_narrow", window=8, size=32)[0]
+    assert whole < 1.01 * forward
+
+
+@pytest.mark.parametrize("name", ["videomae_narrow", "videomae_narrow_probe"])
+def test_every_repeat_is_timed(name: str) -> None:
+    found = measure(name, setting())
+    assert [len(seconds) for seconds in (found.train, found.score, found.plain)] == [2, 2, 2]
+    assert min(found.train + found.score + found.plain) > 0
+    assert found.peak_memory_gb > 0.1
+
+
+def test_what_was_found_is_told() -> None:
+    found = measure("videomae_narrow", setting())
+    found.train[:], found.plain[:] = [0.5, 0.25], [1.0, 2.0]
+    text = describe("videomae_narrow", found, setting(), found.train_flops * 8 * 2 / 1e12)
+    assert "0.25 s (median 0.375): 8 windows/s" in text
+    assert "50.0 % of" in text
+    assert "4.00 times less" in text
+    found.plain.clear()
+    assert "plain float32  out of memory" in describe("videomae_narrow", found, setting(), None)
+
+
+def test_a_row_replaces_the_one_of_the_same_thing(tmp_path: Path) -> None:
+    path = tmp_path / "throughput.csv"
+    rows = [ROW, ROW | {"batch": 2}, ROW | {"precision": "bf16-mixed"}, ROW | {"device": "e"}]
+    for row in [*rows, ROW | {"train_windows_per_second": 3.0, "standing": "estimated"}]:
+        update_table(path, row)
+    table = read_table(path, "throughput")
+    assert len(table) == 4
+    assert table.iloc[-1]["train_windows_per_second"] == 3
+    assert table["train_windows_per_second"].tolist() == [2, 2, 2, 3]
+
+
+def test_the_command_measures_in_a_process_and_writes_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "throughput.csv"
+    size = ["--window", "8", "--size", "32", "--threads", "1", "--device", "cpu"]
+    assert main(["videomae_narrow", *size, "--batch", "2", "--output", str(path)]) == 0
+    (row,) = read_table(path, "throughput").to_dict("records")
+    assert (row["model"], row["precision"], row["batch"]) == ("videomae_narrow", "32-true", 2)
+    assert row["standing"] == "measured" and row["device"].endswith("1 thread(s)")
+    assert row["gflops_per_window"] == pytest.approx(
+        count_flops("videomae_narrow", window=8, size=32)[0] / 1e9, rel=1e-3
+    )
+    assert "windows/s" in capsys.readouterr().out
+
+
+def test_a_model_that_cannot_be_measured_is_named_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throughput, "measure_apart", measure_or_explain)
+    path = tmp_path / "throughput.csv"
+    size = ["--window", "8", "--size", "32", "--threads", "1", "--device", "cpu"]
+    assert main(["unknown", "videomae_narrow", *size, "--output", str(path)]) == 1
+    assert "unknown: unknown model 'unknown'" in capsys.readouterr().err
+    assert read_table(path, "throughput")["model"].tolist() == ["videomae_narrow"]
+
+
+def test_a_device_that_is_not_there_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throughput.torch.cuda, "is_available", lambda: False)
+    path = tmp_path / "throughput.csv"
+    assert main(["videomae_narrow", "--device", "cuda", "--output", str(path)]) == 1
+    assert "asks for 1 GPU(s), and this machine has 0" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_the_projects_own_table_is_whole(root: Path) -> None:
+    table = read_table(root / "docs" / "throughput.csv", "throughput")
+    assert set(table["model"]) <= set(MODELS)
+    assert not table.duplicated(["device", "model", "precision", "window", "size", "batch"]).any()
+    full = {name for name, e in MODELS.items() if e.seven and not e.build.endswith("narrow")}
+    assert full <= set(table.loc[table["standing"] == "measured", "model"])

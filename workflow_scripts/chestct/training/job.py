@@ -1,0 +1,96 @@
+"""What the runs of a training job share, and the models that they start from."""
+
+import zlib
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from chestct.catalogue import MODELS
+from chestct.files import sha256_file
+from chestct.models import build_model, is_head, set_batchnorm_momentum
+from chestct.models.weights import load_initial_weights
+from chestct.training.hardware import tune
+from chestct.training.module import freeze
+from chestct.trusted import check_trusted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the runs of a job share.
+
+    Attributes:
+        settings: training settings of the model (see ``configuration.training_settings``).
+        display_window_hu: centre and width, of the dataset.
+        window_slices: slices a model sees.
+        index, windows, splits: paths of the tables.
+        subsets: path of the training subset by (percent, seed).
+        code_digest: of the modules that train.
+        gpus: of every node, a process each; 0: CPU.
+        num_workers: processes that read windows, for every process that trains.
+        processes: that train together where there are no GPUs.
+    """
+
+    settings: dict[str, Any]
+    display_window_hu: dict[str, float]
+    window_slices: int
+    index: str
+    windows: str
+    splits: str
+    subsets: dict[tuple[int, int], str]
+    code_digest: str
+    gpus: int
+    num_workers: int
+    processes: int = 1
+
+    def as_data(self) -> dict[str, Any]:
+        """The job as plain data, for another process."""
+        return asdict(self) | {"subsets": [[*key, path] for key, path in self.subsets.items()]}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> "Job":
+        """The job that another process sent."""
+        subsets = {(percent, seed): path for percent, seed, path in data["subsets"]}
+        return cls(**{**data, "subsets": subsets})
+
+
+def run_seed(run: dict[str, Any]) -> int:
+    """Seed of a run's randomness, the same for all inits."""
+    key = [run[name] for name in ("dataset", "model", "percent", "seed", "fold")]
+    return zlib.crc32(repr(key).encode())
+
+
+def expected_sha256(initial: dict[str, Any]) -> str | None:
+    """What the starting weights must hash to; None for the study's own, whose digest is recorded only.
+
+    Raises:
+        InputError: a file without a published digest is not the one that was seen first.
+    """
+    path = Path(initial["path"])
+    if initial["sha256"] or not initial.get("trusted_as") or not path.is_file():
+        return initial["sha256"]
+    found = sha256_file(path)
+    check_trusted(path.parent, initial["trusted_as"], found, size_bytes=path.stat().st_size, source=str(path))
+    return found
+
+
+def build_start(job: Job, run: dict[str, Any], initial: dict[str, Any]) -> tuple[nn.Module, list[nn.Module]]:
+    """The model of a run with its starting weights, and those of its modules that are not trained.
+
+    Raises:
+        InputError: the weights are another file, or do not fit.
+    """
+    settings, name = job.settings, run["model"]
+    model = build_model(
+        name, num_slices=job.window_slices, size_px=settings["crop_px"], num_classes=1, seed=run_seed(run)
+    )
+    if initial["path"] is not None:
+        sha256 = expected_sha256(initial)
+        loaded = load_initial_weights(model, name=name, init=run["init"], path=initial["path"], sha256=sha256)
+        print(f"{'/'.join(str(value) for value in run.values())}: {loaded}", flush=True)
+    set_batchnorm_momentum(model, settings["batchnorm_momentum"])
+    still = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
+    tune(model, gpus=job.gpus, precision=settings["precision"], compiled=settings["compile"])
+    return model, still

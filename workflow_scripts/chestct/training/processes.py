@@ -1,0 +1,73 @@
+"""The processes that train one run together, and the few things that they agree on.
+
+Gradients are Lightning's business. What is small and lies on the CPU (a flag, scores, states of
+generators) goes through a group of its own, so that no GPU waits for it.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+_control: Any = None
+
+
+def join(*, gpus: int) -> None:
+    """Join the processes that the launcher started; their number and names are in the environment."""
+    global _control
+    if gpus:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if gpus else "gloo")
+    _control = dist.new_group(backend="gloo")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process and its companions; alone, every method returns its argument.
+
+    Attributes:
+        rank: of this process; 0 writes files and reports.
+        world: number of processes.
+    """
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def current(cls) -> "Processes":
+        """What this process belongs to."""
+        return cls(dist.get_rank(), dist.get_world_size()) if _control is not None else cls()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return bool(self.maximum(torch.tensor(int(flag)))) if self.world > 1 else flag
+
+    def maximum(self, values: torch.Tensor) -> torch.Tensor:
+        """Elementwise maximum over the processes of a tensor on the CPU."""
+        if self.world > 1:
+            dist.all_reduce(values, dist.ReduceOp.MAX, group=_control)
+        return values
+
+    def mean(self, value: float) -> float:
+        """Mean of a number over the processes."""
+        return sum(self.gather(value)) / self.world if self.world > 1 else value
+
+    def gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value, group=_control)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        if self.world > 1:
+            dist.barrier(group=_control)

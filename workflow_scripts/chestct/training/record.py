@@ -1,0 +1,47 @@
+"""Results of a run: weights, learning curve, resolved configuration, and the record that ties them."""
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from chestct.files import atomic_path, sha256_file, write_text
+from chestct.tables import write_table
+
+
+def save_weights(state: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Write a model's state as safetensors, whole or not at all."""
+    with atomic_path(path) as temporary:
+        save_file({key: value.contiguous() for key, value in state.items()}, temporary)
+
+
+def write_results(
+    folder: Path,
+    state: dict[str, torch.Tensor],
+    history: list[dict[str, float]],
+    resolved: dict[str, Any],
+    row: dict[str, Any],
+) -> None:
+    """Write weights.safetensors, history.csv, config.yaml and, last, run.csv.
+
+    Args:
+        folder: of the run.
+        state: the weights that were kept.
+        history: rows of the learning curve.
+        resolved: configuration of the run.
+        row: of the table ``runs``, without the digest of the weights and the versions, which are added.
+    """
+    weights = folder / "weights.safetensors"
+    save_weights(state, weights)
+    write_table(pd.DataFrame(history), folder / "history.csv", "history")
+    write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+    row = row | {
+        "final_weights_sha256": sha256_file(weights),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    write_table(pd.DataFrame([row]), folder / "run.csv", "runs")

@@ -1,0 +1,67 @@
+"""Scores of scans from all their windows, in one pass: the same for validation and for prediction.
+
+Shape suffixes: B batch, T slices (z), H rows (y), W columns (x).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from chestct.training.data import Scan, ScoringWindows
+from chestct.training.loading import Loader
+from chestct.training.processes import Processes
+from chestct.training.sampling import SharedOrder
+from chestct.training.transforms import InputSettings, score_windows
+
+
+def scoring_loader(
+    scans: list[Scan],
+    *,
+    batch_size: int,
+    num_workers: int,
+    pin_memory: bool = False,
+    processes: Processes | None = None,
+) -> Loader:
+    """Batches of all windows of the scans, the last, smaller one kept; or this process's share of them.
+
+    Every process gets as many: some windows come twice, which leaves a maximum as it is.
+    """
+    processes = processes or Processes()
+    dataset = ScoringWindows(scans)
+    order = SharedOrder(len(dataset), rank=processes.rank, world=processes.world)
+    return Loader(
+        dataset, batch_size=batch_size, sampler=order, num_workers=num_workers, pin_memory=pin_memory
+    )
+
+
+def scan_logits(
+    model: nn.Module,
+    loader: Loader,
+    num_scans: int,
+    input_settings: InputSettings,
+    *,
+    device: torch.device,
+    on_batch: Callable[[int], None] | None = None,
+) -> torch.Tensor:
+    """The largest logit over the windows of every scan; the model should be in evaluation mode.
+
+    Args:
+        model: gives a logit a window.
+        loader: windows and the numbers of their scans (``scoring_loader``).
+        num_scans: number of scans.
+        input_settings: display window, crop, normalisation.
+        device: of the model.
+        on_batch: called before every batch with its number; what it raises ends the pass.
+
+    Returns:
+        Float32 on the CPU, shape (num_scans,); minus infinity for a scan without a window here.
+    """
+    logits = torch.full((num_scans,), -torch.inf, device=device)
+    with torch.no_grad():
+        for number, (hu_BTHW, scans) in enumerate(loader):
+            if on_batch is not None:
+                on_batch(number)
+            scores = score_windows(model, hu_BTHW.to(device, non_blocking=True), input_settings)
+            logits.scatter_reduce_(0, scans.to(device, non_blocking=True), scores.float(), reduce="amax")
+    return logits.cpu()
