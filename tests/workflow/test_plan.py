@@ -1,5 +1,7 @@
 """The plan of jobs: what a configuration asks for, and how a wrong one ends."""
 
+import shutil
+
 import pytest
 import yaml
 
@@ -39,6 +41,8 @@ def test_both_directions_of_ct_pretraining_plan_with_a_job_a_run(project):
 def overlay(project: Project, **changes) -> dict:
     """Write studies/changed.yaml over the default study; returns the whole configuration."""
     config = yaml.safe_load((project.folder / "config.yaml").read_text())
+    # A copy takes along what other tests downloaded: here nothing is there yet.
+    shutil.rmtree(project.folder / "data", ignore_errors=True)
     changes["training"] = config["training"] | changes.get("training", {})
     (project.folder / "studies" / "changed.yaml").write_text(yaml.safe_dump(changes))
     return config | changes

@@ -70,11 +70,12 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
     if processes.any(processes.first and take_finished(folder, key)):
         print(f"{'/'.join(str(value) for value in run.values())}: finished by an interrupted job", flush=True)
         return
-    module, validation, measured = _train(job, run, initial, scans, StateFile(folder, key), folder)
+    file = StateFile(folder, key)
+    module, validation, measured = _train(job, run, initial, scans, file, folder)
     if processes.first:
-        row |= measured
-        write_results(folder, validation.best_state, module.history, resolved, row)
+        write_results(folder, validation.best_state, module.history, resolved, row | measured)
         keep_finished(folder, key)
+        file.remove()
     processes.barrier()
 
 

@@ -112,16 +112,20 @@ def count_flops(name: str, *, window: int, size: int) -> tuple[int, int]:
 
 
 def _seconds(step: Callable[[], object], setting: Setting) -> list[float]:
-    """Seconds of every repeat, after some that warm up caches, allocators and the choice of kernels."""
+    """Seconds of every repeat, after some that warm up caches, allocators and the choice of kernels.
+
+    Of a single CPU thread they are processor seconds, in which other processes do not count.
+    """
+    clock = time.process_time if not setting.gpus and setting.threads == 1 else time.perf_counter
     seconds = []
     warm_up = 3 if setting.gpus else 1
     for repeat in range(warm_up + setting.repeats):
-        start = time.perf_counter()
+        start = clock()
         step()
         if setting.gpus:
             torch.cuda.synchronize()
         if repeat >= warm_up:
-            seconds.append(time.perf_counter() - start)
+            seconds.append(clock() - start)
     return seconds
 
 

@@ -2,7 +2,8 @@
 
 Measures the steps of the training engine on windows that are in memory already: transfer, augmentation,
 forward, backward, update; and scoring. What the loader costs is not in it. Each model runs in a process of
-its own. Speeds are those of the quickest repeat, since whatever else the machine does only slows one down.
+its own. Speeds are those of the quickest repeat, since whatever else the machine does only slows one down; of
+one CPU thread they are over processor time.
 The rows go to the table from which ``snakemake plan`` computes what a study costs.
 """
 
@@ -145,11 +146,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "score_windows_per_second": _round(setting.batch / min(found.score)),
             "gflops_per_window": _round(found.forward_flops / 1e9),
             "peak_memory_gb": found.peak_memory_gb,
-            "standing": "measured, compiled" if setting.compiled else "measured",
+            "standing": _standing(setting),
             "date": date.today().isoformat(),
         }
         update_table(given.output, row)
     return failed
+
+
+def _standing(setting: Setting) -> str:
+    words = ["measured"] + ["compiled"] * setting.compiled
+    return ", ".join(words + ["processor time"] * (not setting.gpus and setting.threads == 1))
 
 
 def _round(value: float) -> float:

@@ -1,0 +1,152 @@
+"""A training step of the engine with its real loader, beside the same step on samples already in memory.
+
+Both go through ``chestct.training.fit``; only the dataset differs. On a GPU the job's own workers read.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from conversion import convert_ours
+from setting import emit, real_series, scratch
+from torch import nn
+from torch.utils.data import Dataset
+
+from chestct.catalogue import MODELS
+from chestct.models import build_model
+from chestct.store import list_scans, read_volume
+from chestct.training.budget import Batches
+from chestct.training.checkpoint import StateFile
+from chestct.training.data import Scan, TrainingWindows
+from chestct.training.fit import Setting, fit
+from chestct.training.hardware import tune
+from chestct.training.module import Schedule, TrainingModule, WindowInput
+from chestct.training.processes import Processes
+from chestct.training.sampling import BalancedStream
+from chestct.training.transforms import InputSettings
+
+#: Models at the paper's size: one of the cheapest, where a loader shows most, and one that is typical.
+_MODELS = ("x3d_m", "slow_r50")
+_SLICES, _CROP_PX = 32, 224
+_STEPS, _REPEATS = 4, 3
+
+
+class InMemory(Dataset):
+    """The same sample at every place, read once."""
+
+    def __init__(self, dataset: TrainingWindows) -> None:
+        self.dataset = dataset
+        self.sample = dataset[0, 0]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: object) -> object:
+        return self.sample
+
+
+class Timed(TrainingModule):
+    """Notes when every step ends."""
+
+    ends: list[tuple[float, float]]
+
+    def on_train_batch_end(self, *_: object) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.ends.append((time.perf_counter(), time.process_time()))
+
+
+def scans_of(shard: Path) -> list[Scan]:
+    """The scan of a shard twice, once as a positive one."""
+    (study_id,) = list_scans(shard)
+    starts = tuple(range(0, len(read_volume(shard, study_id).hu) - _SLICES, _SLICES // 2))
+    return [
+        Scan(
+            patient_id="p",
+            study_id=study_id,
+            label=label,
+            store=str(shard),
+            starts=starts,
+            stops=tuple(start + _SLICES for start in starts),
+            window_labels=(label,) * len(starts),
+        )
+        for label in (0, 1)
+    ]
+
+
+def step_seconds(
+    model: nn.Module, name: str, dataset: Dataset, folder: Path, gpus: int
+) -> tuple[float, float]:
+    """Least (seconds, processor seconds) of a step, the first of a run left out."""
+    batches = Batches(size=8 if gpus else 2)
+    settings = InputSettings(
+        crop_px=_CROP_PX,
+        max_rotation_degrees=20.0,
+        flip=True,
+        centre_hu=-600.0,
+        width_hu=1500.0,
+        mean=MODELS[name].mean,
+        std=MODELS[name].std,
+    )
+    steps = 10 * _STEPS if gpus else _STEPS
+    module = Timed(
+        model,
+        nn.functional.binary_cross_entropy_with_logits,
+        WindowInput(settings, batches, seed=0),
+        schedule=Schedule(learning_rate=1e-6, weight_decay=0.0, num_steps=steps),
+    )
+    module.ends = []
+    setting = Setting(
+        name=name,
+        precision="bf16-mixed" if gpus else "32-true",
+        gpus=gpus,
+        nodes=1,
+        num_workers=6 if gpus else 0,
+        batches=batches,
+        processes=Processes(),
+        file=StateFile(folder, "benchmark"),
+        events=None,
+    )
+    fit(module, dataset, partial(BalancedStream, [0, 1], batches, seed=0, num_steps=steps), setting, {})
+    times = [
+        (after[0] - before[0], after[1] - before[1])
+        for before, after in zip(module.ends, module.ends[1:], strict=False)
+    ]
+    if gpus:  # workers read ahead: single steps tell nothing, their mean does
+        return tuple(sum(values) / len(values) for values in zip(*times[_STEPS:], strict=True))  # type: ignore
+    return tuple(min(values) for values in zip(*times, strict=True))  # type: ignore[return-value]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    gpus = int(torch.cuda.is_available())
+    with scratch() as folder:
+        series, words = real_series(folder)
+        real = TrainingWindows(scans_of(convert_ours([series], folder)), seed=0)
+        for name in _MODELS:
+            model = build_model(name, num_slices=_SLICES, size_px=_CROP_PX, seed=0)
+            tune(model, gpus=gpus, precision="bf16-mixed" if gpus else "32-true")
+            seconds: dict[str, list[tuple[float, float]]] = {"memory": [], "real": []}
+            for _ in range(_REPEATS):
+                for way, dataset in (("memory", InMemory(real)), ("real", real)):
+                    seconds[way].append(step_seconds(model, name, dataset, folder, gpus))
+            memory, ours = (tuple(map(min, zip(*seconds[way], strict=True))) for way in ("memory", "real"))
+            emit(
+                f"Training step of {MODELS[name].title} with the real loader",
+                baseline="the same step, samples in memory",
+                ours="windows read from the store",
+                baseline_value=memory[0],
+                our_value=ours[0],
+                unit="s",
+                ratio=memory[0] / ours[0],
+                must=0.9,
+                aim=0.95,
+                processor_ratio=memory[1] / ours[1],
+                data=f"{words}; {'a GPU, bf16' if gpus else 'CPU'}, {8 if gpus else 2} windows of "
+                f"{_SLICES} x {_CROP_PX} x {_CROP_PX}",
+            )
+
+
+if __name__ == "__main__":
+    main()
