@@ -119,8 +119,9 @@ class Mixed(nn.Module):
 class I3D(nn.Module):
     """I3D for windows of any size from 8 slices and 32 pixels.
 
-    The published head averages windows of (2, 7, 7) and then over time; for the input it was trained on
-    (16 frames of 224 x 224) that is the global average used here.
+    The published head averages windows of (2, 7, 7) at stride 1 and then over time, so that of more than two
+    steps the first and the last count half. Here so too; in the plane, where the published window is all
+    there is at 224 pixels, the average is over whatever there is.
     """
 
     def __init__(self, num_classes: int, *, dropout_rate: float = 0.5) -> None:
@@ -145,10 +146,13 @@ class I3D(nn.Module):
         self.logits = nn.Linear(in_channels, num_classes)
 
     def features(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
-        """Mean over space and time of the last layer, shape (B, 1024)."""
+        """Mean over the plane and over pairs of time steps of the last layer, shape (B, 1024)."""
         for layer in self.layers.values():
             x_BCTHW = layer(x_BCTHW)
-        return x_BCTHW.mean(dim=(2, 3, 4))
+        x_BCT = x_BCTHW.mean(dim=(3, 4))
+        if x_BCT.shape[2] > 2:
+            x_BCT = (x_BCT[:, :, 1:] + x_BCT[:, :, :-1]) / 2
+        return x_BCT.mean(dim=2)
 
     def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """Logits of shape (B, num_classes)."""
