@@ -1,31 +1,103 @@
-# Predictions of all runs -> metrics with bootstrap intervals, paired comparisons, means over models.
+# Predictions of all runs -> metrics with intervals, paired comparisons, claims; and checks that these methods hold.
+
+EVALUATION = f"{RESULTS}/evaluation"
+# Tables of a dataset, which collect_evaluation puts together.
+VALIDITY_TABLES = ("coverage", "power", "permuted")
+DATASET_TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers")
+EVALUATION_TABLES = (*DATASET_TABLES, *VALIDITY_TABLES)
 
 
 rule bootstrap_metrics:
     input:
-        predictions=[f"{TRAINING}/{dataset}/{model}/predictions.csv" for dataset, model in RUNS_OF],
-        cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),
-        splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
+        predictions=lambda wildcards: [
+            f"{TRAINING}/{dataset}/{model}/predictions.csv"
+            for dataset, model in RUNS_OF
+            if dataset == wildcards.dataset
+        ],
+        cohort=f"{RESULTS}/subsets/{{dataset}}/cohort.csv",
+        splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
+        subsets=expand(
+            f"{RESULTS}/subsets/{{{{dataset}}}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
+            percent=config["percents"],
+            seed=config["seeds"],
+        ),
     output:
-        metrics=f"{RESULTS}/evaluation/metrics.csv",
-        comparisons=f"{RESULTS}/evaluation/comparisons.csv",
-        means=f"{RESULTS}/evaluation/means.csv",
+        **{name: f"{EVALUATION}/{{dataset}}/{name}.csv" for name in DATASET_TABLES},
+        draws=f"{EVALUATION}/{{dataset}}/draws.npz",
     log:
-        f"{RESULTS}/logs/bootstrap_metrics.log",
+        f"{RESULTS}/logs/bootstrap_metrics/{{dataset}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/bootstrap_metrics.tsv"
+        f"{RESULTS}/benchmarks/bootstrap_metrics/{{dataset}}.tsv"
     conda:
         "../envs/evaluation.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        runs=sorted({(r.dataset, r.model, r.init, r.percent, r.seed) for r in RUNS}),
-        families={name: (CATALOGUE[name].family, CATALOGUE[name].seven) for name in MODELS},
+        runs=lambda wildcards: sorted(
+            {(r.model, r.init, r.percent, r.seed) for r in RUNS if r.dataset == wildcards.dataset}
+        ),
+        models=list(MODELS),
+        catalogue={
+            name: (entry.family, entry.seven, entry.frozen)
+            for name, entry in CATALOGUE.items()
+            if name in MODELS
+        },
         metrics=config["evaluation"]["metrics"],
+        specificity=config["evaluation"]["specificity"],
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
         code=code("evaluation"),
     script:
         "../workflow_scripts/bootstrap_metrics.py"
+
+
+rule check_validity:
+    input:
+        draws=f"{EVALUATION}/{{dataset}}/draws.npz",
+    output:
+        **{name: f"{EVALUATION}/{{dataset}}/{name}.csv" for name in VALIDITY_TABLES},
+    log:
+        f"{RESULTS}/logs/check_validity/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/check_validity/{{dataset}}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        num_simulations=config["evaluation"]["simulations"],
+        num_resamples=config["evaluation"]["num_resamples"],
+        confidence=config["evaluation"]["confidence"],
+        seed=config["evaluation"]["seed"],
+        code=code("evaluation"),
+    script:
+        "../workflow_scripts/check_validity.py"
+
+
+rule collect_evaluation:
+    input:
+        **{
+            name: expand(f"{EVALUATION}/{{dataset}}/{name}.csv", dataset=DATASETS)
+            for name in EVALUATION_TABLES
+        },
+        draws=expand(f"{EVALUATION}/{{dataset}}/draws.npz", dataset=DATASETS),
+    output:
+        **{name: f"{EVALUATION}/{name}.csv" for name in EVALUATION_TABLES},
+        claims=f"{EVALUATION}/claims.csv",
+    log:
+        f"{RESULTS}/logs/collect_evaluation.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_evaluation.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        confidence=config["evaluation"]["confidence"],
+        code=code("evaluation"),
+    script:
+        "../workflow_scripts/collect_evaluation.py"

@@ -1,21 +1,37 @@
 # Metrics -> figures, result tables, report.
 
-from chestct.figures.names import CAPTIONS, QUALITY
+from chestct.figures.names import CAPTIONS, QUALITY, TABLES
 
 # The report shows PNG, whatever formats the study asks for.
 FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
-EVALUATION = f"{RESULTS}/evaluation"
+OTHER_FORMATS = [name for name in FIGURE_FORMATS if name != "png"]
 FIGURES = f"{RESULTS}/figures"
+STUDY_TABLES = {name: f"{RESULTS}/{step}/{name}.csv" for name, step in TABLES.items()}
+PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts"}
+
+
+# What `snakemake --report` opens with; captions of its figures and tables lie in the same folder.
+report: "../report/workflow.rst"
+
+
+def in_report(path, title, category):
+    """An output with its caption (report/NAME.rst) and its place in the workflow's report."""
+    caption = f"../report/{Path(path).stem}.rst"
+    return report(path, caption=caption, category=category, labels={"title": title})
+
+
+def figures_in_report(names):
+    """PNGs of figures, for the workflow's report."""
+    return [in_report(f"{FIGURES}/{name}.png", name.replace("_", " "), "3. Figures") for name in names]
 
 
 rule plot_figures:
     input:
-        comparisons=f"{EVALUATION}/comparisons.csv",
-        means=f"{EVALUATION}/means.csv",
-        runs=f"{RESULTS}/training/runs.csv",
+        **STUDY_TABLES,
         manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
     output:
-        figures=expand(f"{FIGURES}/{{name}}.{{format}}", name=CAPTIONS, format=FIGURE_FORMATS),
+        figures=figures_in_report(CAPTIONS),
+        others=expand(f"{FIGURES}/{{name}}.{{format}}", name=CAPTIONS, format=OTHER_FORMATS),
         index=f"{FIGURES}/figures.json",
     log:
         f"{RESULTS}/logs/plot_figures.log",
@@ -29,6 +45,7 @@ rule plot_figures:
     params:
         datasets=list(DATASETS),
         titles={name: CATALOGUE[name].title for name in MODELS},
+        captions=CAPTIONS,
         confidence=config["evaluation"]["confidence"],
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
@@ -43,7 +60,8 @@ rule plot_quality:
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
         manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
     output:
-        figures=expand(f"{FIGURES}/{QUALITY}.{{format}}", format=FIGURE_FORMATS),
+        figures=figures_in_report([QUALITY]),
+        others=expand(f"{FIGURES}/{QUALITY}.{{format}}", format=OTHER_FORMATS),
     log:
         f"{RESULTS}/logs/plot_quality.log",
     benchmark:
@@ -64,14 +82,14 @@ rule plot_quality:
 
 rule write_tables:
     input:
-        comparisons=f"{EVALUATION}/comparisons.csv",
-        means=f"{EVALUATION}/means.csv",
-        runs=f"{RESULTS}/training/runs.csv",
+        **STUDY_TABLES,
         manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
     output:
-        csv=f"{FIGURES}/results.csv",
-        markdown=f"{FIGURES}/results.md",
-        latex=f"{FIGURES}/results.tex",
+        csv=[
+            in_report(f"{FIGURES}/{name}.csv", title, "2. Tables")
+            for name, title in PUBLISHED_TABLES.items()
+        ],
+        texts=expand(f"{FIGURES}/{{name}}.{{format}}", name=PUBLISHED_TABLES, format=["md", "tex"]),
     log:
         f"{RESULTS}/logs/write_tables.log",
     benchmark:
@@ -92,10 +110,8 @@ rule write_tables:
 
 rule write_report:
     input:
-        metrics=f"{EVALUATION}/metrics.csv",
-        comparisons=f"{EVALUATION}/comparisons.csv",
-        means=f"{EVALUATION}/means.csv",
-        runs=f"{RESULTS}/training/runs.csv",
+        **STUDY_TABLES,
+        trials=TRIALS,
         figures=expand(f"{FIGURES}/{{name}}.png", name=CAPTIONS),
         quality=f"{FIGURES}/{QUALITY}.png",
         index=f"{FIGURES}/figures.json",
@@ -106,7 +122,7 @@ rule write_report:
         data_manifest=f"{RESULTS}/download/data_manifest.json",
         manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
     output:
-        report=f"{RESULTS}/report.html",
+        report=in_report(f"{RESULTS}/report.html", "The study on one page", "1. Report"),
     log:
         f"{RESULTS}/logs/write_report.log",
     benchmark:

@@ -1,18 +1,20 @@
-"""Rule bootstrap_metrics: score all runs with bootstrap intervals and compare them on the same resamples."""
+"""Rule bootstrap_metrics: score a dataset's runs with intervals and compare them on the same resamples."""
 
-from chestct.evaluation.study import evaluate
+from chestct.evaluation.dataset import TABLES, evaluate_dataset
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
-evaluate(
+evaluate_dataset(
     predictions=snakemake.input.predictions,
-    cohorts=snakemake.input.cohorts,
+    cohort=snakemake.input.cohort,
     splits=snakemake.input.splits,
+    subsets=snakemake.input.subsets,
     runs=[tuple(run) for run in snakemake.params.runs],
-    metrics_path=snakemake.output.metrics,
-    comparisons_path=snakemake.output.comparisons,
-    means_path=snakemake.output.means,
+    models=snakemake.params.models,
+    tables={name: snakemake.output[name] for name in TABLES},
+    draws_path=snakemake.output.draws,
     metrics=snakemake.params.metrics,
+    specificity=snakemake.params.specificity,
     num_resamples=snakemake.params.num_resamples,
     confidence=snakemake.params.confidence,
     seed=snakemake.params.seed,

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
+from chestct.figures.names import TABLES
 from chestct.figures.render import plot_figures
 from chestct.figures.study_tables import read_study
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
 study = read_study(
-    means=snakemake.input.means,
-    comparisons=snakemake.input.comparisons,
-    runs=snakemake.input.runs,
+    **{name: snakemake.input[name] for name in TABLES},
     manifests=snakemake.input.manifests,
     datasets=snakemake.params.datasets,
     confidence=snakemake.params.confidence,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 COPIED = ["Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies"]
-COPIED += ["workflow_scripts"]
+COPIED += ["report", "workflow_scripts"]
 
 
 @dataclass

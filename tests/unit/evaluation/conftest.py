@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from evaluated import SEVEN, Evaluated, evaluate
 from synthetic_predictions import StudyFiles, write_study
 
 
@@ -14,3 +15,18 @@ def small_study(tmp_path: Path) -> StudyFiles:
         ["scratch", "video", "imagenet"],
         [100],
     )
+
+
+@pytest.fixture(scope="session")
+def full_study(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """The seven, another 3D model, a frozen probe, two 2D models, a baseline; two percents, two seeds."""
+    folder = tmp_path_factory.mktemp("full_study")
+    files = write_study(
+        folder,
+        {"lidc_phantom": {"num_patients": 60, "baseline": True}},
+        [*SEVEN, "x3d_narrow", "slow_narrow_probe", "efficientnet_lite0", "lrcn_efficientnet_lite0"],
+        ["scratch", "video", "imagenet"],
+        [10, 100],
+        seeds=(0, 1),
+    )
+    return Evaluated(files, folder / "evaluation", evaluate(files, folder / "evaluation"))

@@ -21,12 +21,14 @@ _GAIN = {"scratch": 0.0, "video": 0.5, "ct": 0.25, "video_ct": 0.6, "imagenet": 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """Paths of the inputs of ``evaluate``."""
+    """Inputs of ``evaluate_dataset``, of all datasets; lists by dataset."""
 
-    predictions: list[Path]
-    cohorts: list[Path]
-    splits: list[Path]
-    runs: list[tuple[str, str, str, int, int]]
+    models: list[str]
+    predictions: dict[str, list[Path]]
+    cohorts: dict[str, Path]
+    splits: dict[str, Path]
+    subsets: dict[str, list[Path]]
+    runs: dict[str, list[tuple[str, str, int, int]]]
 
 
 def write_dataset(
@@ -47,9 +49,11 @@ def write_dataset(
         for scan in range(scans_a_patient):
             for fold in range(folds):
                 if folds > 1:
-                    split = "test" if number % folds == fold else ("validation" if part == 1 else "train")
+                    split = (
+                        "test" if number % folds == fold else ("validation" if part in (1, 4) else "train")
+                    )
                 else:
-                    split = "test" if part >= 5 else ("validation" if part == 4 else "train")
+                    split = "test" if part >= 5 else ("validation" if part in (1, 4) else "train")
                 rows.append(
                     {
                         "dataset": dataset,
@@ -114,6 +118,26 @@ def write_predictions(
     return path
 
 
+def write_subsets(
+    folder: Path, splits: pd.DataFrame, percents: Sequence[int], seeds: Sequence[int]
+) -> list[Path]:
+    """Write the training subsets of a dataset: the first patients of every fold; return their paths."""
+    dataset = str(splits["dataset"].iloc[0])
+    train = splits[splits["split"] == "train"]
+    paths = []
+    for percent, seed in product(percents, seeds):
+        parts = []
+        for _, rows in train.groupby("fold"):
+            patients = rows["patient_id"].unique()
+            taken = patients[: max(1, round(len(patients) * percent / 100))]
+            parts.append(rows[rows["patient_id"].isin(taken)])
+        table = pd.concat(parts)[["dataset", "fold", "patient_id", "study_id"]]
+        path = folder / "subsets" / dataset / f"percent-{percent}" / f"seed-{seed}" / "subset.csv"
+        write_table(table.assign(percent=percent, seed=seed), path, "subset")
+        paths.append(path)
+    return paths
+
+
 def write_study(
     folder: Path,
     datasets: dict[str, dict],
@@ -123,17 +147,17 @@ def write_study(
     seeds: Sequence[int] = (0,),
 ) -> StudyFiles:
     """Write a whole study: every model with those of the inits that it has."""
-    files = StudyFiles([], [], [], [])
+    files = StudyFiles(list(models), {}, {}, {}, {}, {})
     for dataset, options in datasets.items():
         options = dict(options)
         without = options.pop("without", ())
-        cohort, split, splits = write_dataset(folder, dataset, **options)
-        files.cohorts.append(cohort)
-        files.splits.append(split)
+        files.cohorts[dataset], files.splits[dataset], splits = write_dataset(folder, dataset, **options)
+        files.subsets[dataset] = write_subsets(folder, splits, percents, seeds)
+        files.predictions[dataset], files.runs[dataset] = [], []
         for model in models:
             own = [init for init in inits if init in MODELS[model].inits and init not in without]
-            files.predictions.append(write_predictions(folder, splits, model, own, percents, seeds))
-            files.runs.extend(product([dataset], [model], own, percents, seeds))
+            files.predictions[dataset].append(write_predictions(folder, splits, model, own, percents, seeds))
+            files.runs[dataset].extend(product([model], own, percents, seeds))
     return files
 
 

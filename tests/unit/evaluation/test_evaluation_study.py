@@ -2,51 +2,22 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from evaluated import SEVEN, edit, evaluate, one_row
 from sklearn.metrics import roc_auc_score
 from synthetic_predictions import StudyFiles, write_study
 
-from chestct.errors import InputError
-from chestct.evaluation.study import evaluate
-from chestct.tables import read_table, write_table
-
-SEVEN = [f"{m}_narrow" for m in ("slow", "slowfast", "r2plus1d", "csn", "mvit", "swin", "penet")]
-
-
-def run(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFrame]:
-    settings = {"metrics": ["auroc", "auprc"], "num_resamples": 300, "confidence": 0.95, "seed": 0}
-    names = ("metrics", "comparisons", "means")
-    evaluate(
-        predictions=files.predictions,
-        cohorts=files.cohorts,
-        splits=files.splits,
-        runs=files.runs,
-        **{f"{name}_path": folder / f"{name}.csv" for name in names},
-        **{**settings, **options},
-    )
-    return {name: read_table(folder / f"{name}.csv", name) for name in names}
-
-
-def edit(path: Path, name: str, change) -> None:
-    raw = pd.read_csv(path)
-    changed = change(raw)
-    (raw if changed is None else changed).to_csv(path, index=False)
-
-
-def one_row(table: pd.DataFrame, **where) -> pd.Series:
-    for column, value in where.items():
-        table = table[table[column] == value]
-    assert len(table) == 1
-    return table.iloc[0]
+from chestct.evaluation.dataset import TABLES
+from chestct.tables import read_table
 
 
 def test_metrics_have_every_run_with_its_value_inside_its_interval(small_study, tmp_path):
-    tables = run(small_study, tmp_path)
+    tables = evaluate(small_study, tmp_path)
     metrics = tables["metrics"]
     arms = {("slow_narrow", "scratch"), ("slow_narrow", "video")}
     arms |= {("efficientnet_lite0", "scratch"), ("efficientnet_lite0", "imagenet")}
@@ -55,15 +26,17 @@ def test_metrics_have_every_run_with_its_value_inside_its_interval(small_study, 
     }
     assert ((metrics["ci_low"] <= metrics["value"]) & (metrics["value"] <= metrics["ci_high"])).all()
     assert (metrics["num_scans"] == 20).all() and (metrics["num_positive"] == 8).all()
-    test = read_table(small_study.predictions[0], "predictions").query("split == 'test' and init == 'video'")
+    test = read_table(small_study.predictions["lidc_phantom"][0], "predictions").query(
+        "split == 'test' and init == 'video'"
+    )
     value = one_row(metrics, model="slow_narrow", init="video", metric="auroc")["value"]
     assert value == pytest.approx(roc_auc_score(test["label"].astype(int), test["score"]), abs=1e-12)
 
 
 def test_validation_rows_do_not_count(small_study, tmp_path):
-    before = run(small_study, tmp_path / "a")["metrics"]
-    edit(small_study.predictions[0], "predictions", lambda t: t[t["split"] == "test"])
-    pd.testing.assert_frame_equal(before, run(small_study, tmp_path / "b")["metrics"])
+    before = evaluate(small_study, tmp_path / "a")["metrics"]
+    edit(small_study.predictions["lidc_phantom"][0], lambda t: t[t["split"] == "test"])
+    pd.testing.assert_frame_equal(before, evaluate(small_study, tmp_path / "b")["metrics"])
 
 
 def test_identical_predictions_differ_by_exactly_nothing(small_study, tmp_path):
@@ -71,16 +44,16 @@ def test_identical_predictions_differ_by_exactly_nothing(small_study, tmp_path):
         scratch = table.loc[table["init"] == "scratch", "score"].to_numpy()
         table.loc[table["init"] == "video", "score"] = scratch
 
-    edit(small_study.predictions[0], "predictions", copy_scores)
-    row = one_row(run(small_study, tmp_path)["comparisons"], contrast="video - scratch", metric="auroc")
+    edit(small_study.predictions["lidc_phantom"][0], copy_scores)
+    row = one_row(evaluate(small_study, tmp_path)["comparisons"], contrast="video - scratch", metric="auroc")
     assert (row["difference"], row["ci_low"], row["ci_high"], row["p_value"]) == (0, 0, 0, 1)
 
 
 def test_comparison_is_the_difference_of_the_metrics_and_narrower_than_unpaired(small_study, tmp_path):
-    tables = run(small_study, tmp_path)
+    tables = evaluate(small_study, tmp_path)
     row = one_row(
         tables["comparisons"],
-        contrast="video - efficientnet_lite0:imagenet",
+        contrast="video - best_2d",
         model="slow_narrow",
         metric="auroc",
     )
@@ -93,16 +66,8 @@ def test_comparison_is_the_difference_of_the_metrics_and_narrower_than_unpaired(
     )
 
 
-def test_mean_of_seven(tmp_path):
-    files = write_study(
-        tmp_path,
-        {"lidc_phantom": {"num_patients": 60}},
-        [*SEVEN, "x3d_narrow", "efficientnet_lite0"],
-        ["scratch", "video", "imagenet"],
-        [10, 100],
-        seeds=(0, 1),
-    )
-    tables = run(files, tmp_path)
+def test_mean_of_seven(full_study):
+    tables = full_study.tables
     seven = tables["metrics"].query("model in @SEVEN and metric == 'auroc' and percent == 10")
     mean = seven.groupby("init")["value"].mean()
     means = tables["means"].query("metric == 'auroc' and percent == 10")
@@ -111,17 +76,162 @@ def test_mean_of_seven(tmp_path):
         assert row["value"] == pytest.approx(mean[init], abs=1e-12)
         assert (row["num_models"], row["num_seeds"]) == (7, 2)
     comparisons = tables["comparisons"].query("model == 'mean_of_seven' and metric == 'auroc'")
-    assert set(comparisons["contrast"]) == {"video - scratch", "video - efficientnet_lite0:imagenet"}
+    assert set(comparisons["contrast"]) == {
+        "video - scratch",
+        "video - best_2d",
+        "scratch - baseline",
+        "video - baseline",
+    }
     row = one_row(comparisons, contrast="video - scratch", percent=10)
     assert row["difference"] == pytest.approx(mean["video"] - mean["scratch"], abs=1e-12)
     assert not (tables["means"]["init"] == "video_ct").any()
+
+
+def test_models_resampled_too_widen_the_interval_of_a_mean(full_study):
+    for name in ("means", "comparisons"):
+        table = full_study.tables[name].query("metric == 'auroc'")
+        single = table["num_models"] == 1
+        assert table.loc[single, "models_low"].isna().all()
+        means = table[~single]
+        assert (
+            (means["models_high"] - means["models_low"]) > 0.95 * (means["ci_high"] - means["ci_low"])
+        ).all()
+        assert (means["models_high"] - means["models_low"]).mean() > (
+            means["ci_high"] - means["ci_low"]
+        ).mean()
+
+
+def test_seeds_are_pooled_and_their_spread_is_shown_apart(full_study):
+    metrics = full_study.tables["metrics"].query("metric == 'auroc' and percent == 100")
+    by_seed = metrics.query("model == 'csn_narrow'").set_index(["init", "seed"])["value"]
+    row = one_row(full_study.tables["means"], model="csn_narrow", init="video", percent=100, metric="auroc")
+    assert row["value"] == pytest.approx(by_seed["video"].mean(), abs=1e-12)
+    assert row["seed_sd"] == pytest.approx(by_seed["video"].std(), abs=1e-12)
+    contrast = full_study.tables["comparisons"].query("contrast == 'video - scratch' and metric == 'auroc'")
+    row = one_row(contrast, model="csn_narrow", percent=100)
+    assert row["seed_sd"] == pytest.approx((by_seed["video"] - by_seed["scratch"]).std(), abs=1e-12)
+    seven = metrics[metrics["model"].isin(SEVEN)].groupby(["init", "seed"])["value"].mean()
+    row = one_row(contrast, model="mean_of_seven", percent=100)
+    assert row["seed_sd"] == pytest.approx((seven["video"] - seven["scratch"]).std(), abs=1e-12)
+
+
+def test_one_seed_has_no_spread(small_study, tmp_path):
+    tables = evaluate(small_study, tmp_path)
+    assert tables["means"]["seed_sd"].isna().all() and tables["comparisons"]["seed_sd"].isna().all()
+
+
+def test_means_count_training_patients(full_study):
+    means = full_study.tables["means"]
+    assert means.loc[means["model"] == "baseline", "num_patients"].isna().all()
+    counts = means[means["model"] != "baseline"].groupby("percent")["num_patients"].unique()
+    assert {percent: list(values) for percent, values in counts.items()} == {10: [2.0], 100: [18.0]}
+
+
+def test_p_values_are_adjusted_within_their_family(full_study):
+    table = full_study.tables["comparisons"]
+    family = table[table["family"] == "lidc_phantom / auroc / video - scratch / models"]
+    assert len(family) == 18  # nine 3D arms, frozen probe among them, at two percents
+    assert set(family["model"]) == {*SEVEN, "x3d_narrow", "slow_narrow_probe"}
+    expected = step_down(family["p_value"].to_numpy())
+    assert family["p_holm"].to_numpy() == pytest.approx(expected)
+    assert len(table[table["family"] == "lidc_phantom / auroc / video - scratch / mean"]) == 2
+
+
+def step_down(p_values: np.ndarray) -> list[float]:
+    """Holm's step-down procedure, written out."""
+    adjusted, reached = dict.fromkeys(range(len(p_values)), 0.0), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = reached
+    return list(adjusted.values())
+
+
+def test_probes_are_compared_with_the_model_that_they_probe(full_study):
+    table = full_study.tables["comparisons"].query("metric == 'auroc' and percent == 100")
+    rows = table[table["contrast"].str.endswith("_probe")]
+    assert set(zip(rows["model"], rows["contrast"], strict=True)) == {
+        ("slow_narrow", "scratch - scratch_probe"),
+        ("slow_narrow", "video - video_probe"),
+    }
+    means = full_study.tables["means"].query("metric == 'auroc' and percent == 100 and init == 'video'")
+    tuned, probe = (one_row(means, model=f"slow_narrow{part}")["value"] for part in ("", "_probe"))
+    row = one_row(rows, contrast="video - video_probe")
+    assert row["difference"] == pytest.approx(tuned - probe, abs=1e-12)
+
+
+def test_delong_is_given_for_auroc_and_near_the_bootstrap(full_study):
+    table = full_study.tables["comparisons"]
+    auroc = table[table["metric"] == "auroc"]
+    assert table.loc[table["metric"] != "auroc", "delong_p"].isna().all()
+    assert auroc["delong_p"].notna().all()
+    ratio = (auroc["delong_high"] - auroc["delong_low"]) / (auroc["ci_high"] - auroc["ci_low"])
+    assert ratio.median() == pytest.approx(1, abs=0.15)
+    assert ((auroc["delong_p"] < 0.05) == (auroc["p_value"] < 0.05)).mean() > 0.9
+
+
+def test_agreement_of_delong_and_bootstrap_is_logged(small_study, tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        table = evaluate(small_study, tmp_path)["comparisons"].query("metric == 'auroc'")
+    agree = ((table["p_value"] < 0.05) == (table["delong_p"] < 0.05)).sum()
+    assert f"agree at p < 0.05 in {agree} of {len(table)} comparisons of AUROC" in caplog.text
+
+
+def test_best_2d_model_is_chosen_on_validation_alone(full_study, tmp_path):
+    """Scores of test scans that would make the other model the better one change no choice."""
+    rivals = full_study.tables["comparisons"].query("contrast == 'video - best_2d'")
+    chosen = rivals.groupby("percent")["rival"].unique()
+    files = full_study.files
+    for path in files.predictions["lidc_phantom"]:
+        table = pd.read_csv(path)
+        if table["model"].iloc[0] not in ("efficientnet_lite0", "lrcn_efficientnet_lite0"):
+            continue
+        for percent, (rival,) in chosen.items():
+            of_test = (table["split"] == "test") & (table["percent"] == percent)
+            worst = table["label"] if table["model"].iloc[0] != rival else 1 - table["label"]
+            table.loc[of_test, "score"] = worst[of_test] * 0.8 + 0.1
+        table.to_csv(tmp_path / path.parent.name, index=False)
+    changed = [
+        tmp_path / path.parent.name if (tmp_path / path.parent.name).is_file() else path
+        for path in files.predictions["lidc_phantom"]
+    ]
+    again = evaluate(replace(files, predictions={"lidc_phantom": changed}), tmp_path / "out")["comparisons"]
+    again = again.query("contrast == 'video - best_2d'")
+    assert again.groupby("percent")["rival"].unique().map(list).to_dict() == chosen.map(list).to_dict()
+    # The test scores did change: the chosen model is now the worst possible there.
+    assert (again.query("metric == 'auroc'")["difference"] > 0.5).all()
+
+
+def test_better_validation_scores_change_the_choice(full_study, tmp_path):
+    files = full_study.files
+    paths = list(files.predictions["lidc_phantom"])
+    for number, path in enumerate(paths):
+        table = pd.read_csv(path)
+        if table["model"].iloc[0] == "lrcn_efficientnet_lite0":
+            of_validation = table["split"] == "validation"
+            table.loc[of_validation, "score"] = table.loc[of_validation, "label"] * 0.8 + 0.1
+            paths[number] = tmp_path / "better.csv"
+            table.to_csv(paths[number], index=False)
+    again = evaluate(replace(files, predictions={"lidc_phantom": paths}), tmp_path / "out")["comparisons"]
+    assert set(again["rival"].dropna()) == {"lrcn_efficientnet_lite0"}
+
+
+def test_a_baseline_that_is_no_probability_has_no_brier_score(full_study, tmp_path):
+    tables = evaluate(
+        full_study.files, tmp_path, metrics=["auroc", "brier", "calibration_error"], num_resamples=100
+    )
+    assert set(tables["metrics"].query("model == 'baseline'")["metric"]) == {"auroc"}
+    assert set(tables["metrics"].query("model == 'csn_narrow'")["metric"]) == {
+        "auroc",
+        "brier",
+        "calibration_error",
+    }
 
 
 def test_mean_of_fewer_models_says_how_many(tmp_path):
     files = write_study(
         tmp_path, {"lidc_phantom": {"num_patients": 40}}, [*SEVEN[:3], "i3d"], ["scratch", "video"], [100]
     )
-    tables = run(files, tmp_path)
+    tables = evaluate(files, tmp_path)
     assert "mean_of_3" in set(tables["comparisons"]["model"]) & set(tables["means"]["model"])
     assert "mean_of_seven" not in set(tables["comparisons"]["model"])
 
@@ -134,9 +244,9 @@ def test_folds_are_pooled_and_the_baseline_enters(tmp_path):
         ["scratch", "video"],
         [100],
     )
-    tables = run(files, tmp_path)
+    tables = evaluate(files, tmp_path)
     assert (tables["metrics"]["num_scans"] == 50).all()
-    cohort = read_table(files.cohorts[0], "cohort").query("status == 'used'")
+    cohort = read_table(files.cohorts["nodules"], "cohort").query("status == 'used'")
     row = one_row(tables["metrics"], model="baseline", metric="auroc")
     assert (row["init"], row["percent"], row["seed"]) == ("none", 100, 0)
     assert row["value"] == pytest.approx(roc_auc_score(cohort["label"].astype(int), cohort["baseline"]))
@@ -148,20 +258,25 @@ def test_patients_with_several_scans(tmp_path):
     files = write_study(
         tmp_path, {"lidc": {"num_patients": 40, "scans_a_patient": 3}}, ["i3d"], ["scratch", "video"], [100]
     )
-    assert (run(files, tmp_path)["metrics"]["num_scans"] == 60).all()
+    assert (evaluate(files, tmp_path)["metrics"]["num_scans"] == 60).all()
 
 
 def test_numbers_follow_the_seed_and_no_other_dataset(tmp_path):
     datasets = {"one": {"num_patients": 40}, "two": {"num_patients": 40}}
     both = write_study(tmp_path, datasets, ["i3d"], ["scratch", "video"], [100])
     first = StudyFiles(
-        both.predictions[:1], both.cohorts[:1], both.splits[:1], [r for r in both.runs if r[0] == "one"]
+        both.models,
+        *(
+            {"one": part["one"]}
+            for part in (both.predictions, both.cohorts, both.splits, both.subsets, both.runs)
+        ),
     )
-    together = run(both, tmp_path / "a")
-    alone = run(first, tmp_path / "b")
-    again = run(first, tmp_path / "c")
-    other = run(first, tmp_path / "d", seed=1)
-    for name, table in together.items():
+    together = evaluate(both, tmp_path / "a")
+    alone = evaluate(first, tmp_path / "b")
+    again = evaluate(first, tmp_path / "c")
+    other = evaluate(first, tmp_path / "d", seed=1)
+    for name in TABLES:
+        table = together[name]
         mine = table[table["dataset"] == "one"].reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, alone[name])
         pd.testing.assert_frame_equal(alone[name], again[name])
@@ -171,132 +286,9 @@ def test_numbers_follow_the_seed_and_no_other_dataset(tmp_path):
 
 def test_one_arm_leaves_an_empty_table_of_comparisons(tmp_path):
     files = write_study(tmp_path, {"lidc": {"num_patients": 40}}, ["i3d"], ["scratch"], [100])
-    assert len(run(files, tmp_path)["comparisons"]) == 0
-
-
-TEST_SCAN = "lidc_phantom-0005-0"
-
-
-def _drop(table):
-    return table[~((table["study_id"] == TEST_SCAN) & (table["init"] == "video"))]
-
-
-def _repeat(table):
-    return pd.concat([table, table[table["study_id"] == TEST_SCAN]])
-
-
-def _flip(table):
-    table.loc[table["study_id"] == TEST_SCAN, "label"] ^= 1
-
-
-def _blank(table):
-    table.loc[table["study_id"] == TEST_SCAN, "score"] = np.nan
-
-
-def _words(table):
-    return table.astype({"score": object}).assign(
-        score=table["score"].where(table["study_id"] != TEST_SCAN, "nan?")
-    )
-
-
-def _stray(table):
-    extra = table[table["study_id"] == TEST_SCAN].assign(study_id=f"{TEST_SCAN}-stray")
-    return pd.concat([table, extra])
-
-
-def _fold(table):
-    table.loc[table["study_id"] == TEST_SCAN, "fold"] = 1
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (_drop, "lack test scans"),
-        (_repeat, "repeat test scans"),
-        (_flip, "disagree with the cohort"),
-        (_blank, "without a score"),
-        (_words, "without a score"),
-        (_stray, "outside the test set"),
-        (_fold, "another fold"),
-    ],
-)
-def test_bad_predictions_are_refused_by_scan(small_study, tmp_path, change, message):
-    edit(small_study.predictions[0], "predictions", change)
-    with pytest.raises(InputError, match=message) as refusal:
-        run(small_study, tmp_path / "out")
-    assert TEST_SCAN in str(refusal.value)
-    assert not list((tmp_path / "out").glob("*.csv"))
-
-
-def test_many_bad_scans_are_counted(small_study, tmp_path):
-    edit(small_study.predictions[0], "predictions", lambda t: t[t["split"] != "test"].assign(split="test"))
-    with pytest.raises(InputError, match="and 15 more"):
-        run(small_study, tmp_path)
-
-
-def test_missing_run_is_refused(small_study, tmp_path):
-    edit(small_study.predictions[0], "predictions", lambda t: t[t["init"] != "video"])
-    with pytest.raises(InputError, match="slow_narrow, video, 100 %, seed 0"):
-        run(small_study, tmp_path)
-
-
-def test_run_in_two_tables_is_refused(small_study, tmp_path):
-    small_study.predictions.append(small_study.predictions[0])
-    with pytest.raises(InputError, match="in two tables"):
-        run(small_study, tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("model", "slow_naroww", "unknown model slow_naroww"),
-        ("init", "vidoe", "unknown init vidoe"),
-        ("dataset", "other", "dataset other"),
-    ],
-)
-def test_unknown_names_are_refused(small_study, tmp_path, column, value, message):
-    edit(small_study.predictions[0], "predictions", lambda t: t.assign(**{column: value}))
-    with pytest.raises(InputError, match=message):
-        run(small_study, tmp_path)
-
-
-def test_one_class_is_refused(small_study, tmp_path):
-    edit(small_study.splits[0], "splits", lambda t: t[(t["label"] == 0) | (t["split"] != "test")])
-    with pytest.raises(InputError, match="do not hold both labels"):
-        run(small_study, tmp_path)
-
-
-def test_splits_that_disagree_with_the_cohort_are_refused(small_study, tmp_path):
-    edit(small_study.splits[0], "splits", _flip)
-    with pytest.raises(InputError, match=f"differ from the cohort: {TEST_SCAN}"):
-        run(small_study, tmp_path)
-    edit(small_study.splits[0], "splits", _flip)
-    edit(small_study.cohorts[0], "cohort", lambda t: t[t["study_id"] != TEST_SCAN])
-    with pytest.raises(InputError, match=f"does not use: {TEST_SCAN}"):
-        run(small_study, tmp_path)
-
-
-def test_scan_in_two_test_sets_is_refused(small_study, tmp_path):
-    edit(
-        small_study.splits[0],
-        "splits",
-        lambda t: pd.concat([t, t[t["study_id"] == TEST_SCAN].assign(fold=1)]),
-    )
-    with pytest.raises(InputError, match=f"test set twice: {TEST_SCAN}"):
-        run(small_study, tmp_path)
-
-
-def test_half_a_baseline_is_refused(small_study, tmp_path):
-    cohort = read_table(small_study.cohorts[0], "cohort")
-    cohort["baseline"] = np.where(cohort["study_id"] == TEST_SCAN, np.nan, 1.0)
-    write_table(cohort, small_study.cohorts[0], "cohort")
-    with pytest.raises(InputError, match=f"without a baseline score: {TEST_SCAN}"):
-        run(small_study, tmp_path)
-
-
-def test_unknown_metric_is_refused(small_study, tmp_path):
-    with pytest.raises(InputError, match="f1"):
-        run(small_study, tmp_path, metrics=["f1"])
+    tables = evaluate(files, tmp_path)
+    assert len(tables["comparisons"]) == len(tables["multipliers"]) == 0
+    assert tables["claims"]["verdict"].tolist() == ["not_tested"] * 3
 
 
 def test_evaluation_imports_without_the_other_steps_libraries():

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 from synthetic_study import Study, make_study
 
+from chestct.figures.study_tables import StudyTables, read_study
+
 
 @pytest.fixture(scope="session")
 def studies(tmp_path_factory: pytest.TempPathFactory):
@@ -12,7 +14,20 @@ def studies(tmp_path_factory: pytest.TempPathFactory):
     def get(kind: str) -> Study:
         if kind not in made:
             folder: Path = tmp_path_factory.mktemp(kind)
-            made[kind] = make_study(kind, folder, num_resamples=50)
+            made[kind] = make_study(kind, folder, num_resamples=200)
         return made[kind]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def tables(studies):
+    """Tables of made-up studies by kind, read once a session; tests leave them as they are."""
+    read: dict[str, StudyTables] = {}
+
+    def get(kind: str) -> StudyTables:
+        if kind not in read:
+            read[kind] = read_study(**studies(kind).inputs)
+        return read[kind]
 
     return get

@@ -1,20 +1,23 @@
-"""Which arms are compared, and the differences over shared resamples.
+"""What is estimated: arms, their means over models, and the contrasts between arms.
 
-An arm is what one (model, init, percent) scored, a seed each. Its draws hold a metric's value on the sample
-itself (first) and on every resample, so that a difference or a mean of arms is the same arithmetic
-on arrays, and every comparison is paired.
+An arm is what one (model, init, percent) scored, a seed each. Its values are an array a seed, whose last
+axis runs over the sample and its resamples, or over scans; means and differences are the same arithmetic
+on any of them, so that every comparison is paired.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from chestct.catalogue import MODELS
-from chestct.evaluation.predictions import BASELINE, RunKey
+from chestct.evaluation.matching import BASELINE, RunKey
+from chestct.evaluation.predictions import is_rival
 
 #: Minuend and subtrahend within one model.
 INIT_CONTRASTS = (("video", "scratch"), ("video", "ct"), ("video_ct", "video"), ("imagenet", "scratch"))
+BEST_2D = "video - best_2d"
 
 _COUNT_WORDS = {7: "seven"}
 
@@ -27,7 +30,35 @@ class ArmKey(NamedTuple):
     percent: int
 
 
-Arm = dict[int, np.ndarray]  # draws of shape (1 + num_resamples,) by seed
+Arm = dict[int, np.ndarray]  # values by seed
+Arms = dict[ArmKey, Arm]
+_BASELINE = ArmKey(BASELINE.model, BASELINE.init, BASELINE.percent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """An arm, a difference of arms, or the mean of these over models.
+
+    Attributes:
+        model: a model, or the name of the mean.
+        label: the init, or the contrast in words.
+        percent: share of the training patients.
+        parts: an arm and the one to subtract, if any; one part a model, averaged.
+        is_mean: whether it is a mean over models.
+        rival: the 2D model that is subtracted, where it was chosen as the best.
+    """
+
+    model: str
+    label: str
+    percent: int
+    parts: tuple[tuple[ArmKey, ArmKey | None], ...]
+    is_mean: bool = False
+    rival: str | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models of the parts."""
+        return tuple(arm.model for arm, _ in self.parts)
 
 
 def mean_name(num_models: int) -> str:
@@ -35,80 +66,156 @@ def mean_name(num_models: int) -> str:
     return f"mean_of_{_COUNT_WORDS.get(num_models, num_models)}"
 
 
-def arms_of(draws: dict[RunKey, np.ndarray]) -> dict[ArmKey, Arm]:
-    """Group draws by arm; the order of runs is kept."""
-    arms: dict[ArmKey, Arm] = {}
-    for key, values in draws.items():
-        arms.setdefault(ArmKey(key.model, key.init, key.percent), {})[key.seed] = values
+def arms_of(values: Mapping[RunKey, np.ndarray]) -> Arms:
+    """Group values by arm; the order of runs is kept."""
+    arms: Arms = {}
+    for key, array in values.items():
+        arms.setdefault(ArmKey(key.model, key.init, key.percent), {})[key.seed] = array
     return arms
 
 
-def seed_mean(arm: Arm) -> np.ndarray:
-    """Mean of an arm's draws over its seeds."""
-    return np.mean(np.stack(list(arm.values())), axis=0)
+def list_means(arms: Arms) -> list[Quantity]:
+    """Every arm, then the mean over the models of the seven that have the init and percent."""
+    singles = [
+        Quantity(model=key.model, label=key.init, percent=key.percent, parts=((key, None),)) for key in arms
+    ]
+    return [*singles, *_means_over_the_seven(singles)]
 
 
-def difference(minuend: Arm, subtrahend: Arm) -> np.ndarray | None:
-    """Mean over common seeds of the difference of two arms' draws; None where they share no seed."""
-    seeds = sorted(minuend.keys() & subtrahend.keys())
-    if not seeds:
-        return None
-    return np.mean(np.stack([minuend[seed] - subtrahend[seed] for seed in seeds]), axis=0)
+def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
+    """Every comparison that the arms allow, then the means of each over the models of the seven.
 
-
-def contrasts_of(arms: dict[ArmKey, Arm]) -> Iterator[tuple[str, int, str, np.ndarray]]:
-    """Yield (model, percent, contrast, draws of the difference) for every comparison that the arms allow.
-
-    Within a model: ``INIT_CONTRASTS``. A 3D model after video pretraining against every 2D model after
-    ImageNet pretraining (``video - MODEL:imagenet``). Every arm against the trivial baseline
-    (``INIT - baseline``), where the dataset has one. Then the mean over the models of the seven that have
-    the contrast.
+    Within a model: ``INIT_CONTRASTS``; fine-tuned minus frozen probe (``INIT - INIT_probe``); every arm minus
+    the trivial baseline (``INIT - baseline``), where the dataset has one. A fine-tuned 3D model after video
+    pretraining minus the best 2D model (``best_2d``, a model by percent). Arms without a common seed
+    are not compared.
     """
-    baseline = arms.get(ArmKey(BASELINE.model, BASELINE.init, BASELINE.percent))
     models = list(dict.fromkeys(key.model for key in arms if key.model != BASELINE.model))
     percents = sorted({key.percent for key in arms if key.model != BASELINE.model})
-    of_the_seven: dict[tuple[int, str], list[np.ndarray]] = {}
-    for model in models:
-        for percent in percents:
-            for contrast, draws in _contrasts_of_model(arms, models, model, percent, baseline):
-                yield model, percent, contrast, draws
-                if MODELS[model].seven:
-                    of_the_seven.setdefault((percent, contrast), []).append(draws)
-    for (percent, contrast), parts in sorted(of_the_seven.items(), key=lambda item: item[0][0]):
-        if len(parts) > 1:
-            yield mean_name(len(parts)), percent, contrast, np.mean(np.stack(parts), axis=0)
+    singles = [
+        quantity
+        for model in models
+        for percent in percents
+        for quantity in _contrasts_of(model, percent, arms, best_2d)
+        if common_seeds(quantity, arms)
+    ]
+    means = sorted(_means_over_the_seven(singles), key=lambda mean: mean.percent)
+    return [*singles, *means]
 
 
-def _contrasts_of_model(
-    arms: dict[ArmKey, Arm], models: list[str], model: str, percent: int, baseline: Arm | None
-) -> Iterator[tuple[str, np.ndarray]]:
-    own = {key.init: arm for key, arm in arms.items() if (key.model, key.percent) == (model, percent)}
-    pairs = [(f"{a} - {b}", own[a], own[b]) for a, b in INIT_CONTRASTS if a in own and b in own]
-    if MODELS[model].family == "3d" and "video" in own:
-        for other in models:
-            rival = arms.get(ArmKey(other, "imagenet", percent))
-            if rival is not None and MODELS[other].family == "2d":
-                pairs.append((f"video - {other}:imagenet", own["video"], rival))
-    if baseline is not None:
-        score = baseline[BASELINE.seed]  # a fixed score, the same whatever the seed of training
-        pairs += [(f"{init} - baseline", arm, dict.fromkeys(arm, score)) for init, arm in own.items()]
-    for contrast, minuend, subtrahend in pairs:
-        draws = difference(minuend, subtrahend)
-        if draws is not None:
-            yield contrast, draws
+def _contrasts_of(model: str, percent: int, arms: Arms, best_2d: Mapping[int, str]) -> Iterator[Quantity]:
+    own = [key.init for key in arms if (key.model, key.percent) == (model, percent)]
+
+    def contrast(label: str, init: str, subtrahend: ArmKey, rival: str | None = None) -> Quantity:
+        part = (ArmKey(model, init, percent), subtrahend)
+        return Quantity(model=model, label=label, percent=percent, parts=(part,), rival=rival)
+
+    for one, other in INIT_CONTRASTS:
+        if one in own and other in own:
+            yield contrast(f"{one} - {other}", one, ArmKey(model, other, percent))
+    entry, rival = MODELS[model], best_2d.get(percent)
+    if entry.family == "3d" and not entry.frozen and "video" in own and rival is not None:
+        yield contrast(BEST_2D, "video", ArmKey(rival, "imagenet", percent), rival)
+    for init in own:
+        probe = ArmKey(f"{model}_probe", init, percent)
+        if probe in arms:
+            yield contrast(f"{init} - {init}_probe", init, probe)
+    if _BASELINE in arms:
+        for init in own:
+            yield contrast(f"{init} - {BASELINE.model}", init, _BASELINE)
 
 
-def means_of(arms: dict[ArmKey, Arm]) -> Iterator[tuple[ArmKey, int, int, np.ndarray]]:
-    """Yield (arm, number of models, number of seeds, draws): every arm averaged over its seeds, then the
-    mean over the models of the seven that have the init and percent."""
-    of_the_seven: dict[tuple[str, int], list[tuple[int, np.ndarray]]] = {}
-    for key, arm in arms.items():
-        draws = seed_mean(arm)
-        yield key, 1, len(arm), draws
-        if key.model in MODELS and MODELS[key.model].seven:
-            of_the_seven.setdefault((key.init, key.percent), []).append((len(arm), draws))
-    for (init, percent), parts in of_the_seven.items():
-        if len(parts) > 1:
-            mean = np.mean(np.stack([draws for _, draws in parts]), axis=0)
-            num_seeds = min(seeds for seeds, _ in parts)
-            yield ArmKey(mean_name(len(parts)), init, percent), len(parts), num_seeds, mean
+def _means_over_the_seven(singles: Iterable[Quantity]) -> list[Quantity]:
+    groups: dict[tuple[str, int], list[Quantity]] = {}
+    for quantity in singles:
+        if quantity.model in MODELS and MODELS[quantity.model].seven:
+            groups.setdefault((quantity.label, quantity.percent), []).append(quantity)
+    return [mean_of(group, mean_name(len(group))) for group in groups.values() if len(group) > 1]
+
+
+def mean_of(quantities: Sequence[Quantity], name: str) -> Quantity:
+    """The mean over models of quantities of one label and percent."""
+    first = quantities[0]
+    return Quantity(
+        model=name,
+        label=first.label,
+        percent=first.percent,
+        parts=tuple(part for quantity in quantities for part in quantity.parts),
+        is_mean=True,
+        rival=first.rival,
+    )
+
+
+def _seeds(part: tuple[ArmKey, ArmKey | None], arms: Arms) -> list[int]:
+    arm, subtrahend = part
+    if subtrahend is None or subtrahend == _BASELINE:  # a fixed score, the same whatever the seed of training
+        return list(arms[arm])
+    return sorted(arms[arm].keys() & arms[subtrahend].keys())
+
+
+def _of_seed(part: tuple[ArmKey, ArmKey | None], arms: Arms, seed: int) -> np.ndarray:
+    arm, subtrahend = part
+    if subtrahend is None:
+        return arms[arm][seed]
+    other = arms[subtrahend]
+    return arms[arm][seed] - other[BASELINE.seed if subtrahend == _BASELINE else seed]
+
+
+def common_seeds(quantity: Quantity, arms: Arms) -> list[int]:
+    """Seeds that all parts of a quantity have."""
+    seeds = [_seeds(part, arms) for part in quantity.parts]
+    return [seed for seed in seeds[0] if all(seed in others for others in seeds)]
+
+
+def num_seeds(quantity: Quantity, arms: Arms) -> int:
+    """Seeds that a part is averaged over; of several parts the fewest."""
+    return min(len(_seeds(part, arms)) for part in quantity.parts)
+
+
+def part_values(quantity: Quantity, arms: Arms) -> np.ndarray:
+    """Values of every part, averaged over its seeds, shape (num_models, ...)."""
+    return np.stack(
+        [
+            np.mean(np.stack([_of_seed(part, arms, seed) for seed in _seeds(part, arms)]), axis=0)
+            for part in quantity.parts
+        ]
+    )
+
+
+def seed_values(quantity: Quantity, arms: Arms) -> np.ndarray:
+    """Values of the quantity with one seed each, averaged over models, shape (num_common_seeds, ...)."""
+    return np.array(
+        [
+            np.mean([_of_seed(part, arms, seed) for part in quantity.parts], axis=0)
+            for seed in common_seeds(quantity, arms)
+        ]
+    )
+
+
+def best_2d_models(validation_auroc: Mapping[RunKey, float]) -> dict[int, str]:
+    """The 2D model that 3D models are compared with, by percent: the best on validation.
+
+    The mean over seeds of its ImageNet runs' validation AUROC decides, at every percent on its own; no test
+    score is seen. Models without a defined AUROC come last; of equals, the first in the catalogue is taken.
+    """
+    sums: dict[tuple[int, str], list[float]] = {}
+    for key, value in validation_auroc.items():
+        assert is_rival(key.model, key.init)
+        sums.setdefault((key.percent, key.model), []).append(value)
+    order = list(MODELS)
+    best: dict[int, tuple[float, int, str]] = {}
+    for (percent, model), values in sums.items():
+        mean = float(np.mean(values))
+        rank = (mean if np.isfinite(mean) else -1.0, -order.index(model), model)
+        best[percent] = max(best.get(percent, rank), rank)
+    return {percent: model for percent, (_, _, model) in best.items()}
+
+
+def claim_models(models: Iterable[str]) -> list[str]:
+    """Models that the paper's claims are tested on: the study's models of the seven, or, where these are
+    fewer than two, its fine-tuned 3D models."""
+    known = list(models)
+    seven = [name for name in known if MODELS[name].seven]
+    if len(seven) > 1:
+        return seven
+    return [name for name in known if MODELS[name].family == "3d" and not MODELS[name].frozen]

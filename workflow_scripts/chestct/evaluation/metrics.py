@@ -1,85 +1,247 @@
 """Metrics over many resamples at once, from counts.
 
-A metric is a callable ``(labels, scores, counts) -> values``: labels 0 or 1 and scores of shape
-(num_scans,), counts of shape (num_resamples, num_scans) saying how often each scan is in a resample, and
-one value a resample. Each equals scikit-learn's function of the repeated scans, ties included.
+A metric is a callable ``(labels, scores, counts) -> values``: labels 0 or 1, shape (num_scans,); scores,
+shape (num_scans,) or (num_runs, num_scans); counts, shape (num_resamples, num_scans), saying how often each
+scan is in a resample. It gives one value a resample, shape (num_resamples,) or (num_runs, num_resamples), NaN
+where it is not defined. Each equals scikit-learn's function of the repeated scans, ties included.
 A new metric is one function here and its name in ``METRICS`` (and in the configuration's schema).
+
+Ranking metrics walk the scans once in order of score; a step adds or multiplies rows that hold the counts
+of one scan in all resamples. Rows are long enough that NumPy's overhead is small and short enough (10,000
+float32 are 40 KB) that the running sums stay in the cache. Counts kept as float32 in Fortran order are used
+as they are, others are converted once a call. Integers below 2**24 are exact in float32; where a product
+could be larger, all is done in float64.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
-# Resamples taken at once: the working arrays of a block of a thousand scans stay in the cache.
-_BLOCK = 256
+NUM_BINS = 10  # of the calibration error, of equal width
+
+_EXACT_IN_FLOAT32 = 2**24
+_RUNS_A_PRODUCT = 32  # bins of so many runs are summed in one matrix product
+_COUNTS_A_PRODUCT = 2**21  # counts that are float64 at one time
 
 
-def _in_blocks(kernel: Callable[[np.ndarray], np.ndarray], counts_RS: np.ndarray) -> np.ndarray:
-    counts_SR = counts_RS.T
-    num_resamples = counts_SR.shape[1]
-    parts = [
-        kernel(np.ascontiguousarray(counts_SR[:, start : start + _BLOCK], dtype=np.float64))
-        for start in range(0, num_resamples, _BLOCK)
-    ]
-    return np.concatenate(parts)
+class _Rows(NamedTuple):
+    """Counts of every scan in all resamples, with the sums that every run shares."""
+
+    counts: np.ndarray  # (num_scans, num_resamples)
+    num_positive: np.ndarray  # (num_resamples,), float64, as the next
+    num_negative: np.ndarray
+
+
+def _for_every_run(
+    kernel: Callable[[np.ndarray, np.ndarray, _Rows], np.ndarray],
+    labels: np.ndarray,
+    scores: np.ndarray,
+    counts: np.ndarray,
+) -> np.ndarray:
+    """Values of a kernel of (positive, scores of one run, rows), for one run or many."""
+    positive = labels == 1
+    num_positive_R = counts.T[positive].sum(axis=0, dtype=np.float64)
+    num_negative_R = counts.T[~positive].sum(axis=0, dtype=np.float64)
+    largest = 2 * float((num_positive_R * num_negative_R).max(initial=0.0))
+    kind = np.float32 if largest < _EXACT_IN_FLOAT32 else np.float64
+    rows = _Rows(np.ascontiguousarray(counts.T, dtype=kind), num_positive_R, num_negative_R)
+    values_KR = np.stack([kernel(positive, run, rows) for run in np.atleast_2d(scores)])
+    return values_KR if scores.ndim == 2 else values_KR[0]
+
+
+def _tied_groups(
+    positive: np.ndarray, scores: np.ndarray, *, ascending: bool
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Positive and negative scans of every distinct score, in order of score."""
+    order = np.argsort(scores if ascending else -scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0).tolist()
+    ranked, is_positive = order.tolist(), positive[order].tolist()
+    for start, end in zip(starts, [*starts[1:], len(ranked)], strict=True):
+        if end == start + 1:
+            yield ([ranked[start]], []) if is_positive[start] else ([], [ranked[start]])
+        else:
+            tied = range(start, end)
+            yield [ranked[i] for i in tied if is_positive[i]], [ranked[i] for i in tied if not is_positive[i]]
+
+
+def _sum_of(rows_SR: np.ndarray, scans: list[int], buffer_R: np.ndarray) -> np.ndarray:
+    """Sum of some rows; of one row that row itself."""
+    if len(scans) == 1:
+        return rows_SR[scans[0]]
+    np.add(rows_SR[scans[0]], rows_SR[scans[1]], out=buffer_R)
+    for scan in scans[2:]:
+        np.add(buffer_R, rows_SR[scan], out=buffer_R)
+    return buffer_R
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient in float64, NaN where the denominator is 0."""
+    top, bottom = numerator.astype(np.float64), denominator.astype(np.float64)
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Area under the ROC curve: the chance that a positive scan outranks a negative one, ties half.
 
-    For every positive scan, the negatives below it are read off one cumulative sum of counts over the
-    negatives in order of score (Hanley and McNeil, Radiology 143(1), 1982, for the identity).
-
-    Returns:
-        Values, shape (num_resamples,); NaN where a resample has one class.
+    (Hanley and McNeil, Radiology 143(1), 1982, for the identity.) NaN where a resample has one class.
     """
-    positive = labels == 1
-    by_score = np.flatnonzero(~positive)[np.argsort(scores[~positive], kind="stable")]
-    negative_scores = scores[by_score]
-    low = np.searchsorted(negative_scores, scores[positive], side="left")
-    high = np.searchsorted(negative_scores, scores[positive], side="right")
 
-    def kernel(counts_SR: np.ndarray) -> np.ndarray:
-        below_NR = np.zeros((len(by_score) + 1, counts_SR.shape[1]))
-        np.cumsum(counts_SR[by_score], axis=0, out=below_NR[1:])
-        positives_PR = counts_SR[positive]
-        twice_wins = np.einsum("pr,pr->r", positives_PR, below_NR[low])
-        twice_wins += np.einsum("pr,pr->r", positives_PR, below_NR[high])
-        pairs = positives_PR.sum(axis=0) * below_NR[-1]
-        return np.divide(twice_wins, 2 * pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    def kernel(positive: np.ndarray, run: np.ndarray, rows: _Rows) -> np.ndarray:
+        rows_SR = rows.counts
+        below_R, wins_R = np.zeros_like(rows_SR[0]), np.zeros_like(rows_SR[0])
+        part_R, buffer_R = np.empty_like(below_R), np.empty_like(below_R)
+        waiting: list[int] = []  # positive scans since the last negative one: all beat the same negatives
 
-    return _in_blocks(kernel, counts)
+        def count_wins(winners: list[int], beaten_R: np.ndarray) -> None:
+            if winners:
+                np.multiply(_sum_of(rows_SR, winners, buffer_R), beaten_R, out=part_R)
+                np.add(wins_R, part_R, out=wins_R)
+
+        for positives, negatives in _tied_groups(positive, run, ascending=True):
+            if positives and negatives:
+                count_wins(waiting, below_R)
+                waiting = []
+                tied_R = rows_SR[negatives].sum(axis=0)
+                count_wins(positives, below_R + tied_R / 2)
+                below_R += tied_R
+            elif positives:
+                waiting += positives
+            else:
+                count_wins(waiting, below_R)
+                waiting = []
+                for scan in negatives:
+                    np.add(below_R, rows_SR[scan], out=below_R)
+        count_wins(waiting, below_R)
+        return _ratio(wins_R, rows.num_positive * rows.num_negative)
+
+    return _for_every_run(kernel, labels, scores, counts)
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Area under the precision-recall curve as a sum over thresholds, without interpolation.
 
     Recall gained at every distinct score times the precision there, as scikit-learn's
-    ``average_precision_score``.
-
-    Returns:
-        Values, shape (num_resamples,); NaN where a resample has no positive scan.
+    ``average_precision_score``. NaN where a resample has no positive scan.
     """
-    by_score = np.argsort(-scores, kind="stable")
-    tie = np.cumsum(np.diff(scores[by_score], prepend=np.inf) != 0)  # number of the distinct score
-    positive_ranks = np.flatnonzero(labels[by_score] == 1)
-    # Recall grows at scores that a positive scan has; only there is precision needed.
-    last_found = np.flatnonzero(np.diff(tie[positive_ranks], append=np.inf))
-    last_called = np.searchsorted(tie, tie[positive_ranks[last_found]], side="right") - 1
 
-    def kernel(counts_SR: np.ndarray) -> np.ndarray:
-        ranked_SR = counts_SR[by_score]
-        found_TR = np.cumsum(ranked_SR[positive_ranks], axis=0)[last_found]
-        called_TR = np.cumsum(ranked_SR, axis=0, out=ranked_SR)[last_called]
-        precision_TR = np.divide(found_TR, called_TR, out=np.zeros_like(found_TR), where=called_TR > 0)
-        gained_TR = np.diff(found_TR, axis=0, prepend=0)
-        total_R = found_TR[-1]
-        area = np.einsum("tr,tr->r", gained_TR, precision_TR)
-        return np.divide(area, total_R, out=np.full(len(total_R), np.nan), where=total_R > 0)
+    def kernel(positive: np.ndarray, run: np.ndarray, rows: _Rows) -> np.ndarray:
+        rows_SR = rows.counts
+        called_R, found_R = np.zeros_like(rows_SR[0]), np.zeros_like(rows_SR[0])
+        part_R, buffer_R = np.empty_like(called_R), np.empty_like(called_R)
+        top_R, bottom_R, area_R = np.empty(len(called_R)), np.empty(len(called_R)), np.zeros(len(called_R))
+        all_called = False
+        for positives, negatives in _tied_groups(positive, run, ascending=False):
+            for scan in negatives:
+                np.add(called_R, rows_SR[scan], out=called_R)
+            if positives:
+                gained_R = _sum_of(rows_SR, positives, buffer_R)
+                np.add(called_R, gained_R, out=called_R)
+                np.add(found_R, gained_R, out=found_R)
+                np.multiply(gained_R, found_R, out=part_R)
+                np.copyto(top_R, part_R)
+                np.copyto(bottom_R, called_R)
+                if not all_called:  # where nothing is called yet, nothing is gained: 0 / 1
+                    all_called = bool(called_R.all())
+                    np.maximum(bottom_R, 1.0, out=bottom_R)
+                np.divide(top_R, bottom_R, out=top_R)
+                np.add(area_R, top_R, out=area_R)
+        return _ratio(area_R, rows.num_positive)
 
-    return _in_blocks(kernel, counts)
+    return _for_every_run(kernel, labels, scores, counts)
 
 
-METRICS: dict[str, Metric] = {"auroc": auroc, "auprc": average_precision}
+def sensitivity(
+    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, *, specificity: float = 0.9
+) -> np.ndarray:
+    """Sensitivity at a fixed specificity: the largest that a threshold reaches without losing it.
+
+    Thresholds are the distinct scores, "positive" meaning at least the threshold, and none at all; of those
+    with false positives of at most (1 - specificity) x negatives, the one that finds the most positive scans
+    (no interpolation between thresholds). NaN where a resample has one class.
+    """
+
+    def kernel(positive: np.ndarray, run: np.ndarray, rows: _Rows) -> np.ndarray:
+        rows_SR = rows.counts
+        # A tenth of 100 is 10, whatever 1 - 0.9 is in binary.
+        allowed_R = np.floor((1 - specificity) * rows.num_negative + 1e-9)
+        left_R = (allowed_R + 1).astype(rows_SR.dtype)  # above 0 where specificity is kept
+        kept_R, found_R = np.ones_like(left_R), np.zeros_like(left_R)
+        part_R, buffer_R = np.empty_like(left_R), np.empty_like(left_R)
+        waiting: list[int] = []  # positive scans since the last negative one
+        for number, (positives, negatives) in enumerate(_tied_groups(positive, run, ascending=False)):
+            if negatives:
+                if waiting:
+                    np.minimum(left_R, 1, out=kept_R)
+                    np.maximum(kept_R, 0, out=kept_R)
+                    np.multiply(_sum_of(rows_SR, waiting, buffer_R), kept_R, out=part_R)
+                    np.add(found_R, part_R, out=found_R)
+                    waiting = []
+                    if number % 8 == 0 and not kept_R.any():
+                        break
+                for scan in negatives:
+                    np.subtract(left_R, rows_SR[scan], out=left_R)
+            waiting += positives
+        if waiting:
+            found_R += _sum_of(rows_SR, waiting, buffer_R) * np.clip(left_R, 0, 1)
+        return np.where(rows.num_negative > 0, _ratio(found_R, rows.num_positive), np.nan)
+
+    return _for_every_run(kernel, labels, scores, counts)
+
+
+def _weighted_sums(counts: np.ndarray, weights_SW: np.ndarray) -> np.ndarray:
+    """``counts @ weights`` in float64, whatever the counts are kept as; shape (num_resamples, W)."""
+    rows = max(1, _COUNTS_A_PRODUCT // counts.shape[1])
+    blocks = (counts[start : start + rows] for start in range(0, len(counts), rows))
+    return np.concatenate([block.astype(np.float64) @ weights_SW for block in blocks])
+
+
+def brier(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Brier score: mean squared distance of score and label (Brier, Mon. Weather Rev. 78(1), 1950).
+
+    Lower is better; scores are taken as probabilities. One matrix product for all runs.
+    """
+    squares_KS = (np.atleast_2d(scores) - labels) ** 2
+    sums_RK = _weighted_sums(counts, np.column_stack([squares_KS.T, np.ones(len(labels))]))
+    values_KR = (sums_RK[:, :-1] / sums_RK[:, -1:]).T
+    return values_KR if scores.ndim == 2 else values_KR[0]
+
+
+def score_bins(scores: np.ndarray) -> np.ndarray:
+    """Number of the bin of every score: ``NUM_BINS`` of equal width, the lower edge belongs to a bin."""
+    return np.clip(np.floor(scores * NUM_BINS), 0, NUM_BINS - 1).astype(np.int64)
+
+
+def calibration_error(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Expected calibration error: mean over scans of |share positive - mean score| of their bin.
+
+    (Naeini et al., AAAI 2015; bins as in ``score_bins``.) A bin's part is |sum of label - score| over the
+    number of all scans, so one sum a bin is all that is needed. Lower is better.
+    """
+    runs_KS = np.atleast_2d(scores)
+    totals_R = _weighted_sums(counts, np.ones((len(labels), 1)))[:, 0]
+    scans = np.arange(len(labels))
+    values = []
+    for start in range(0, len(runs_KS), _RUNS_A_PRODUCT):
+        part_KS = runs_KS[start : start + _RUNS_A_PRODUCT]
+        weights_SKB = np.zeros((len(labels), len(part_KS), NUM_BINS))
+        for number, run in enumerate(part_KS):
+            weights_SKB[scans, number, score_bins(run)] = labels - run
+        used_W = weights_SKB.reshape(len(labels), -1)
+        sums_RKB = _weighted_sums(counts, used_W).reshape(len(counts), len(part_KS), NUM_BINS)
+        values.append(np.abs(sums_RKB).sum(axis=2).T / totals_R)
+    values_KR = np.concatenate(values)
+    return values_KR if scores.ndim == 2 else values_KR[0]
+
+
+METRICS: dict[str, Metric] = {
+    "auroc": auroc,
+    "auprc": average_precision,
+    "sensitivity": sensitivity,
+    "brier": brier,
+    "calibration_error": calibration_error,
+}
+#: Metrics that take scores as probabilities: those of a baseline in other units have none.
+PROBABILITY_METRICS = ("brier", "calibration_error")

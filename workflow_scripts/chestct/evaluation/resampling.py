@@ -1,9 +1,13 @@
-"""The bootstrap: resamples of patients as counts, intervals and p values from the draws.
+"""The bootstrap: resamples of patients as counts.
 
 A resample is stored as the number of times that each scan is in it. Every run of a dataset is scored on
 the same counts, so that differences between runs are paired, and a metric needs one pass over
 scores that were sorted once (``chestct.evaluation.metrics``).
 """
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -74,19 +78,78 @@ def _draw(
     return counts_PR
 
 
-def percentile_interval(draws: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Percentile interval of bootstrap draws, shape (num_resamples,)."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return float(low), float(high)
+def leave_one_out_counts(patient_ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts of the samples that lack one patient each, for the acceleration of BCa intervals.
 
+    Args:
+        patient_ids: patient of every scan, shape (num_scans,).
+        labels: 0 or 1, shape (num_scans,).
 
-def two_sided_p_value(draws: np.ndarray) -> float:
-    """P value of "the difference is zero" from bootstrap draws of the difference.
-
-    Twice the smaller share of draws on either side of zero, the sample itself counted once on each
-    (Davison and Hinkley, Bootstrap Methods, 1997, section 4.2.5), so that it is never 0. It inverts the
-    percentile interval: below 0.05 where the 95 % interval excludes zero, up to one draw.
+    Returns:
+        int32 counts, shape (num_patients, num_scans), and the stratum of the patient left out (1: with a
+        positive scan), shape (num_patients,).
     """
-    smaller = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
-    return min(1.0, 2 * (1 + smaller) / (len(draws) + 1))
+    patients, patient_of_scan = np.unique(patient_ids, return_inverse=True)
+    counts = (np.arange(len(patients))[:, None] != patient_of_scan).astype(np.int32)
+    stratum = np.zeros(len(patients), dtype=np.int64)
+    np.maximum.at(stratum, patient_of_scan, labels)
+    return counts, stratum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """What every run of a dataset is scored on: the sample, its resamples, and it without each patient.
+
+    Attributes:
+        counts: float32 in Fortran order, as metrics read fastest; shape (1 + num_resamples + num_patients,
+            num_scans): the sample itself first, the leave-one-patient-out samples last.
+        num_resamples: number of resamples.
+        stratum: of the patient left out, shape (num_patients,).
+    """
+
+    counts: np.ndarray
+    num_resamples: int
+    stratum: np.ndarray
+
+    @property
+    def sample_and_resamples(self) -> np.ndarray:
+        """Counts of the sample itself (first) and of its resamples."""
+        return self.counts[: 1 + self.num_resamples]
+
+    def resampled(self, values: np.ndarray) -> np.ndarray:
+        """Of values over all counts (last axis), those on the resamples."""
+        return values[..., 1 : 1 + self.num_resamples]
+
+    def left_out(self, values: np.ndarray) -> np.ndarray:
+        """Of values over all counts (last axis), those without a patient."""
+        return values[..., 1 + self.num_resamples :]
+
+
+def draw_resamples(
+    patient_ids: np.ndarray, labels: np.ndarray, num_resamples: int, rng: np.random.Generator
+) -> Draws:
+    """The sample, ``bootstrap_counts`` and ``leave_one_out_counts`` in one."""
+    resamples = bootstrap_counts(patient_ids, labels, num_resamples, rng)
+    left_out, stratum = leave_one_out_counts(patient_ids, labels)
+    counts = np.empty((1 + num_resamples + len(stratum), len(labels)), dtype=np.float32, order="F")
+    counts[0] = 1
+    counts[1 : 1 + num_resamples] = resamples
+    counts[1 + num_resamples :] = left_out
+    return Draws(counts=counts, num_resamples=num_resamples, stratum=stratum)
+
+
+def named_rng(seed: int, *names: str) -> np.random.Generator:
+    """Generator that the seed and some names alone decide, so that others leave its numbers as they are."""
+    digest = hashlib.sha256("/".join(names).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+
+
+def model_weights(models: Sequence[str], num_resamples: int, seed: int) -> np.ndarray:
+    """Shares of models in resamples of models with replacement, shape (num_resamples, num_models).
+
+    The seed and the models decide them: the same models get the same shares on every dataset and at every
+    percent, since a model is one model wherever it is trained.
+    """
+    rng = named_rng(seed, "models", *models)
+    even = np.full(len(models), 1 / len(models))
+    return rng.multinomial(len(models), even, size=num_resamples) / len(models)

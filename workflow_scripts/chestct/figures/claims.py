@@ -1,146 +1,178 @@
-"""The paper's three claims, each with the contrast that tests it and what the study says.
+"""The paper's three claims in sentences, each with the one contrast that tests it.
 
-Claims: Ke et al., MIDL 2023, abstract. A claim is read from intervals on the mean over the study's models of
-the seven; where a study has not two of them, from its 3D models one by one.
+Claims: Ke et al., MIDL 2023, abstract. The evaluation holds the study against them (table "claims"); here
+its numbers become words, beside the cells (dataset and percent) that they average over.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from chestct.catalogue import MODELS
 from chestct.figures import style
+from chestct.figures.report_text import count, interval, p_value, signed
 from chestct.figures.study_tables import StudyTables
 
 _METRIC = "auroc"
 
+#: By claim: its statement, the contrast that tests it, and that contrast in words.
+CLAIMS = {
+    "video_vs_scratch": (
+        "Video pretraining improves the average performance of seven 3D models, whatever the size of the "
+        "fine-tuning set.",
+        "video - scratch",
+        "AUROC after video pretraining minus AUROC from scratch",
+    ),
+    "video_3d_vs_2d": (
+        "With video pretraining, 3D models outperform 2D baselines.",
+        "video - best_2d",
+        "AUROC of 3D models after video pretraining minus AUROC of the 2D model that was best on validation "
+        "after ImageNet pretraining",
+    ),
+    "video_vs_ct": (
+        "Pretraining on large out-of-domain video helps more than pretraining on a CT dataset of usual size.",
+        "video - ct",
+        "AUROC after video pretraining minus AUROC after CT pretraining",
+    ),
+}
 
-@dataclass(frozen=True)
-class Test:
-    """One contrast that bears on a claim.
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A contrast at one dataset and percent.
 
     Attributes:
-        dataset, percent, subject, contrast: which; subject is a mean or a model, in words.
-        difference, ci_low, ci_high, p_value: of AUROC.
-        verdict: supported, not supported (the interval lies below zero) or undecided.
+        dataset, percent, subject: which; subject is a mean or a model, in words.
+        rival: the 2D model it is held against, in words; empty for other contrasts.
+        difference, interval, models_interval, p, p_holm: of AUROC, in words.
+        direction: "above" or "below" where the whole interval is on that side of zero, else "holds zero".
     """
-
-    __test__ = False  # not a test class, whatever its name suggests to pytest
 
     dataset: str
     percent: int
     subject: str
-    contrast: str
-    difference: float
-    ci_low: float
-    ci_high: float
-    p_value: float
-    verdict: str
+    rival: str
+    difference: str
+    interval: str
+    models_interval: str
+    p: str
+    p_holm: str
+    direction: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim with its tests.
+    """A claim with what the study says of it.
 
     Attributes:
+        key: in the table "claims".
         statement: the claim.
         contrast: what tests it, in words.
-        tests: empty where the study has no such contrast.
-        verdict: supported, not supported, undecided, mixed, or not tested.
+        verdict: supported, not supported, undecided, or not tested.
         sentence: the verdict with its numbers.
+        cells: what the contrast averages over; empty where it is not tested.
     """
 
+    key: str
     statement: str
     contrast: str
-    tests: tuple[Test, ...]
     verdict: str
     sentence: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def tested(self) -> bool:
+        """Whether the study has the arms that the claim is about."""
+        return self.verdict != "not tested"
 
 
-_CLAIMS: list[tuple[str, str, Callable[[str], bool]]] = [
-    (
-        "Video pretraining improves the average performance of seven 3D models, whatever the size of the "
-        "fine-tuning set.",
-        "AUROC after video pretraining minus AUROC from scratch, at every share of the training patients",
-        lambda contrast: contrast == "video - scratch",
-    ),
-    (
-        "With video pretraining, 3D models outperform 2D baselines.",
-        "AUROC of 3D models after video pretraining minus AUROC of each 2D model after ImageNet pretraining",
-        lambda contrast: contrast.startswith("video - ") and contrast.endswith(":imagenet"),
-    ),
-    (
-        "Pretraining on large out-of-domain video helps more than pretraining on a CT dataset of usual size.",
-        "AUROC after video pretraining minus AUROC after CT pretraining",
-        lambda contrast: contrast == "video - ct",
-    ),
-]
-
-
-def contrast_title(contrast: str) -> str:
-    """A contrast in the words of the figures: "video - lrcn:imagenet" becomes "video - LRCN"."""
-    minuend, _, subtrahend = contrast.partition(" - ")
-    model, _, init = subtrahend.partition(":")
-    if init:
-        subtrahend = style.model_title(model)
-    return f"{minuend.replace('_', ', then ')} {style.MINUS} {subtrahend}"
-
-
-def check_claims(study: StudyTables) -> list[Claim]:
-    """Hold the study's comparisons against the three claims."""
-    rows = study.comparisons[study.comparisons["metric"] == _METRIC]
+def read_claims(study: StudyTables) -> list[Claim]:
+    """The study's claims in sentences, in the order of the table "claims"."""
     claims = []
-    for statement, words, concerns in _CLAIMS:
-        own = rows[rows["contrast"].map(concerns).astype(bool)]
-        means = own[own["model"].map(style.is_mean).astype(bool)]
-        if means.empty:
-            family = own["model"].map(lambda model: model in MODELS and MODELS[model].family == "3d")
-            means = own[family.astype(bool)]
-        tests = tuple(
-            _test(row) for _, row in means.sort_values("dataset", key=_rank(study), kind="stable").iterrows()
+    for row in study.claims.to_dict("records"):
+        statement, contrast, words = CLAIMS[str(row["claim"])]
+        tested = row["verdict"] != "not_tested"
+        claims.append(
+            Claim(
+                key=str(row["claim"]),
+                statement=statement,
+                contrast=words,
+                verdict=str(row["verdict"]).replace("_", " "),
+                sentence=_sentence(row, study.confidence),
+                cells=tuple(_cells(study, contrast)) if tested else (),
+            )
         )
-        verdict, sentence = _summarise(tests, study.confidence)
-        claims.append(Claim(statement, words, tests, verdict, sentence))
     return claims
 
 
-def _rank(study: StudyTables) -> Callable[[pd.Series], pd.Series]:
-    return lambda names: names.map(study.datasets.index)
-
-
-def _test(row: pd.Series) -> Test:
-    verdict = "supported" if row["ci_low"] > 0 else "not supported" if row["ci_high"] < 0 else "undecided"
-    return Test(
-        dataset=row["dataset"],
-        percent=int(row["percent"]),
-        subject=style.model_title(row["model"]),
-        contrast=contrast_title(row["contrast"]),
-        difference=float(row["difference"]),
-        ci_low=float(row["ci_low"]),
-        ci_high=float(row["ci_high"]),
-        p_value=float(row["p_value"]),
-        verdict=verdict,
+def _sentence(row: dict[Any, Any], confidence: float) -> str:
+    if row["verdict"] == "not_tested":
+        return "Not tested: this study lacks the arms that it compares."
+    ends = interval(row["ci_low"], row["ci_high"], with_sign=True)
+    wider = interval(row["models_low"], row["models_high"], with_sign=True)
+    resampled = f", {wider} with the models resampled too" if wider else ""
+    num_cells, num_models = int(row["num_cells"]), int(row["num_models"])
+    averaged = (
+        f"over {count(num_cells, 'combination')} of dataset and percent "
+        f"({count(int(row['num_datasets']), 'dataset')}, {count(num_models, 'model')})"
+    )
+    spread = ""
+    if num_cells > 1:
+        spread = (
+            f"; one by one they lie between {signed(row['smallest'])} and {signed(row['largest'])}, "
+            f"the interval wholly above zero in {int(row['num_above'])} and wholly below in "
+            f"{int(row['num_below'])}"
+        )
+    verdict = str(row["verdict"]).replace("_", " ").capitalize()
+    adjusted = p_value(row["p_holm"])
+    return (
+        f"{verdict}: the mean difference in AUROC {averaged} is {signed(row['difference'])} "
+        f"({100 * confidence:g} % interval {ends}{resampled}; "
+        f"p {'' if adjusted.startswith('<') else '= '}{adjusted} after Holm's adjustment for the claims "
+        f"tested){spread}."
     )
 
 
-def _summarise(tests: tuple[Test, ...], confidence: float) -> tuple[str, str]:
-    if not tests:
-        return "not tested", "This study has no runs that test it."
-    counts = {
-        verdict: sum(test.verdict == verdict for test in tests)
-        for verdict in ("supported", "not supported", "undecided")
-    }
-    verdicts = [verdict for verdict, count in counts.items() if count]
-    if len(verdicts) == 1:
-        verdict = verdicts[0]
-    else:
-        verdict = "undecided" if not (counts["supported"] and counts["not supported"]) else "mixed"
-    low, high = min(test.difference for test in tests), max(test.difference for test in tests)
-    span = style.signed(low) if len(tests) == 1 else f"{style.signed(low)} to {style.signed(high)}"
-    sentence = (
-        f"Differences in AUROC: {span}. Of {len(tests)} comparison{'s' if len(tests) > 1 else ''}, the "
-        f"{100 * confidence:g} % interval lies above zero in {counts['supported']}, below zero in "
-        f"{counts['not supported']}, and holds zero in {counts['undecided']}."
-    )
-    return verdict, sentence
+def contrast_rows(study: StudyTables, contrast: str) -> pd.DataFrame:
+    """AUROC rows of "comparisons" for a contrast: of means over models, or of the 3D models one by one
+    where the study has no mean; datasets in the study's order, percents ascending."""
+    rows = study.comparisons
+    rows = rows[(rows["metric"] == _METRIC) & (rows["contrast"] == contrast)]
+    means = rows[rows["model"].map(style.is_mean).astype(bool)]
+    if means.empty:
+        means = rows[rows["model"].map(_is_3d).astype(bool)]
+    places = means["dataset"].map(study.datasets.index)
+    order = means.assign(place=places).sort_values(["place", "percent"], kind="stable").index
+    return means.loc[order]
+
+
+def _is_3d(model: str) -> bool:
+    return model in MODELS and MODELS[model].family == "3d" and not MODELS[model].frozen
+
+
+def _cells(study: StudyTables, contrast: str) -> list[Cell]:
+    return [
+        Cell(
+            dataset=str(row["dataset"]),
+            percent=int(row["percent"]),
+            subject=style.model_title(row["model"]),
+            rival=rival_title(row["rival"]),
+            difference=signed(row["difference"]),
+            interval=interval(row["ci_low"], row["ci_high"], with_sign=True),
+            models_interval=interval(row["models_low"], row["models_high"], with_sign=True),
+            p=p_value(row["p_value"]),
+            p_holm=p_value(row["p_holm"]),
+            direction=_direction(row["ci_low"], row["ci_high"]),
+        )
+        for row in contrast_rows(study, contrast).to_dict("records")
+    ]
+
+
+def rival_title(rival: Any) -> str:
+    """Name of the 2D model of a contrast; empty where there is none."""
+    return "" if pd.isna(rival) else style.model_title(str(rival))
+
+
+def _direction(low: float, high: float) -> str:
+    return "above" if low > 0 else "below" if high < 0 else "holds zero"

@@ -8,6 +8,9 @@ import pandas as pd
 from chestct.tables import read_table
 
 _SPLITS = ("train", "validation", "test")
+_SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "test"}
+
+Reasons = list[tuple[str, int]]
 
 
 def cohort_flow(
@@ -20,37 +23,76 @@ def cohort_flow(
         cohort_path, splits_path, ledger_path: tables of the dataset.
 
     Returns:
-        dataset; series and scans: lists of (outcome, reason, count); num_patients, num_used,
-        num_positive of the scans used; splits: a DataFrame; folds: their number.
+        dataset; steps: dicts with count, words, notes (reason and number, of what was kept), num_lost,
+        lost_words, lost (reason and number); first_splits: dicts with name, scans, patients, positive of the
+        first fold; splits: a DataFrame of all folds; folds: their number.
 
     Raises:
         InputError: a table is missing or broken.
     """
     ledger = read_table(ledger_path, "ledger")
     cohort = read_table(cohort_path, "cohort")
-    splits = read_table(splits_path, "splits")
+    splits = _splits_table(read_table(splits_path, "splits"))
     used = cohort[cohort["status"] == "used"]
+    refused = _reasons(ledger, "refused")
+    repaired = _reasons(ledger, "repaired")
+    excluded = _reasons(cohort, "excluded")
+    num_refused, num_repaired, num_excluded = (_total(reasons) for reasons in (refused, repaired, excluded))
+    among = ", refused series among them" if num_refused else ""
+    steps = [
+        _step(len(ledger), "series read", lost=refused, lost_words="refused by the conversion"),
+        _step(
+            len(ledger) - num_refused,
+            f"series converted{f', {num_repaired:,} after a documented repair' if num_repaired else ''}",
+            notes=repaired,
+        ),
+        _step(len(cohort), "scans considered", lost=excluded, lost_words=f"excluded{among}"),
+        _step(
+            len(cohort) - num_excluded,
+            f"scans used, {used['label'].sum():,} positive, of {used['patient_id'].nunique():,} patients",
+        ),
+    ]
+    first = splits[splits["Fold"] == splits["Fold"].min()]
     return {
         "dataset": dataset,
-        "series": _counts(ledger),
-        "num_series": len(ledger),
-        "scans": _counts(cohort),
-        "num_scans": len(cohort),
-        "num_patients": int(used["patient_id"].nunique()),
-        "num_used": len(used),
-        "num_positive": int(used["label"].sum()),
-        "splits": _splits_table(splits),
-        "folds": int(splits["fold"].nunique()),
+        "steps": steps,
+        "first_splits": [
+            {"name": _SPLIT_WORDS[split], "scans": scans, "patients": patients, "positive": positive}
+            for _, split, patients, scans, positive in first.itertuples(index=False)
+        ],
+        "splits": splits,
+        "folds": int(splits["Fold"].nunique()),
     }
 
 
-def _counts(table: pd.DataFrame) -> list[tuple[str, str, int]]:
-    reasons = table["reason"].fillna("").str.replace("_", " ")
-    return sorted(
-        (status, reason, len(rows))
-        for status, part in reasons.groupby(table["status"])
-        for reason, rows in part.groupby(part)
-    )
+def _step(
+    number: int,
+    words: str,
+    *,
+    notes: Reasons | None = None,
+    lost: Reasons | None = None,
+    lost_words: str = "",
+) -> dict[str, Any]:
+    lost = lost or []
+    return {
+        "count": number,
+        "words": words,
+        "notes": notes or [],
+        "num_lost": _total(lost),
+        "lost_words": lost_words,
+        "lost": lost,
+    }
+
+
+def _total(reasons: Reasons) -> int:
+    return sum(number for _, number in reasons)
+
+
+def _reasons(table: pd.DataFrame, status: str) -> Reasons:
+    """Reasons of the rows of a status with their numbers, the most frequent first."""
+    reasons = table.loc[table["status"] == status, "reason"].fillna("no reason").str.replace("_", " ")
+    counts = [(str(reason), int(number)) for reason, number in reasons.value_counts().items()]
+    return sorted(counts, key=lambda item: (-item[1], item[0]))
 
 
 def _splits_table(splits: pd.DataFrame) -> pd.DataFrame:

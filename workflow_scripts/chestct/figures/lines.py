@@ -5,55 +5,56 @@ import math
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from chestct.catalogue import MODELS
 from chestct.figures import style
 from chestct.figures.panels import (
-    NothingToPlotError,
-    draw_arm,
+    auroc_rows,
+    draw_arms,
     finish,
     init_handle,
+    inits_of,
     new_panels,
+    own_models,
     percent_axis,
+    present,
     reference_handle,
+    subject_of,
+    subject_title,
     value_limits,
 )
+from chestct.figures.small_multiples import balanced_columns
 from chestct.figures.study_tables import StudyTables
 
-_DODGE = 0.018  # decades between the arms of a panel
 
-
-def auroc_rows(study: StudyTables) -> pd.DataFrame:
-    """Rows of the table "means" that are AUROC.
-
-    Raises:
-        NothingToPlotError: the study does not measure it.
-    """
-    rows = study.means[study.means["metric"] == "auroc"]
-    if rows.empty:
-        raise NothingToPlotError("AUROC is not among the study's metrics.")
-    return rows
-
-
-def _draw_panel(axis: Axes, rows: pd.DataFrame, baseline: pd.DataFrame, study: StudyTables) -> None:
-    percent_axis(axis, study.percents)
-    inits = sorted(rows["init"].unique(), key=style.init_rank)
-    for position, init in enumerate(inits):
-        for _, arm in rows[rows["init"] == init].groupby("model", sort=False):
-            draw_arm(axis, arm, init, dodge=(position - (len(inits) - 1) / 2) * _DODGE)
+def draw_baseline(axis: Axes, baseline: pd.DataFrame) -> None:
+    """A horizontal line at the trivial baseline of a dataset, if it has one."""
     if len(baseline):
         mark = style.INIT_MARKS["none"]
         axis.axhline(float(baseline["value"].iloc[0]), color=mark.colour, linestyle=mark.line, linewidth=0.9)
 
 
-def _handles(rows: pd.DataFrame, baseline: pd.DataFrame) -> list:
-    handles = []
-    for init in sorted(rows["init"].unique(), key=style.init_rank):
-        handles.append(init_handle(init))
+def line_handles(rows: pd.DataFrame, baseline: pd.DataFrame) -> list[Line2D]:
+    """Legend entries of the inits, and of the baseline."""
+    handles = [init_handle(init) for init in inits_of(rows)]
     if len(baseline):
         mark = style.INIT_MARKS["none"]
         handles.append(reference_handle("Trivial baseline", mark.colour, mark.line))
     return handles
+
+
+def dataset_title(rows: pd.DataFrame, width: float) -> str:
+    """Name and size of the test set, over a panel of this width in inches."""
+    first = rows.iloc[0]
+    name = style.wrap_name(str(first["dataset"]), int(width * style.LETTERS_AN_INCH))
+    return f"{name}\n{first['num_scans']} test scans, {first['num_positive']} positive"
+
+
+def subject_label(subject: pd.DataFrame) -> str:
+    """What the y axis of a figure about the mean shows."""
+    title = subject_title(subject)
+    is_mean = subject["model"].map(style.is_mean).any()
+    return f"AUROC, {title[0].lower() + title[1:] if is_mean else title}"
 
 
 def auroc_by_percent(study: StudyTables) -> Figure:
@@ -64,49 +65,38 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     """
     rows = auroc_rows(study)
     baseline = rows[rows["model"] == "baseline"]
-    means = rows[rows["model"].map(style.is_mean)]
-    subject = means if len(means) else _lone_model(rows)
-    datasets = [name for name in study.datasets if name in set(subject["dataset"])]
+    subject = subject_of(rows)
+    datasets = present(study.datasets, subject)
 
     columns = min(len(datasets), 3)
     num_rows = math.ceil(len(datasets) / columns)
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
-    figure, axes = new_panels(num_rows, columns, width=width, height=0.75 + 2.35 * num_rows)
+    figure, axes = new_panels(num_rows, columns, width=width, height=0.85 + 2.35 * num_rows)
     limits = value_limits(pd.concat([subject, baseline]))
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
-        _draw_panel(axis, of_panel, baseline[baseline["dataset"] == dataset], study)
+        percent_axis(axis, study.percents, width / columns - 0.6)
+        draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
+        draw_baseline(axis, baseline[baseline["dataset"] == dataset])
         axis.set_ylim(limits)
-        first = of_panel.iloc[0]
-        axis.set_title(f"{dataset} ({first['num_scans']} test scans, {first['num_positive']} positive)")
+        axis.set_title(dataset_title(of_panel, width / columns - 0.6))
         axis.set_xlabel("Training patients (%)")
+        axis.tick_params(labelbottom=True)
     for axis in axes.flat[len(datasets) :]:
         axis.remove()
-    most = subject["num_models"] == subject["num_models"].max()
-    title = style.model_title(subject.loc[most, "model"].iloc[0])
     for row in axes:
-        row[0].set_ylabel(f"AUROC, {title[0].lower() + title[1:] if len(means) else title}")
+        row[0].set_ylabel(subject_label(subject))
     return finish(
         figure,
         study,
         datasets=datasets,
         arms=set(zip(subject["model"], subject["init"], strict=True)),
-        handles=_handles(subject, baseline),
-        note=_fewer_models(subject),
+        handles=line_handles(subject, baseline),
+        note=fewer_models(subject),
     )
 
 
-def _lone_model(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the only model of the seven, or of the only 3D model."""
-    three_d = [m for m in rows["model"].unique() if m in MODELS and MODELS[m].family == "3d"]
-    candidates = [model for model in three_d if MODELS[model].seven] or three_d
-    if len(candidates) != 1:
-        count = f"{len(candidates)} 3D models, but none" if candidates else "no 3D model, so none"
-        raise NothingToPlotError(f"the study has {count} of the seven whose mean this figure shows.")
-    return rows[rows["model"] == candidates[0]]
-
-
-def _fewer_models(means: pd.DataFrame) -> str:
+def fewer_models(means: pd.DataFrame) -> str:
     """Which arms are means over fewer models than the others, if any."""
     fewer = means[means["num_models"] < means["num_models"].max()].drop_duplicates(["dataset", "init"])
     words = [
@@ -120,11 +110,10 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
     """A panel a model and dataset; panels of a dataset share their axis."""
     rows = auroc_rows(study)
     baseline = rows[rows["model"] == "baseline"]
-    rows = rows[~rows["model"].map(style.is_mean) & (rows["model"] != "baseline")]
-    by_dataset = {name: rows[rows["dataset"] == name] for name in study.datasets}
-    by_dataset = {name: part for name, part in by_dataset.items() if len(part)}
+    rows = own_models(rows)
+    by_dataset = {name: rows[rows["dataset"] == name] for name in present(study.datasets, rows)}
     num_models = max(part["model"].nunique() for part in by_dataset.values())
-    columns = min(num_models, 4 if num_models <= 12 else 5)
+    columns = balanced_columns(num_models, 4 if num_models <= 12 else 5)
     rows_a_dataset = {name: math.ceil(part["model"].nunique() / columns) for name, part in by_dataset.items()}
     num_rows = sum(rows_a_dataset.values())
 
@@ -139,23 +128,30 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         limits = value_limits(pd.concat([part, of_baseline]))
         models = list(part["model"].unique())
         for axis, model in zip(block.flat, models, strict=False):
-            _draw_panel(axis, part[part["model"] == model], of_baseline, study)
+            percent_axis(axis, study.percents, width / columns - 0.3)
+            draw_arms(axis, part[part["model"] == model], bands=rows["init"].nunique() <= 2)
+            draw_baseline(axis, of_baseline)
             axis.set_ylim(limits)
-            axis.set_title(style.model_title(model))
+            axis.set_title(
+                style.wrap_name(
+                    style.model_title(model), int((width - 0.5) / columns * style.LETTERS_AN_INCH) - 1
+                )
+            )
         for axis in block.flat[len(models) :]:
             axis.remove()
         for row in block:
-            row[0].set_ylabel(f"{dataset}\nAUROC")
+            row[0].set_ylabel(f"{style.wrap_name(dataset, 20)}\nAUROC")
             for axis in row[1:]:
                 axis.tick_params(labelleft=False)
-    for axis in axes.flat:
+    for axis in figure.axes:
         axis.tick_params(labelbottom=True)
     for axis in axes[-1]:
-        axis.set_xlabel("Training patients (%)")
+        if axis in figure.axes:
+            axis.set_xlabel("Training patients (%)")
     return finish(
         figure,
         study,
         datasets=by_dataset,
         arms=set(zip(rows["model"], rows["init"], strict=True)),
-        handles=_handles(rows, baseline),
+        handles=line_handles(rows, baseline),
     )

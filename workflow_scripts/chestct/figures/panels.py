@@ -1,31 +1,96 @@
 """What the figures share: panels, axes, points with intervals, legends, the stand-in footer."""
 
+import math
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from chestct.catalogue import MODELS
 from chestct.figures import style
 from chestct.figures.study_tables import StudyTables, stand_in_note
+
+_TICK_ROOM = 0.22  # inches from one labelled tick to the next
+_DODGE = 0.014  # of an axis, between the arms of a panel
 
 
 class NothingToPlotError(Exception):
     """The study lacks what a figure shows; the message says what."""
 
 
-def new_panels(num_rows: int, num_columns: int, *, width: float, height: float) -> tuple[Figure, np.ndarray]:
+def new_panels(
+    num_rows: int, num_columns: int, *, width: float, height: float, **options: Any
+) -> tuple[Figure, np.ndarray]:
     """A figure of at most a journal page with panels, shape (num_rows, num_columns)."""
     figure = Figure(figsize=(width, min(height, style.PAGE_HEIGHT)), layout="constrained")
-    axes = figure.subplots(num_rows, num_columns, squeeze=False, sharex=True)
-    return figure, axes
+    return figure, figure.subplots(num_rows, num_columns, squeeze=False, **{"sharex": True} | options)
 
 
-def shown_percents(percents: Sequence[int], limit: int = 3) -> list[int]:
+def auroc_rows(study: StudyTables) -> pd.DataFrame:
+    """Rows of the table "means" that are AUROC.
+
+    Raises:
+        NothingToPlotError: the study does not measure it.
+    """
+    rows = study.means[study.means["metric"] == "auroc"]
+    if rows.empty:
+        raise NothingToPlotError("AUROC is not among the study's metrics.")
+    return rows
+
+
+def subject_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that stand for the study: means over models of the seven, its only such model, its only 3D model.
+
+    Args:
+        rows: of a table with a column "model".
+
+    Raises:
+        NothingToPlotError: the study has several 3D models but none of the seven, or no 3D model.
+    """
+    means = rows[rows["model"].map(style.is_mean).astype(bool)]
+    if len(means):
+        return means
+    three_d = [m for m in rows["model"].unique() if m in MODELS and MODELS[m].family == "3d"]
+    three_d = [model for model in three_d if not style.is_probe(model)]
+    candidates = [model for model in three_d if MODELS[model].seven] or three_d
+    if len(candidates) != 1:
+        count = f"{len(candidates)} 3D models, but none" if candidates else "no 3D model, so none"
+        raise NothingToPlotError(f"the study has {count} of the seven whose mean this figure shows.")
+    return rows[rows["model"] == candidates[0]]
+
+
+def subject_title(rows: pd.DataFrame) -> str:
+    """Name of what ``subject_of`` returned; of means over several numbers of models, the largest."""
+    models = sorted(rows["model"].unique(), key=style.model_rank)
+    if "mean_of_seven" in models or not style.is_mean(models[0]):
+        return style.model_title("mean_of_seven" if "mean_of_seven" in models else models[0])
+    return style.model_title(max(models, key=lambda model: int(model.removeprefix("mean_of_"))))
+
+
+def own_models(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the study's models: no means, no baseline, no frozen probes (which have their own figure)."""
+    single = rows["model"].isin(list(MODELS)) & ~rows["model"].map(style.is_probe).astype(bool)
+    return rows[single]
+
+
+def present(names: Iterable[str], rows: pd.DataFrame, column: str = "dataset") -> list[str]:
+    """Those of the names that rows have, in the names' order."""
+    found = set(rows[column])
+    return [name for name in names if name in found]
+
+
+def inits_of(rows: pd.DataFrame) -> list[str]:
+    """Inits in the catalogue's order."""
+    return sorted(rows["init"].unique(), key=style.init_rank)
+
+
+def shown_percents(percents: Sequence[int], limit: int = 5) -> list[int]:
     """At most ``limit`` of the percents, the smallest, the largest and those evenly between."""
     if len(percents) <= limit:
         return list(percents)
@@ -33,13 +98,27 @@ def shown_percents(percents: Sequence[int], limit: int = 3) -> list[int]:
     return [percents[pick] for pick in picks]
 
 
-def percent_axis(axis: Axes, percents: Sequence[int]) -> None:
-    """Logarithmic axis of shares of the training patients, a tick a share."""
+def percent_axis(axis: Axes, percents: Sequence[int], width: float) -> None:
+    """Logarithmic axis of shares of the training patients: a tick a share, labelled where there is room.
+
+    Args:
+        axis: panel.
+        percents: ascending.
+        width: of the panel, in inches.
+    """
+    low, high = min(percents) / 1.5, max(percents) * 1.5
     axis.set_xscale("log")
-    axis.set_xlim(min(percents) / 1.5, max(percents) * 1.5)
+    axis.set_xlim(low, high)
     axis.xaxis.set_major_locator(FixedLocator(list(percents)))
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xticklabels([str(percent) for percent in percents])
+    places = width * np.log(np.array(percents) / low) / np.log(high / low)
+    labelled: list[int] = []
+    # The ends first, then from the smallest up.
+    for number in dict.fromkeys([len(percents) - 1, *range(len(percents))]):
+        if all(abs(places[number] - places[other]) > _TICK_ROOM for other in labelled):
+            labelled.append(number)
+    words = [str(percent) if number in labelled else "" for number, percent in enumerate(percents)]
+    axis.xaxis.set_major_formatter(FixedFormatter(words))
 
 
 def value_limits(rows: pd.DataFrame, *, upper: float = 1.0) -> tuple[float, float]:
@@ -49,59 +128,66 @@ def value_limits(rows: pd.DataFrame, *, upper: float = 1.0) -> tuple[float, floa
     return low - margin, min(high + margin, upper + 0.01)
 
 
-def draw_arm(axis: Axes, rows: pd.DataFrame, init: str, *, dodge: float = 0.0) -> None:
-    """Line with intervals against percent, and a band where there is more than one percent.
+def draw_arms(axis: Axes, rows: pd.DataFrame, *, bands: bool, column: str = "percent") -> None:
+    """A line with intervals an init, along a logarithmic axis whose limits are set.
 
     Args:
-        axis: panel with a logarithmic x axis.
-        rows: of the table "means", one a percent.
-        init: decides colour, marker and line.
-        dodge: shift along x in decades, so that intervals of several arms do not cover each other.
+        axis: panel.
+        rows: of the table "means"; of every init, one a point.
+        bands: whether to shade the intervals too, which more than two inits would make muddy.
+        column: of x.
     """
+    inits = inits_of(rows)
+    low_x, high_x = axis.get_xlim()
+    for position, init in enumerate(inits):
+        mark = style.INIT_MARKS[init]
+        # Side by side, the intervals of several arms do not cover each other.
+        dodge = (high_x / low_x) ** ((position - (len(inits) - 1) / 2) * _DODGE)
+        for _, arm in rows[rows["init"] == init].sort_values(column).groupby("model", sort=False):
+            x = arm[column].to_numpy(dtype=float) * dodge
+            y, low, high = (arm[name].to_numpy(dtype=float) for name in ("value", "ci_low", "ci_high"))
+            if bands and len(arm) > 1:
+                axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
+            axis.vlines(x, low, high, color=mark.colour, linewidth=0.8)
+            axis.plot(x, y, color=mark.colour, linestyle=mark.line, **marker_look(init))
+
+
+def marker_look(init: str, *, filled: bool = True) -> dict[str, Any]:
+    """Keyword arguments of a line's markers; open ones have a coloured edge."""
     mark = style.INIT_MARKS[init]
-    rows = rows.sort_values("percent")
-    x = rows["percent"].to_numpy(dtype=float) * 10**dodge
-    value, low, high = (rows[column].to_numpy(dtype=float) for column in ("value", "ci_low", "ci_high"))
-    if len(rows) > 1:
-        axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
-    axis.errorbar(
-        x,
-        value,
-        yerr=interval_lengths(value, low, high),
-        color=mark.colour,
-        marker=mark.marker,
-        linestyle=mark.line,
-        elinewidth=0.7,
-        capsize=1.8,
-        capthick=0.7,
-        markeredgecolor="white",
-        markeredgewidth=0.4,
-    )
+    edged = mark.marker == "x" or not filled
+    return {
+        "marker": mark.marker,
+        "markerfacecolor": mark.colour if filled else "white",
+        "markeredgecolor": mark.colour if edged else "white",
+        "markeredgewidth": 0.9 if edged else 0.4,
+    }
 
 
-def interval_lengths(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Lengths of the two halves of intervals; a percentile interval need not hold the value itself."""
-    return np.clip(np.stack([value - low, high - value]), 0, None)
-
-
-def init_handle(init: str, label: str | None = None, *, line: bool = True) -> Line2D:
+def init_handle(
+    init: str, label: str | None = None, *, line: bool = True, marker: bool = True, filled: bool = True
+) -> Line2D:
     """Legend entry of an init."""
     mark = style.INIT_MARKS[init]
-    return Line2D(
-        [],
-        [],
-        color=mark.colour,
-        marker=mark.marker,
-        linestyle=mark.line if line else "none",
-        label=label or style.init_title(init) or "Trivial baseline",
-        markeredgecolor=mark.colour if mark.marker == "x" else "white",
-        markeredgewidth=0.9 if mark.marker == "x" else 0.4,
-    )
+    look = marker_look(init, filled=filled) if marker else {}
+    words = label or style.init_title(init) or "Trivial baseline"
+    return Line2D([], [], color=mark.colour, linestyle=mark.line if line else "none", label=words, **look)
 
 
 def reference_handle(label: str, colour: str = style.REFERENCE_COLOUR, line: object = (0, (3, 2))) -> Line2D:
     """Legend entry of a reference line."""
     return Line2D([], [], color=colour, linestyle=line, linewidth=0.9, label=label)  # type: ignore[arg-type]
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """Entries a row that fit beside one another on a figure of this width (inches), rows equally long."""
+    for num_rows in range(1, len(labels)):
+        columns = math.ceil(len(labels) / num_rows)
+        # Entries run down the columns.
+        widest = [max(map(len, labels[i * num_rows : (i + 1) * num_rows] or [""])) for i in range(columns)]
+        if sum(letters / style.LETTERS_AN_INCH + 0.47 for letters in widest) < width:
+            return columns
+    return 1
 
 
 def finish(
@@ -112,18 +198,21 @@ def finish(
     arms: Iterable[tuple[str, str]],
     handles: Sequence[Line2D],
     note: str = "",
+    intervals: str | None = "bootstrap over patients",
 ) -> Figure:
     """Add the legend above the panels and, below them, the note on intervals and stand-in data."""
     width = figure.get_figwidth()
     if handles:
-        columns = len(handles) if width > 5 else min(len(handles), 2)
+        columns = legend_columns([str(handle.get_label()) for handle in handles], width)
         figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
     seeds = int(study.means["num_seeds"].max())
-    note += f" Mean over {seeds} seeds." if seeds > 1 else ""
-    words = f"{note} Intervals: {100 * study.confidence:g} %, bootstrap over patients.".strip()
+    words = [note]
+    if intervals is not None:
+        words.append(f"Mean over {seeds} seeds." if seeds > 1 else "")
+        words.append(f"Intervals: {100 * study.confidence:g} %, {intervals}.")
     letters = int(width * style.FOOTER_LETTERS_AN_INCH)
     stand_in = stand_in_note(study, datasets, arms)
-    lines = textwrap.wrap(words, letters) + textwrap.wrap(stand_in, letters)
+    lines = textwrap.wrap(" ".join(filter(None, words)), letters) + textwrap.wrap(stand_in, letters)
     colour = style.FOOTER_COLOUR if stand_in else style.REFERENCE_COLOUR
     figure.supxlabel("\n".join(lines), fontsize=style.FOOTER_SIZE, color=colour, x=0.01, ha="left")
     return figure
@@ -132,6 +221,7 @@ def finish(
 def notice(name: str, reason: str) -> Figure:
     """A small figure that says why there is nothing to see."""
     figure = Figure(figsize=(style.SINGLE_COLUMN, 1.1))
+    figure.set_layout_engine("none")
     text = "\n".join(textwrap.wrap(f"Not drawn: {reason}", 58))
     figure.text(0.5, 0.62, name, ha="center", va="center", weight="bold")
     figure.text(0.5, 0.34, text, ha="center", va="center", color=style.REFERENCE_COLOUR)

@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from chestct.figures import dots, lines
+from chestct.figures import curves, efficiency, forest, histories, lines, reliability, rivals, simulations
 from chestct.figures.names import CAPTIONS
 from chestct.figures.panels import NothingToPlotError, notice
 from chestct.figures.study_tables import StudyTables
@@ -22,18 +25,29 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 FIGURES: dict[str, Callable[[StudyTables], Figure]] = {
     "auroc_by_percent": lines.auroc_by_percent,
+    "label_efficiency": efficiency.label_efficiency,
     "auroc_by_percent_per_model": lines.auroc_by_percent_per_model,
-    "video_minus_scratch": dots.video_minus_scratch,
-    "video_3d_vs_2d": dots.video_3d_vs_2d,
-    "video_vs_ct": dots.video_vs_ct,
+    "forest": forest.forest,
+    "video_3d_vs_2d": rivals.video_3d_vs_2d,
+    "video_vs_ct": rivals.video_vs_ct,
+    "probe_vs_finetuned": rivals.probe_vs_finetuned,
+    "roc_curves": curves.roc_curves,
+    "precision_recall_curves": curves.precision_recall_curves,
+    "calibration": reliability.calibration,
+    "learning_curves": histories.learning_curves,
+    "validity": simulations.validity,
 }
 assert list(FIGURES) == list(CAPTIONS)
 
 # Without time stamps, so that the same tables give the same bytes.
-_METADATA: dict[str, dict[str, str | None]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "svg": {"Date": None, "Creator": None},
+_WRITERS: dict[str, Callable[[Figure, Path], None]] = {
+    "png": lambda figure, path: FigureCanvasAgg(figure).print_png(path, metadata={"Software": None}),
+    "pdf": lambda figure, path: FigureCanvasPdf(figure).print_pdf(
+        path, metadata={"CreationDate": None, "Creator": None, "Producer": None}
+    ),
+    "svg": lambda figure, path: FigureCanvasSVG(figure).print_svg(
+        path, metadata={"Date": None, "Creator": None}
+    ),
 }
 
 
@@ -46,15 +60,26 @@ def project_style() -> Iterator[None]:
         yield
 
 
+def lay_out(figure: Figure) -> None:
+    """Arrange a figure's panels once and for all.
+
+    Every drawing would lay the panels out anew from where the last one left them; laid out once, all formats
+    look the same, in whatever order they are written.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def save_figure(figure: Figure, folder: str | Path, name: str, *, formats: Sequence[str], dpi: int) -> None:
     """Write a figure as ``folder/NAME.FORMAT``, the same bytes every time."""
-    # Every save would lay the panels out anew from where the last one left them; laid out once, all
-    # formats look the same, in whatever order they are written.
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    lay_out(figure)
     for kind in formats:
+        figure.dpi = dpi  # a vector format leaves its own
         with atomic_path(Path(folder) / f"{name}.{kind}") as temporary:
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=_METADATA[kind])
+            # Figure.savefig would draw everything twice, the first time to no end.
+            _WRITERS[kind](figure, temporary)
 
 
 def plot_figures(

@@ -1,11 +1,9 @@
 """The report: one self-contained HTML page with what was run, what came out, and what leads back to it."""
 
-import base64
 import json
-import re
 from collections.abc import Sequence
-from importlib import metadata
-from pathlib import Path, PurePosixPath
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,48 +11,85 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.figures import style
-from chestct.figures.claims import check_claims, contrast_title
+from chestct.figures.claims import Claim, read_claims
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.names import CAPTIONS, QUALITY
 from chestct.figures.quality import quality_of
-from chestct.figures.result_tables import results_caption, results_table
+from chestct.figures.report_costs import arms_table, costs_of, runs_table
+from chestct.figures.report_files import archive_tables, embed_figure
+from chestct.figures.report_provenance import provenance_of, settings_of
+from chestct.figures.report_tables import (
+    MAX_ROWS,
+    Shown,
+    comparisons_table,
+    means_table,
+    metrics_table,
+    multipliers_table,
+    show,
+    trials_table,
+)
+from chestct.figures.report_text import hide_folders
+from chestct.figures.report_validity import validity_of
+from chestct.figures.result_tables import (
+    contrasts_caption,
+    contrasts_table,
+    results_caption,
+    results_table,
+)
 from chestct.figures.study_tables import StudyTables, origin_of_weights
-from chestct.files import digest_object, sha256_file, write_text
+from chestct.files import write_text
 from chestct.tables import read_table
 
 _TEMPLATE = "report.html.j2"
-_PACKAGES = ("numpy", "pandas", "matplotlib", "jinja2", "pyyaml")
-_SCREEN_DOTS_AN_INCH = 125
-_MAX_DIGESTS = 4
-_WEIGHTS_COLUMNS = ["model", "initial_weights", "initial_weights_sha256"]
-_ABSOLUTE = re.compile(
-    r"(?<![\w:/.\u2026~])~?/(?:[^\s/,;:]+/)*([^\s/,;:]+)/?"  # /home/me/ct, ~/ct
-    r"|\b[A-Za-z]:\\(?:[^\s\\]+\\)*([^\s\\]+)"  # C:\Users\me\ct
+_PAPER = (
+    "Ke, Huang, O'Connell, Klimont, Yeung, Rajpurkar: Video pretraining advances 3D deep learning on chest "
+    "CT tasks, MIDL 2023, PMLR 227:758-774"
 )
-
-
-def hide_folders(value: Any) -> Any:
-    """Plain data with absolute paths cut to their last part: where files lie says who ran the study.
-
-    A text that is a path is cut whole, blanks and all; in other text, runs without blanks that look like
-    one. Addresses (with ``://``) stay.
-    """
-    if isinstance(value, dict):
-        return {key: hide_folders(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [hide_folders(part) for part in value]
-    if not isinstance(value, str):
-        return value
-    if value.startswith(("/", "~/")):
-        return f"\u2026/{PurePosixPath(value).name}"
-    return _ABSOLUTE.sub(lambda match: f"\u2026/{match[1] or match[2]}", value)
+#: Sections by group, in the order of the page.
+_NAVIGATION = [
+    ("Outcome", [("stand-ins", "Stand-ins"), ("claims", "Claims"), ("figures", "Figures")]),
+    (
+        "Numbers",
+        [
+            ("efficiency", "Label efficiency"),
+            ("results", "Results"),
+            ("comparisons", "Comparisons"),
+            ("valid", "Validity"),
+        ],
+    ),
+    (
+        "Study",
+        [
+            ("study", "What was run"),
+            ("data", "Data and weights"),
+            ("cohort", "Cohort"),
+            ("quality", "Scan quality"),
+            ("training", "Training"),
+            ("costs", "Costs"),
+        ],
+    ),
+    ("Origin", [("provenance", "Provenance"), ("configuration", "Configuration"), ("cite", "How to cite")]),
+]
+#: Figures that stand with what they show; all others are in the section of figures.
+_PLACES = {"label_efficiency": "efficiency", "validity": "validity", "learning_curves": "training"}
+#: Tables in the archive; curves, calibration and histories are large, and drawn.
+_ARCHIVED = (
+    "metrics",
+    "means",
+    "comparisons",
+    "claims",
+    "multipliers",
+    "coverage",
+    "power",
+    "permuted",
+    "runs",
+)
 
 
 def write_report(
     *,
     study: StudyTables,
     study_name: str,
-    metrics_path: str | Path,
     tables: dict[str, str | Path],
     figures_folder: str | Path,
     cohorts: Sequence[str | Path],
@@ -62,6 +97,7 @@ def write_report(
     ledgers: Sequence[str | Path],
     thumbnails: Sequence[str | Path],
     data_manifest: str | Path,
+    trials: str | Path | None,
     configuration: dict[str, Any],
     provenance: dict[str, str],
     dpi: int,
@@ -72,11 +108,11 @@ def write_report(
     Args:
         study: tables of the study.
         study_name: name of the study.
-        metrics_path: table "metrics".
         tables: files whose digests the report states, by name.
         figures_folder: holds NAME.png of every figure, scan_quality.png and figures.json.
         cohorts, splits, ledgers, thumbnails: tables a dataset, in the order of the study's datasets.
         data_manifest: JSON of the download step, for the published weights.
+        trials: table "choices" of all arms, where the study searched for learning rates.
         configuration: the resolved configuration, plain data.
         provenance: further versions and digests by name.
         dpi: of the figures, for their size on screen.
@@ -85,167 +121,103 @@ def write_report(
     Raises:
         InputError: a table is missing or broken.
     """
-    reasons = json.loads((Path(figures_folder) / "figures.json").read_text(encoding="utf-8"))
-    metrics = read_table(metrics_path, "metrics")
     weights = origin_of_weights(study)
     stand_ins = [name for name in study.datasets if study.manifests[name]["stand_in"]]
-    environment = Environment(
+    searched = None if trials is None else read_table(trials, "choices")
+    archived = {name: getattr(study, name) for name in _ARCHIVED}
+    page = _environment().get_template(_TEMPLATE)
+    text = page.render(
+        study_name=study_name,
+        paper=_PAPER,
+        navigation=_NAVIGATION,
+        most=MAX_ROWS,
+        datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.datasets],
+        published_weights=hide_folders(
+            json.loads(Path(data_manifest).read_text(encoding="utf-8"))["weights"]
+        ),
+        weights=hide_folders(weights),
+        any_stand_in=bool(stand_ins) or any(origin["stand_in"] for origin in weights),
+        any_narrow=any("(narrow)" in style.model_title(model) for model in study.runs["model"].unique()),
+        num_runs=len(study.runs),
+        confidence=f"{100 * study.confidence:g} %",
+        level=f"{1 - study.confidence:.2g}",
+        num_resamples=int(study.means["num_resamples"].max()),
+        claims=[
+            vars(claim) | {"tested": claim.tested, "table": _cells(claim)} for claim in read_claims(study)
+        ],
+        figures=_figures(Path(figures_folder), dpi),
+        multipliers=multipliers_table(study),
+        results=_results(study),
+        results_caption=results_caption(study),
+        means=means_table(study),
+        metrics=metrics_table(study),
+        archive=archive_tables(archived if searched is None else archived | {"trials": searched}),
+        contrasts=show(contrasts_table(study)),
+        contrasts_caption=contrasts_caption(study),
+        mean_comparisons=comparisons_table(study, means=True),
+        model_comparisons=comparisons_table(study, means=False),
+        validity=validity_of(study),
+        settings=settings_of(configuration),
+        arms=arms_table(study),
+        flows=_flows(study, cohorts, splits, ledgers),
+        quality_figure=embed_figure(Path(figures_folder) / f"{QUALITY}.png", dpi),
+        quality=[quality_of(*paths) for paths in zip(study.datasets, ledgers, thumbnails, strict=True)],
+        trials=None if searched is None else trials_table(searched),
+        runs=runs_table(study.runs),
+        costs=costs_of(study, searched),
+        configuration=yaml.safe_dump(hide_folders(configuration), sort_keys=False, allow_unicode=True),
+        provenance=provenance_of(study, configuration, provenance, tables),
+    )
+    write_text(path, text)
+
+
+def _environment() -> Environment:
+    """Every text is escaped, whatever a study is called; a name that a template misspells is an error."""
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["signed"] = style.signed
-    page = environment.get_template(_TEMPLATE).render(
-        study_name=study_name,
-        datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.datasets],
-        published_weights=json.loads(Path(data_manifest).read_text(encoding="utf-8"))["weights"],
-        stand_in_datasets=stand_ins,
-        weights=hide_folders(weights),
-        any_stand_in=bool(stand_ins) or any(origin["stand_in"] for origin in weights),
-        any_narrow=any("(narrow)" in style.model_title(model) for model in study.runs["model"].unique()),
-        num_runs=len(study.runs),
-        hours=float(study.runs["seconds"].sum()) / 3600,
-        confidence=f"{100 * study.confidence:g} %",
-        num_resamples=int(study.means["num_resamples"].max()),
-        claims=check_claims(study),
-        flows=[cohort_flow(*paths) for paths in zip(study.datasets, cohorts, splits, ledgers, strict=True)],
-        quality_figure=_embedded(Path(figures_folder) / f"{QUALITY}.png", dpi),
-        quality=[quality_of(*paths) for paths in zip(study.datasets, ledgers, thumbnails, strict=True)],
-        figures=_figures(Path(figures_folder), reasons, dpi),
-        results=results_table(study),
-        results_caption=results_caption(study),
-        metrics=_metrics_table(metrics),
-        comparisons=_comparisons_table(study.comparisons),
-        runs=hide_folders(_runs_table(study.runs).to_dict("split")),
-        configuration=yaml.safe_dump(hide_folders(configuration), sort_keys=False, allow_unicode=True),
-        provenance=_provenance(study, configuration, provenance, tables),
-    )
-    write_text(path, page)
 
 
-def _figures(folder: Path, reasons: dict[str, str | None], dpi: int) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "caption": caption, "reason": reasons[name]} | _embedded(folder / f"{name}.png", dpi)
-        for name, caption in CAPTIONS.items()
-    ]
+def _figures(folder: Path, dpi: int) -> dict[str, list[dict[str, Any]]]:
+    """Figures by place; one that was not drawn has its reason instead of a picture."""
+    reasons = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    places: dict[str, list[dict[str, Any]]] = {place: [] for place in ("results", *_PLACES.values())}
+    for name, caption in CAPTIONS.items():
+        figure = {"name": name, "caption": caption, "reason": reasons[name]}
+        if not reasons[name]:
+            figure |= embed_figure(folder / f"{name}.png", dpi)
+        places[_PLACES.get(name, "results")].append(figure)
+    return places
 
 
-def _embedded(path: Path, dpi: int) -> dict[str, Any]:
-    """A PNG as text, and its width on screen."""
-    image = path.read_bytes()
-    width_px = int.from_bytes(image[16:20], "big")  # of the header that every PNG starts with
-    return {
-        "data": base64.b64encode(image).decode(),
-        "width": round(width_px / dpi * _SCREEN_DOTS_AN_INCH),
+def _cells(claim: Claim) -> Shown:
+    """The cells of a claim as a table."""
+    titles = {
+        "dataset": "Dataset",
+        "percent": "%",
+        "subject": "Models",
+        "rival": "Against",
+        "difference": "Difference",
+        "interval": "Interval",
+        "models_interval": "Models resampled",
+        "p": "p",
+        "p_holm": "p (Holm)",
+        "direction": "Interval and zero",
     }
+    rows = pd.DataFrame([asdict(cell) for cell in claim.cells], columns=list(titles))
+    return show(rows.rename(columns=titles))
 
 
-def _interval(table: pd.DataFrame, *, signed: bool = False) -> list[str]:
-    form = style.signed if signed else "{:.3f}".format
-    return [f"{form(low)} to {form(high)}" for low, high in table[["ci_low", "ci_high"]].to_numpy()]
+def _results(study: StudyTables) -> list[tuple[str, Shown]]:
+    table = results_table(study)
+    parts = [(str(name), part) for name, part in table.groupby("Dataset", sort=False)]
+    return [(name, show(part.drop(columns="Dataset"))) for name, part in parts]
 
 
-def _metrics_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "Dataset": metrics["dataset"],
-            "Model": metrics["model"].map(style.model_title),
-            "Start": metrics["init"].map(style.init_title),
-            "%": metrics["percent"],
-            "Seed": metrics["seed"],
-            "Metric": metrics["metric"].map(style.METRIC_TITLES),
-            "Value": metrics["value"].map("{:.3f}".format),
-            "Interval": _interval(metrics),
-            "Scans": metrics["num_scans"],
-            "Positive": metrics["num_positive"],
-        }
-    )
-
-
-def _comparisons_table(comparisons: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "Dataset": comparisons["dataset"],
-            "Model": comparisons["model"].map(style.model_title),
-            "%": comparisons["percent"],
-            "Contrast": comparisons["contrast"].map(contrast_title),
-            "Metric": comparisons["metric"].map(style.METRIC_TITLES),
-            "Difference": comparisons["difference"].map(style.signed),
-            "Interval": _interval(comparisons, signed=True),
-            "p": comparisons["p_value"].map("{:.4f}".format),
-        }
-    )
-
-
-def _runs_table(runs: pd.DataFrame) -> pd.DataFrame:
-    def decimals(column: str, form: str) -> list[str]:
-        return ["" if pd.isna(value) else form.format(value) for value in runs[column]]
-
-    return pd.DataFrame(
-        {
-            "Dataset": runs["dataset"],
-            "Model": runs["model"].map(style.model_title),
-            "Start": runs["init"].map(style.init_title),
-            "%": runs["percent"],
-            "Seed": runs["seed"],
-            "Fold": runs["fold"],
-            "Training scans": runs["num_scans"],
-            "Positive": runs["num_positive"],
-            "Steps": runs["num_steps"],
-            "Best epoch": runs["best_epoch"],
-            "Validation AUROC": decimals("validation_auroc", "{:.3f}"),
-            "Seconds": decimals("seconds", "{:.1f}"),
-            "Parameters": runs["num_parameters"],
-            "Starting weights": runs["initial_weights"].fillna("random"),
-            "Their sha256": runs["initial_weights_sha256"].fillna("").str[:12],
-            "Final sha256": runs["final_weights_sha256"].str[:12],
-        }
-    )
-
-
-def _provenance(
-    study: StudyTables,
-    configuration: dict[str, Any],
-    provenance: dict[str, str],
-    tables: dict[str, str | Path],
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Groups of (name, value)."""
-
-    def distinct(values: pd.Series) -> str:
-        found = values.dropna().astype(str).unique()
-        return ", ".join(found) if len(found) <= _MAX_DIGESTS else f"{len(found)}, see training/runs.csv"
-
-    runs = study.runs
-    # Weights that a run of the study ended with are in the table of runs already.
-    weights = runs.dropna(subset=["initial_weights_sha256"]).drop_duplicates("initial_weights_sha256")
-    weights = weights[~weights["initial_weights_sha256"].isin(runs["final_weights_sha256"])]
-    return [
-        (
-            "Versions",
-            [("Python (training)", distinct(runs["python"])), ("torch (training)", distinct(runs["torch"]))]
-            + [(f"{name} (report)", metadata.version(name)) for name in _PACKAGES],
-        ),
-        (
-            "Configuration, code, data",
-            [
-                ("configuration", digest_object(configuration)),
-                ("training configuration", distinct(runs["config_digest"])),
-                ("training code", distinct(runs["code_digest"])),
-                *[
-                    (f"data of {name}", distinct(runs.loc[runs["dataset"] == name, "data_digest"]))
-                    for name in study.datasets
-                ],
-                *[(str(name), str(value)) for name, value in provenance.items()],
-            ],
-        ),
-        (
-            "Pretrained weights (sha256)",
-            [
-                (f"{style.model_title(model)}: {hide_folders(words)}", digest)
-                for model, words, digest in weights[_WEIGHTS_COLUMNS].to_numpy()
-            ],
-        ),
-        ("Tables (sha256)", [(name, sha256_file(table)) for name, table in tables.items()]),
-    ]
+def _flows(study: StudyTables, *paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    flows = [cohort_flow(*files) for files in zip(study.datasets, *paths, strict=True)]
+    return [flow | {"split_table": show(flow["splits"])} for flow in flows]

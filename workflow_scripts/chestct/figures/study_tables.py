@@ -25,19 +25,35 @@ _GENERATED = {
 class StudyTables:
     """What the evaluation and the training of a study came to.
 
+    Tables are named as their schemas; rows that carry a model come in the order of models, inits, percents.
+
     Attributes:
         datasets: names in the order of the configuration.
-        means: table "means", in the order of models and inits.
-        comparisons: table "comparisons", in the order of models.
-        runs: table "runs".
+        metrics: a row a run and metric.
+        means: a row an arm, averaged over seeds, and the means over models.
+        comparisons: paired contrasts.
+        claims: the paper's three claims.
+        curves, calibration: ROC, precision-recall and reliability, at the largest percent.
+        multipliers: label efficiency.
+        coverage, power, permuted: what shows the intervals and tests valid.
+        runs, histories: of the training.
         manifests: what the download step says of every dataset.
         confidence: of the intervals.
     """
 
     datasets: tuple[str, ...]
+    metrics: pd.DataFrame
     means: pd.DataFrame
     comparisons: pd.DataFrame
+    claims: pd.DataFrame
+    curves: pd.DataFrame
+    calibration: pd.DataFrame
+    multipliers: pd.DataFrame
+    coverage: pd.DataFrame
+    power: pd.DataFrame
+    permuted: pd.DataFrame
     runs: pd.DataFrame
+    histories: pd.DataFrame
     manifests: dict[str, dict[str, Any]]
     confidence: float
 
@@ -49,9 +65,18 @@ class StudyTables:
 
 def read_study(
     *,
+    metrics: str | Path,
     means: str | Path,
     comparisons: str | Path,
+    claims: str | Path,
+    curves: str | Path,
+    calibration: str | Path,
+    multipliers: str | Path,
+    coverage: str | Path,
+    power: str | Path,
+    permuted: str | Path,
     runs: str | Path,
+    histories: str | Path,
     manifests: Sequence[str | Path],
     datasets: Sequence[str],
     confidence: float,
@@ -59,7 +84,8 @@ def read_study(
     """Read the tables of a study.
 
     Args:
-        means, comparisons, runs: tables of these names.
+        metrics, means, comparisons, claims, curves, calibration, multipliers, coverage, power, permuted,
+            runs, histories: tables of these names.
         manifests: manifest.json a dataset, in the order of ``datasets``.
         datasets: names.
         confidence: of the intervals in the tables.
@@ -69,9 +95,18 @@ def read_study(
     """
     return StudyTables(
         datasets=tuple(datasets),
+        metrics=_in_order(read_table(metrics, "metrics")),
         means=_in_order(read_table(means, "means")),
         comparisons=_in_order(read_table(comparisons, "comparisons")),
+        claims=read_table(claims, "claims"),
+        curves=_in_order(read_table(curves, "curves")),
+        calibration=_in_order(read_table(calibration, "calibration")),
+        multipliers=_in_order(read_table(multipliers, "multipliers")),
+        coverage=read_table(coverage, "coverage"),
+        power=read_table(power, "power"),
+        permuted=_in_order(read_table(permuted, "permuted")),
         runs=read_table(runs, "runs"),
+        histories=read_table(histories, "histories"),
         manifests=dict(zip(datasets, map(read_manifest, manifests), strict=True)),
         confidence=confidence,
     )

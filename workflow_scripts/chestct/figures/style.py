@@ -4,6 +4,8 @@ Seaborn's "ticks" style and paper context, and its colour-blind palette; markers
 same information as colours, so that figures read in grey.
 """
 
+import re
+import textwrap
 from typing import Any, NamedTuple
 
 import seaborn as sns
@@ -21,6 +23,7 @@ RC_PARAMS: dict[str, Any] = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper"),
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
+    "text.hinting": "no_hinting",  # hinted, letters are wider at some resolutions than at others
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7,
@@ -29,6 +32,8 @@ RC_PARAMS: dict[str, Any] = {
     "legend.fontsize": 7,
     "legend.frameon": False,
     "legend.handlelength": 2.8,
+    "legend.columnspacing": 1.4,
+    "legend.handletextpad": 0.6,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -39,10 +44,16 @@ RC_PARAMS: dict[str, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.major.size": 2.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
     "ytick.major.size": 2.5,
     "lines.linewidth": 1.1,
     "lines.markersize": 4,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.06,
+    "figure.constrained_layout.h_pad": 0.06,
     "pdf.fonttype": 42,  # text stays text that editors of journals can edit
     "svg.fonttype": "path",
     "svg.hashsalt": "chestct",  # the same identifiers in every run
@@ -51,8 +62,10 @@ RC_PARAMS: dict[str, Any] = {
 FOOTER_SIZE = 5.5
 FOOTER_COLOUR = "#8a3b00"
 REFERENCE_COLOUR = "#777777"
-#: Horizontal space for text at the footer's size, letters an inch.
-FOOTER_LETTERS_AN_INCH = 21
+#: Behind rows that stand out, and between rows.
+SHADE_COLOUR, RULE_COLOUR = "#f0f0f0", "#e6e6e6"
+#: Room for text, letters an inch: at the footer's size, and at the size of titles and legends.
+FOOTER_LETTERS_AN_INCH, LETTERS_AN_INCH = 24, 17
 
 
 class Mark(NamedTuple):
@@ -72,7 +85,22 @@ INIT_MARKS = {
     "none": Mark("#000000", "x", (0, (1, 2))),
 }
 
-METRIC_TITLES = {"auroc": "AUROC", "auprc": "AUPRC"}
+#: Methods of intervals, and datasets in one panel; by position.
+METHOD_MARKS = [Mark(PALETTE[0], "o", "-"), Mark(PALETTE[1], "s", "-"), Mark(PALETTE[2], "^", "-")]
+DATASET_MARKS = [
+    Mark("#000000", "D", "-"),
+    Mark("#8c6d31", "P", (0, (4, 2))),
+    Mark("#6a51a3", "X", (0, (1, 1))),
+    Mark("#777777", "v", (0, (6, 1.5, 1, 1.5))),
+]
+
+METRIC_TITLES = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "sensitivity": "Sensitivity",
+    "brier": "Brier score",
+    "calibration_error": "Calibration error",
+}
 
 
 MINUS = "\N{MINUS SIGN}"
@@ -81,6 +109,19 @@ MINUS = "\N{MINUS SIGN}"
 def signed(value: float) -> str:
     """A difference with its sign, three decimals."""
     return f"{value:+.3f}".replace("-", MINUS)
+
+
+def wrap_name(name: str, letters: int) -> str:
+    """Break a long name into lines: at blanks if that will do, else after underscores, hyphens, dots too."""
+    words = textwrap.wrap(name, letters, break_long_words=False, break_on_hyphens=False)
+    if all(len(word) <= letters for word in words):
+        return "\n".join(words)
+    lines = [""]
+    for part in filter(None, re.findall(r"[^ _.-]*[ _.-]?", name)):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > letters:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip(" ") for line in lines)
 
 
 def init_title(init: str) -> str:
@@ -102,6 +143,11 @@ def model_title(model: str) -> str:
 def is_mean(model: str) -> bool:
     """Whether a row's model stands for a mean over models."""
     return model.startswith("mean_of_")
+
+
+def is_probe(model: str) -> bool:
+    """Whether a model is a frozen probe of another."""
+    return model in MODELS and MODELS[model].probe_of is not None
 
 
 def model_rank(model: str) -> tuple[int, str]:

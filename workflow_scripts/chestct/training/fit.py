@@ -54,6 +54,8 @@ def _trainer(setting: Setting, module: TrainingModule, num_steps: int, steps: St
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # on purpose
+    # Snakemake's executor starts the job on its nodes, and the launcher the processes; srun is not missed.
+    warnings.filterwarnings("ignore", message=".*srun. command is available.*")
     together = setting.processes.world > 1
     # Named, not guessed: inside a Slurm job Lightning would take the job for its own launcher.
     alone = {"plugins": [LightningEnvironment()]}

@@ -1,0 +1,78 @@
+"""Runs the evaluation on a made-up study and reads its tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from synthetic_predictions import StudyFiles
+
+from chestct.evaluation.dataset import TABLES, evaluate_dataset
+from chestct.evaluation.study import collect
+from chestct.evaluation.validity.dataset import VALIDITY_TABLES, check_validity
+from chestct.tables import read_table
+
+SEVEN = [f"{name}_narrow" for name in ("slow", "slowfast", "r2plus1d", "csn", "mvit", "swin", "penet")]
+SETTINGS = {
+    "metrics": ["auroc", "auprc"],
+    "specificity": 0.9,
+    "num_resamples": 300,
+    "confidence": 0.95,
+    "seed": 0,
+}
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A study and the tables of its evaluation."""
+
+    files: StudyFiles
+    folder: Path
+    tables: dict[str, pd.DataFrame]
+
+
+def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFrame]:
+    """Evaluate every dataset and collect; return all tables."""
+    settings = {**SETTINGS, **options}
+    datasets = list(files.predictions)
+    for dataset in datasets:
+        evaluate_dataset(
+            predictions=files.predictions[dataset],
+            cohort=files.cohorts[dataset],
+            splits=files.splits[dataset],
+            subsets=files.subsets[dataset],
+            runs=files.runs[dataset],
+            models=files.models,
+            tables={name: folder / dataset / f"{name}.csv" for name in TABLES},
+            draws_path=folder / dataset / "draws.npz",
+            **settings,
+        )
+        check_validity(
+            draws=folder / dataset / "draws.npz",
+            **{f"{name}_path": folder / dataset / f"{name}.csv" for name in VALIDITY_TABLES},
+            num_simulations=4,
+            **{name: settings[name] for name in ("num_resamples", "confidence", "seed")},
+        )
+    names = (*TABLES, *VALIDITY_TABLES)
+    collect(
+        tables={name: [folder / dataset / f"{name}.csv" for dataset in datasets] for name in names},
+        draws=[folder / dataset / "draws.npz" for dataset in datasets],
+        collected={name: folder / f"{name}.csv" for name in names},
+        claims_path=folder / "claims.csv",
+        confidence=settings["confidence"],
+    )
+    return {name: read_table(folder / f"{name}.csv", name) for name in (*names, "claims")}
+
+
+def one_row(table: pd.DataFrame, **where) -> pd.Series:
+    """The one row with these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def edit(path: Path, change) -> None:
+    """Rewrite a CSV; ``change`` alters the table or returns another."""
+    raw = pd.read_csv(path)
+    changed = change(raw)
+    (raw if changed is None else changed).to_csv(path, index=False)

@@ -1,0 +1,171 @@
+"""Intervals, p values and adjustments against NumPy, SciPy and slow ways of doing the same."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from chestct.evaluation.delong import placements, standard_errors
+from chestct.evaluation.intervals import (
+    acceleration,
+    bca_intervals,
+    holm,
+    normal_intervals,
+    percentile_intervals,
+    quantiles,
+    two_sided_p_values,
+    wilson_interval,
+)
+from chestct.evaluation.metrics import auroc
+from chestct.evaluation.resampling import draw_resamples, leave_one_out_counts
+
+
+@pytest.mark.parametrize("num_draws", [1, 2, 101, 1000])
+def test_quantiles_are_numpys_to_the_last_bit(num_draws):
+    rows = np.random.default_rng(0).normal(size=(5, num_draws))
+    for level in (0.0, 0.025, 0.3, 0.5, 0.975, 1.0):
+        expected = np.quantile(rows, level, axis=1)
+        assert np.array_equal(quantiles(np.sort(rows, axis=1), np.full(5, level)), expected)
+
+
+def test_every_row_has_a_level_of_its_own():
+    rows = np.sort(np.random.default_rng(1).normal(size=(3, 50)), axis=1)
+    levels = np.array([0.1, 0.5, 0.83])
+    expected = [np.quantile(row, level) for row, level in zip(rows, levels, strict=True)]
+    assert np.array_equal(quantiles(rows, levels), expected)
+
+
+def test_percentile_interval_and_p_value_agree():
+    draws = np.linspace(-0.1, 0.9, 2001)[None]
+    (low,), (high,) = percentile_intervals(draws, 0.8)
+    assert (low, high) == pytest.approx((0.0, 0.8))
+    assert two_sided_p_values(draws)[0] == pytest.approx(0.2, abs=0.002)
+    assert two_sided_p_values(np.full((1, 999), 0.4))[0] == pytest.approx(2 / 1000)
+    assert two_sided_p_values(np.zeros((1, 99)))[0] == 1
+    assert two_sided_p_values(-draws) == two_sided_p_values(draws)
+
+
+@pytest.mark.parametrize(("seed", "decimals"), [(0, 9), (1, 1), (2, 9)], ids=["no ties", "ties", "other"])
+def test_bca_is_scipys_for_two_strata(seed, decimals):
+    """The strata of one scan a patient are two samples, which SciPy resamples apart, as we do."""
+    rng = np.random.default_rng(seed)
+    positive, negative = np.round(rng.normal(1, 1, 21), decimals), np.round(rng.normal(0, 1, 34), decimals)
+
+    def area(ours: np.ndarray, theirs: np.ndarray) -> float:
+        return np.mean(np.sign(ours[:, None] - theirs[None]) + 1) / 2
+
+    expected = stats.bootstrap(
+        (positive, negative),
+        area,
+        n_resamples=600,
+        method="BCa",
+        vectorized=False,
+        rng=np.random.default_rng(5),
+    )
+    labels, scores = np.repeat([1, 0], [21, 34]), np.concatenate([positive, negative])
+    counts, stratum = leave_one_out_counts(np.arange(55), labels)
+    left_out = auroc(labels, scores, counts)
+    draws = np.sort(expected.bootstrap_distribution)[None]
+    low, high = bca_intervals(
+        np.array([area(positive, negative)]), draws, acceleration(left_out[None], stratum), 0.95
+    )
+    assert (low[0], high[0]) == pytest.approx(tuple(expected.confidence_interval), abs=1e-12)
+
+
+def test_bca_interval_of_our_own_resamples_is_near_scipys():
+    rng = np.random.default_rng(3)
+    labels = np.repeat([1, 0], [30, 50])
+    scores = rng.normal(labels, 1)
+    draws = draw_resamples(np.arange(80), labels, 4000, rng)
+    values = auroc(labels, scores, draws.counts)[None]
+    ordered = np.sort(draws.resampled(values), axis=1)
+    low, high = bca_intervals(
+        values[:, 0], ordered, acceleration(draws.left_out(values), draws.stratum), 0.95
+    )
+    expected = stats.bootstrap(
+        (scores[:30], scores[30:]),
+        lambda ours, theirs: np.mean(ours[:, None] > theirs[None]),
+        n_resamples=4000,
+        method="BCa",
+        vectorized=False,
+        rng=rng,
+    ).confidence_interval
+    assert (low[0], high[0]) == pytest.approx((expected.low, expected.high), abs=0.008)
+
+
+def test_bca_interval_where_nothing_varies_is_the_value():
+    same = np.full((1, 200), 0.7)
+    low, high = bca_intervals(np.array([0.7]), same, acceleration(same[:, :20], np.arange(20) % 2), 0.95)
+    assert (low[0], high[0]) == (0.7, 0.7)
+
+
+def test_bca_interval_where_all_draws_lie_on_one_side_is_finite():
+    draws = np.linspace(0.5, 0.6, 100)[None]
+    for value in (0.4, 0.7):
+        low, high = bca_intervals(np.array([value]), draws, np.zeros(1), 0.95)
+        assert 0.5 <= low[0] <= high[0] <= 0.6
+
+
+def test_acceleration_without_a_defined_jackknife_is_none():
+    left_out = np.array([[0.7, np.nan, 0.8, 0.75]])  # leaving out the only positive patient
+    assert acceleration(left_out, np.array([0, 1, 0, 0])).tolist() == [0]
+
+
+def test_holm_adjusts_as_worked_by_hand():
+    adjusted = holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([0.6, 0.7])).tolist() == [1, 1]
+    assert holm(np.array([])).tolist() == []
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 20), (7, 20), (20, 20), (950, 1000)])
+def test_wilson_interval_is_scipys(hits, trials):
+    expected = stats.binomtest(hits, trials).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(hits, trials, 0.95) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_normal_interval_and_p_value():
+    low, high, p_values = normal_intervals(np.array([0.1, 0.0, 0.1]), np.array([0.05, 0.0, 0.0]), 0.95)
+    assert (low[0], high[0]) == pytest.approx(stats.norm.interval(0.95, 0.1, 0.05))
+    assert p_values == pytest.approx([2 * stats.norm.sf(2), 1, 0])
+
+
+def slow_delong(labels: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUROCs and their covariance by the kernel over all pairs, as DeLong et al. (1988) write it."""
+    positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+    wins = np.zeros((len(runs), len(positive), len(negative)))
+    for k, (a, i), (b, j) in product(range(len(runs)), enumerate(positive), enumerate(negative)):
+        wins[k, a, b] = 1.0 if runs[k, i] > runs[k, j] else 0.5 if runs[k, i] == runs[k, j] else 0.0
+    over_negative, over_positive = wins.mean(axis=2), wins.mean(axis=1)
+    covariance = np.cov(over_negative) / len(positive) + np.cov(over_positive) / len(negative)
+    return wins.mean(axis=(1, 2)), covariance
+
+
+@pytest.mark.parametrize("decimals", [9, 1], ids=["no ties", "ties"])
+@pytest.mark.parametrize("weights", [[1, 0, 0], [1, -1, 0], [0.5, 0.5, -1], [1 / 3, 1 / 3, 1 / 3]])
+def test_delong_of_linear_contrasts_is_that_of_the_slow_way(weights, decimals):
+    rng = np.random.default_rng(0)
+    labels = (rng.random(40) < 0.4).astype(int)
+    shared = rng.normal(size=40)
+    runs = np.round([labels + shared + rng.normal(size=40) for _ in range(3)], decimals)
+    areas, covariance = slow_delong(labels, runs)
+    sides = np.stack([placements(labels, run) for run in runs])
+    for label in (0, 1):
+        np.testing.assert_allclose(sides[:, labels == label].mean(axis=1), areas, rtol=0, atol=1e-12)
+    error = standard_errors(labels, (np.array(weights) @ sides)[None])[0]
+    assert error == pytest.approx(np.sqrt(weights @ covariance @ weights), rel=1e-10)
+
+
+def test_delong_error_is_near_the_bootstraps():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [120, 80])
+    scores = rng.normal(labels, 1)
+    draws = draw_resamples(np.arange(200), labels, 4000, rng)
+    spread = np.std(draws.resampled(auroc(labels, scores, draws.counts)))
+    assert standard_errors(labels, placements(labels, scores)[None])[0] == pytest.approx(spread, rel=0.06)
+
+
+def test_delong_needs_two_scans_of_a_class():
+    labels = np.array([0, 0, 0, 1])
+    assert np.isnan(standard_errors(labels, placements(labels, np.arange(4.0))[None])).all()

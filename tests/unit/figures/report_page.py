@@ -1,0 +1,110 @@
+"""Reports of made-up studies, and a reader of their HTML."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from synthetic_study import Study
+
+from chestct.figures.names import CAPTIONS, QUALITY
+from chestct.figures.report import write_report
+from chestct.figures.study_tables import StudyTables, read_study
+
+_VOID = {"meta", "link", "img", "br", "hr", "input"}
+#: A figure that the made-up studies go without.
+NOT_DRAWN = "video_vs_ct"
+CONFIGURATION = {
+    "study": "made up",
+    "data_dir": "/home/a person/data",
+    "note": "<b>bold</b>",
+    "percents": [10, 100],
+    "seeds": [0],
+    "subsets": {"window_slices": 16, "window_stride": 8},
+    "training": {"learning_rates": [0.001, 0.0001]},
+}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order; collects addresses, identifiers, tables, and text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.tables: list[list[list[str]]] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in _VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "action", "data"):
+                self.addresses.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+        if self.open and self.open[-1] in ("td", "th"):
+            self.tables[-1][-1][-1] += data
+
+    def table(self, *columns: str) -> list[list[str]]:
+        """Rows of the first table with exactly these headings."""
+        return next(table[1:] for table in self.tables if table[0] == list(columns))
+
+
+def draw_figures(folder: Path) -> None:
+    """Stand-ins for the figures: the report's tests are about the report."""
+    folder.mkdir(exist_ok=True)
+    for name in [*CAPTIONS, QUALITY]:
+        Image.radial_gradient("L").resize((700, 400)).save(folder / f"{name}.png")
+    reasons = {name: None if name != NOT_DRAWN else "no model with both" for name in CAPTIONS}
+    (folder / "figures.json").write_text(json.dumps(reasons))
+
+
+def report_of(
+    files: Study,
+    figures: Path,
+    path: Path,
+    *,
+    study: StudyTables | None = None,
+    configuration: dict[str, Any] = CONFIGURATION,
+    **changes: Any,
+) -> Path:
+    """Write the report of a made-up study; ``study`` replaces what its files say."""
+    trials = files.table("trials")
+    arguments: dict[str, Any] = {
+        "study": study or read_study(**files.inputs),
+        "study_name": "made up",
+        "tables": {"evaluation/metrics.csv": files.table("metrics")},
+        "figures_folder": figures,
+        "cohorts": files.of_datasets("subsets", "cohort.csv"),
+        "splits": files.of_datasets("subsets", "splits.csv"),
+        "ledgers": files.of_datasets("volumes", "ledger.csv"),
+        "thumbnails": files.of_datasets("volumes", "thumbnails.csv"),
+        "data_manifest": files.folder / "download/data_manifest.json",
+        "trials": trials if trials.is_file() else None,
+        "configuration": configuration,
+        "provenance": {"code of evaluation": "0123456789abcdef"},
+        "dpi": 100,
+        "path": path,
+    }
+    write_report(**arguments | changes)
+    return path

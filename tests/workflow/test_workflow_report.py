@@ -1,0 +1,73 @@
+"""The rules of the figures step on a made-up study, and the workflow's own report of it."""
+
+import importlib
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from project import copy_project
+
+from chestct.figures.names import CAPTIONS, QUALITY
+
+#: The figures step alone: what the other steps write is made up.
+_SNAKEFILE = """
+configfile: "config.yaml"
+include: "rules/common.smk"
+TRIALS = []
+include: "rules/figures.smk"
+rule all:
+    default_target: True
+    input:
+        rules.plot_figures.output,
+        rules.plot_quality.output,
+        rules.write_tables.output,
+        rules.write_report.output,
+"""
+_TABLES = ("claims", "results", "contrasts")
+
+
+@pytest.fixture(scope="module")
+def project(root, tmp_path_factory):
+    """A copy of the project in which the figures of a made-up default study were drawn."""
+    project = copy_project(root, tmp_path_factory.mktemp("figures") / "project")
+    folder = root / "tests" / "unit" / "figures"
+    sys.path.insert(0, str(folder))
+    try:
+        synthetic = importlib.import_module("synthetic_study")
+    finally:
+        sys.path.remove(str(folder))
+    results = project.folder / "results" / "default"
+    synthetic.make_study("default", results, num_resamples=50)
+    shutil.copytree(results / "data", project.folder / "data", dirs_exist_ok=True)
+    (project.folder / "Snakefile").write_text(_SNAKEFILE)
+    (project.folder / "studies" / "made_up.yaml").write_text("figures: {formats: [png], dpi: 60}\n")
+    project.run(study="made_up")
+    return project
+
+
+def test_rules_write_figures_tables_and_report(project):
+    results = project.folder / "results" / "default"
+    for name in [*CAPTIONS, QUALITY]:
+        assert (results / "figures" / f"{name}.png").is_file()
+    for name in _TABLES:
+        for suffix in ("csv", "md", "tex"):
+            assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 100
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert len(page) < 5e6 and "searched for no learning rates" in page
+    assert project.planned(study="made_up") == {}
+
+
+def test_workflow_report_has_captions_and_categories(project):
+    project.run("--report", "report.zip", study="made_up")
+    with zipfile.ZipFile(project.folder / "report.zip") as archive:
+        files = {Path(name).name for name in archive.namelist()}
+        html = archive.read("report/report.html").decode()
+    wanted = {f"{name}.png" for name in [*CAPTIONS, QUALITY]} | {f"{name}.csv" for name in _TABLES}
+    assert wanted <= files
+    text = " ".join(html.replace("\\n", " ").split())
+    for caption in CAPTIONS.values():
+        assert caption.replace("'", "\u2019") in text or caption in text
+    for words in ["1. Report", "2. Tables", "3. Figures", "pretrained on generated clips"]:
+        assert words in text

@@ -1,0 +1,130 @@
+"""Points of ROC and precision-recall curves with pointwise bands, and reliability by bin of score."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chestct.evaluation.contrasts import Quantity
+from chestct.evaluation.intervals import percentile_intervals, wilson_interval
+from chestct.evaluation.matching import RunKey
+from chestct.evaluation.metrics import NUM_BINS, score_bins
+
+#: False positive rates and recalls of the points.
+GRID = np.linspace(0, 1, 41)
+#: Resamples behind a band: the first ones; a curve's width needs fewer than an interval that decides.
+MAX_BAND_RESAMPLES = 500
+
+
+def run_curves(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Curves of one run at the points of ``GRID``, on every resample.
+
+    ROC: the sensitivity of the best threshold with a false positive rate of at most x. Precision-recall: the
+    precision at the highest threshold that finds a share x of the positive scans, or, for x = 0, any.
+
+    Args:
+        labels, scores: shape (num_scans,).
+        counts: shape (num_resamples, num_scans), every resample with both classes.
+
+    Returns:
+        Values of shape (num_points, num_resamples), by curve.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last_of_tie = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    ranked_SR, positive = counts.T[order], labels[order, None] == 1
+    found, false = (
+        np.cumsum(ranked_SR * of_class, axis=0)[last_of_tie].T.astype(np.float64)
+        for of_class in (positive, ~positive)
+    )
+    # A threshold above all scores calls nothing.
+    found, false = (np.pad(values, ((0, 0), (1, 0))) for values in (found, false))
+    num_found, num_false = found[:, -1:], false[:, -1:]
+    place = _places(false, np.floor(GRID * num_false + 1e-9), side="right") - 1
+    sensitivity = np.take_along_axis(found, place, axis=1) / num_found
+    place = _places(found, np.maximum(1, np.ceil(GRID * num_found - 1e-9)), side="left")
+    at = np.take_along_axis(found, place, axis=1)
+    return {
+        "roc": sensitivity.T,
+        "precision_recall": (at / (at + np.take_along_axis(false, place, axis=1))).T,
+    }
+
+
+def _places(rising: np.ndarray, wanted: np.ndarray, side: Any) -> np.ndarray:
+    """``searchsorted`` of every row in its own row: rows are laid end to end, each above the one before."""
+    num_rows, width = rising.shape
+    offset = np.arange(num_rows)[:, None] * (rising[:, -1].max() + 2)
+    flat = np.searchsorted((rising + offset).ravel(), wanted + offset, side=side)
+    return flat - np.arange(num_rows)[:, None] * width
+
+
+def curve_rows(
+    quantities: Sequence[Quantity],
+    labels: np.ndarray,
+    scores: Mapping[RunKey, np.ndarray],
+    counts: np.ndarray,
+    confidence: float,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table curves: of every arm and mean, averaged over seeds and models at each point.
+
+    Args:
+        quantities: arms and means of one percent.
+        labels: shape (num_scans,).
+        scores: shape (num_scans,) by run.
+        counts: the sample itself, then resamples of it; the first ``MAX_BAND_RESAMPLES`` make the band.
+        confidence: of the band, at each point on its own.
+    """
+    counts = counts[: 1 + MAX_BAND_RESAMPLES]
+    by_arm: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    for quantity in quantities:
+        if quantity.is_mean:
+            parts = [by_arm[arm.model, arm.init] for arm, _ in quantity.parts]
+        else:
+            runs = [values for key, values in scores.items() if key[:3] == quantity.parts[0][0]]
+            parts = [run_curves(labels, values, counts) for values in runs]
+        curves = {
+            name: np.mean([part[name] for part in parts], axis=0) for name in ("roc", "precision_recall")
+        }
+        by_arm[quantity.model, quantity.label] = curves
+        for name, values in curves.items():
+            low, high = percentile_intervals(np.sort(values[:, 1:], axis=1), confidence)
+            for point, x in enumerate(GRID):
+                yield {
+                    "model": quantity.model,
+                    "init": quantity.label,
+                    "percent": quantity.percent,
+                    "curve": name,
+                    "x": x,
+                    "y": values[point, 0],
+                    "low": low[point],
+                    "high": high[point],
+                }
+
+
+def calibration_rows(
+    quantities: Sequence[Quantity], labels: np.ndarray, scores: Mapping[RunKey, np.ndarray], confidence: float
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table calibration: of every arm and mean, its runs' scores pooled.
+
+    Bins without a score are left out. The interval is Wilson's with as many scans as the bin holds of a run
+    on average: several runs' scores of one scan are no further scans.
+    """
+    for quantity in quantities:
+        arms = [arm for arm, _ in quantity.parts]
+        runs = np.stack([values for key, values in scores.items() if key[:3] in arms])
+        bins = score_bins(runs)
+        held = np.bincount(bins.ravel(), minlength=NUM_BINS)
+        total = np.bincount(bins.ravel(), weights=runs.ravel(), minlength=NUM_BINS)
+        positive = np.bincount(bins.ravel(), weights=np.tile(labels, len(runs)), minlength=NUM_BINS)
+        for number in np.flatnonzero(held):
+            low, high = wilson_interval(positive[number] / len(runs), held[number] / len(runs), confidence)
+            yield {
+                "model": quantity.model,
+                "init": quantity.label,
+                "percent": quantity.percent,
+                "bin": number,
+                "mean_score": total[number] / held[number],
+                "share_positive": positive[number] / held[number],
+                "low": low,
+                "high": high,
+                "num_scans": held[number],
+            }

@@ -1,0 +1,204 @@
+"""The evaluation of one dataset: predictions of all runs in, tables out."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.evaluation.claims import Cell, DatasetDraws, claim_cells
+from chestct.evaluation.contrasts import (
+    Quantity,
+    arms_of,
+    best_2d_models,
+    claim_models,
+    list_contrasts,
+    list_means,
+)
+from chestct.evaluation.curves import calibration_rows, curve_rows
+from chestct.evaluation.delong import placements
+from chestct.evaluation.efficiency import multiplier_rows
+from chestct.evaluation.estimates import delong_columns, estimate, holm_within_families, interval_columns
+from chestct.evaluation.matching import BASELINE, RunKey
+from chestct.evaluation.metrics import METRICS, PROBABILITY_METRICS, sensitivity
+from chestct.evaluation.patients import arm_patients, count_patients
+from chestct.evaluation.predictions import load_scores
+from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
+from chestct.evaluation.scans import TestSet, load_test_set
+from chestct.tables import column_types, write_table
+
+_log = logging.getLogger(__name__)
+
+#: Tables of a dataset, and of a study.
+TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers")
+
+
+def evaluate_dataset(
+    *,
+    predictions: Sequence[str | Path],
+    cohort: str | Path,
+    splits: str | Path,
+    subsets: Sequence[str | Path],
+    runs: Iterable[tuple[str, str, int, int]],
+    models: Sequence[str],
+    tables: Mapping[str, str | Path],
+    draws_path: str | Path,
+    metrics: Sequence[str],
+    specificity: float,
+    num_resamples: int,
+    confidence: float,
+    seed: int,
+) -> None:
+    """Score every run of a dataset and compare them on shared resamples of patients.
+
+    Args:
+        predictions: predictions tables, one a model.
+        cohort, splits: tables of the dataset.
+        subsets: training subsets, a table a percent and seed.
+        runs: (model, init, percent, seed) that must be there.
+        models: of the study.
+        tables: where to write ``TABLES``, by name.
+        draws_path: where to write what the claims and the validity checks need.
+        metrics: names in ``METRICS``; AUROC is reckoned in any case, for claims and multipliers.
+        specificity: at which sensitivity is read.
+        num_resamples: of patients, the same for all runs.
+        confidence: of the intervals, between 0 and 1.
+        seed: of the resamples; with the dataset's name it decides them, so that adding a dataset leaves the
+            others' numbers as they are.
+
+    Raises:
+        InputError: a table is not what ``load_test_set`` and ``load_scores`` expect, a run is missing, or
+            a metric is unknown.
+    """
+    _check_metrics(metrics)
+    test_set = load_test_set(cohort, splits)
+    dataset, labels = test_set.dataset, test_set.labels
+    loaded = load_scores(predictions, test_set)
+    _check_complete(dataset, loaded.test, runs)
+    num_patients = count_patients(subsets)
+    best_2d = best_2d_models(loaded.validation_auroc)
+    _log.info("%s: best 2D model on validation, by percent: %s", dataset, best_2d or "none")
+    draws = draw_resamples(test_set.patient_ids, labels, num_resamples, named_rng(seed, dataset))
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for metric in metrics:
+        kernel = partial(sensitivity, specificity=specificity) if metric == "sensitivity" else METRICS[metric]
+        scores = _with_baseline(loaded.test, test_set, metric)
+        values = dict(zip(scores, kernel(labels, np.stack(list(scores.values())), draws.counts), strict=True))
+        arms = arms_of(values)
+        means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
+        of_means = {mean: arm_patients(mean, arms, num_patients) for mean in means}
+        table = estimate(means, arms, draws, confidence=confidence, seed=seed, tested=False)
+        table = table.rename(columns={"label": "init"}).assign(num_patients=list(of_means.values()))
+        parts["means"].append(table.assign(metric=metric))
+        parts["metrics"].append(_metrics_table(values, draws, confidence).assign(metric=metric))
+        if contrasts:
+            table = estimate(contrasts, arms, draws, confidence=confidence, seed=seed, tested=True)
+            table = table.rename(columns={"label": "contrast", "value": "difference"})
+            columns = dict.fromkeys(("delong_low", "delong_high", "delong_p"), np.full(len(table), np.nan))
+            if metric == "auroc":
+                sides = arms_of({key: placements(labels, run) for key, run in scores.items()})
+                differences = table["difference"].to_numpy()
+                columns = delong_columns(contrasts, sides, labels, differences, confidence)
+                _log_agreement(dataset, table["p_value"].to_numpy(), columns["delong_p"], confidence)
+            parts["comparisons"].append(_with_families(table.assign(metric=metric, **columns), dataset))
+        if metric == "auroc":
+            parts["multipliers"].append(
+                pd.DataFrame(multiplier_rows(means, arms, of_means, draws, confidence))
+            )
+            cells = claim_cells(contrasts, arms, draws, claim_models(models), seed)
+            _collect_draws(test_set, cells, loaded.test).save(draws_path)
+    shown = _largest_percent(list_means(arms_of(loaded.test)))
+    counts = draws.sample_and_resamples
+    parts["curves"].append(pd.DataFrame(curve_rows(shown, labels, loaded.test, counts, confidence)))
+    parts["calibration"].append(pd.DataFrame(calibration_rows(shown, labels, loaded.test, confidence)))
+    for name in TABLES:
+        write_table(_joined(parts[name], name, test_set), tables[name], name)
+    _log.info("%s: %d runs on %d test scans", dataset, len(loaded.test), len(labels))
+
+
+def _joined(parts: Sequence[pd.DataFrame], name: str, test_set: TestSet) -> pd.DataFrame:
+    """A table of the dataset from its parts, with the columns that are alike in all rows."""
+    columns = list(column_types(name))
+    filled = [part for part in parts if len(part)]
+    if not filled:  # a study of one arm compares nothing; its table is then a header
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(filled, ignore_index=True).assign(dataset=test_set.dataset)
+    if "num_positive" in columns:
+        table = table.assign(num_scans=len(test_set.labels), num_positive=int(test_set.labels.sum()))
+    return table[columns]
+
+
+def _check_metrics(metrics: Sequence[str]) -> None:
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or "auroc" not in metrics:
+        raise InputError(
+            f"unknown metrics {unknown}"
+            if unknown
+            else "auroc is not among the metrics; the claims are about it",
+            where="evaluation.metrics",
+            expected=f"auroc and others of {', '.join(METRICS)}",
+            remedy="correct the configuration",
+        )
+
+
+def _check_complete(
+    dataset: str, scores: Mapping[RunKey, np.ndarray], runs: Iterable[tuple[str, str, int, int]]
+) -> None:
+    missing = [f"{dataset}, {RunKey(*run).title}" for run in runs if RunKey(*run) not in scores]
+    if missing:
+        raise InputError(
+            f"{len(missing)} run(s) have no test predictions: {'; '.join(missing[:5])}",
+            where="the predictions tables of the study",
+            expected="every run that the configuration names",
+            remedy="rerun the training step",
+        )
+
+
+def _with_baseline(
+    scores: dict[RunKey, np.ndarray], test_set: TestSet, metric: str
+) -> dict[RunKey, np.ndarray]:
+    """Scores with the trivial baseline, where the metric is defined on it."""
+    baseline = test_set.baseline
+    if baseline is None:
+        return scores
+    if metric in PROBABILITY_METRICS and (baseline.min() < 0 or baseline.max() > 1):
+        return scores  # a size or a count is no probability
+    return {**scores, BASELINE: baseline}
+
+
+def _metrics_table(values: Mapping[RunKey, np.ndarray], draws: Draws, confidence: float) -> pd.DataFrame:
+    columns = interval_columns(np.stack(list(values.values())), draws, confidence)
+    return pd.DataFrame(list(values), columns=list(RunKey._fields)).assign(**columns)
+
+
+def _with_families(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Comparisons of one dataset, metric and contrast are a family: of single models, or of means."""
+    kind = np.where(table["num_models"] > 1, "mean", "models")
+    family: pd.Series = dataset + " / " + table["metric"] + " / " + table["contrast"] + " / " + kind
+    return table.assign(family=family, p_holm=holm_within_families(table["p_value"], family))
+
+
+def _log_agreement(dataset: str, bootstrap: np.ndarray, delong: np.ndarray, confidence: float) -> None:
+    limit, tested = 1 - confidence, np.isfinite(delong)
+    agree = (bootstrap < limit) == (delong < limit)
+    text = "%s: DeLong and bootstrap agree at p < %.3g in %d of %d comparisons of AUROC"
+    _log.info(text, dataset, limit, agree[tested].sum(), tested.sum())
+
+
+def _largest_percent(quantities: Sequence[Quantity]) -> list[Quantity]:
+    largest = max(quantity.percent for quantity in quantities)
+    return [quantity for quantity in quantities if quantity.percent == largest]
+
+
+def _collect_draws(test_set: TestSet, cells: list[Cell], scores: Mapping[RunKey, np.ndarray]) -> DatasetDraws:
+    patients = np.unique(test_set.patient_ids, return_inverse=True)[1]
+    everything = DatasetDraws(
+        dataset=test_set.dataset, patients=patients, labels=test_set.labels, cells=cells, scores=dict(scores)
+    )
+    arms = {arm for cell in everything.largest for part in cell.quantity.parts for arm in part}
+    needed = {key: run for key, run in scores.items() if key[:3] in arms}
+    return replace(everything, scores=needed)

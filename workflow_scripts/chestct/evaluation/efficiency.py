@@ -1,0 +1,113 @@
+"""Label efficiency: how many times more patients the reference needs to reach an init's AUROC."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from chestct.evaluation.contrasts import Arms, Quantity, part_values
+from chestct.evaluation.intervals import percentile_intervals
+from chestct.evaluation.resampling import Draws
+
+#: Init and the one that would have to catch up with it.
+_PAIRS = (("video", "scratch"), ("ct", "scratch"))
+
+
+def monotone(values_PR: np.ndarray) -> np.ndarray:
+    """Nearest non-decreasing sequence down every column, by least squares.
+
+    Isotonic regression in its min-max form (Robertson, Wright and Dykstra, Order Restricted Statistical
+    Inference, 1988, section 1.4); few rows, many columns.
+    """
+    num_rows = len(values_PR)
+    sums = np.concatenate([np.zeros((1, values_PR.shape[1])), np.cumsum(values_PR, axis=0)])
+    result = np.empty_like(values_PR)
+    for row in range(num_rows):
+        least_mean = [
+            np.min(
+                [(sums[end] - sums[start]) / (end - start) for end in range(row + 1, num_rows + 1)], axis=0
+            )
+            for start in range(row + 1)
+        ]
+        result[row] = np.max(least_mean, axis=0)
+    return result
+
+
+def patients_needed(levels_R: np.ndarray, patients_P: np.ndarray, curve_PR: np.ndarray) -> np.ndarray:
+    """Patients at which a rising curve first reaches a level, linear over the logarithm of patients.
+
+    Args:
+        levels_R: one a resample.
+        patients_P: ascending.
+        curve_PR: non-decreasing down every column.
+
+    Returns:
+        Shape (num_resamples,); infinite where the level is never reached, 0 where the curve begins at or
+        above it.
+    """
+    needed_R = np.full(len(levels_R), np.inf)
+    needed_R[levels_R <= curve_PR[0]] = 0.0
+    logs = np.log(patients_P)
+    for row in range(1, len(patients_P)):
+        low_R, high_R = curve_PR[row - 1], curve_PR[row]
+        here = (levels_R > low_R) & (levels_R <= high_R)
+        share_R = (levels_R[here] - low_R[here]) / (high_R[here] - low_R[here])
+        needed_R[here] = np.exp(logs[row - 1] + share_R * (logs[row] - logs[row - 1]))
+    return needed_R
+
+
+def multiplier_rows(
+    means: Sequence[Quantity],
+    arms: Arms,
+    num_patients: Mapping[Quantity, float],
+    draws: Draws,
+    confidence: float,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table multipliers, for every model and mean that has both inits at two percents or more.
+
+    The reference's AUROC over its percents is made monotone, on the sample and on every resample, and read at
+    the init's AUROC. Where the reference never gets there, or is there with its fewest patients, the
+    multiplier is a bound, on the sample (``bound``) and in the draws of its interval.
+    """
+    named = {(mean.model, mean.label, mean.percent): mean for mean in means}
+    values = {
+        key: np.mean(part_values(mean, arms), axis=0)[: 1 + draws.num_resamples]
+        for key, mean in named.items()
+    }
+    for model in dict.fromkeys(mean.model for mean in means):
+        for init, reference in _PAIRS:
+            percents = sorted(p for m, label, p in named if (m, label) == (model, reference))
+            own = [percent for percent in percents if (model, init, percent) in named]
+            if len(percents) < 2 or not own:
+                continue
+            keys = [(model, reference, percent) for percent in percents]
+            patients_P = np.array([num_patients[named[key]] for key in keys])
+            curve_PR = monotone(np.stack([values[key] for key in keys]))
+            for percent in own:
+                key = (model, init, percent)
+                yield {
+                    "model": model,
+                    "percent": percent,
+                    "init": init,
+                    "reference": reference,
+                    **_multiplier(values[key], patients_P, curve_PR, num_patients[named[key]], confidence),
+                    "num_resamples": draws.num_resamples,
+                }
+
+
+def _multiplier(
+    levels_R: np.ndarray, patients_P: np.ndarray, curve_PR: np.ndarray, num_patients: float, confidence: float
+) -> dict[str, Any]:
+    needed_R = patients_needed(levels_R, patients_P, curve_PR)
+    beyond_R = np.isinf(needed_R) | (needed_R == 0)
+    bound = "exact" if not beyond_R[0] else "at_most" if needed_R[0] == 0 else "at_least"
+    multiplier_R = np.clip(needed_R, patients_P[0], patients_P[-1]) / num_patients
+    low, high = percentile_intervals(np.sort(multiplier_R[1:])[None], confidence)
+    return {
+        "num_patients": num_patients,
+        "multiplier": multiplier_R[0],
+        "ci_low": low[0],
+        "ci_high": high[0],
+        "bound": bound,
+        "share_beyond": float(np.mean(beyond_R[1:])),
+    }

@@ -1,0 +1,130 @@
+"""Intervals and p values from bootstrap draws, for many quantities at once.
+
+Shapes: K quantities, R resamples, J patients left out one at a time.
+"""
+
+from statistics import NormalDist
+
+import numpy as np
+
+_NORMAL = NormalDist()
+_cdf = np.vectorize(_NORMAL.cdf, otypes=[float])
+_inverse_cdf = np.vectorize(_NORMAL.inv_cdf, otypes=[float])
+
+
+def quantiles(sorted_KR: np.ndarray, levels_K: np.ndarray | float) -> np.ndarray:
+    """Quantile of every row at a level of its own, by linear interpolation, as ``numpy.quantile``.
+
+    Args:
+        sorted_KR: rows in ascending order.
+        levels_K: between 0 and 1; one number for all rows, or one a row.
+    """
+    last = sorted_KR.shape[1] - 1
+    place = np.broadcast_to(levels_K, len(sorted_KR)) * last
+    below = np.clip(np.floor(place).astype(np.int64), 0, last)
+    rows = np.arange(len(sorted_KR))
+    low, high = sorted_KR[rows, below], sorted_KR[rows, np.minimum(below + 1, last)]
+    share, step = place - below, high - low
+    # From the nearer end, which keeps the result between the two and equal to NumPy's to the last bit.
+    return np.where(share < 0.5, low + step * share, high - step * (1 - share))
+
+
+def percentile_intervals(sorted_KR: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of every row of sorted draws: lower and upper ends, shape (K,)."""
+    tail = (1 - confidence) / 2
+    return quantiles(sorted_KR, tail), quantiles(sorted_KR, 1 - tail)
+
+
+def acceleration(left_out_KJ: np.ndarray, stratum_J: np.ndarray) -> np.ndarray:
+    """Acceleration of the BCa interval from leave-one-patient-out values of a stratified sample, shape (K,).
+
+    A stratum's influence values are (size - 1) x (mean - value); their cubes and squares, over size^3 and
+    size^2, are summed over strata (Davison and Hinkley, Bootstrap Methods, 1997, section 5.3.2;
+    ``scipy.stats.bootstrap`` does the same for two samples). 0 where nothing varies, and where a value is not
+    defined because a class went with the patient: then only the bias is corrected.
+    """
+    cubes_K, squares_K = np.zeros(len(left_out_KJ)), np.zeros(len(left_out_KJ))
+    for stratum in np.unique(stratum_J):
+        values_KJ = left_out_KJ[:, stratum_J == stratum]
+        size = values_KJ.shape[1]
+        influence_KJ = (size - 1) * (values_KJ.mean(axis=1, keepdims=True) - values_KJ)
+        cubes_K += (influence_KJ**3).sum(axis=1) / size**3
+        squares_K += (influence_KJ**2).sum(axis=1) / size**2
+    # What rounding leaves of "nothing varies" is no variation.
+    varies = np.isfinite(cubes_K) & (squares_K > 1e-24)
+    return np.divide(cubes_K, 6 * squares_K**1.5, out=np.zeros(len(cubes_K)), where=varies)
+
+
+def bca_intervals(
+    values_K: np.ndarray, sorted_KR: np.ndarray, acceleration_K: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bias-corrected and accelerated interval (Efron, J. Am. Stat. Assoc. 82(397), 1987).
+
+    Args:
+        values_K: on the sample itself.
+        sorted_KR: draws in ascending order.
+        acceleration_K: from ``acceleration``.
+        confidence: between 0 and 1.
+
+    Returns:
+        Lower and upper ends, shape (K,). Where all draws lie on one side of the value, the bias counts as
+        if half a draw lay on the other.
+    """
+    num_draws = sorted_KR.shape[1]
+    # Draws equal to the value count half, as many are where a metric has few distinct values.
+    below_K = (sorted_KR < values_K[:, None]).sum(axis=1) + (sorted_KR <= values_K[:, None]).sum(axis=1)
+    share_K = np.clip(below_K / (2 * num_draws), 0.5 / num_draws, 1 - 0.5 / num_draws)
+    bias_K = _inverse_cdf(share_K)
+    ends = []
+    for tail in ((1 - confidence) / 2, (1 + confidence) / 2):
+        shifted_K = bias_K + _NORMAL.inv_cdf(tail)
+        ends.append(quantiles(sorted_KR, _cdf(bias_K + shifted_K / (1 - acceleration_K * shifted_K))))
+    return ends[0], ends[1]
+
+
+def two_sided_p_values(draws_KR: np.ndarray) -> np.ndarray:
+    """P values of "the difference is zero" from bootstrap draws of differences, shape (K,).
+
+    Twice the smaller share of draws on either side of zero, the sample itself counted once on each
+    (Davison and Hinkley, 1997, section 4.2.5), so that it is never 0. It inverts the percentile interval:
+    below 0.05 where the 95 % interval excludes zero, up to one draw.
+    """
+    smaller_K = np.minimum((draws_KR <= 0).sum(axis=1), (draws_KR >= 0).sum(axis=1))
+    return np.minimum(1.0, 2 * (1 + smaller_K) / (draws_KR.shape[1] + 1))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """P values adjusted for their number (Holm, Scand. J. Stat. 6(2), 1979), in the order given."""
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p_values[order]))
+    return adjusted
+
+
+def normal_intervals(
+    values_K: np.ndarray, errors_K: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Normal interval of values with standard errors, and the two-sided p of "zero": three of shape (K,).
+
+    Without any error p is 1 for a value of zero, else 0.
+    """
+    reach_K = _NORMAL.inv_cdf((1 + confidence) / 2) * errors_K
+    distance_K = np.full(len(values_K), np.inf)
+    np.divide(np.abs(values_K), errors_K, out=distance_K, where=errors_K > 0)
+    distance_K[(errors_K == 0) & (values_K == 0)] = 0.0
+    return values_K - reach_K, values_K + reach_K, np.minimum(1.0, 2 * _cdf(-distance_K))
+
+
+def wilson_interval(hits: float, trials: float, confidence: float) -> tuple[float, float]:
+    """Interval of a share (Wilson, J. Am. Stat. Assoc. 22(158), 1927).
+
+    Args:
+        hits, trials: need not be whole, as in an average over seeds.
+        confidence: between 0 and 1.
+    """
+    z = _NORMAL.inv_cdf((1 + confidence) / 2)
+    share = hits / trials
+    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    reach = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return float(max(0.0, centre - reach)), float(min(1.0, centre + reach))

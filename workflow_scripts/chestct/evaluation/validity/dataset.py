@@ -1,0 +1,81 @@
+"""The validity checks of a dataset: three tables."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from chestct.evaluation.claims import DatasetDraws
+from chestct.evaluation.resampling import named_rng
+from chestct.evaluation.validity.coverage import coverage_rows
+from chestct.evaluation.validity.permuted import permuted_rows
+from chestct.evaluation.validity.power import power_rows
+from chestct.tables import column_types, write_table
+
+_log = logging.getLogger(__name__)
+
+#: Tables of a dataset, and of a study.
+VALIDITY_TABLES = ("coverage", "power", "permuted")
+
+#: Resamples of a simulated or permuted test set, at most: thousands of them are averaged over.
+MAX_RESAMPLES_COVERAGE = 1000
+MAX_RESAMPLES_PERMUTED = 500
+#: A control that finds nothing shows it soon; coverage wants more.
+MAX_PERMUTATIONS = 200
+
+
+def check_validity(
+    *,
+    draws: str | Path,
+    coverage_path: str | Path,
+    power_path: str | Path,
+    permuted_path: str | Path,
+    num_simulations: int,
+    num_resamples: int,
+    confidence: float,
+    seed: int,
+) -> None:
+    """Check coverage, power and the permuted-label control at the size and with the scores of a dataset.
+
+    Args:
+        draws: what ``evaluate_dataset`` wrote.
+        coverage_path, power_path, permuted_path: tables to write.
+        num_simulations: test sets simulated, and permutations, of these at most ``MAX_PERMUTATIONS``.
+        num_resamples: of the study; fewer are taken where they are averaged over (``MAX_RESAMPLES_...``).
+        confidence: of all intervals.
+        seed: of all randomness, with the dataset's name.
+    """
+    dataset = DatasetDraws.load(draws)
+    name, num_scans, num_positive = dataset.dataset, len(dataset.labels), int(dataset.labels.sum())
+    coverage = coverage_rows(
+        num_scans,
+        num_positive,
+        num_simulations=num_simulations,
+        num_resamples=min(num_resamples, MAX_RESAMPLES_COVERAGE),
+        confidence=confidence,
+        rng=named_rng(seed, name, "coverage"),
+    )
+    _write(({"dataset": name, **row} for row in coverage), coverage_path, "coverage")
+    power = power_rows(
+        dataset,
+        num_simulations=num_simulations,
+        confidence=confidence,
+        rng=named_rng(seed, name, "power"),
+    )
+    _write(power, power_path, "power")
+    permuted = permuted_rows(
+        dataset,
+        num_permutations=min(num_simulations, MAX_PERMUTATIONS),
+        num_resamples=min(num_resamples, MAX_RESAMPLES_PERMUTED),
+        confidence=confidence,
+        rng=named_rng(seed, name, "permuted"),
+    )
+    _write(permuted, permuted_path, "permuted")
+    _log.info("%s: %d simulations at %d scans, %d positive", name, num_simulations, num_scans, num_positive)
+
+
+def _write(rows: Iterable[dict[str, Any]], path: str | Path, name: str) -> None:
+    # A dataset without the claims' arms has no contrast to check; its table is then a header.
+    write_table(pd.DataFrame(list(rows), columns=list(column_types(name))), path, name)

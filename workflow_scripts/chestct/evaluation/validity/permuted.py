@@ -1,0 +1,97 @@
+"""Control: the study's comparisons after its test labels were permuted among patients."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from chestct.evaluation.claims import DatasetDraws
+from chestct.evaluation.contrasts import Arms, Quantity, arms_of
+from chestct.evaluation.intervals import two_sided_p_values, wilson_interval
+from chestct.evaluation.resampling import bootstrap_counts
+
+
+def permute_labels(patients: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Exchange the labels of patients, all of a patient's at once, among patients with as many scans.
+
+    Args:
+        patients, labels: of every scan, shape (num_scans,).
+        rng: source of randomness.
+    """
+    _, number, num_scans = np.unique(patients, return_inverse=True, return_counts=True)
+    by_patient = np.argsort(number, kind="stable")
+    starts = np.cumsum(num_scans) - num_scans
+    permuted = labels.copy()
+    for size in np.unique(num_scans):
+        members = np.flatnonzero(num_scans == size)
+        scans = by_patient[starts[members][:, None] + np.arange(size)]
+        permuted[scans] = labels[rng.permutation(scans)]
+    return permuted
+
+
+def preferences(quantity: Quantity, scores: Arms) -> np.ndarray:
+    """How a contrast orders pairs of scans, shape (num_scans, num_scans), whatever their labels.
+
+    AUROC is the mean over pairs of a positive and a negative scan of whether the first has the higher score
+    (1, or half for a tie). So a contrast of AUROCs is the mean over pairs of the contrast of that, which is
+    reckoned once for all permutations. Entry (i, j) is for a positive scan i and a negative scan j.
+    """
+    num_scans = len(next(iter(next(iter(scores.values())).values())))
+    total = np.zeros((num_scans, num_scans), dtype=np.float32)
+    for part in quantity.parts:
+        arm, subtrahend = (scores[key] for key in part if key is not None)
+        seeds = sorted(arm.keys() & subtrahend.keys())
+        weight = np.float32(0.5 / (len(quantity.parts) * len(seeds)))
+        for seed in seeds:
+            one, other = (np.sign(run[:, None] - run[None, :]) for run in (arm[seed], subtrahend[seed]))
+            total += weight * (one - other).astype(np.float32)
+    return total
+
+
+def permuted_rows(
+    draws: DatasetDraws,
+    *,
+    num_permutations: int,
+    num_resamples: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the table permuted: every claim's contrast at the largest percent.
+
+    Permuted labels say nothing about scans, so no arm can be better than another: p should lie below 1 -
+    confidence in a share of 1 - confidence of the permutations, and differences should be 0 on average.
+    """
+    cells = draws.largest
+    if not cells:
+        return
+    scores = arms_of(draws.scores)
+    matrices = [preferences(cell.quantity, scores) for cell in cells]
+    p_values, differences = np.empty((2, num_permutations, len(cells)))
+    for row in range(num_permutations):
+        labels = permute_labels(draws.patients, draws.labels, rng)
+        positive = labels == 1
+        counts = np.ones((1 + num_resamples, len(labels)), dtype=np.float32)
+        counts[1:] = bootstrap_counts(draws.patients, labels, num_resamples, rng)
+        ours, theirs = counts[:, positive], counts[:, ~positive]
+        num_pairs = ours.sum(axis=1) * theirs.sum(axis=1)
+        values = np.stack(
+            [
+                np.einsum("rn,rn->r", ours @ matrix[positive][:, ~positive], theirs) / num_pairs
+                for matrix in matrices
+            ]
+        )
+        p_values[row], differences[row] = two_sided_p_values(values[:, 1:]), values[:, 0]
+    for column, cell in enumerate(cells):
+        significant = (p_values[:, column] < 1 - confidence).sum()
+        low, high = wilson_interval(significant, num_permutations, confidence)
+        yield {
+            "dataset": draws.dataset,
+            "model": cell.quantity.model,
+            "percent": cell.quantity.percent,
+            "contrast": cell.quantity.label,
+            "num_permutations": num_permutations,
+            "share_significant": significant / num_permutations,
+            "low": low,
+            "high": high,
+            "mean_difference": differences[:, column].mean(),
+        }

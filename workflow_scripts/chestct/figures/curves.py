@@ -1,0 +1,134 @@
+"""ROC and precision-recall curves with pointwise bands: the mean of the seven, then a panel a model."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from chestct.figures import style
+from chestct.figures.lines import dataset_title
+from chestct.figures.panels import (
+    NothingToPlotError,
+    finish,
+    init_handle,
+    inits_of,
+    own_models,
+    present,
+    subject_of,
+    subject_title,
+)
+from chestct.figures.small_multiples import (
+    balanced_columns,
+    name_block,
+    name_panel,
+    num_rows,
+    small_panels,
+)
+from chestct.figures.study_tables import StudyTables
+
+_AXES = {
+    "roc": ("False positive rate", "Sensitivity"),
+    "precision_recall": ("Recall", "Precision"),
+}
+_SMALL_COLUMNS = 7
+_NUM_MARKERS = 6
+
+
+def roc_curves(study: StudyTables) -> Figure:
+    """ROC curves at the largest percent."""
+    return _curves(study, "roc")
+
+
+def precision_recall_curves(study: StudyTables) -> Figure:
+    """Precision-recall curves at the largest percent; a dotted line at the share of positive scans."""
+    return _curves(study, "precision_recall")
+
+
+def _curves(study: StudyTables, curve: str) -> Figure:
+    rows = study.curves[study.curves["curve"] == curve]
+    if rows.empty:
+        raise NothingToPlotError("the study has no curves.")
+    sizes = study.means.groupby("dataset")[["num_scans", "num_positive"]].first()
+    rows = rows.join(sizes, on="dataset")
+    try:
+        subject = subject_of(rows)
+    except NothingToPlotError:
+        subject = rows.iloc[:0]
+    models = own_models(rows)
+    models = models[~models["model"].isin(subject["model"].unique())]
+    datasets = present(study.datasets, rows)
+    counts = [models.loc[models["dataset"] == name, "model"].nunique() for name in datasets]
+    columns = balanced_columns(max(counts), _SMALL_COLUMNS)
+    figure, large, small = _panels(len(datasets), counts, columns, has_subject=len(subject) > 0)
+    width = figure.get_figwidth()
+    for axis, dataset in zip(large, datasets, strict=False):
+        part = subject[subject["dataset"] == dataset]
+        _draw(axis, part, curve, large=True)
+        axis.set_title(f"{dataset_title(part, width / len(datasets) - 0.6)}\n{subject_title(part)}")
+        axis.set_xlabel(_AXES[curve][0])
+        axis.set_ylabel(_AXES[curve][1])
+    for block, dataset in zip(small, datasets, strict=False):
+        groups = models[models["dataset"] == dataset].groupby("model", sort=False)
+        for axis, (model, part) in zip(block, groups, strict=True):
+            _draw(axis, part, curve, large=False)
+            name_panel(axis, str(model), (width - 0.6) / columns)
+        if block:
+            name = "" if len(datasets) == 1 else f"{style.wrap_name(dataset, 18)}\n"
+            name_block(block, columns, x=_AXES[curve][0], y=f"{name}{_AXES[curve][1]}")
+    shown = pd.concat([subject, models])
+    return finish(
+        figure,
+        study,
+        datasets=datasets,
+        arms=set(zip(shown["model"], shown["init"], strict=True)),
+        handles=[init_handle(init) for init in inits_of(shown)],
+        note=f"{int(rows['percent'].max())} % of training patients.",
+        intervals="bootstrap over patients, pointwise",
+    )
+
+
+def _panels(
+    num_datasets: int, counts: list[int], columns: int, *, has_subject: bool
+) -> tuple[Figure, list[Axes], list[list[Axes]]]:
+    """A large panel a dataset where there is a subject, and below them a small panel a model and dataset."""
+    width = style.DOUBLE_COLUMN if num_datasets > 1 or columns > 2 else style.SINGLE_COLUMN
+    rows = num_rows(counts, columns)
+    heights = [2.9] * has_subject + [(1.38 if columns > 4 else 1.9) * rows] * (rows > 0)
+    figure = Figure(figsize=(width, min(0.75 + sum(heights), style.PAGE_HEIGHT)), layout="constrained")
+    outer = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    large: list[Axes] = []
+    if has_subject:
+        grid = outer[0].subgridspec(1, num_datasets)
+        large = [figure.add_subplot(grid[0, column], box_aspect=1) for column in range(num_datasets)]
+    small = small_panels(figure, outer[-1], counts, columns) if rows else []
+    return figure, large, small
+
+
+def _draw(axis: Axes, rows: pd.DataFrame, curve: str, *, large: bool) -> None:
+    if curve == "roc":
+        axis.plot([0, 1], [0, 1], color=style.REFERENCE_COLOUR, linewidth=0.6, linestyle=(0, (1, 2)))
+    else:
+        share = float(rows["num_positive"].iloc[0]) / float(rows["num_scans"].iloc[0])
+        axis.axhline(share, color=style.REFERENCE_COLOUR, linewidth=0.6, linestyle=(0, (1, 2)))
+    for number, init in enumerate(inits_of(rows)):
+        arm = rows[rows["init"] == init].sort_values("x", kind="stable")
+        mark = style.INIT_MARKS[init]
+        x, y, low, high = (arm[name].to_numpy(dtype=float) for name in ("x", "y", "low", "high"))
+        axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
+        look: dict = {"linestyle": mark.line, "linewidth": 1.1 if large else 0.8}
+        if large:
+            # Markers tell the lines apart in grey; those of different inits lie at different places.
+            places = np.linspace(0.08, 0.8, _NUM_MARKERS) + 0.025 * number
+            look |= {
+                "marker": mark.marker,
+                "markersize": 3.2,
+                "markeredgewidth": 0,
+                "markevery": sorted(set(np.searchsorted(x, places).clip(max=len(x) - 1).tolist())),
+            }
+        axis.plot(x, y, color=mark.colour, **look)
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_ylim(-0.02, 1.02)
+    ticks = [0, 0.25, 0.5, 0.75, 1] if large else [0, 0.5, 1]
+    names = ["0", "0.25", "0.5", "0.75", "1"] if large else ["0", "0.5", "1"]
+    axis.set_xticks(ticks, names)
+    axis.set_yticks(ticks, names)

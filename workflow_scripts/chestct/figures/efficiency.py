@@ -1,0 +1,131 @@
+"""Label efficiency: AUROC against the number of training patients, and how many patients an init saves."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from chestct.figures import style
+from chestct.figures.lines import dataset_title, draw_baseline, fewer_models, line_handles, subject_label
+from chestct.figures.panels import (
+    NothingToPlotError,
+    auroc_rows,
+    draw_arms,
+    finish,
+    inits_of,
+    marker_look,
+    new_panels,
+    present,
+    subject_of,
+    value_limits,
+)
+from chestct.figures.study_tables import StudyTables
+
+_DODGE = 0.04  # decades between the inits of a panel
+_ARROW_POINTS = 11
+
+
+def label_efficiency(study: StudyTables) -> Figure:
+    """AUROC against the number of training patients above, the data multiplier below; a column a dataset.
+
+    Raises:
+        NothingToPlotError: nothing stands for the study's 3D models, or there is one percent alone.
+    """
+    rows = auroc_rows(study)
+    baseline = rows[rows["model"] == "baseline"]
+    subject = subject_of(rows)
+    if subject["percent"].nunique() < 2:
+        raise NothingToPlotError("the study has one share of the training patients alone.")
+    multipliers = study.multipliers[study.multipliers["model"].isin(subject["model"].unique())]
+    datasets = present(study.datasets, subject)
+
+    width = style.SINGLE_COLUMN if len(datasets) == 1 else style.DOUBLE_COLUMN
+    num_rows = 2 if len(multipliers) else 1
+    figure, axes = new_panels(
+        num_rows,
+        len(datasets),
+        width=width,
+        height=0.85 + 2.35 + 1.75 * (num_rows - 1),
+        sharex="col",
+        sharey="row",
+        height_ratios=[4, 3][:num_rows],
+    )
+    limits = value_limits(pd.concat([subject, baseline]))
+    for column, dataset in enumerate(datasets):
+        of_panel = subject[subject["dataset"] == dataset]
+        top = axes[0, column]
+        _patients_axis(top, of_panel["num_patients"])
+        draw_arms(top, of_panel, bands=subject["init"].nunique() <= 2, column="num_patients")
+        draw_baseline(top, baseline[baseline["dataset"] == dataset])
+        top.set_ylim(limits)
+        top.set_title(dataset_title(of_panel, width / len(datasets) - 0.6))
+        if len(multipliers):
+            _draw_multipliers(axes[1, column], multipliers[multipliers["dataset"] == dataset])
+        axes[-1, column].set_xlabel("Training patients")
+    axes[0, 0].set_ylabel(subject_label(subject))
+    if len(multipliers):
+        axes[1, 0].set_ylabel("Patients from scratch\nfor the same AUROC (times)")
+        _multiplier_axis(axes[1, 0], multipliers)
+    return finish(
+        figure,
+        study,
+        datasets=datasets,
+        arms=set(zip(subject["model"], subject["init"], strict=True)),
+        handles=line_handles(subject, baseline),
+        note=f"{fewer_models(subject)} {_BOUNDS if (multipliers['bound'] != 'exact').any() else ''}".strip(),
+    )
+
+
+_BOUNDS = (
+    "Open marks with arrows are bounds: no arm from scratch, or already the smallest, reaches this AUROC."
+)
+
+
+def _patients_axis(axis: Axes, patients: pd.Series) -> None:
+    axis.set_xscale("log")
+    axis.set_xlim(patients.min() / 1.5, patients.max() * 1.5)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if patients.max() < 30 * patients.min() else (1,)))
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:,.0f}".replace(",", "\N{THIN SPACE}"))
+    )
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw_multipliers(axis: Axes, rows: pd.DataFrame) -> None:
+    axis.axhline(1, color=style.REFERENCE_COLOUR, linewidth=0.8)
+    inits = inits_of(rows)
+    for position, init in enumerate(inits):
+        mark = style.INIT_MARKS[init]
+        arm = rows[rows["init"] == init].sort_values("num_patients")
+        x = arm["num_patients"].to_numpy(dtype=float) * 10 ** ((position - (len(inits) - 1) / 2) * _DODGE)
+        y, low, high = (arm[name].to_numpy(dtype=float) for name in ("multiplier", "ci_low", "ci_high"))
+        axis.vlines(x, low, high, color=mark.colour, linewidth=0.8)
+        for filled in (True, False):
+            chosen = (arm["bound"] == "exact").to_numpy(dtype=bool) == filled
+            axis.plot(
+                x[chosen], y[chosen], color=mark.colour, linestyle="none", **marker_look(init, filled=filled)
+            )
+        for place, height, bound in zip(x, y, arm["bound"], strict=True):
+            if bound != "exact":
+                axis.annotate(
+                    "",
+                    (place, height),
+                    xytext=(0, _ARROW_POINTS if bound == "at_least" else -_ARROW_POINTS),
+                    textcoords="offset points",
+                    arrowprops={"arrowstyle": "<-", "color": mark.colour, "linewidth": 0.9, "shrinkA": 0},
+                    annotation_clip=False,
+                )
+
+
+def _multiplier_axis(axis: Axes, rows: pd.DataFrame) -> None:
+    low = min(float(rows[["multiplier", "ci_low"]].clip(lower=0.02).to_numpy(dtype=float).min()), 1)
+    high = max(float(rows[["multiplier", "ci_high"]].to_numpy(dtype=float).max()), 1)
+    axis.set_yscale("log")
+    axis.set_ylim(low / 1.6, high * 1.6)
+    decades = np.log10(high / low)
+    axis.yaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 5) if decades < 2 else (1, 3) if decades < 3 else (1,))
+    )
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())

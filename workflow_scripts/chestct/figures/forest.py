@@ -1,0 +1,79 @@
+"""Forest plot: the difference that video pretraining makes, by model, dataset and percent."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from chestct.figures import style
+from chestct.figures.dots import DotGrid, draw_points, row_words
+from chestct.figures.panels import NothingToPlotError, finish, marker_look, value_limits
+from chestct.figures.study_tables import StudyTables
+
+_CONTRAST = "video - scratch"
+
+
+def forest(study: StudyTables) -> Figure:
+    """Differences in AUROC, video - scratch; for means, the interval with models resampled too runs thin.
+
+    Raises:
+        NothingToPlotError: the study has no such comparison.
+    """
+    rows = study.comparisons
+    rows = rows[(rows["contrast"] == _CONTRAST) & (rows["metric"] == "auroc")]
+    rows = rows[~rows["model"].map(style.is_probe).astype(bool)]
+    if rows.empty:
+        raise NothingToPlotError(
+            "the study has no model trained both after video pretraining and from scratch."
+        )
+    grid = DotGrid(study, rows)
+    alpha = 1 - study.confidence
+    wide = rows["models_low"].notna().any()
+    for axis, dataset, percent in grid.panels():
+        axis.axvline(0, color=style.REFERENCE_COLOUR, linewidth=0.8)
+        panel = grid.of_panel(rows, dataset, percent)
+        heights = grid.heights(panel, dataset)
+        colour = style.INIT_MARKS["video"].colour
+        axis.hlines(heights, panel["models_low"], panel["models_high"], color=colour, linewidth=0.6)
+        significant = (panel["p_holm"] < alpha).to_numpy(dtype=bool)
+        draw_points(
+            axis,
+            panel,
+            heights,
+            "video",
+            column="difference",
+            filled=significant,
+            thickness=1.6 if wide else 1.2,
+        )
+        if len(grid.percents) <= 2:
+            row_words(axis, panel, heights, "difference")
+    grid.label(f"Difference in AUROC, video {style.MINUS} scratch", _limits(rows))
+    arms = {(model, init) for model in rows["model"].unique() for init in ("video", "scratch")}
+    return finish(
+        grid.figure, study, datasets=grid.datasets, arms=arms, handles=_handles(alpha, wide=bool(wide))
+    )
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    wider = rows.rename(columns={"models_low": "ci_low", "models_high": "ci_high"})[["ci_low", "ci_high"]]
+    ends = pd.concat(
+        [rows[["ci_low", "ci_high"]], wider.iloc[:, -2:].set_axis(["ci_low", "ci_high"], axis=1)]
+    )
+    low, high = value_limits(ends)
+    return min(low, -0.01), max(high, 0.01)
+
+
+def _handles(alpha: float, *, wide: bool) -> list[Line2D]:
+    colour = style.INIT_MARKS["video"].colour
+    handles = [
+        Line2D([], [], linestyle="none", label=words, **marker_look("video", filled=filled))
+        for filled, words in (
+            (True, f"p < {alpha:.2g} (Holm)"),
+            (False, f"p \N{GREATER-THAN OR EQUAL TO} {alpha:.2g}"),
+        )
+    ]
+    if wide:
+        handles += [
+            Line2D([], [], color=colour, linewidth=1.6, label=f"{100 * (1 - alpha):g} %, patients resampled"),
+            Line2D([], [], color=colour, linewidth=0.6, label="models resampled too"),
+        ]
+    return handles

@@ -1,0 +1,114 @@
+"""Calibration: how often scans of a score are positive, and how scores are spread."""
+
+import math
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from chestct.figures import style
+from chestct.figures.lines import dataset_title
+from chestct.figures.panels import (
+    NothingToPlotError,
+    finish,
+    init_handle,
+    inits_of,
+    marker_look,
+    own_models,
+    subject_of,
+)
+from chestct.figures.study_tables import StudyTables
+
+_DODGE = 0.008
+_COLUMNS = 4
+
+
+def calibration(study: StudyTables) -> Figure:
+    """Reliability diagrams of the mean of the seven (or of single models) over the spread of scores.
+
+    Raises:
+        NothingToPlotError: the study has no calibration table.
+    """
+    rows = study.calibration
+    if rows.empty:
+        raise NothingToPlotError("the study has no calibration table.")
+    sizes = study.means.groupby("dataset")[["num_scans", "num_positive"]].first()
+    rows = rows.join(sizes.add_suffix("_of_dataset"), on="dataset")
+    try:
+        shown = subject_of(rows)
+        shown = shown.assign(panel="mean" if shown["model"].map(style.is_mean).any() else shown["model"])
+    except NothingToPlotError:
+        shown = own_models(rows)
+        shown = shown.assign(panel=shown["model"])
+    panels = [
+        (dataset, part)
+        for dataset in study.datasets
+        for _, part in shown[shown["dataset"] == dataset].groupby("panel", sort=False)
+    ]
+    columns = min(len(panels), _COLUMNS if len(panels) > 3 else 3)
+    blocks = math.ceil(len(panels) / columns)
+    width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
+    height = min(0.85 + 3.1 * blocks, style.PAGE_HEIGHT)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(2 * blocks, columns, squeeze=False, sharex=True, height_ratios=[3, 1] * blocks)
+    for number, (_, part) in enumerate(panels):
+        block, column = divmod(number, columns)
+        diagram, spread = axes[2 * block, column], axes[2 * block + 1, column]
+        _draw(diagram, spread, part)
+        title = dataset_title(
+            part.assign(num_scans=part["num_scans_of_dataset"], num_positive=part["num_positive_of_dataset"]),
+            width / columns - 0.6,
+        )
+        models = [model for model in part["model"].unique()]
+        if not style.is_mean(models[0]):
+            title += f"\n{style.model_title(models[0])}"
+        diagram.set_title(title)
+        spread.set_xlabel("Score")
+        spread.tick_params(labelbottom=True)
+        if column == 0:
+            diagram.set_ylabel("Share of positive scans")
+            spread.set_ylabel("Scans (%)")
+    for number in range(len(panels), blocks * columns):
+        block, column = divmod(number, columns)
+        axes[2 * block, column].remove()
+        axes[2 * block + 1, column].remove()
+    percents = sorted(rows["percent"].astype(int).unique())
+    return finish(
+        figure,
+        study,
+        datasets=[dataset for dataset, _ in panels],
+        arms=set(zip(shown["model"], shown["init"], strict=True)),
+        handles=[init_handle(init) for init in inits_of(shown)],
+        note=(
+            f"{percents[-1]} % of training patients. Class-balanced training and the maximum over windows "
+            "raise scores above the share of positive scans: points below the diagonal are expected."
+        ),
+        intervals="Wilson's, for the share of a bin's scans",
+    )
+
+
+def _draw(diagram: Axes, spread: Axes, rows: pd.DataFrame) -> None:
+    diagram.plot([0, 1], [0, 1], color=style.REFERENCE_COLOUR, linewidth=0.6, linestyle=(0, (1, 2)))
+    inits = inits_of(rows)
+    for number, init in enumerate(inits):
+        mark = style.INIT_MARKS[init]
+        arm = rows[rows["init"] == init].sort_values("mean_score")
+        x, y, low, high = (
+            arm[name].to_numpy(dtype=float) for name in ("mean_score", "share_positive", "low", "high")
+        )
+        shifted = x + (number - (len(inits) - 1) / 2) * _DODGE
+        diagram.vlines(shifted, low, high, color=mark.colour, linewidth=0.8)
+        diagram.plot(shifted, y, color=mark.colour, linestyle=mark.line, linewidth=0.9, **marker_look(init))
+        counts = arm["num_scans"].to_numpy(dtype=float)
+        spread.plot(
+            x,
+            100 * counts / counts.sum(),
+            color=mark.colour,
+            linestyle=mark.line,
+            linewidth=0.9,
+            **marker_look(init),
+        )
+    diagram.set_xlim(-0.03, 1.03)
+    diagram.set_ylim(-0.03, 1.03)
+    diagram.tick_params(labelbottom=False)
+    spread.set_ylim(bottom=0)

@@ -1,0 +1,130 @@
+"""What the study was made of and what it cost: runs by model, hours, speed, memory."""
+
+from typing import Any
+
+import pandas as pd
+
+from chestct.figures import style
+from chestct.figures.report_tables import Shown, show
+from chestct.figures.report_text import count, hide_folders
+from chestct.figures.study_tables import StudyTables
+
+_RUN = ["dataset", "model", "init", "percent", "seed", "fold"]
+
+
+def arms_table(study: StudyTables) -> Shown:
+    """What was run: a row a dataset and model."""
+    rows = []
+    for (dataset, model), part in study.runs.groupby(["dataset", "model"], sort=False):
+        starts = sorted(part["init"].unique(), key=style.init_rank)
+        rows.append(
+            {
+                "Dataset": dataset,
+                "Model": style.model_title(str(model)),
+                "Starts": ", ".join(map(style.init_title, starts)),
+                "%": _listed(part["percent"]),
+                "Seeds": _listed(part["seed"]),
+                "Folds": str(part["fold"].nunique()),
+                "Runs": str(len(part)),
+                "Parameters": f"{part['num_parameters'].max() / 1e6:.2f} M",
+            }
+        )
+    return show(pd.DataFrame(rows))
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(str(value) for value in sorted(values.astype(int).unique()))
+
+
+def costs_of(study: StudyTables, trials: pd.DataFrame | None) -> dict[str, Any]:
+    """Training time by step and by model.
+
+    Args:
+        study: tables of the study.
+        trials: table "choices" of all arms, where the study searched for learning rates.
+
+    Returns:
+        sentence; steps and models: tables of the report.
+    """
+    runs = study.runs
+    steps = [("Fine-tuning", len(runs), float(runs["seconds"].sum()))]
+    if trials is not None:
+        # The chosen trial of an arm is one of its runs already.
+        done = trials.merge(runs[_RUN], on=_RUN, how="left", indicator=True)["_merge"].eq("both").to_numpy()
+        extra = trials[~((trials["chosen"] == 1).to_numpy() & done)]
+        steps.append(("Learning-rate search, trials not taken", len(extra), float(extra["seconds"].sum())))
+    total = sum(seconds for _, _, seconds in steps)
+    table = pd.DataFrame(
+        [
+            {"Step": step, "Runs": str(number), "Hours": _hours(seconds), "Share": _share(seconds, total)}
+            for step, number, seconds in steps
+        ]
+    )
+    resumed = int((runs["resumed"] > 0).sum())
+    sentence = (
+        f"{count(len(runs), 'training run')}, {_hours(total)} hours of training and validation in all on "
+        f"{', '.join(sorted(runs['device'].unique()))}"
+        + (f"; {count(resumed, 'run')} went on from a saved state." if resumed else ".")
+    )
+    return {"sentence": sentence, "steps": show(table), "models": _by_model(runs, total)}
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:,.2f}" if hours >= 1 else f"{hours:.2g}"
+
+
+def _share(part: float, total: float) -> str:
+    return f"{100 * part / total:.1f} %" if total else ""
+
+
+def _by_model(runs: pd.DataFrame, total: float) -> Shown:
+    rows = []
+    for (dataset, model), part in runs.groupby(["dataset", "model"], sort=False):
+        seconds = float(part["seconds"].sum())
+        waited = float((part["seconds"] * part["data_wait_percent"]).sum())
+        rows.append(
+            {
+                "Dataset": dataset,
+                "Model": style.model_title(str(model)),
+                "Runs": str(len(part)),
+                "Hours": _hours(seconds),
+                "Share": _share(seconds, total),
+                "Seconds a run": f"{part['seconds'].median():.1f}",
+                "Windows/s": f"{part['windows_per_second'].median():.1f}",
+                "Data wait": f"{waited / seconds:.1f} %" if seconds else "",
+                "Peak memory (MiB)": f"{part['peak_memory_mb'].max():.0f}",
+                "Device": ", ".join(sorted(part["device"].unique())),
+            }
+        )
+    return show(pd.DataFrame(rows))
+
+
+def runs_table(runs: pd.DataFrame) -> Shown:
+    """Every training run, with what leads back to it."""
+
+    def decimals(column: str, form: str) -> list[str]:
+        return ["" if pd.isna(value) else form.format(value) for value in runs[column]]
+
+    return show(
+        pd.DataFrame(
+            {
+                "Dataset": runs["dataset"],
+                "Model": runs["model"].map(style.model_title),
+                "Start": runs["init"].map(style.init_title),
+                "%": runs["percent"],
+                "Seed": runs["seed"],
+                "Fold": runs["fold"],
+                "Training scans": runs["num_scans"],
+                "Positive": runs["num_positive"],
+                "Learning rate": decimals("learning_rate", "{:g}"),
+                "Steps": runs["num_steps"],
+                "Best epoch": runs["best_epoch"],
+                "Validation AUROC": decimals("validation_auroc", "{:.3f}"),
+                "Seconds": decimals("seconds", "{:.1f}"),
+                "Starting weights": hide_folders(runs["initial_weights"].fillna("random").tolist()),
+                "Their sha256": runs["initial_weights_sha256"].fillna("").str[:12],
+                "Final sha256": runs["final_weights_sha256"].str[:12],
+            }
+        )
+    )

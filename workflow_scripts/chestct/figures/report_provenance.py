@@ -1,0 +1,115 @@
+"""What leads the report's numbers back: versions, digests of configuration, code, data, weights, tables."""
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from chestct.figures import style
+from chestct.figures.report_text import hide_folders
+from chestct.figures.study_tables import StudyTables
+from chestct.files import digest_object, sha256_file
+
+_PACKAGES = ("numpy", "pandas", "matplotlib", "jinja2", "pyyaml")
+_MAX_DIGESTS = 4
+_WEIGHTS_COLUMNS = ["model", "initial_weights", "initial_weights_sha256"]
+
+Facts = list[tuple[str, str]]
+
+
+def provenance_of(
+    study: StudyTables,
+    configuration: dict[str, Any],
+    provenance: dict[str, str],
+    tables: dict[str, str | Path],
+) -> list[tuple[str, Facts]]:
+    """Groups of (name, value).
+
+    Args:
+        study: tables of the study.
+        configuration: the resolved configuration.
+        provenance: further versions and digests by name.
+        tables: files whose digests are stated, by name.
+    """
+    runs = study.runs
+    # Weights that a run of the study ended with are in the table of runs already.
+    weights = runs.dropna(subset=["initial_weights_sha256"]).drop_duplicates("initial_weights_sha256")
+    weights = weights[~weights["initial_weights_sha256"].isin(runs["final_weights_sha256"])]
+    return [
+        (
+            "Versions",
+            [("Python (training)", _distinct(runs["python"])), ("torch (training)", _distinct(runs["torch"]))]
+            + [(f"{name} (report)", metadata.version(name)) for name in _PACKAGES],
+        ),
+        (
+            "Configuration, code, data",
+            [
+                ("configuration", digest_object(configuration)),
+                ("training configuration", _distinct(runs["config_digest"])),
+                ("training code", _distinct(runs["code_digest"])),
+                *[
+                    (f"data of {name}", _distinct(runs.loc[runs["dataset"] == name, "data_digest"]))
+                    for name in study.datasets
+                ],
+                *[(str(name), str(value)) for name, value in provenance.items()],
+            ],
+        ),
+        (
+            "Starting weights (sha256)",
+            [
+                (f"{style.model_title(model)}: {hide_folders(words)}", digest)
+                for model, words, digest in weights[_WEIGHTS_COLUMNS].to_numpy()
+            ],
+        ),
+        ("Tables (sha256)", [(name, sha256_file(path)) for name, path in tables.items()]),
+    ]
+
+
+def _distinct(values: pd.Series) -> str:
+    found = values.dropna().astype(str).unique()
+    return ", ".join(found) if len(found) <= _MAX_DIGESTS else f"{len(found)}, see training/runs.csv"
+
+
+def settings_of(configuration: dict[str, Any]) -> Facts:
+    """The settings that a reader asks for first, in words; what the configuration lacks is left out."""
+    subsets, training = configuration.get("subsets", {}), configuration.get("training", {})
+    evaluation, volumes = configuration.get("evaluation", {}), configuration.get("volumes", {})
+    facts = [
+        ("Percents", _joined(configuration.get("percents", []), " % of the training patients")),
+        ("Seeds", _joined(configuration.get("seeds", []), "")),
+        (
+            "Split of patients",
+            _joined([f"{name} {share:g}" for name, share in subsets.get("split", {}).items()], ""),
+        ),
+        ("Window", _text("{window_slices} slices, every {window_stride} slices", subsets)),
+        ("Image", _text("{size_px} x {size_px} pixels", volumes) + _text(", cropped to {crop_px}", training)),
+        (
+            "Training",
+            _text(
+                "at most {max_epochs} epochs, at least {min_steps} steps of {batch_size} windows", training
+            ),
+        ),
+        ("Learning rate", _rates(training)),
+        ("Bootstrap", _text("{num_resamples} resamples of patients, seed {seed}", evaluation)),
+        ("Metrics", _joined(evaluation.get("metrics", []), "")),
+    ]
+    return [(name, words) for name, words in facts if words]
+
+
+def _joined(values: list[Any], unit: str) -> str:
+    return ", ".join(map(str, values)) + unit if values else ""
+
+
+def _text(form: str, values: dict[str, Any]) -> str:
+    try:
+        return form.format(**values)
+    except KeyError:
+        return ""
+
+
+def _rates(training: dict[str, Any]) -> str:
+    if training.get("learning_rates"):
+        tried = ", ".join(f"{rate:g}" for rate in training["learning_rates"])
+        return f"searched for every arm among {tried}"
+    return f"{training['learning_rate']:g}, unless a model has its own" if "learning_rate" in training else ""

@@ -1,0 +1,74 @@
+"""Numbers and names in the words of report and tables."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from chestct.figures import style
+
+_SMALLEST_P = 0.0001
+_ABSOLUTE = re.compile(
+    r"(?<![\w:/.\u2026~])~?/(?:[^\s/,;:]+/)*([^\s/,;:]+)/?"  # /home/me/ct, ~/ct
+    r"|\b[A-Za-z]:\\(?:[^\s\\]+\\)*([^\s\\]+)"  # C:\Users\me\ct
+)
+
+
+def hide_folders(value: Any) -> Any:
+    """Plain data with absolute paths cut to their last part: where files lie says who ran the study.
+
+    A text that is a path is cut whole, blanks and all; in other text, runs without blanks that look like
+    one. Addresses (with ``://``) stay.
+    """
+    if isinstance(value, dict):
+        return {key: hide_folders(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [hide_folders(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith(("/", "~/")):
+        return f"\u2026/{PurePosixPath(value).name}"
+    return _ABSOLUTE.sub(lambda match: f"\u2026/{match[1] or match[2]}", value)
+
+
+def plain(value: float) -> str:
+    """A number with three decimals; empty where there is none."""
+    return "" if pd.isna(value) else f"{value:.3f}".replace("-", style.MINUS)
+
+
+def signed(value: float) -> str:
+    """A difference with its sign and three decimals; empty where there is none."""
+    return "" if pd.isna(value) else style.signed(value)
+
+
+def interval(low: float, high: float, *, with_sign: bool = False) -> str:
+    """Both ends of an interval; empty where there is none."""
+    form = signed if with_sign else plain
+    return "" if pd.isna(low) or pd.isna(high) else f"{form(low)} to {form(high)}"
+
+
+def p_value(value: float) -> str:
+    """Four decimals, "< 0.0001" below; empty where there is none."""
+    if pd.isna(value):
+        return ""
+    return f"< {_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.4f}"
+
+
+def count(number: int, word: str) -> str:
+    """ "1 scan", "2 scans"."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def metric_title(metric: str) -> str:
+    """Name of a metric in tables."""
+    return style.METRIC_TITLES.get(metric, metric.replace("_", " "))
+
+
+def contrast_title(contrast: str) -> str:
+    """A contrast in words: "video_ct - best_2d" becomes "video, then ct - best 2D" with a true minus sign."""
+    minuend, _, subtrahend = contrast.partition(" - ")
+    if subtrahend == f"{minuend}_probe":
+        minuend, subtrahend = f"{minuend}, fine-tuned", "frozen probe"
+    words = {"best_2d": "best 2D", "baseline": "trivial baseline", "video_ct": "video, then ct"}
+    return f"{words.get(minuend, minuend)} {style.MINUS} {words.get(subtrahend, subtrahend)}"

@@ -1,0 +1,71 @@
+"""Small panels, one a model, in a block of rows a dataset."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+
+from chestct.figures import style
+
+_TITLE_SIZE, _TITLE_LETTERS_AN_INCH = 6.5, 20
+
+
+def balanced_columns(number: int, most: int) -> int:
+    """Columns for a number of panels, at most ``most``, that leave the last row as full as may be."""
+    return math.ceil(number / math.ceil(number / most)) if number else 1
+
+
+def num_rows(counts: Sequence[int], columns: int) -> int:
+    """Rows of panels of all blocks."""
+    return sum(math.ceil(count / columns) for count in counts)
+
+
+def small_panels(
+    figure: Figure, place: SubplotSpec, counts: Sequence[int], columns: int, **options: Any
+) -> list[list[Axes]]:
+    """Add blocks of panels below one another.
+
+    Args:
+        figure: with a constrained layout.
+        place: of all blocks in the figure.
+        counts: panels of every block.
+        columns: of every block.
+        options: of all panels.
+
+    Returns:
+        Panels by block. Those of the first column have labels at their y ticks; those with none below them,
+        labels at their x ticks.
+    """
+    grid = place.subgridspec(num_rows(counts, columns), columns)
+    blocks: list[list[Axes]] = []
+    top = 0
+    for count in counts:
+        block = []
+        for number in range(count):
+            row, column = divmod(number, columns)
+            axis = figure.add_subplot(grid[top + row, column], **options)
+            axis.tick_params(labelleft=column == 0, labelbottom=number + columns >= count)
+            block.append(axis)
+        blocks.append(block)
+        top += num_rows([count], columns)
+    return blocks
+
+
+def name_block(block: Sequence[Axes], columns: int, *, x: str = "", y: str) -> None:
+    """Name the axes of a block: y at its first panel, x in the middle of its last row."""
+    block[0].set_ylabel(y)
+    start = (len(block) - 1) // columns * columns
+    if x:
+        block[(start + len(block) - 1) // 2].set_xlabel(x)
+
+
+def name_panel(axis: Axes, model: str, width: float) -> None:
+    """Put a model's name over its panel, of this width in inches."""
+    # Neighbours' names leave a gap of a letter.
+    axis.set_title(
+        style.wrap_name(style.model_title(model), int(width * _TITLE_LETTERS_AN_INCH) - 1),
+        fontsize=_TITLE_SIZE,
+    )
