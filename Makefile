@@ -5,7 +5,11 @@
 # make bench   measures the hot paths against the usual way; table in results/benchmarks.md (a quiet machine!)
 # make lint    formatters, linters and type checker, as CI runs them
 # make format  formats what make lint checks
+# make status  what the run of STUDY is doing: running, done, failed, left, time left (any terminal, any time)
 # make unlock  after a power cut or kill -9: frees the lock, so that the next run resumes
+#              (under Slurm it also cancels the jobs that the killed run left in the queue)
+# make test-cluster  the study on a real Slurm, which the tests start themselves (Debian: slurm-wlm, munge)
+# make test-envs     an environment a step, made by conda
 # make lock    compiles requirements.lock from requirements.in
 
 SHELL := /bin/bash
@@ -14,14 +18,17 @@ UV_VERSION := 0.13.9
 CORES ?= all
 TEST_JOBS ?= 2
 STUDY ?=
-SNAKEMAKE := snakemake --cores $(CORES) $(if $(STUDY),--configfile studies/$(STUDY).yaml)
+# PROFILE=slurm runs on a cluster (profiles/slurm); without it, this machine (profiles/default).
+PROFILE ?=
+SNAKEMAKE := snakemake $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--cores $(CORES)) \
+  $(if $(STUDY),--configfile studies/$(STUDY).yaml)
 SMK_FILES := Snakefile rules
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every job starts Python anew: without cached bytecode imports take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: study plan citation test bench lint format unlock lock setup
+.PHONY: study plan citation status test test-cluster test-envs bench lint format unlock lock setup
 
 study: setup
 	$(SNAKEMAKE)
@@ -33,8 +40,17 @@ plan: setup
 citation: setup
 	$(SNAKEMAKE) --quiet all -- cite_data
 
+status: setup
+	@python -m chestct.status $(if $(STUDY),--study $(STUDY))
+
 test: setup
 	pytest --numprocesses $(TEST_JOBS) --dist loadfile
+
+test-cluster: setup
+	pytest -m cluster tests/cluster
+
+test-envs: setup
+	pytest -m conda tests/environments
 
 bench: setup
 	python benchmarks/run.py results/benchmarks.md
@@ -52,6 +68,7 @@ format: setup
 	snakefmt $(SMK_FILES)
 
 unlock: setup
+	python -m chestct.status --cancel
 	$(SNAKEMAKE) --unlock
 
 setup: .venv/.installed

@@ -29,6 +29,14 @@ MODELS = {entry["name"]: entry for entry in config["models"]}
 RUNS = configuration.list_runs(config)
 
 
+# Under Slurm the plugin (2.8.0) never submits those jobs of a rule of slurm-array-jobs that `jobs` holds back.
+if getattr(workflow.executor_settings, "array_jobs", None) and workflow.resource_settings.nodes < 100_000:
+    raise WorkflowError(
+        f"jobs={workflow.resource_settings.nodes} together with slurm-array-jobs would hang the run. "
+        "Take slurm-array-jobs out of the profile (--slurm-array-jobs none), or leave jobs at 100000."
+    )
+
+
 wildcard_constraints:
     dataset="|".join(DATASETS),
     model="|".join(MODELS),
@@ -73,6 +81,42 @@ def min_readers(wildcards):
     """Readers who must have marked a slice: LIDC-IDRI has four readings, other datasets one."""
     four_readings = dataset_entry(wildcards)["source"] in ("lidc_idri", "phantom_lidc")
     return config["subsets"]["min_readers"] if four_readings else 1
+
+
+# What jobs ask for stands in docs/resources.csv, beside the measurement that each number is derived from.
+NEEDS = {
+    row.rule: row for row in read_table(WORKFLOW_DIR / "docs" / "resources.csv", "resources").itertuples()
+}
+
+
+def site_fact(name):
+    """A fact of the site, which a profile states among its default resources; None where it states none."""
+    given = workflow.resource_settings.default_resources
+    return str(given[name].raw).strip("'\"") if given is not None and name in given else None
+
+
+def growing(first, limit):
+    """A resource that doubles with every attempt, for jobs that were ended for want of it.
+
+    ``limit`` names the site's fact that no job may exceed: beyond it a job would wait forever.
+    """
+    most = int(site_fact(limit) or sys.maxsize)
+    return lambda wildcards, attempt: min(int(first) * 2 ** (attempt - 1), most)
+
+
+def needs(rule, *, more_mb=0):
+    """Memory and time of a rule's jobs, growing with the attempt."""
+    row = NEEDS[rule]
+    return {
+        "mem_mb": growing(row.mem_mb + more_mb, "max_mem_mb"),
+        "runtime": growing(row.runtime_min, "max_runtime"),
+    }
+
+
+def site_partition(purpose):
+    """The cluster's partition for a purpose, where the profile names one beside the usual partition."""
+    partition = site_fact(f"{purpose}_partition")
+    return {"slurm_partition": partition} if partition else {}
 
 
 # Keys of a dataset's entry that decide how it is used, not what is downloaded.

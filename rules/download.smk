@@ -6,6 +6,7 @@ TRANSFER = {
     "connections": config["download"]["parallel"],
     "attempts": config["download"]["attempts"],
     "reserve_mb": round(1000 * config["download"]["reserve_gb"]),
+    **site_partition("download"),
 }
 
 MANIFESTS = expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS)
@@ -29,13 +30,13 @@ checkpoint list_series:
         f"{RESULTS}/logs/list_series/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/list_series/{{dataset}}.tsv"
+    localrule: True
     conda:
         "../envs/download.yaml"
     threads: 1
     resources:
         **TRANSFER,
-        mem_mb=4000,
-        runtime=60,
+        **needs("list_series"),
     params:
         entry=download_entry,
         root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
@@ -59,8 +60,7 @@ rule download_series:
     threads: 1
     resources:
         **TRANSFER,
-        mem_mb=1000,
-        runtime=240,
+        **needs("download_series"),
     params:
         entry=download_entry,
         root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
@@ -88,8 +88,7 @@ rule extract_labels:
         "../envs/download.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=60,
+        **needs("extract_labels"),
     params:
         entry=download_entry,
         root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
@@ -113,8 +112,7 @@ rule download_weights:
     threads: 1
     resources:
         **TRANSFER,
-        mem_mb=1000,
-        runtime=240,
+        **needs("download_weights"),
     params:
         # Another note or licence in the table is no reason to fetch weights again.
         weights=lambda wildcards: {
@@ -138,11 +136,11 @@ rule write_data_manifest:
         f"{RESULTS}/logs/write_data_manifest.log",
     benchmark:
         f"{RESULTS}/benchmarks/write_data_manifest.tsv"
+    localrule: True
     conda:
         "../envs/download.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("write_data_manifest"),
     params:
         study=STUDY,
         weights=[row for row, _ in STUDY_WEIGHTS],
@@ -160,11 +158,11 @@ rule write_citations:
         f"{RESULTS}/logs/write_citations.log",
     benchmark:
         f"{RESULTS}/benchmarks/write_citations.tsv"
+    localrule: True
     conda:
         "../envs/download.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("write_citations"),
     params:
         weights=[row for row, _ in STUDY_WEIGHTS],
         code=PROVENANCE_CODE,
@@ -181,12 +179,12 @@ rule write_download_plan:
         f"{RESULTS}/logs/write_download_plan.log",
     benchmark:
         f"{RESULTS}/benchmarks/write_download_plan.tsv"
+    localrule: True
     conda:
         "../envs/download.yaml"
     resources:
         **TRANSFER,
-        mem_mb=1000,
-        runtime=10,
+        **needs("write_download_plan"),
     params:
         weights=STUDY_WEIGHTS,
         size_px=config["volumes"]["size_px"],

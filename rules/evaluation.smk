@@ -31,8 +31,7 @@ rule bootstrap_metrics:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **needs("bootstrap_metrics"),
     params:
         runs=lambda wildcards: sorted(
             {(r.model, r.init, r.percent, r.seed) for r in RUNS if r.dataset == wildcards.dataset}
@@ -65,8 +64,7 @@ rule check_validity:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **needs("check_validity"),
     params:
         num_simulations=config["evaluation"]["simulations"],
         num_resamples=config["evaluation"]["num_resamples"],
@@ -94,8 +92,7 @@ rule collect_evaluation:
     conda:
         "../envs/evaluation.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("collect_evaluation"),
     params:
         confidence=config["evaluation"]["confidence"],
         code=code("evaluation"),

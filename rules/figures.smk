@@ -2,27 +2,21 @@
 
 from chestct.figures.names import CAPTIONS, QUALITY, TABLES
 
+FIGURES = f"{RESULTS}/figures"
+
+
+include: "captions.smk"
+
+
 # The report shows PNG, whatever formats the study asks for.
 FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
 OTHER_FORMATS = [name for name in FIGURE_FORMATS if name != "png"]
-FIGURES = f"{RESULTS}/figures"
 STUDY_TABLES = {name: f"{RESULTS}/{step}/{name}.csv" for name, step in TABLES.items()}
 PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts"}
 
 
 # What `snakemake --report` opens with; captions of its figures and tables lie in the same folder.
 report: "../report/workflow.rst"
-
-
-def in_report(path, title, category):
-    """An output with its caption (report/NAME.rst) and its place in the workflow's report."""
-    caption = f"../report/{Path(path).stem}.rst"
-    return report(path, caption=caption, category=category, labels={"title": title})
-
-
-def figures_in_report(names):
-    """PNGs of figures, for the workflow's report."""
-    return [in_report(f"{FIGURES}/{name}.png", name.replace("_", " "), "3. Figures") for name in names]
 
 
 rule plot_figures:
@@ -40,8 +34,7 @@ rule plot_figures:
     conda:
         "../envs/figures.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **needs("plot_figures"),
     params:
         datasets=list(DATASETS),
         titles={name: CATALOGUE[name].title for name in MODELS},
@@ -69,8 +62,7 @@ rule plot_quality:
     conda:
         "../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("plot_quality"),
     params:
         datasets=list(DATASETS),
         formats=FIGURE_FORMATS,
@@ -97,8 +89,7 @@ rule write_tables:
     conda:
         "../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("write_tables"),
     params:
         datasets=list(DATASETS),
         titles={name: CATALOGUE[name].title for name in MODELS},
@@ -130,8 +121,7 @@ rule write_report:
     conda:
         "../envs/figures.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("write_report"),
     params:
         study=STUDY,
         datasets=list(DATASETS),

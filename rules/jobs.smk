@@ -16,14 +16,25 @@ RUN_FILES = {
     "resolved": "config.yaml",
 }
 
-# Worker processes that read windows hold a few batches each.
-TRAINING_RESOURCES = {
-    "mem_mb": 4000 + 2000 * config["training"]["num_workers"],
-    "nodes": config["training"]["nodes"],
-    "gpu": config["training"]["nodes"] * config["training"]["gpus"],
-}
-# Prediction takes no more than one of them.
-ONE_GPU = {"nodes": 1, "gpu": min(1, config["training"]["gpus"])}
+
+def training_needs(rule, *, nodes=config["training"]["nodes"], gpus=config["training"]["gpus"]):
+    """Resources of a job that trains or predicts: memory, time, nodes and GPUs of every node.
+
+    GPUs are asked for as the site's profile says (profiles/slurm): by number (gpu) or by name (gres).
+    """
+    readers = NEEDS["reader"].mem_mb * config["training"]["num_workers"]
+    resources = needs(rule, more_mb=readers) | {"nodes": nodes}
+    model = site_fact("gpu_type")
+    if gpus and site_fact("gpu_request") == "gres":
+        resources["gres"] = ":".join(filter(None, ["gpu", model, str(gpus)]))
+    else:
+        resources["gpu"] = nodes * gpus
+        resources |= {"gpu_model": model} if gpus and model else {}
+    if nodes > 1:
+        # The launcher starts a task a node by srun itself; the job must not begin inside one.
+        resources |= {"mpi": "srun", "tasks": nodes, "tasks_per_gpu": 0}
+    return resources | (site_partition("gpu") if gpus else {})
+
 
 ARMS = configuration.list_arms(config)
 RUNS_OF = defaultdict(list)  # all runs of one model on one dataset

@@ -30,8 +30,7 @@ if RATES:
             "../envs/training.yaml"
         threads: config["training"]["threads"]
         resources:
-            **TRAINING_RESOURCES,
-            runtime=720,
+            **training_needs("try_learning_rates"),
         params:
             runs=of(TRIAL_JOB, trial_specs),
             settings=of(TRIAL_JOB, job_settings),
@@ -60,8 +59,7 @@ if RATES:
         conda:
             "../envs/training.yaml"
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **needs("choose_learning_rate"),
         params:
             run=lambda wildcards: TRIAL_JOB.runs_of(wildcards)[0].asdict(),
             rates=list(RATES.values()),
@@ -78,11 +76,11 @@ if RATES:
             f"{RESULTS}/logs/collect_trials.log",
         benchmark:
             f"{RESULTS}/benchmarks/collect_trials.tsv"
+        localrule: True
         conda:
             "../envs/training.yaml"
         resources:
-            mem_mb=1000,
-            runtime=10,
+            **needs("collect_trials"),
         params:
             code=SELECTION_CODE,
         script:

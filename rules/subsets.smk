@@ -16,11 +16,11 @@ rule select_cohort:
         f"{RESULTS}/logs/select_cohort/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/select_cohort/{{dataset}}.tsv"
+    localrule: True
     conda:
         "../envs/subsets.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("select_cohort"),
     params:
         code=code("subsets"),
     script:
@@ -36,11 +36,11 @@ rule split_patients:
         f"{RESULTS}/logs/split_patients/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/split_patients/{{dataset}}.tsv"
+    localrule: True
     conda:
         "../envs/subsets.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("split_patients"),
     params:
         shares=config["subsets"]["split"],
         folds=config["subsets"]["folds"],
@@ -59,11 +59,11 @@ rule sample_subset:
         f"{RESULTS}/logs/sample_subset/{{dataset}}-{{percent}}-{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/sample_subset/{{dataset}}-{{percent}}-{{seed}}.tsv"
+    localrule: True
     conda:
         "../envs/subsets.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("sample_subset"),
     params:
         code=code("subsets"),
     script:
@@ -84,8 +84,7 @@ rule list_windows:
     conda:
         "../envs/subsets.yaml"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **needs("list_windows"),
     params:
         window=config["subsets"]["window_slices"],
         stride=config["subsets"]["window_stride"],
@@ -113,11 +112,11 @@ rule publish_manifests:
         f"{RESULTS}/logs/publish_manifests/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/publish_manifests/{{dataset}}.tsv"
+    localrule: True
     conda:
         "../envs/subsets.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("publish_manifests"),
     params:
         # A user's own identifiers never leave: pseudonyms, by a key that stays with the data.
         key_path=lambda wildcards: (

@@ -17,8 +17,7 @@ rule pretrain:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
     resources:
-        **TRAINING_RESOURCES,
-        runtime=240,
+        **training_needs("pretrain"),
     params:
         settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
         catalogue=lambda wildcards: catalogue_entry(wildcards.model),
@@ -53,8 +52,7 @@ for job in finetune_jobs():
             "../envs/training.yaml"
         threads: config["training"]["threads"]
         resources:
-            **TRAINING_RESOURCES,
-            runtime=720,
+            **training_needs("finetune"),
         params:
             runs=of(job, run_specs),
             settings=of(job, job_settings),
@@ -87,8 +85,7 @@ rule predict:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
     resources:
-        **TRAINING_RESOURCES | ONE_GPU,
-        runtime=240,
+        **training_needs("predict", nodes=1, gpus=min(1, config["training"]["gpus"])),
     params:
         runs=lambda wildcards: [run.asdict() for run in RUNS_OF[wildcards.dataset, wildcards.model]],
         settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
@@ -111,12 +108,33 @@ rule collect_runs:
         f"{RESULTS}/logs/collect_runs.log",
     benchmark:
         f"{RESULTS}/benchmarks/collect_runs.tsv"
+    localrule: True
     conda:
         "../envs/training.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **needs("collect_runs"),
     params:
         code=code("training"),
     script:
         "../workflow_scripts/collect_runs.py"
+
+
+rule collect_histories:
+    input:
+        records=[f"{run_folder(run)}/run.csv" for run in RUNS],
+        histories=[f"{run_folder(run)}/history.csv" for run in RUNS],
+    output:
+        histories=f"{TRAINING}/histories.csv",
+    log:
+        f"{RESULTS}/logs/collect_histories.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/collect_histories.tsv"
+    localrule: True
+    conda:
+        "../envs/training.yaml"
+    resources:
+        **needs("collect_histories"),
+    params:
+        code=code("training"),
+    script:
+        "../workflow_scripts/collect_histories.py"

@@ -20,8 +20,7 @@ rule convert_series:
         "../envs/volumes.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **needs("convert_series"),
     params:
         root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
         size_px=config["volumes"]["size_px"],
@@ -47,8 +46,7 @@ rule combine_volumes:
     conda:
         "../envs/volumes.yaml"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **needs("combine_volumes"),
     params:
         max_refused_percent=config["volumes"]["max_refused_percent"],
         code=code("volumes"),
@@ -71,8 +69,7 @@ rule draw_thumbnails:
     conda:
         "../envs/volumes.yaml"
     resources:
-        mem_mb=1000,
-        runtime=15,
+        **needs("draw_thumbnails"),
     params:
         root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],

@@ -4,16 +4,19 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.training.finetune import Job, finetune
+from chestct.training.gpus import claim_gpus
 from chestct.training.selection import with_chosen_rates
+from chestct.training.staging import staged_index
 
 set_up_log(snakemake.log[0])
+claim_gpus(snakemake.params.gpus)
 params = snakemake.params
 finetune(
     Job(
         settings=params.settings,
         display_window_hu=params.display_window_hu,
         window_slices=params.window_slices,
-        index=snakemake.input.index,
+        index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
         windows=snakemake.input.windows,
         splits=snakemake.input.splits,
         subsets=dict(zip(params.subset_keys, snakemake.input.subsets, strict=True)),

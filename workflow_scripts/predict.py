@@ -1,9 +1,12 @@
 """Rule predict: scores of all runs of one model on one dataset."""
 
 from chestct.log import set_up_log
+from chestct.training.gpus import claim_gpus
 from chestct.training.predict import predict
+from chestct.training.staging import staged_index
 
 set_up_log(snakemake.log[0])
+claim_gpus(min(1, snakemake.params.gpus))
 params = snakemake.params
 predict(
     runs=params.runs,
@@ -11,7 +14,7 @@ predict(
     settings=params.settings,
     display_window_hu=params.display_window_hu,
     window_slices=params.window_slices,
-    index=snakemake.input.index,
+    index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
     windows=snakemake.input.windows,
     splits=snakemake.input.splits,
     output=snakemake.output.predictions,

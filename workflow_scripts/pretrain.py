@@ -1,9 +1,11 @@
 """Rule pretrain: video pretraining of one model on generated clips."""
 
 from chestct.log import set_up_log
+from chestct.training.gpus import claim_gpus
 from chestct.training.pretrain import pretrain
 
 set_up_log(snakemake.log[0])
+claim_gpus(snakemake.params.gpus)
 pretrain(
     model_name=snakemake.wildcards.model,
     settings=snakemake.params.settings,

@@ -4,16 +4,19 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.training.finetune import Job
+from chestct.training.gpus import claim_gpus
+from chestct.training.staging import staged_index
 from chestct.training.trials import try_learning_rates
 
 set_up_log(snakemake.log[0])
+claim_gpus(snakemake.params.gpus)
 params = snakemake.params
 try_learning_rates(
     Job(
         settings=params.settings,
         display_window_hu=params.display_window_hu,
         window_slices=params.window_slices,
-        index=snakemake.input.index,
+        index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
         windows=snakemake.input.windows,
         splits=snakemake.input.splits,
         subsets=dict(zip(params.subset_keys, snakemake.input.subsets, strict=True)),

@@ -15,7 +15,7 @@ from chestct.plan.speeds import Speed, read_speeds
 STORED_BYTES_A_VOXEL = 1.05
 #: Slices a second that one core of a 2-core virtual machine converted from DICOM, read from a cold disk.
 CONVERTED_SLICES_A_SECOND = 1_600
-#: Seconds of one core for 10,000 resamples of a metric of a run on 1,000 scans, comparisons included, there too.
+#: Seconds of one core for 10,000 resamples of a metric of a run on 1,000 scans, comparisons included.
 BOOTSTRAP_SECONDS = 0.008
 #: Millions of parameters with one class.
 PARAMETERS = {

@@ -138,7 +138,7 @@ def _run_nodes(place: Path, nodes: int) -> None:
         raise InputError(
             f"training on {nodes} nodes needs a Slurm job, and this is none",
             where="configuration key 'training.nodes'",
-            expected="a job with as many nodes (snakemake --profile profiles/slurm)",
+            expected="a job with as many nodes (snakemake --workflow-profile profiles/slurm)",
             remedy="set training.nodes to 1, or run the study on the cluster",
         )
     with socket.socket() as free:

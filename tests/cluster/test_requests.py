@@ -1,0 +1,81 @@
+"""What jobs ask Slurm for, and what they get: GPUs by number or by name, several nodes, job arrays."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.project import copy_project
+
+
+@pytest.fixture(scope="module")
+def asked(make_run, root, troubled):
+    """A copy in which jobs wrote down what they got."""
+    run = make_run("requests")
+    here = Path(__file__).parent
+    shutil.copy2(here / "requests.smk", run.folder / "Snakefile")
+    shutil.copy2(here / "train_on_nodes.py", run.folder)
+    shutil.copytree(root / "tests" / "unit" / "training", run.folder / "tests" / "unit" / "training")
+    return run, run.finish(run.start("--slurm-array-jobs", "many"))
+
+
+def test_a_job_gets_its_gpus(asked):
+    text = (asked[0].folder / "asked" / "one.txt").read_text()
+    assert "visible 0,1" in text
+    assert re.search(r"TresPerJob=gres:gpu:2", text)
+
+
+def test_two_nodes_of_a_job_train_as_one_does(asked):
+    lines = (asked[0].folder / "asked" / "nodes.txt").read_text().splitlines()
+    (one, loss), (two, same) = (re.fullmatch(r"(.*) (\S+)", line).groups() for line in lines)
+    assert (one, two) == ("cpu", "2 x cpu")
+    assert float(loss) == pytest.approx(float(same), abs=1e-5)
+
+
+def test_many_like_jobs_are_one_array(asked):
+    files = sorted((asked[0].folder / "asked").glob("many-*.txt"))
+    assert len(files) == 4
+    (array,) = {path.read_text().strip() for path in files}
+    assert array.isdigit()
+    assert "Submitted array job" in asked[1]
+
+
+def planned_resources(project, *arguments: str, **training) -> dict[str, str]:
+    """Resources of a fine-tuning job, as a dry run of the smoke study shows them."""
+    settings = {"one_job_per": "run"} | training
+    (project.folder / "studies" / "changed.yaml").write_text(
+        (project.folder / "studies" / "smoke.yaml").read_text().split("\ntraining:")[0]
+        + "\n"
+        + yaml.safe_dump({"training": settings})
+    )
+    command = ["--dry-run", "--workflow-profile", "profiles/slurm", *arguments]
+    text = project.run(*command, study="changed").stdout
+    line = re.search(r"^rule finetune:.*?^    resources: (.*?)$", text, re.M | re.S)
+    assert line is not None
+    return dict(part.split("=", 1) for part in line[1].split(", "))
+
+
+@pytest.mark.parametrize(
+    ("facts", "training", "expected"),
+    [
+        ({}, {"gpus": 0}, {"gpu": "0", "nodes": "1"}),
+        ({}, {"gpus": 2}, {"gpu": "2", "nodes": "1"}),
+        ({"gpu_type": "a100"}, {"gpus": 1}, {"gpu": "1", "gpu_model": "a100"}),
+        ({"gpu_request": "gres"}, {"gpus": 2}, {"gres": "gpu:2"}),
+        ({"gpu_request": "gres", "gpu_type": "a100"}, {"gpus": 1}, {"gres": "gpu:a100:1"}),
+        ({"gpu_partition": "big"}, {"gpus": 1}, {"slurm_partition": "big"}),
+        ({"max_runtime": "100"}, {"gpus": 0}, {"runtime": "100"}),
+        ({}, {"gpus": 4, "nodes": 2}, {"gpu": "8", "nodes": "2", "tasks": "2", "mpi": "srun"}),
+    ],
+)
+def test_a_site_states_its_facts_in_the_profile_alone(root, tmp_path, facts, training, expected):
+    project = copy_project(root, tmp_path / "project")
+    path = project.folder / "profiles" / "slurm" / "config.yaml"
+    profile = yaml.safe_load(path.read_text())
+    profile["default-resources"] |= facts
+    path.write_text(yaml.safe_dump(profile))
+    resources = planned_resources(project, **training)
+    assert {name: resources.get(name) for name in expected} == expected
+    assert ("gpu" in resources) != ("gres" in resources)

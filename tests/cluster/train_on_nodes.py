@@ -1,0 +1,16 @@
+"""In a Slurm job of two nodes: trains on this one alone and on both, and writes down both last losses."""
+
+import sys
+from pathlib import Path
+
+from tests.unit.training import engine_data as engine
+
+data = engine.write_data(Path("nodes-data"))
+# A model without statistics over the batch and without dropout.
+run = engine.RUN | {"model": "videomae_narrow"}
+settings = {"batch_size": 8, "min_steps": 3, "max_epochs": 1, "learning_rate": 1e-4}
+lines = []
+for nodes in (1, 2):
+    folder = engine.train(engine.make_job(data, **settings, nodes=nodes), Path(f"nodes-{nodes}"), run=run)
+    lines.append(f"{engine.record(folder)['device']} {engine.history(folder)['train_loss'].iloc[-1]}")
+Path(sys.argv[1]).write_text("\n".join(lines))

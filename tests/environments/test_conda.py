@@ -1,0 +1,101 @@
+"""Every step in an environment of its own, made by conda: a study runs so, and none borrows a package."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.environments.conda_here import make_conda, missing
+from tests.environments.test_environment_files import STEPS
+from tests.workflow.project import clean_environment, copy_project
+
+pytestmark = pytest.mark.conda
+
+#: Imports every module of the packages named, from the folder named first, in an isolated Python.
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+for name in sys.argv[2:]:
+    package = importlib.import_module(f"chestct.{name}")
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+# Some modules that libraries make at run time name files that are none.
+files = [f for m in list(sys.modules.values()) if (f := getattr(m, "__file__", None)) and f.startswith("/")]
+outside = [f for f in files if not f.startswith((sys.prefix, sys.argv[1]))]
+assert not outside, outside
+print("imported")
+"""
+
+
+@pytest.fixture(scope="module")
+def project(root, tmp_path_factory):
+    """A copy in which the small study of tests/cluster ran with ``--sdm conda``."""
+    stand_in = Path(os.environ.get("CHESTCT_SHARED", root.parent / "shared")) / "conda-stand-in"
+    reason = missing(stand_in)
+    if reason:
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("conda")
+    conda = make_conda(root, stand_in, folder)
+    project = copy_project(root, folder / "project")
+    shutil.copy2(root / "tests" / "cluster" / "study.yaml", project.folder / "studies" / "cluster.yaml")
+    environment = clean_environment() | conda.environment | {"PYTHONPATH": "workflow_scripts"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "all",
+        "--sdm",
+        "conda",
+        "--configfile",
+        "studies/cluster.yaml",
+    ]
+    done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        pytest.fail(f"{conda.name}: {done.stdout[-3000:]}{done.stderr[-6000:]}")
+    listed = subprocess.run(
+        [*command, "--list-conda-envs"], cwd=project.folder, env=environment, capture_output=True, text=True
+    )
+    places = re.findall(r"envs/(\w+)\.yaml\s+(\S+)$", listed.stdout, re.M)
+    return project, {step: project.folder / place for step, place in places}, environment
+
+
+def test_the_study_ran_to_its_end(project):
+    folder, environments = project[0].folder, project[1]
+    assert (folder / "results/cluster/report.html").exists()
+    assert set(environments) == set(STEPS)
+
+
+def run_in(project, step: str, *arguments: str) -> str:
+    """Output of an environment's Python, isolated from everything else."""
+    done = subprocess.run(
+        [project[1][step] / "bin" / "python", "-I", *arguments], capture_output=True, text=True, cwd="/"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_environment_has_all_that_its_step_imports(project, step):
+    scripts = str(project[0].folder / "workflow_scripts")
+    assert run_in(project, step, "-c", IMPORT_ALL, scripts, *STEPS[step]).strip().endswith("imported")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_packages_of_an_environment_fit_each_other(project, step):
+    assert "No broken requirements" in run_in(project, step, "-m", "pip", "check")
+
+
+def test_a_container_definition_holds_all_environments(project):
+    command = [sys.executable, "-m", "snakemake", "--containerize", "apptainer"]
+    done = subprocess.run(command, cwd=project[0].folder, env=project[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for step in STEPS:
+        assert f"source: envs/{step}.yaml" in done.stdout
+    assert "mamba env create" in done.stdout or "conda env create" in done.stdout

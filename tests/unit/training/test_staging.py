@@ -1,0 +1,51 @@
+"""Shards on the node's own disk."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from engine_data import write_data
+
+from chestct.store import WindowReader
+from chestct.tables import read_table
+from chestct.training.staging import staged_index
+
+
+@pytest.fixture
+def index(tmp_path) -> str:
+    return write_data(tmp_path)["index"]
+
+
+@pytest.mark.parametrize("resources", [{}, {"stage_shards": 0}, {"stage_shards": 1, "nodes": 2}])
+def test_shards_stay_where_the_site_asks_for_nothing_or_several_nodes_read(index, tmp_path, resources):
+    assert staged_index(index, resources | {"tmpdir": str(tmp_path)}) == index
+
+
+def test_copies_read_alike_and_belong_to_the_user_alone(index, tmp_path):
+    node = tmp_path / "node"
+    node.mkdir()
+    staged = staged_index(index, {"stage_shards": 1, "tmpdir": str(node), "nodes": 1})
+    before, after = read_table(index, "index"), read_table(staged, "index")
+    assert before.drop(columns="store").equals(after.drop(columns="store"))
+    assert all(path.startswith(str(node)) for path in after["store"])
+    assert Path(staged).parent.stat().st_mode & 0o077 == 0
+    one, other = (WindowReader().read(t["store"][3], t["study_id"][3], 2, 9) for t in (before, after))
+    assert (one == other).all()
+
+
+def test_copies_vanish_with_the_job(index, tmp_path):
+    node = tmp_path / "node"
+    node.mkdir()
+    script = "import sys; from chestct.training.staging import staged_index; "
+    script += "print(staged_index(sys.argv[1], {'stage_shards': 1, 'tmpdir': sys.argv[2]}))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, index, str(node)], capture_output=True, text=True, check=True
+    )
+    assert str(node) in done.stdout
+    assert not list(node.iterdir())
+
+
+def test_a_full_disk_is_no_reason_to_fail(index, tmp_path, monkeypatch):
+    monkeypatch.setattr("chestct.training.staging._RESERVE_BYTES", 10**18)
+    assert staged_index(index, {"stage_shards": 1, "tmpdir": str(tmp_path)}) == index

@@ -1,0 +1,45 @@
+"""Shards on the node's own disk, where a job reads them many times and the file system is shared."""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from chestct.tables import read_table, write_table
+
+#: Room that is left on the node's disk for others.
+_RESERVE_BYTES = 2 * 10**9
+
+
+def staged_index(index: str, resources: Mapping[str, Any]) -> str:
+    """Copy a dataset's shards to the node, if the site's profile asks for it (resource ``stage_shards``).
+
+    The copies lie in a folder that only this user can read, and vanish when the job ends. Where there is no
+    room, or where several nodes work together, the job reads the shards where they are.
+
+    Args:
+        index: path of a table of schema ``index``.
+        resources: of the job: ``tmpdir``, ``stage_shards``, ``nodes``.
+
+    Returns:
+        Path of an index that points to the copies; ``index`` itself where there are none.
+    """
+    if not resources.get("stage_shards") or resources.get("nodes", 1) > 1:
+        return index
+    table = read_table(index, "index")
+    stores = sorted(table["store"].unique())
+    needed = sum(Path(store).stat().st_size for store in stores)
+    free = shutil.disk_usage(resources["tmpdir"]).free
+    if free < needed + _RESERVE_BYTES:
+        print(f"shards stay where they are: {needed:,} bytes, and {resources['tmpdir']} has {free:,} free")
+        return index
+    folder = Path(tempfile.mkdtemp(dir=resources["tmpdir"], prefix="chestct-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copies = {store: str(folder / f"{number}{Path(store).suffix}") for number, store in enumerate(stores)}
+    for store, copy in copies.items():
+        shutil.copyfile(store, copy)
+    write_table(table.assign(store=table["store"].map(copies)), folder / "index.csv", "index")
+    print(f"{len(copies)} shard(s), {needed:,} bytes, copied to {folder}")
+    return str(folder / "index.csv")
