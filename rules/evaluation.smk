@@ -52,11 +52,37 @@ rule bootstrap_metrics:
         "../workflow_scripts/bootstrap_metrics.py"
 
 
+# Asks for no prediction: it is done while models train.
+rule simulate_coverage:
+    input:
+        cohort=f"{RESULTS}/subsets/{{dataset}}/cohort.csv",
+        splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
+    output:
+        coverage=f"{EVALUATION}/{{dataset}}/coverage.csv",
+    log:
+        f"{RESULTS}/logs/simulate_coverage/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/simulate_coverage/{{dataset}}.tsv"
+    conda:
+        "../envs/evaluation.yaml"
+    resources:
+        **needs("simulate_coverage"),
+    params:
+        num_simulations=config["evaluation"]["simulations"],
+        num_resamples=config["evaluation"]["num_resamples"],
+        confidence=config["evaluation"]["confidence"],
+        seed=config["evaluation"]["seed"],
+        code=code("evaluation"),
+    script:
+        "../workflow_scripts/simulate_coverage.py"
+
+
 rule check_validity:
     input:
         draws=f"{EVALUATION}/{{dataset}}/draws.npz",
     output:
-        **{name: f"{EVALUATION}/{{dataset}}/{name}.csv" for name in VALIDITY_TABLES},
+        power=f"{EVALUATION}/{{dataset}}/power.csv",
+        permuted=f"{EVALUATION}/{{dataset}}/permuted.csv",
     log:
         f"{RESULTS}/logs/check_validity/{{dataset}}.log",
     benchmark:

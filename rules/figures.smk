@@ -33,6 +33,7 @@ rule plot_figures:
         f"{RESULTS}/benchmarks/plot_figures.tsv"
     conda:
         "../envs/figures.yaml"
+    threads: 2
     resources:
         **needs("plot_figures"),
     params:

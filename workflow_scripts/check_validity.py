@@ -1,4 +1,4 @@
-"""Rule check_validity: coverage of the intervals, power, and the control with permuted labels."""
+"""Rule check_validity: power, and the control with permuted labels."""
 
 from chestct.evaluation.validity.dataset import check_validity
 from chestct.log import set_up_log
@@ -6,7 +6,6 @@ from chestct.log import set_up_log
 set_up_log(snakemake.log[0])
 check_validity(
     draws=snakemake.input.draws,
-    coverage_path=snakemake.output.coverage,
     power_path=snakemake.output.power,
     permuted_path=snakemake.output.permuted,
     num_simulations=snakemake.params.num_simulations,

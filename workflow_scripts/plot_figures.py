@@ -19,4 +19,5 @@ plot_figures(
     folder=Path(snakemake.output.index).parent,
     formats=snakemake.params.formats,
     dpi=snakemake.params.dpi,
+    processes=snakemake.threads,
 )

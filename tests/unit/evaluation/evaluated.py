@@ -8,7 +8,7 @@ from synthetic_predictions import StudyFiles
 
 from chestct.evaluation.dataset import TABLES, evaluate_dataset
 from chestct.evaluation.study import collect
-from chestct.evaluation.validity.dataset import VALIDITY_TABLES, check_validity
+from chestct.evaluation.validity.dataset import VALIDITY_TABLES, check_validity, simulate_coverage
 from chestct.tables import read_table
 
 SEVEN = [f"{name}_narrow" for name in ("slow", "slowfast", "r2plus1d", "csn", "mvit", "swin", "penet")]
@@ -46,11 +46,18 @@ def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFra
             draws_path=folder / dataset / "draws.npz",
             **settings,
         )
+        simulations = {name: settings[name] for name in ("num_resamples", "confidence", "seed")}
+        simulations["num_simulations"] = 4
+        simulate_coverage(
+            cohort=files.cohorts[dataset],
+            splits=files.splits[dataset],
+            coverage_path=folder / dataset / "coverage.csv",
+            **simulations,
+        )
         check_validity(
             draws=folder / dataset / "draws.npz",
-            **{f"{name}_path": folder / dataset / f"{name}.csv" for name in VALIDITY_TABLES},
-            num_simulations=4,
-            **{name: settings[name] for name in ("num_resamples", "confidence", "seed")},
+            **{f"{name}_path": folder / dataset / f"{name}.csv" for name in ("power", "permuted")},
+            **simulations,
         )
     names = (*TABLES, *VALIDITY_TABLES)
     collect(

@@ -10,7 +10,7 @@ from chestct.evaluation.contrasts import ArmKey, Quantity, arms_of, part_values
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.validity.coverage import SINGLE, binormal_scores, coverage_rows
-from chestct.evaluation.validity.dataset import check_validity
+from chestct.evaluation.validity.dataset import check_validity, simulate_coverage
 from chestct.evaluation.validity.permuted import permute_labels, permuted_rows, preferences
 from chestct.evaluation.validity.power import TRUE_DIFFERENCE, power_rows
 from chestct.tables import read_table
@@ -128,16 +128,22 @@ def test_control_would_find_a_comparison_that_sees_what_is_not_there():
 def test_tables_of_a_study_follow_the_seed(full_study, tmp_path):
     def check(name: str, seed: int) -> dict[str, str]:
         paths = {table: tmp_path / f"{name}-{table}.csv" for table in ("coverage", "power", "permuted")}
+        settings = {"num_simulations": 20, "num_resamples": 100, "confidence": 0.95, "seed": seed}
+        simulate_coverage(
+            cohort=full_study.files.cohorts["lidc_phantom"],
+            splits=full_study.files.splits["lidc_phantom"],
+            coverage_path=paths["coverage"],
+            **settings,
+        )
         check_validity(
             draws=full_study.folder / "lidc_phantom" / "draws.npz",
-            **{f"{table}_path": path for table, path in paths.items()},
-            num_simulations=20,
-            num_resamples=100,
-            confidence=0.95,
-            seed=seed,
+            power_path=paths["power"],
+            permuted_path=paths["permuted"],
+            **settings,
         )
         assert all(len(read_table(path, table)) for table, path in paths.items())
         return {table: path.read_text() for table, path in paths.items()}
 
-    assert check("one", 0) == check("two", 0)
-    assert check("one", 0)["coverage"] != check("three", 1)["coverage"]
+    one, two, three = check("one", 0), check("two", 0), check("three", 1)
+    assert one == two
+    assert one["coverage"] != three["coverage"] and one["power"] != three["power"]

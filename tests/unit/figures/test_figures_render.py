@@ -249,3 +249,12 @@ def test_broken_manifest_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match="manifest"):
         read_manifest(tmp_path / "manifest.json")
+
+
+def test_processes_side_by_side_draw_the_same(tables, tmp_path):
+    study = tables("smoke")
+    for processes in (1, 2):
+        plot_figures(study, folder=tmp_path / str(processes), formats=["png"], dpi=60, processes=processes)
+    one, two = ({path.name: path.read_bytes() for path in sorted((tmp_path / n).iterdir())} for n in "12")
+    assert len(one) == len(CAPTIONS) + 1
+    assert one == two

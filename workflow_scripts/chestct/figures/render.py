@@ -3,7 +3,10 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib
@@ -82,8 +85,22 @@ def save_figure(figure: Figure, folder: str | Path, name: str, *, formats: Seque
             _WRITERS[kind](figure, temporary)
 
 
+def plot_figure(
+    name: str, study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int
+) -> str | None:
+    """Write one figure, or a small notice where the study lacks its data; return why it shows nothing."""
+    with project_style():
+        try:
+            figure, reason = FIGURES[name](study), None
+        except NothingToPlotError as error:
+            figure, reason = notice(name, str(error)), str(error)
+            _log.info("%s: not drawn: %s", name, error)
+        save_figure(figure, folder, name, formats=formats, dpi=dpi)
+    return reason
+
+
 def plot_figures(
-    study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int
+    study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int, processes: int = 1
 ) -> dict[str, str | None]:
     """Write every figure as ``folder/NAME.FORMAT`` and say in ``folder/figures.json`` which show nothing.
 
@@ -95,19 +112,17 @@ def plot_figures(
         folder: where to write.
         formats: some of png, pdf, svg.
         dpi: of png.
+        processes: that draw side by side.
 
     Returns:
         For every figure, why it shows nothing, or None.
     """
-    folder = Path(folder)
-    reasons: dict[str, str | None] = {}
-    for name, plot in FIGURES.items():
-        with project_style():
-            try:
-                figure, reasons[name] = plot(study), None
-            except NothingToPlotError as error:
-                figure, reasons[name] = notice(name, str(error)), str(error)
-                _log.info("%s: not drawn: %s", name, error)
-            save_figure(figure, folder, name, formats=formats, dpi=dpi)
-    write_text(folder / "figures.json", json.dumps(reasons, indent=2) + "\n")
+    draw = partial(plot_figure, study=study, folder=folder, formats=formats, dpi=dpi)
+    if processes > 1:
+        # Forked, so that none imports matplotlib and its fonts again.
+        with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+            reasons = dict(zip(FIGURES, pool.map(draw, FIGURES), strict=True))
+    else:
+        reasons = {name: draw(name) for name in FIGURES}
+    write_text(Path(folder) / "figures.json", json.dumps(reasons, indent=2) + "\n")
     return reasons

@@ -1,4 +1,4 @@
-"""The validity checks of a dataset: three tables."""
+"""The validity checks of a dataset: three tables, of which coverage depends on no prediction."""
 
 import logging
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ import pandas as pd
 
 from chestct.evaluation.claims import DatasetDraws
 from chestct.evaluation.resampling import named_rng
+from chestct.evaluation.scans import load_test_set
 from chestct.evaluation.validity.coverage import coverage_rows
 from chestct.evaluation.validity.permuted import permuted_rows
 from chestct.evaluation.validity.power import power_rows
@@ -26,29 +27,31 @@ MAX_RESAMPLES_PERMUTED = 500
 MAX_PERMUTATIONS = 200
 
 
-def check_validity(
+def simulate_coverage(
     *,
-    draws: str | Path,
+    cohort: str | Path,
+    splits: str | Path,
     coverage_path: str | Path,
-    power_path: str | Path,
-    permuted_path: str | Path,
     num_simulations: int,
     num_resamples: int,
     confidence: float,
     seed: int,
 ) -> None:
-    """Check coverage, power and the permuted-label control at the size and with the scores of a dataset.
+    """Check the coverage of intervals at the size of a dataset's test set.
 
     Args:
-        draws: what ``evaluate_dataset`` wrote.
-        coverage_path, power_path, permuted_path: tables to write.
-        num_simulations: test sets simulated, and permutations, of these at most ``MAX_PERMUTATIONS``.
-        num_resamples: of the study; fewer are taken where they are averaged over (``MAX_RESAMPLES_...``).
+        cohort, splits: tables of the dataset.
+        coverage_path: table to write.
+        num_simulations: test sets simulated.
+        num_resamples: of the study; at most ``MAX_RESAMPLES_COVERAGE`` are taken.
         confidence: of all intervals.
         seed: of all randomness, with the dataset's name.
+
+    Raises:
+        InputError: as ``load_test_set``.
     """
-    dataset = DatasetDraws.load(draws)
-    name, num_scans, num_positive = dataset.dataset, len(dataset.labels), int(dataset.labels.sum())
+    test_set = load_test_set(cohort, splits)
+    name, num_scans, num_positive = test_set.dataset, len(test_set.labels), int(test_set.labels.sum())
     coverage = coverage_rows(
         num_scans,
         num_positive,
@@ -58,11 +61,35 @@ def check_validity(
         rng=named_rng(seed, name, "coverage"),
     )
     _write(({"dataset": name, **row} for row in coverage), coverage_path, "coverage")
+    _log.info("%s: %d simulations at %d scans, %d positive", name, num_simulations, num_scans, num_positive)
+
+
+def check_validity(
+    *,
+    draws: str | Path,
+    power_path: str | Path,
+    permuted_path: str | Path,
+    num_simulations: int,
+    num_resamples: int,
+    confidence: float,
+    seed: int,
+) -> None:
+    """Reckon power, and run the permuted-label control, with the scores of a dataset.
+
+    Args:
+        draws: what ``evaluate_dataset`` wrote.
+        power_path, permuted_path: tables to write.
+        num_simulations: test sets simulated, and permutations, of these at most ``MAX_PERMUTATIONS``.
+        num_resamples: of the study; at most ``MAX_RESAMPLES_PERMUTED`` are taken for a permutation.
+        confidence: of all intervals.
+        seed: of all randomness, with the dataset's name.
+    """
+    dataset = DatasetDraws.load(draws)
     power = power_rows(
         dataset,
         num_simulations=num_simulations,
         confidence=confidence,
-        rng=named_rng(seed, name, "power"),
+        rng=named_rng(seed, dataset.dataset, "power"),
     )
     _write(power, power_path, "power")
     permuted = permuted_rows(
@@ -70,10 +97,9 @@ def check_validity(
         num_permutations=min(num_simulations, MAX_PERMUTATIONS),
         num_resamples=min(num_resamples, MAX_RESAMPLES_PERMUTED),
         confidence=confidence,
-        rng=named_rng(seed, name, "permuted"),
+        rng=named_rng(seed, dataset.dataset, "permuted"),
     )
     _write(permuted, permuted_path, "permuted")
-    _log.info("%s: %d simulations at %d scans, %d positive", name, num_simulations, num_scans, num_positive)
 
 
 def _write(rows: Iterable[dict[str, Any]], path: str | Path, name: str) -> None:
