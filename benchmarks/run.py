@@ -8,7 +8,7 @@ import sys
 from datetime import date
 from pathlib import Path
 
-BENCHMARKS = ("conversion", "window", "memory", "bootstrap", "dry_run")
+BENCHMARKS = ("conversion", "window", "memory", "bootstrap", "dry_run", "startup", "training")
 _HEAD = ["what", "baseline", "", "ours", "", "ratio", "of processor time", "must", "aim", "data"]
 
 
