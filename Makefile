@@ -43,8 +43,9 @@ citation: setup
 status: setup
 	@python -m chestct.status $(if $(STUDY),--study $(STUDY))
 
+# A thread each: processes that all take every core stand in each other's way.
 test: setup
-	pytest --numprocesses $(TEST_JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 pytest --numprocesses $(TEST_JOBS) --dist loadfile
 
 test-cluster: setup
 	pytest -m cluster tests/cluster
