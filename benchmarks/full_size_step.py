@@ -39,6 +39,7 @@ def store_real_scan(folder: Path) -> tuple[Path, str]:
 def step_once(name: str, shard: str) -> dict[str, object]:
     """Three steps of a model, each on a window of its own, in this process."""
     import torch
+    from model_input import training_input
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     from chestct.models import build_model
@@ -47,19 +48,10 @@ def step_once(name: str, shard: str) -> dict[str, object]:
     from chestct.training.hardware import peak_memory_mb, tune
     from chestct.training.module import WindowInput
     from chestct.training.speed import count_flops
-    from chestct.training.transforms import InputSettings
 
     torch.set_num_threads(THREADS)
     entry, (study_id, *_) = MODELS[name], list_scans(shard)
-    settings = InputSettings(
-        crop_px=CROP_PX,
-        max_rotation_degrees=20,
-        flip=True,
-        centre_hu=-600,
-        width_hu=1500,
-        mean=entry.mean,
-        std=entry.std,
-    )
+    settings = training_input(name, CROP_PX)
     model = build_model(name, num_slices=WINDOW, size_px=CROP_PX, seed=0).train()
     tune(model, gpus=0, precision="32-true")
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from conversion import convert_ours
+from model_input import training_input
 from setting import emit, real_series, scratch
 from torch import nn
 from torch.utils.data import Dataset
@@ -24,7 +25,6 @@ from chestct.training.hardware import tune
 from chestct.training.module import Schedule, TrainingModule, WindowInput
 from chestct.training.processes import Processes
 from chestct.training.sampling import BalancedStream
-from chestct.training.transforms import InputSettings
 
 #: The model of least operations at the paper's size: where a loader shows most.
 _MODEL = "x3d_m"
@@ -78,15 +78,7 @@ def scans_of(shard: Path) -> list[Scan]:
 def step_seconds(model: nn.Module, dataset: Dataset, folder: Path, gpus: int) -> tuple[float, float]:
     """Least (seconds, processor seconds) of a step, the first of a run left out."""
     batches = Batches(size=8 if gpus else 2)
-    settings = InputSettings(
-        crop_px=_CROP_PX,
-        max_rotation_degrees=20.0,
-        flip=True,
-        centre_hu=-600.0,
-        width_hu=1500.0,
-        mean=MODELS[_MODEL].mean,
-        std=MODELS[_MODEL].std,
-    )
+    settings = training_input(_MODEL, _CROP_PX)
     steps = 10 * _STEPS if gpus else _STEPS
     module = Timed(
         model,

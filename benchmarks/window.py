@@ -8,24 +8,16 @@ import numpy as np
 import torch
 import usual_way
 from conversion import convert_ours, convert_usual
+from model_input import training_input
 from setting import best_seconds, emit, real_series, scratch
 
 from chestct.store import WindowReader
 from chestct.training.cpu_input import TrainingInput
-from chestct.training.transforms import InputSettings
 
 _SLICES = 32
 _REPEATS = 40
-#: The paper's sizes, the lung window, the normalisation of models trained on Kinetics.
-_SETTINGS = InputSettings(
-    crop_px=224,
-    max_rotation_degrees=20.0,
-    flip=True,
-    centre_hu=-600.0,
-    width_hu=1500.0,
-    mean=(0.45, 0.45, 0.45),
-    std=(0.225, 0.225, 0.225),
-)
+#: The paper's size.
+_SETTINGS = training_input("slow_r50", 224)
 
 
 class Usual:

@@ -202,11 +202,6 @@ def choices_of(job, wildcards):
     return [f"{TRAINING}/{dataset}/{model}/{init}/choices.csv" for dataset, model, init in sorted(arms)]
 
 
-def job_settings(job, wildcards):
-    """Training settings of a job's model."""
-    return configuration.training_settings(config, job.runs_of(wildcards)[0].model)
-
-
 def job_catalogue(job, wildcards):
     """The catalogue's entry of a job's model."""
     return catalogue_entry(job.runs_of(wildcards)[0].model)
@@ -218,9 +213,38 @@ def catalogue_entry(model):
     return asdict(CATALOGUE[model])
 
 
-def job_display_window(job, wildcards):
-    """Display window of a job's dataset."""
-    return DATASETS[job_dataset(job, wildcards)]["display_window_hu"]
+def job_facts(job, wildcards):
+    """What the training script needs to know of a job (chestct.training.job.Job), tables aside."""
+    first = job.runs_of(wildcards)[0]
+    return {
+        "settings": configuration.training_settings(config, first.model),
+        "display_window_hu": DATASETS[first.dataset]["display_window_hu"],
+        "window_slices": config["subsets"]["window_slices"],
+        "num_workers": config["training"]["num_workers"],
+        "gpus": config["training"]["gpus"],
+        "code_digest": code("training", "models"),
+    }
+
+
+def training_inputs(job):
+    """Files that a job of training or of trials reads."""
+    return {
+        "initial": of(job, initial_paths),
+        "index": of(job, dataset_table, "volumes", "index.csv"),
+        "windows": of(job, dataset_table, "subsets", "windows.parquet"),
+        "splits": of(job, dataset_table, "subsets", "splits.csv"),
+        "subsets": of(job, subset_tables),
+    }
+
+
+def training_params(job, specs):
+    """Parameters of a job of training or of trials; ``specs`` says what is told of every run."""
+    return {
+        "runs": of(job, specs),
+        "job": of(job, job_facts),
+        "subset_keys": of(job, subset_keys),
+        "catalogue": of(job, job_catalogue),
+    }
 
 
 # --- Trials of the learning-rate search

@@ -14,11 +14,7 @@ if RATES:
 
     rule try_learning_rates:
         input:
-            initial=of(TRIAL_JOB, initial_paths),
-            index=of(TRIAL_JOB, dataset_table, "volumes", "index.csv"),
-            windows=of(TRIAL_JOB, dataset_table, "subsets", "windows.parquet"),
-            splits=of(TRIAL_JOB, dataset_table, "subsets", "splits.csv"),
-            subsets=of(TRIAL_JOB, subset_tables),
+            **training_inputs(TRIAL_JOB),
         output:
             **trial_files(TRIAL_JOB.folders),
         log:
@@ -32,15 +28,7 @@ if RATES:
         resources:
             **training_needs("try_learning_rates"),
         params:
-            runs=of(TRIAL_JOB, trial_specs),
-            settings=of(TRIAL_JOB, job_settings),
-            catalogue=of(TRIAL_JOB, job_catalogue),
-            display_window_hu=of(TRIAL_JOB, job_display_window),
-            subset_keys=of(TRIAL_JOB, subset_keys),
-            window_slices=config["subsets"]["window_slices"],
-            num_workers=config["training"]["num_workers"],
-            gpus=config["training"]["gpus"],
-            code=code("training", "models"),
+            **training_params(TRIAL_JOB, trial_specs),
         script:
             "../workflow_scripts/try_learning_rates.py"
 

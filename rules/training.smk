@@ -35,11 +35,7 @@ for job in finetune_jobs():
         name:
             job.name
         input:
-            initial=of(job, initial_paths),
-            index=of(job, dataset_table, "volumes", "index.csv"),
-            windows=of(job, dataset_table, "subsets", "windows.parquet"),
-            splits=of(job, dataset_table, "subsets", "splits.csv"),
-            subsets=of(job, subset_tables),
+            **training_inputs(job),
             choices=of(job, choices_of),
         output:
             **job.outputs(),
@@ -54,15 +50,7 @@ for job in finetune_jobs():
         resources:
             **training_needs("finetune"),
         params:
-            runs=of(job, run_specs),
-            settings=of(job, job_settings),
-            catalogue=of(job, job_catalogue),
-            display_window_hu=of(job, job_display_window),
-            subset_keys=of(job, subset_keys),
-            window_slices=config["subsets"]["window_slices"],
-            num_workers=config["training"]["num_workers"],
-            gpus=config["training"]["gpus"],
-            code=code("training", "models"),
+            **training_params(job, run_specs),
         script:
             "../workflow_scripts/finetune.py"
 

@@ -9,20 +9,15 @@ from chestct.training.selection import with_chosen_rates
 from chestct.training.staging import staged_index
 
 set_up_log(snakemake.log[0])
-claim_gpus(snakemake.params.gpus)
 params = snakemake.params
+claim_gpus(params.job["gpus"])
 finetune(
     Job(
-        settings=params.settings,
-        display_window_hu=params.display_window_hu,
-        window_slices=params.window_slices,
+        **params.job,
         index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
         windows=snakemake.input.windows,
         splits=snakemake.input.splits,
         subsets=dict(zip(params.subset_keys, snakemake.input.subsets, strict=True)),
-        code_digest=params.code,
-        gpus=params.gpus,
-        num_workers=params.num_workers,
     ),
     with_chosen_rates(params.runs, snakemake.input.choices),
     [str(Path(path).parent) for path in snakemake.output.weights],

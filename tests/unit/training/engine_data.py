@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from chestct import tables
 from chestct.store import Volume, write_shard
 from chestct.training import finetune
+from chestct.training.transforms import InputSettings
 
 SETTINGS = {
     "precision": "32-true",
@@ -32,6 +33,16 @@ SETTINGS = {
     "nodes": 1,
 }
 WINDOW = {"centre": -600, "width": 1500}
+#: The same as models of Kinetics see it, at the paper's size.
+LUNG = InputSettings(
+    crop_px=224,
+    max_rotation_degrees=20.0,
+    flip=True,
+    centre_hu=-600.0,
+    width_hu=1500.0,
+    mean=(0.45, 0.45, 0.45),
+    std=(0.225, 0.225, 0.225),
+)
 RUN = {"dataset": "d", "model": "swin_narrow", "init": "scratch", "percent": 100, "seed": 0, "fold": 0}
 SCRATCH = {"path": None, "sha256": None, "words": None, "stand_in": False}
 SPEC = {"run": RUN, "initial": SCRATCH}

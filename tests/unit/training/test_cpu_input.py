@@ -5,21 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from engine_data import LUNG
 from scipy import ndimage
 
 from chestct.store import AIR_HU
 from chestct.training.cpu_input import _LARGE, TrainingInput, cubic_taps, pixel_matrix
-from chestct.training.transforms import InputSettings, augment, normalise, to_input
+from chestct.training.transforms import augment, normalise, to_input
 
-LUNG = InputSettings(
-    crop_px=224,
-    max_rotation_degrees=20.0,
-    flip=True,
-    centre_hu=-600.0,
-    width_hu=1500.0,
-    mean=(0.45, 0.45, 0.45),
-    std=(0.225, 0.225, 0.225),
-)
 IMAGENET = dataclasses.replace(LUNG, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 

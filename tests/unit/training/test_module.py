@@ -5,23 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 import tracing_worker
-from engine_data import assert_equal_runs, history, make_job, train, weights
+from engine_data import LUNG, assert_equal_runs, history, make_job, train, weights
 from torch import nn
 
 from chestct.training import job
 from chestct.training.budget import Batches
 from chestct.training.module import Schedule, TrainingModule, WindowInput, freeze
-from chestct.training.transforms import InputSettings
 
-INPUT = InputSettings(
-    crop_px=24,
-    max_rotation_degrees=20.0,
-    flip=True,
-    centre_hu=-600.0,
-    width_hu=1500.0,
-    mean=(0.45, 0.45, 0.45),
-    std=(0.225, 0.225, 0.225),
-)
+INPUT = replace(LUNG, crop_px=24)
 
 
 def windows(num=8, device="cpu"):

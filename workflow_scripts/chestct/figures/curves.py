@@ -9,6 +9,7 @@ from chestct.figures import style
 from chestct.figures.lines import dataset_title
 from chestct.figures.panels import (
     NothingToPlotError,
+    arms_of,
     finish,
     init_handle,
     inits_of,
@@ -80,7 +81,7 @@ def _curves(study: StudyTables, curve: str) -> Figure:
         figure,
         study,
         datasets=datasets,
-        arms=set(zip(shown["model"], shown["init"], strict=True)),
+        arms=arms_of(shown),
         handles=[init_handle(init) for init in inits_of(shown)],
         note=f"{int(rows['percent'].max())} % of training patients.",
         intervals="bootstrap over patients, pointwise",

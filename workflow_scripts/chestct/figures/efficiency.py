@@ -10,6 +10,7 @@ from chestct.figures import style
 from chestct.figures.lines import dataset_title, draw_baseline, fewer_models, line_handles, subject_label
 from chestct.figures.panels import (
     NothingToPlotError,
+    arms_of,
     auroc_rows,
     draw_arms,
     finish,
@@ -71,7 +72,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         figure,
         study,
         datasets=datasets,
-        arms=set(zip(subject["model"], subject["init"], strict=True)),
+        arms=arms_of(subject),
         handles=line_handles(subject, baseline),
         note=f"{fewer_models(subject)} {_BOUNDS if (multipliers['bound'] != 'exact').any() else ''}".strip(),
     )

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from chestct.figures import style
 from chestct.figures.panels import (
     NothingToPlotError,
+    arms_of,
     finish,
     init_handle,
     inits_of,
@@ -70,7 +71,7 @@ def learning_curves(study: StudyTables) -> Figure:
         figure,
         study,
         datasets=datasets,
-        arms=set(zip(rows["model"], rows["init"], strict=True)),
+        arms=arms_of(rows),
         handles=[init_handle(init) for init in inits_of(rows)],
         note=(
             f"{percent} % of training patients. Thin: runs (seeds, folds); thick: their median, "

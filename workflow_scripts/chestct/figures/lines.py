@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from chestct.figures import style
 from chestct.figures.panels import (
+    arms_of,
     auroc_rows,
     draw_arms,
     finish,
@@ -90,7 +91,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         figure,
         study,
         datasets=datasets,
-        arms=set(zip(subject["model"], subject["init"], strict=True)),
+        arms=arms_of(subject),
         handles=line_handles(subject, baseline),
         note=fewer_models(subject),
     )
@@ -152,6 +153,6 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         figure,
         study,
         datasets=by_dataset,
-        arms=set(zip(rows["model"], rows["init"], strict=True)),
+        arms=arms_of(rows),
         handles=line_handles(rows, baseline),
     )

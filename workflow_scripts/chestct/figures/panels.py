@@ -190,6 +190,11 @@ def legend_columns(labels: Sequence[str], width: float) -> int:
     return 1
 
 
+def arms_of(rows: pd.DataFrame) -> set[tuple[str, str]]:
+    """(model, init) of the rows that a figure shows."""
+    return set(zip(rows["model"], rows["init"], strict=True))
+
+
 def finish(
     figure: Figure,
     study: StudyTables,

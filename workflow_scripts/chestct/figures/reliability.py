@@ -10,6 +10,7 @@ from chestct.figures import style
 from chestct.figures.lines import dataset_title
 from chestct.figures.panels import (
     NothingToPlotError,
+    arms_of,
     finish,
     init_handle,
     inits_of,
@@ -77,7 +78,7 @@ def calibration(study: StudyTables) -> Figure:
         figure,
         study,
         datasets=[dataset for dataset, _ in panels],
-        arms=set(zip(shown["model"], shown["init"], strict=True)),
+        arms=arms_of(shown),
         handles=[init_handle(init) for init in inits_of(shown)],
         note=(
             f"{percents[-1]} % of training patients. Class-balanced training and the maximum over windows "

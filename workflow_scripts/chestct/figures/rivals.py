@@ -8,6 +8,7 @@ from chestct.figures import style
 from chestct.figures.dots import DotGrid, draw_points
 from chestct.figures.panels import (
     NothingToPlotError,
+    arms_of,
     auroc_rows,
     finish,
     init_handle,
@@ -59,7 +60,7 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
         grid.figure,
         study,
         datasets=grid.datasets,
-        arms=set(zip(rows["model"], rows["init"], strict=True)),
+        arms=arms_of(rows),
         handles=[
             init_handle("video", "3D, video pretraining", line=False),
             init_handle("imagenet", "2D, ImageNet pretraining", line=False),
@@ -99,7 +100,7 @@ def video_vs_ct(study: StudyTables) -> Figure:
         grid.figure,
         study,
         datasets=grid.datasets,
-        arms=set(zip(rows["model"], rows["init"], strict=True)),
+        arms=arms_of(rows),
         handles=[init_handle(init, line=False) for init in names],
     )
 
@@ -143,5 +144,5 @@ def probe_vs_finetuned(study: StudyTables) -> Figure:
         )
         for init, is_probe in arms
     ]
-    shown = set(zip(rows["model"], rows["init"], strict=True))
+    shown = arms_of(rows)
     return finish(grid.figure, study, datasets=grid.datasets, arms=shown, handles=handles)

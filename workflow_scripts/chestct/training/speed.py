@@ -129,24 +129,28 @@ def _seconds(step: Callable[[], object], setting: Setting) -> list[float]:
     return seconds
 
 
+def _input_settings(name: str, size: int, *, augmented: bool) -> InputSettings:
+    return InputSettings(
+        crop_px=size,
+        max_rotation_degrees=20 if augmented else 0,
+        flip=augmented,
+        centre_hu=400,
+        width_hu=1000,
+        mean=MODELS[name].mean,
+        std=MODELS[name].std,
+    )
+
+
 def _training_step(name: str, model: nn.Module, setting: Setting, *, plain: bool) -> Callable[[], None]:
     """A step on windows in memory: the engine's, or a plain float32 loop's with the same augmentation."""
-    entry, stored = MODELS[name], round(setting.size * _STORED_PER_CROP)
+    stored = round(setting.size * _STORED_PER_CROP)
     generator = torch.Generator().manual_seed(0)
     hu_BTHW = torch.randint(-1024, 1024, (setting.batch, setting.window, stored, stored), generator=generator)
     hu_BTHW = hu_BTHW.to(torch.int16)
     labels = (torch.arange(setting.batch) % 2).float()
     if setting.gpus:
         hu_BTHW, labels = hu_BTHW.pin_memory(), labels.pin_memory()
-    settings = InputSettings(
-        crop_px=setting.size,
-        max_rotation_degrees=20,
-        flip=True,
-        centre_hu=400,
-        width_hu=1000,
-        mean=entry.mean,
-        std=entry.std,
-    )
+    settings = _input_settings(name, setting.size, augmented=True)
     prepare = WindowInput(settings, Batches(size=setting.batch), seed=0)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     # A rate of nothing: weights that random labels pull about would change what is measured.
@@ -169,16 +173,7 @@ def _training_step(name: str, model: nn.Module, setting: Setting, *, plain: bool
 
 
 def _scoring_step(name: str, model: nn.Module, setting: Setting) -> Callable[[], torch.Tensor]:
-    entry = MODELS[name]
-    settings = InputSettings(
-        crop_px=setting.size,
-        max_rotation_degrees=0,
-        flip=False,
-        centre_hu=400,
-        width_hu=1000,
-        mean=entry.mean,
-        std=entry.std,
-    )
+    settings = _input_settings(name, setting.size, augmented=False)
     hu_BTHW = torch.zeros((setting.batch, setting.window, setting.size, setting.size), dtype=torch.int16)
     dtype = _AUTOCAST.get(setting.precision)
 

@@ -1,0 +1,17 @@
+"""The input that benchmarks of training give to models. Apart from setting.py, since this imports torch."""
+
+from chestct.catalogue import MODELS
+from chestct.training.transforms import InputSettings
+
+
+def training_input(model: str, crop_px: int) -> InputSettings:
+    """Augmentation and lung window of the studies, with the normalisation of a model."""
+    return InputSettings(
+        crop_px=crop_px,
+        max_rotation_degrees=20.0,
+        flip=True,
+        centre_hu=-600.0,
+        width_hu=1500.0,
+        mean=MODELS[model].mean,
+        std=MODELS[model].std,
+    )
