@@ -30,11 +30,16 @@ RUNS = configuration.list_runs(config)
 
 
 # Under Slurm the plugin (2.8.0) never submits those jobs of a rule of slurm-array-jobs that `jobs` holds back.
-if getattr(workflow.executor_settings, "array_jobs", None) and workflow.resource_settings.nodes < 100_000:
-    raise WorkflowError(
-        f"jobs={workflow.resource_settings.nodes} together with slurm-array-jobs would hang the run. "
-        "Take slurm-array-jobs out of the profile (--slurm-array-jobs none), or leave jobs at 100000."
-    )
+# Only as a run starts does Snakemake know the executor's options.
+onstart:
+    if (
+        getattr(workflow.executor_settings, "array_jobs", None)
+        and workflow.resource_settings.nodes < 100_000
+    ):
+        raise WorkflowError(
+            f"jobs={workflow.resource_settings.nodes} together with slurm-array-jobs would hang the run. Remove "
+            "the line slurm-array-jobs from profiles/slurm/config.yaml, or leave jobs at 100000 there."
+        )
 
 
 wildcard_constraints:

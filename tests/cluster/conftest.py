@@ -106,7 +106,6 @@ def make_run(root, cluster, tmp_path_factory) -> Callable[[str], Run]:
     def make(name: str) -> Run:
         folder = tmp_path_factory.mktemp(name) / "project"
         copy_project(root, folder)
-        shutil.copy2(root / "tests" / "cluster" / "study.yaml", folder / "studies" / "cluster.yaml")
         return Run(folder, cluster)
 
     return make

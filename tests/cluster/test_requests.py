@@ -79,3 +79,12 @@ def test_a_site_states_its_facts_in_the_profile_alone(root, tmp_path, facts, tra
     resources = planned_resources(project, **training)
     assert {name: resources.get(name) for name in expected} == expected
     assert ("gpu" in resources) != ("gres" in resources)
+
+
+def test_a_limit_on_jobs_that_would_hang_arrays_is_refused(root, tmp_path):
+    project = copy_project(root, tmp_path / "project")
+    path = project.folder / "profiles" / "slurm" / "config.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"jobs": 50}))
+    done = project.run("--workflow-profile", "profiles/slurm", check=False)
+    assert done.returncode
+    assert "jobs=50 together with slurm-array-jobs would hang the run" in done.stdout

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +33,7 @@ print("imported")
 
 @pytest.fixture(scope="module")
 def project(root, tmp_path_factory):
-    """A copy in which the small study of tests/cluster ran with ``--sdm conda``."""
+    """A copy in which the smoke study ran with ``--sdm conda``."""
     stand_in = Path(os.environ.get("CHESTCT_SHARED", root.parent / "shared")) / "conda-stand-in"
     reason = missing(stand_in)
     if reason:
@@ -42,7 +41,6 @@ def project(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("conda")
     conda = make_conda(root, stand_in, folder)
     project = copy_project(root, folder / "project")
-    shutil.copy2(root / "tests" / "cluster" / "study.yaml", project.folder / "studies" / "cluster.yaml")
     environment = clean_environment() | conda.environment | {"PYTHONPATH": "workflow_scripts"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     command = [
@@ -54,7 +52,7 @@ def project(root, tmp_path_factory):
         "--sdm",
         "conda",
         "--configfile",
-        "studies/cluster.yaml",
+        "studies/smoke.yaml",
     ]
     done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -68,7 +66,7 @@ def project(root, tmp_path_factory):
 
 def test_the_study_ran_to_its_end(project):
     folder, environments = project[0].folder, project[1]
-    assert (folder / "results/cluster/report.html").exists()
+    assert (folder / "results/smoke/report.html").exists()
     assert set(environments) == set(STEPS)
 
 

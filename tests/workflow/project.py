@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from chestct.files import digest_files
+
 COPIED = ["Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies"]
 COPIED += ["report", "workflow_scripts"]
+#: Tables of the smoke study that every way to run it must give again.
+NUMBERS = [f"evaluation/{name}.csv" for name in ("metrics", "comparisons", "claims")] + ["training/runs.csv"]
 
 
 @dataclass
@@ -49,10 +53,62 @@ class Project:
                 counts[words[0]] = int(words[1])
         return counts
 
+    def cost_plan(self, study: str) -> dict[str, int]:
+        """Jobs by rule as the cost plan prints them."""
+        lines = self.run("plan", "--quiet", "all", study=study).stdout.splitlines()
+        start = next(i for i, line in enumerate(lines) if line.split() == ["rule", "jobs"])
+        counts = {}
+        for line in lines[start + 1 :]:
+            rule, number = line.split()
+            if rule == "total":
+                assert int(number.replace(",", "")) == sum(counts.values())
+                break
+            counts[rule] = int(number.replace(",", ""))
+        return counts
+
     def append(self, path: str, text: str) -> None:
         """Add text at the end of a file of the copy."""
         with open(self.folder / path, "a") as file:
             file.write(text)
+
+
+def run_smoke(root: Path, folder: Path, cache: pytest.Cache) -> Project:
+    """The smoke study's whole run in a new copy; its numbers are kept for ``smoke_numbers``."""
+    kept = _kept(root, cache)
+    project = copy_project(root, folder)
+    project.run()
+    shutil.rmtree(kept.parent)
+    for name in NUMBERS:
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(project.folder / "results" / "smoke" / name, kept / name)
+    (kept / "complete").touch()
+    return project
+
+
+def smoke_numbers(root: Path, folder: Path, cache: pytest.Cache) -> Path:
+    """Folder of the smoke study's numbers, as this machine alone gives them.
+
+    They are those of the last run that tests made here, unless a file of the project changed since.
+    """
+    kept = _kept(root, cache)
+    if not (kept / "complete").exists():
+        run_smoke(root, folder, cache)
+    return kept
+
+
+def _kept(root: Path, cache: pytest.Cache) -> Path:
+    files = [path for name in COPIED for path in [root / name, *(root / name).rglob("*")]]
+    sources = [path for path in files if path.is_file() and "__pycache__" not in path.parts]
+    return cache.mkdir("smoke") / digest_files([*sources, root / "requirements.lock"])
+
+
+def by_rule(jobs: dict[str, int]) -> dict[str, int]:
+    """Counts in which the rules that train one model each are one."""
+    counts: dict[str, int] = {}
+    for rule, count in jobs.items():
+        name = "finetune" if rule.startswith("finetune_") else rule
+        counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def clean_environment() -> dict[str, str]:

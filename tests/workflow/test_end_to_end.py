@@ -12,7 +12,7 @@ import yaml
 
 from chestct.configuration import list_runs
 from chestct.tables import read_table
-from tests.workflow.project import clean_environment, copy_project
+from tests.workflow.project import by_rule, clean_environment, copy_project
 
 RESULTS = "results/smoke"
 
@@ -77,6 +77,14 @@ def test_metrics_lead_back_to_their_origin(smoke):
     assert set(ct["initial_weights_sha256"]) <= set(source["final_weights_sha256"])
     assert (runs.loc[runs["init"].isin(["video", "ct"]), "initial_stand_in"] == 1).all()
     assert (runs.loc[runs["init"] == "imagenet", "initial_weights"].notna()).all()
+
+
+def test_the_plan_counts_the_jobs_of_the_study(smoke):
+    counts = smoke.cost_plan("smoke")
+    shards = list((smoke.folder / "data").glob("*/shards/shard-*.csv"))
+    assert counts.pop("download_series") == counts.pop("convert_series") == len(shards) == 4
+    # Where everything is done anew, Snakemake learns of the shards' jobs later.
+    assert counts == by_rule(smoke.planned("--forceall"))
 
 
 @pytest.fixture
@@ -151,9 +159,10 @@ def test_a_new_weight_file_reruns_its_arms(changed):
 
 def test_a_killed_run_resumes_to_the_same_numbers(root, smoke, tmp_path):
     project = copy_project(root, tmp_path / "project")
+    tables = [f"{RESULTS}/evaluation/{name}.csv" for name in ("metrics", "comparisons")]
     done = project.folder / RESULTS / "training/rspect_phantom_smoke/swin_narrow/scratch"
     process = subprocess.Popen(
-        project.command(),
+        project.command(*tables),
         cwd=project.folder,
         env=clean_environment(),
         stdout=subprocess.DEVNULL,
@@ -167,8 +176,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(root, smoke, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     project.run("--unlock")
-    output = project.run().stdout
+    output = project.run(*tables).stdout
     assert "download_weights" not in output
-    for name in ("metrics.csv", "comparisons.csv"):
-        one, other = (pd.read_csv(p.folder / RESULTS / "evaluation" / name) for p in (smoke, project))
+    for table in tables:
+        one, other = (pd.read_csv(p.folder / table) for p in (smoke, project))
         pd.testing.assert_frame_equal(one, other, check_exact=True)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from chestct.configuration import list_arms, list_runs
-from tests.workflow.project import Project
+from tests.workflow.project import Project, by_rule
 
 
 def test_the_default_study_plans_every_step(project):
@@ -48,29 +48,6 @@ def overlay(project: Project, **changes) -> dict:
     return config | changes
 
 
-def by_rule(jobs: dict[str, int]) -> dict[str, int]:
-    """Counts in which the rules that train one model each are one."""
-    counts: dict[str, int] = {}
-    for rule, count in jobs.items():
-        name = "finetune" if rule.startswith("finetune_") else rule
-        counts[name] = counts.get(name, 0) + count
-    return counts
-
-
-def plan_counts(project: Project, study: str) -> dict[str, int]:
-    """Jobs by rule as the cost plan prints them."""
-    lines = project.run("plan", "--quiet", "all", study=study).stdout.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.split() == ["rule", "jobs"])
-    counts = {}
-    for line in lines[start + 1 :]:
-        rule, number = line.split()
-        if rule == "total":
-            assert int(number.replace(",", "")) == sum(counts.values())
-            break
-        counts[rule] = int(number.replace(",", ""))
-    return counts
-
-
 def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
     models = [{"name": name} for name in ("slow_narrow", "slow_narrow_probe", "i3d", "i3d_probe")]
     config = overlay(project, models=models, training={"one_job_per": "run"})
@@ -97,7 +74,7 @@ def test_a_search_tries_every_rate_of_every_arm_and_trains_no_run_twice(project,
     else:
         assert jobs["try_learning_rates"] == len(arms)
         assert jobs["finetune"] == 2 * 11
-    counts = plan_counts(project, "changed")
+    counts = project.cost_plan("changed")
     # Phantoms are not listed yet: Snakemake learns of these jobs later.
     assert counts.pop("download_series") == counts.pop("convert_series") == 2 * 300 / 50
     assert counts == jobs
@@ -112,14 +89,6 @@ def test_choices_are_made_before_any_score_of_a_test_scan(project):
 
 
 # --- The cost plan
-
-
-def test_the_plan_counts_the_jobs_of_the_study(smoke):
-    counts = plan_counts(smoke, "smoke")
-    shards = list((smoke.folder / "data").glob("*/shards/shard-*.csv"))
-    assert counts.pop("download_series") == counts.pop("convert_series") == len(shards) == 4
-    # Where everything is done anew, Snakemake learns of the shards' jobs later.
-    assert counts == by_rule(smoke.planned("--forceall"))
 
 
 def test_the_plan_is_printed_and_nothing_is_fetched(project):

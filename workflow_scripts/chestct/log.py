@@ -10,6 +10,9 @@ from types import TracebackType
 
 from chestct.errors import InputError
 
+#: Longest silence in a log, s, where a step is not longer itself.
+REPORT_SECONDS = 10.0
+
 
 def set_up_log(path: str, *, level: int = logging.INFO) -> None:
     """Send logging, standard output and standard error of this process to ``path``.

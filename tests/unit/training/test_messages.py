@@ -217,11 +217,12 @@ def test_a_score_is_the_largest_over_the_windows_of_the_scan(data):
         assert found[number] == pytest.approx(best)
 
 
-def test_a_training_job_imports_nothing_for_metrics_of_other_kinds():
+@pytest.mark.parametrize(("step", "expected"), [("finetune", ["pytorch_lightning"]), ("predict", [])])
+def test_a_job_imports_nothing_for_metrics_of_other_kinds(step, expected):
     """Two seconds of every job: see chestct.training.lean."""
-    code = "import chestct.training.finetune, sys; print([n for n in sys.argv[1:] if n in sys.modules])"
+    code = f"import chestct.training.{step}, sys; print([n for n in sys.argv[1:] if n in sys.modules])"
     others = ["transformers", "torchvision", "matplotlib", "scipy", "tensorboard", "pytorch_lightning"]
     start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code, *others], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['pytorch_lightning']"
+    assert done.stdout.strip() == str(expected)
     assert time.perf_counter() - start < 120  # a hang, not a measurement: benchmarks/ has that

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_model
 
 from chestct.catalogue import MODELS
+from chestct.log import REPORT_SECONDS
 from chestct.models import build_model
 from chestct.tables import read_table, write_table
 from chestct.training.data import Scan, collect_scans
 from chestct.training.hardware import check_hardware, memory_errors, tune
-from chestct.training.progress import REPORT_SECONDS
 from chestct.training.scoring import scan_logits, scoring_loader
 from chestct.training.transforms import InputSettings
 

@@ -7,14 +7,12 @@ from typing import Any
 import torch
 
 from chestct.errors import InputError
+from chestct.log import REPORT_SECONDS
 from chestct.training.budget import Batches
 from chestct.training.lean import pl
 from chestct.training.loading import Loader
 from chestct.training.module import TrainingModule
 from chestct.training.processes import Processes
-
-#: Longest silence in a log, s, where a step is not longer itself.
-REPORT_SECONDS = 10.0
 
 
 class Events:
