@@ -1,12 +1,16 @@
 """Fixtures of the download step's tests: one small phantom dataset of each kind, written once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from chestct.download import sources
+from chestct.download import idc_index, idc_s3, lidc_labels, sources
 from chestct.download.transfer import TransferSettings
+from tests.unit.download.idc_bucket import BUCKET, cached_client, contents, index_row, index_rows
+from tests.unit.download.rspect_servers import ArchiveServer, running
+from tests.unit.download.s3_server import Bucket, public_bucket
+from tests.unit.download.zip_samples import plain
 
 NUM_PATIENTS = 12
 #: Short waits between tries.
@@ -71,3 +75,36 @@ def pe_root(pe_entry: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def nodule_root(nodule_entry: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The LIDC-like dataset on disk with its tables; tests only read it."""
     return _write(nodule_entry, tmp_path_factory.mktemp("nodules"))
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Bucket]:
+    """A server with the three series; tests leave its content as it is."""
+    with public_bucket(BUCKET) as bucket:
+        for number in range(3):
+            for key, content in contents(number).items():
+                bucket.put(key, content)
+        yield bucket
+
+
+@pytest.fixture(scope="module")
+def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    others = [index_row(0, Modality="DX", SeriesInstanceUID="1.3.0"), index_row(1, collection_id="nlst")]
+    return index_rows(
+        [index_row(n) for n in range(3)] + others, tmp_path_factory.mktemp("index") / "i.parquet"
+    )
+
+
+@pytest.fixture
+def bucket(served: Bucket, small_index: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    monkeypatch.setattr(idc_index, "index_path", lambda: small_index)
+    monkeypatch.setattr(idc_s3, "make_client", cached_client)
+    monkeypatch.setattr(lidc_labels, "prepare", lambda *_: None)  # nothing from a package index here
+    served.be_kind()
+    return served
+
+
+@pytest.fixture
+def zip_server() -> Iterator[ArchiveServer]:
+    with running(ArchiveServer(plain())) as server:
+        yield server

@@ -15,16 +15,8 @@ from chestct.download import kaggle_files, rspect
 from chestct.download.kaggle_files import CompetitionFiles
 from chestct.download.transfer import TransferSettings, Unobtainable
 from chestct.errors import InputError
-from tests.unit.download.rspect_servers import (
-    ALWAYS,
-    SIGNATURE,
-    Fault,
-    KaggleServer,
-    contents,
-    copy_few,
-    forget_kaggle,
-    kaggle_service,
-)
+from tests.unit.download.kaggle_server import SIGNATURE, KaggleServer, forget_kaggle, kaggle_service
+from tests.unit.download.rspect_servers import ALWAYS, Fault, contents, copy_few
 
 SECRETS = (
     b64encode(b"someone:good-key").decode(),

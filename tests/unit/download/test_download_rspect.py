@@ -12,15 +12,8 @@ from chestct.download import rspect, rspect_labels
 from chestct.download.transfer import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
-from tests.unit.download.rspect_servers import (
-    ArchiveServer,
-    KaggleServer,
-    contents,
-    copy_few,
-    kaggle_service,
-    running,
-    zip_folder,
-)
+from tests.unit.download.kaggle_server import KaggleServer, kaggle_service
+from tests.unit.download.rspect_servers import ArchiveServer, contents, copy_few, running, zip_folder
 
 
 def table(exams: dict[str, tuple[list[int], int, int]]) -> pd.DataFrame:

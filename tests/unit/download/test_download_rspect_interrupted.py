@@ -16,16 +16,8 @@ from chestct.download import rspect, rspect_archive
 from chestct.download.transfer import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
-from tests.unit.download.rspect_servers import (
-    ArchiveServer,
-    KaggleServer,
-    Server,
-    contents,
-    copy_few,
-    kaggle_service,
-    running,
-    zip_folder,
-)
+from tests.unit.download.kaggle_server import KaggleServer, kaggle_service
+from tests.unit.download.rspect_servers import ArchiveServer, Server, contents, copy_few, running, zip_folder
 
 #: What a job does, in a process of its own; argv: entry, root, series table.
 JOB = """

@@ -1,0 +1,147 @@
+"""What the bucket or its index holds is not what it should be: refused, or set aside, with the reason."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chestct.download import idc_index, lidc_idri
+from chestct.download.transfer import TransferSettings
+from chestct.errors import InputError
+from tests.unit.download.idc_bucket import (
+    BUCKET,
+    NUM_FILES,
+    PATIENTS,
+    dicom_file,
+    entry_of,
+    expected_tree,
+    index_row,
+    index_rows,
+    obtain,
+    once,
+    tree,
+)
+from tests.unit.download.s3_server import Bucket, Fault
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"instanceCount": NUM_FILES + 1}, "incomplete"),
+        ({"instanceCount": NUM_FILES - 1}, "altered"),
+        ({"series_size_MB": 0.02}, "altered"),
+        ({"series_aws_url": f"s3://{BUCKET}/ffffffff-0000/*"}, "not_found"),
+    ],
+)
+def test_bucket_and_index_must_agree(
+    bucket: Bucket,
+    tmp_path: Path,
+    settings: TransferSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict,
+    reason: str,
+) -> None:
+    path = index_rows([index_row(0, **changes), index_row(1)], tmp_path / "index.parquet")
+    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    root = tmp_path / "data"
+    failed = obtain(bucket, root, settings)
+    assert {series: error.reason for series, error in failed.items()} == {"1.2.0": reason}
+    assert tree(root) == expected_tree(1)
+
+
+def test_a_file_of_another_patient_or_no_dicom_is_refused(
+    bucket: Bucket, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = {"9999-0/": dicom_file("LIDC-IDRI-0666", "1.2.0", 1), "9999-1/": b"<html>" * 50}
+    rows = []
+    for number, (prefix, content) in enumerate(strange.items()):
+        bucket.put(f"{prefix}a.dcm", content)
+        facts = {"instanceCount": 1, "series_size_MB": len(content) / 1e6}
+        rows.append(index_row(number, series_aws_url=f"s3://{BUCKET}/{prefix}*", **facts))
+    path = index_rows(rows, tmp_path / "index.parquet")
+    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    failed = obtain(bucket, tmp_path / "data", replace(settings, attempts=1))
+    assert {series: error.reason for series, error in failed.items()} == {
+        "1.2.0": "altered",
+        "1.2.1": "altered",
+    }
+    assert "another patient" in failed["1.2.0"].detail and "no DICOM" in failed["1.2.1"].detail
+    assert tree(tmp_path / "data") == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.dcm", "../../../evil.dcm", "sub/evil.dcm", "/etc/evil.dcm", ".evil.dcm", "evil.sh"]
+)
+def test_keys_that_are_no_file_names_are_refused(
+    bucket: Bucket, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    prefix, content = f"e{abs(hash(name)) % 10**9}/", dicom_file(PATIENTS[0], "1.2.0", 1)
+    bucket.put(prefix + name, content)
+    facts = {"instanceCount": 1, "series_size_MB": len(content) / 1e6}
+    row = index_row(0, series_aws_url=f"s3://{BUCKET}/{prefix}*", **facts)
+    path = index_rows([row], tmp_path / "index.parquet")
+    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    failed = obtain(bucket, tmp_path / "a" / "b" / "data", settings)
+    assert failed["1.2.0"].reason == "altered" and "does not name a DICOM file" in failed["1.2.0"].detail
+    assert tree(tmp_path) == {"index.parquet": path.read_bytes()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"PatientID": "../../x"},
+        {"SeriesInstanceUID": "."},
+        {"StudyInstanceUID": None},
+        {"series_aws_url": "https://elsewhere/x/*"},
+    ],
+)
+def test_an_index_with_odd_identifiers_or_places_is_refused(
+    tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch, changes: dict
+) -> None:
+    path = index_rows([index_row(0), index_row(1, **changes)], tmp_path / "index.parquet")
+    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    with pytest.raises(InputError, match="does not give the collection"):
+        lidc_idri.list_series({"name": "lidc", "from": "idc"}, tmp_path, 1, settings)
+
+
+def test_an_index_changed_since_the_listing_is_named(
+    bucket: Bucket, tmp_path: Path, settings: TransferSettings
+) -> None:
+    rows = lidc_idri.list_series(entry_of(bucket), tmp_path, 5, settings).series
+    rows.loc[1, "num_instances"] = 99
+    with pytest.raises(InputError, match="the index") as caught:
+        lidc_idri.obtain(entry_of(bucket), tmp_path, rows, settings)
+    assert "1.2.1" in str(caught.value) and bucket.proxy.gets.total() == 0
+
+
+def test_objects_without_a_digest_are_checked_by_length_and_header(
+    bucket: Bucket, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = dicom_file(PATIENTS[0], "1.2.0", 1)
+    bucket.put_in_parts("7777-0/a.dcm", content)
+    facts = {"instanceCount": 1, "series_size_MB": len(content) / 1e6}
+    row = index_row(0, series_aws_url=f"s3://{BUCKET}/7777-0/*", **facts)
+    path = index_rows([row], tmp_path / "index.parquet")
+    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    bucket.proxy.harm = once("7777-0/a.dcm", Fault(short_by=1))
+    assert obtain(bucket, tmp_path / "data", settings) == {}
+    assert tree(tmp_path / "data") == {f"{PATIENTS[0]}/1.1.0/1.2.0/a.dcm": content}
+    assert bucket.proxy.gets["7777-0/a.dcm"] == 2
+
+
+def test_files_of_another_version_are_set_aside_in_the_open(
+    bucket: Bucket, tmp_path: Path, settings: TransferSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / PATIENTS[0] / "1.1.0" / "1.2.0"
+    folder.mkdir(parents=True)
+    (folder / "old.dcm").write_bytes(b"old")
+    (folder / "readers.xml").write_text("<a/>")
+    with caplog.at_level(logging.WARNING):
+        assert obtain(bucket, tmp_path, settings, patients=PATIENTS[:1]) == {}
+    relative = folder.relative_to(tmp_path)
+    assert tree(tmp_path) == expected_tree(0) | {
+        f"{relative}/not_in_index/old.dcm": b"old",
+        f"{relative}/readers.xml": b"<a/>",
+    }
+    assert "1 files" in caplog.text and "old.dcm" in caplog.text

@@ -1,0 +1,110 @@
+"""Downloads from the bucket that are killed, run twice at once, or find the disk full."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chestct.download import idc_index, lidc_idri, lidc_labels
+from chestct.download.transfer import TransferSettings
+from chestct.errors import InputError
+from tests.unit.download.idc_bucket import (
+    NUM_FILES,
+    PATIENTS,
+    entry_of,
+    expected_tree,
+    fetches,
+    is_hidden,
+    obtain,
+    tree,
+)
+from tests.unit.download.s3_server import Bucket, Fault
+
+
+def test_two_runs_on_one_folder_do_not_harm_each_other(
+    bucket: Bucket, tmp_path: Path, settings: TransferSettings
+) -> None:
+    bucket.proxy.harm = lambda path, nth: Fault(wait_s=0.01)
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(obtain, bucket, tmp_path, settings) for _ in range(2)]
+    assert [run.result() for run in runs] == [{}, {}]
+    assert tree(tmp_path) == expected_tree(0, 1, 2)
+
+
+def _download(index: Path, entry: dict, root: Path, settings: TransferSettings) -> None:
+    idc_index.index_path = lambda: index
+    lidc_labels.prepare = lambda *_: None
+    rows = lidc_idri.list_series(entry, root, 10, settings).series
+    lidc_idri.obtain(entry, root, rows, settings)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_download_resumes(
+    bucket: Bucket, small_index: Path, tmp_path: Path, settings: TransferSettings, signal_number: int
+) -> None:
+    bucket.proxy.harm = lambda path, nth: Fault(wait_s=0.05)
+    arguments = (small_index, entry_of(bucket), tmp_path, replace(settings, parallel=2))
+    job = multiprocessing.get_context("spawn").Process(target=_download, args=arguments)
+    job.start()
+    while len(whole := [name for name in tree(tmp_path) if not is_hidden(name)]) < 5:
+        assert job.is_alive()
+        time.sleep(0.01)
+    os.kill(job.pid or 0, signal_number)
+    job.join()
+    found = tree(tmp_path)
+    whole = [name for name in found if not is_hidden(name)]
+    assert job.exitcode == -signal_number and 5 <= len(whole) < 3 * NUM_FILES
+    assert {name: found[name] for name in whole}.items() <= expected_tree(0, 1, 2).items()
+    # What a kill in the middle of a file leaves, for certain.
+    (tmp_path / whole[0]).with_name(".f9-0000.dcm.0123abcd.part").write_bytes(b"half")
+    time.sleep(0.1)  # requests of the killed job come to their end
+    bucket.be_kind()
+    assert obtain(bucket, tmp_path, settings) == {}
+    assert tree(tmp_path) == expected_tree(0, 1, 2)
+    assert len(fetches(bucket)) == 3 * NUM_FILES - len(whole) and set(fetches(bucket).values()) == {1}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of seven pages of 4 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=28k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_ends_in_one_message_and_the_rest_follows_with_room(
+    bucket: Bucket, small_disk: Path, settings: TransferSettings
+) -> None:
+    # 8 files of less than a page each: 28 kB by their sizes, 32 KiB in pages.
+    chosen = {"patients": PATIENTS[:2]}
+    with pytest.raises(InputError, match="the disk is too small"):
+        obtain(bucket, small_disk, settings)
+    assert tree(small_disk) == {}
+    with pytest.raises(InputError, match="the disk is full") as caught:
+        obtain(bucket, small_disk, replace(settings, parallel=1), **chosen)
+    assert str(small_disk) in str(caught.value)
+    found = tree(small_disk)
+    assert 0 < len(found) < 2 * NUM_FILES and found.items() <= expected_tree(0, 1).items()
+    subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+    bucket.proxy.gets.clear()
+    assert obtain(bucket, small_disk, settings, **chosen) == {}
+    assert tree(small_disk) == expected_tree(0, 1)
+    assert sum(fetches(bucket).values()) == 2 * NUM_FILES - len(found)
+
+
+def test_the_reserve_on_the_disk_is_kept(bucket: Bucket, tmp_path: Path, settings: TransferSettings) -> None:
+    with pytest.raises(InputError, match="too small"):
+        obtain(bucket, tmp_path, replace(settings, reserve_bytes=10**18))
+    assert tree(tmp_path) == {}

@@ -1,0 +1,95 @@
+"""Zip archives in memory or on a server of this machine, for the tests that read them."""
+
+import io
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from chestct.download.http import session
+from chestct.download.transfer import TransferSettings
+from chestct.download.zip_archive import Archive
+from chestct.download.zip_members import Member
+from tests.unit.download.rspect_servers import ArchiveServer, Pipe
+
+FILES = {f"p/f{k}.bin": np.random.default_rng(k).bytes(400 + 100 * k) + bytes(500) for k in range(6)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalArchive(Archive):
+    """The archive's bytes without a server, for tests of many archives."""
+
+    content: bytes
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes of the archive; what a server answers beyond its end is an error."""
+        assert 0 <= start < stop <= len(self.content)
+        return self.content[start:stop]
+
+
+def local(content: bytes, settings: TransferSettings) -> LocalArchive:
+    return LocalArchive(
+        client=session(), url="http://a.test/a.zip?key=signed", remedy="r", settings=settings, content=content
+    )
+
+
+def zipped(
+    write: Callable[[zipfile.ZipFile], object], prepare: Callable[[zipfile.ZipFile], object] = lambda _: None
+) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        prepare(archive)
+        write(archive)
+    return sink.getvalue()
+
+
+def write_files(archive: zipfile.ZipFile) -> None:
+    for k, (name, data) in enumerate(FILES.items()):
+        archive.writestr(name, data, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[k % 2])
+
+
+def plain() -> bytes:
+    return zipped(write_files)
+
+
+def with_comment_and_extra_fields() -> bytes:
+    def write(archive: zipfile.ZipFile) -> None:
+        archive.comment = b"a comment" * 1000
+        for name, data in FILES.items():
+            info = zipfile.ZipInfo(name)
+            info.extra, info.comment = b"UT\5\0\3abcd", b"a comment"
+            archive.writestr(info, data, zipfile.ZIP_DEFLATED)
+
+    return zipped(write)
+
+
+def with_data_descriptors() -> bytes:
+    """As a writer makes it that cannot seek: sizes and CRC follow the content."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(Pipe(sink), "w") as archive:  # type: ignore[arg-type]
+        write_files(archive)
+    content = sink.getvalue()
+    assert content.count(b"PK\7\x08") == len(FILES)
+    return content
+
+
+def members_of(table: pd.DataFrame, folder: Path) -> list[Member]:
+    keys = ("offset", "end", "compressed_bytes", "num_bytes", "crc32", "method")
+    return [
+        Member(target=folder / row["name"].replace("/", "_"), **{key: int(row[key]) for key in keys})
+        for row in table.to_dict("records")
+    ]
+
+
+def check_files(folder: Path, files: dict[str, bytes]) -> None:
+    found = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+    assert found == {name.replace("/", "_"): data for name, data in files.items()}
+
+
+def remote(server: ArchiveServer, settings: TransferSettings) -> Archive:
+    return Archive(
+        client=session(), url=f"{server.url}/a.zip?key=signed", remedy="see the docs", settings=settings
+    )
