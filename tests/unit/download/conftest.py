@@ -1,5 +1,6 @@
-"""Fixtures of the download step's tests: one small phantom dataset of each kind, written once."""
+"""Fixtures of the download step's tests: a small phantom dataset of each kind, and servers on loopback."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from chestct.download import idc_index, idc_s3, lidc_labels, sources
 from chestct.download.transfer import TransferSettings
 from tests.unit.download.idc_bucket import BUCKET, cached_client, contents, index_row, index_rows
-from tests.unit.download.rspect_servers import ArchiveServer, running
+from tests.unit.download.kaggle_server import SECRETS, KaggleServer, kaggle_service
+from tests.unit.download.rspect_servers import ArchiveServer, copy_few, running
 from tests.unit.download.s3_server import Bucket, public_bucket
 from tests.unit.download.zip_samples import plain
 
@@ -108,3 +110,26 @@ def bucket(served: Bucket, small_index: Path, monkeypatch: pytest.MonkeyPatch) -
 def zip_server() -> Iterator[ArchiveServer]:
     with running(ArchiveServer(plain())) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def small_rspect(pe_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scans of six slices each, with their train.csv."""
+    return copy_few(pe_root, tmp_path_factory.mktemp("small") / "rspect")
+
+
+@pytest.fixture
+def kaggle(small_rspect: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    with kaggle_service(small_rspect, tmp_path / "home", monkeypatch) as server:
+        yield server
+    assert server.leaks == []
+
+
+@pytest.fixture
+def no_secret_is_shown(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing that a test prints or logs holds a credential or a signed address."""
+    caplog.set_level(logging.DEBUG, "chestct")
+    caplog.set_level(logging.INFO)
+    yield
+    shown = "".join(capfd.readouterr()) + caplog.text
+    assert not any(secret in shown for secret in SECRETS)

@@ -20,9 +20,23 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.unit.download.rspect_servers import Fault, Handler, Server, running
+from chestct.download import rspect
+from chestct.download.kaggle_files import CompetitionFiles
+from chestct.download.transfer import TransferSettings
+from tests.unit.download.rspect_servers import Fault, Handler, Server, contents, running
 
 SIGNATURE = "0123456789abcdef-signed"
+SECRETS = (
+    base64.b64encode(b"someone:good-key").decode(),
+    "good-key",
+    "good-token",
+    "bad-key",
+    "bad-token",
+    SIGNATURE,
+)
+
+
+ENTRY = {"name": "r", "source": "rspect", "from": "kaggle"}
 
 
 class KaggleHandler(Handler):
@@ -155,3 +169,18 @@ def forget_kaggle(patch: pytest.MonkeyPatch) -> None:
     """The client reads its environment when it is imported: let it be imported anew."""
     for name in [name for name in sys.modules if name == "kaggle" or name.startswith("kaggle.")]:
         patch.delitem(sys.modules, name)
+
+
+def file_of(small: Path) -> str:
+    return sorted(contents(small))[4]
+
+
+def fetch(small: Path, folder: Path, settings: TransferSettings) -> Path:
+    with CompetitionFiles(rspect.COMPETITION, settings) as files:
+        files.fetch(file_of(small), folder / "a.dcm")
+    return folder / "a.dcm"
+
+
+def check_right(small: Path, path: Path) -> None:
+    assert path.read_bytes() == (small / file_of(small)).read_bytes()
+    assert [p.name for p in path.parent.iterdir()] == ["a.dcm"]
