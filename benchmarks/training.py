@@ -19,12 +19,12 @@ from chestct.models import build_model
 from chestct.store import list_scans, read_volume
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import StateFile
-from chestct.training.data import Scan, TrainingWindows
 from chestct.training.fit import Setting, fit
-from chestct.training.hardware import tune
+from chestct.training.machine.device import tune
+from chestct.training.machine.processes import Processes
 from chestct.training.module import Schedule, TrainingModule, WindowInput
-from chestct.training.processes import Processes
-from chestct.training.sampling import BalancedStream
+from chestct.training.windows.batch_order import BalancedStream
+from chestct.training.windows.dataset import Scan, TrainingWindows
 
 #: The model of least operations at the paper's size: where a loader shows most.
 _MODEL = "x3d_m"

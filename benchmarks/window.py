@@ -12,7 +12,7 @@ from model_input import training_input
 from setting import best_seconds, emit, real_series, scratch
 
 from chestct.store import WindowReader
-from chestct.training.cpu_input import TrainingInput
+from chestct.training.windows.cpu_input import TrainingInput
 
 _SLICES = 32
 _REPEATS = 40

@@ -8,7 +8,7 @@ WORKFLOW_DIR = Path(workflow.basedir)
 PACKAGE_DIR = WORKFLOW_DIR / "workflow_scripts" / "chestct"
 sys.path.insert(0, str(PACKAGE_DIR.parent))
 
-from chestct import checks, configuration
+from chestct import check_configuration as checks, runs as configuration
 from chestct.catalogue import MODELS as CATALOGUE
 from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
@@ -88,9 +88,9 @@ def min_readers(wildcards):
     return config["subsets"]["min_readers"] if four_readings else 1
 
 
-# What jobs ask for stands in docs/resources.csv, beside the measurement that each number is derived from.
+# What jobs ask for stands in workflow_scripts/chestct/jobs/memory_and_time.csv, beside the measurement that each number is derived from.
 NEEDS = {
-    row.rule: row for row in read_table(WORKFLOW_DIR / "docs" / "resources.csv", "resources").itertuples()
+    row.rule: row for row in read_table(WORKFLOW_DIR / "workflow_scripts" / "chestct" / "jobs" / "memory_and_time.csv", "resources").itertuples()
 }
 
 

@@ -1,6 +1,6 @@
 # Metrics -> figures, result tables, report.
 
-from chestct.figures.names import CAPTIONS, QUALITY, TABLES
+from chestct.figures.captions import CAPTIONS, QUALITY, TABLES
 
 FIGURES = f"{RESULTS}/figures"
 

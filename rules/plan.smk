@@ -18,6 +18,6 @@ rule plan:
         configuration=config,
         rules=STUDY_RULES,
         weights=[row for row, _ in STUDY_WEIGHTS],
-        throughput=str(WORKFLOW_DIR / "docs" / "throughput.csv"),
+        throughput=str(WORKFLOW_DIR / "workflow_scripts" / "chestct" / "plan" / "throughput.csv"),
     script:
         "../workflow_scripts/print_plan.py"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from chestct.download.sources import obtain_shard
-from chestct.download.transfer import transfer_settings
+from chestct.download.datasets import obtain_shard
+from chestct.download.transfer.retries import transfer_settings
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from chestct.download.transfer import transfer_settings
-from chestct.download.weights import fetch_weights
+from chestct.download.published_weights import fetch_weights
+from chestct.download.transfer.retries import transfer_settings
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])

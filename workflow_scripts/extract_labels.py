@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chestct.download.sources import extract_labels
+from chestct.download.datasets import extract_labels
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.training.finetune import Job, finetune
-from chestct.training.gpus import claim_gpus
+from chestct.training.machine.free_gpus import claim_gpus
+from chestct.training.machine.staging import staged_index
 from chestct.training.selection import with_chosen_rates
-from chestct.training.staging import staged_index
 
 set_up_log(snakemake.log[0])
 params = snakemake.params

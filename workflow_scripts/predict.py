@@ -1,9 +1,9 @@
 """Rule predict: scores of all runs of one model on one dataset."""
 
 from chestct.log import set_up_log
-from chestct.training.gpus import claim_gpus
+from chestct.training.machine.free_gpus import claim_gpus
+from chestct.training.machine.staging import staged_index
 from chestct.training.predict import predict
-from chestct.training.staging import staged_index
 
 set_up_log(snakemake.log[0])
 claim_gpus(min(1, snakemake.params.gpus))

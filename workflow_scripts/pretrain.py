@@ -1,7 +1,7 @@
 """Rule pretrain: video pretraining of one model on generated clips."""
 
 from chestct.log import set_up_log
-from chestct.training.gpus import claim_gpus
+from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.pretrain import pretrain
 
 set_up_log(snakemake.log[0])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.training.finetune import Job
-from chestct.training.gpus import claim_gpus
-from chestct.training.staging import staged_index
+from chestct.training.machine.free_gpus import claim_gpus
+from chestct.training.machine.staging import staged_index
 from chestct.training.trials import try_learning_rates
 
 set_up_log(snakemake.log[0])

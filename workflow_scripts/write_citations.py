@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chestct.download.provenance import write_citations
+from chestct.download.manifest import write_citations
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chestct.download.provenance import write_data_manifest
+from chestct.download.manifest import write_data_manifest
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])

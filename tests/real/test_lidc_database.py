@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chestct.download import lidc_labels
-from chestct.download.lidc_database import PACKAGE_FILE, read_database
-from chestct.download.lidc_nodules import (
+from chestct.download.labels import lidc_labels
+from chestct.download.labels.lidc_database import PACKAGE_FILE, read_database
+from chestct.download.labels.lidc_nodule_clusters import (
     Annotation,
     Reading,
     SeriesGeometry,
@@ -25,8 +25,8 @@ from chestct.download.lidc_nodules import (
     readers_by_height,
     readers_of,
 )
-from chestct.download.lidc_xml import read_xml
-from chestct.download.package_files import fetch_package_file
+from chestct.download.labels.lidc_xml import read_xml
+from chestct.download.transfer.package_files import fetch_package_file
 from chestct.errors import InputError
 
 # Three readers marked three different nodules on one slice, and none of them was marked by three.

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import idc_index, lidc_idri, lidc_labels
-from chestct.download.transfer import TransferSettings
+from chestct.download.labels import lidc_labels
+from chestct.download.sources import idc_index, lidc_idri
+from chestct.download.transfer.retries import TransferSettings
 from tests.unit.download.s3_server import Bucket, public_bucket
 
 PATIENT = "LIDC-IDRI-0001"

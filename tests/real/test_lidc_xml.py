@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import sources
-from chestct.download.transfer import TransferSettings
+from chestct.download import datasets as sources
+from chestct.download.transfer.retries import TransferSettings
 from chestct.tables import read_table
 
 ARCHIVE = "real_ct/LIDC-IDRI-0001.tar.xz"

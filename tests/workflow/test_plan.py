@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from chestct.configuration import list_arms, list_runs
+from chestct.runs import list_arms, list_runs
 from tests.workflow.project import Project, by_rule
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import idc_index, idc_s3, lidc_labels, sources
-from chestct.download.transfer import TransferSettings
+from chestct.download import datasets as sources
+from chestct.download.labels import lidc_labels
+from chestct.download.sources import idc_index
+from chestct.download.transfer import s3 as idc_s3
+from chestct.download.transfer.retries import TransferSettings
 from tests.unit.download.idc_bucket import BUCKET, cached_client, contents, index_row, index_rows
 from tests.unit.download.kaggle_server import SECRETS, KaggleServer, kaggle_service
 from tests.unit.download.rspect_servers import ArchiveServer, copy_few, running

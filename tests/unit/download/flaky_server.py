@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chestct.download.transfer import TransferSettings
+from chestct.download.transfer.retries import TransferSettings
 from chestct.download.weights_table import weights_row
 
 SETTINGS = TransferSettings(attempts=4, first_wait_s=0.01, max_wait_s=0.05, reserve_bytes=0)

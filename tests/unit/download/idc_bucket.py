@@ -10,8 +10,9 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from chestct.download import idc_s3, lidc_idri
-from chestct.download.transfer import TransferSettings, Unobtainable
+from chestct.download.sources import lidc_idri
+from chestct.download.transfer import s3 as idc_s3
+from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from tests.unit.download.s3_server import Bucket, Fault
 
 #: Making a client takes longer than most of these tests.

@@ -20,9 +20,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from chestct.download import rspect
-from chestct.download.kaggle_files import CompetitionFiles
-from chestct.download.transfer import TransferSettings
+from chestct.download.sources import rspect
+from chestct.download.transfer.kaggle import CompetitionFiles
+from chestct.download.transfer.retries import TransferSettings
 from tests.unit.download.rspect_servers import Fault, Handler, Server, contents, running
 
 SIGNATURE = "0123456789abcdef-signed"

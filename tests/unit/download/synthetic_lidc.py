@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-from chestct.download.lidc_nodules import Annotation, Reading
+from chestct.download.labels.lidc_nodule_clusters import Annotation, Reading
 
 
 def mark(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import idc_s3, lidc_idri
-from chestct.download.transfer import TransferSettings
+from chestct.download.sources import lidc_idri
+from chestct.download.transfer import s3 as idc_s3
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from tests.unit.download.idc_bucket import (
     BUCKET,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import idc_index, lidc_idri
-from chestct.download.transfer import TransferSettings
+from chestct.download.sources import idc_index, lidc_idri
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from tests.unit.download.idc_bucket import (
     BUCKET,

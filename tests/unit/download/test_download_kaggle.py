@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import kaggle_files, rspect
-from chestct.download.transfer import TransferSettings
+from chestct.download.sources import rspect
+from chestct.download.transfer import kaggle as kaggle_files
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from tests.unit.download.kaggle_server import ENTRY, KaggleServer, check_right, fetch, forget_kaggle
 from tests.unit.download.rspect_servers import contents

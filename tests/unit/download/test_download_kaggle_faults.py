@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import kaggle_files, rspect
-from chestct.download.transfer import TransferSettings, Unobtainable
+from chestct.download.sources import rspect
+from chestct.download.transfer import kaggle as kaggle_files
+from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.errors import InputError
 from tests.unit.download.kaggle_server import (
     ENTRY,

@@ -7,9 +7,10 @@ import pandas as pd
 import pydicom
 import pytest
 
-from chestct.download import idc_index, lidc_idri, lidc_labels
-from chestct.download.layout import shard_row
-from chestct.download.transfer import TransferSettings
+from chestct.download.labels import lidc_labels
+from chestct.download.sources import idc_index, lidc_idri
+from chestct.download.sources.study_folders import shard_row
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from synthetic_lidc import mark, write_database
 
-from chestct.download.lidc_database import read_database, reader_numbers
-from chestct.download.lidc_nodules import Reading
+from chestct.download.labels.lidc_database import read_database, reader_numbers
+from chestct.download.labels.lidc_nodule_clusters import Reading
 from chestct.errors import InputError
 
 NAMES = ["Nodule 001", "IL057_7", "85396", "85393"]

@@ -10,10 +10,10 @@ import pydicom
 import pytest
 from synthetic_lidc import document, nodule, write, write_database
 
-from chestct.download import lidc_labels
-from chestct.download.lidc_nodules import Reading
-from chestct.download.lidc_xml import read_xml
-from chestct.download.transfer import TransferSettings
+from chestct.download.labels import lidc_labels
+from chestct.download.labels.lidc_nodule_clusters import Reading
+from chestct.download.labels.lidc_xml import read_xml
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
 

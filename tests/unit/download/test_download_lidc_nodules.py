@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from synthetic_lidc import mark
 
-from chestct.download import lidc_nodules
-from chestct.download.lidc_nodules import (
+from chestct.download.labels import lidc_nodule_clusters as lidc_nodules
+from chestct.download.labels.lidc_nodule_clusters import (
     Annotation,
     Judgement,
     SeriesGeometry,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from synthetic_lidc import RATINGS, document, nodule, write
 
-from chestct.download.lidc_xml import read_xml
+from chestct.download.labels.lidc_xml import read_xml
 from chestct.errors import InputError
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chestct.download import own_data, sources
-from chestct.download.transfer import TransferSettings
+from chestct.download import datasets as sources
+from chestct.download.sources import own_data
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
 

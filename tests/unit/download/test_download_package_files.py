@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import package_files
+from chestct.download.transfer import package_files
 from chestct.errors import InputError
 
 CONTENT = bytes(range(256)) * 9000  # more than two blocks

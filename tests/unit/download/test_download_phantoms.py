@@ -10,16 +10,12 @@ import pandas as pd
 import pydicom
 import pytest
 
-from chestct.download import (
-    phantom_lidc,
-    phantom_lidc_plan,
-    phantom_rspect,
-    phantom_rspect_plan,
-    rspect,
-    sources,
-)
-from chestct.download.phantom_anatomy import SHAPE, SPACING_MM
-from chestct.download.transfer import TransferSettings
+from chestct.download import datasets as sources
+from chestct.download.phantoms import lidc_patients as phantom_lidc_plan
+from chestct.download.phantoms import rspect_patients as phantom_rspect_plan
+from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
+from chestct.download.sources import phantom_lidc, phantom_rspect, rspect
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
 

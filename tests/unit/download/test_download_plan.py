@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chestct.download import plan
-from chestct.download.plan import write_download_plan
-from chestct.download.provenance import write_citations, write_data_manifest
+from chestct.download import download_plan as plan
+from chestct.download.download_plan import write_download_plan
+from chestct.download.manifest import write_citations, write_data_manifest
 from chestct.tables import write_table
 
 ROW = {

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chestct.download import rspect, rspect_labels
-from chestct.download.transfer import TransferSettings
+from chestct.download.labels import rspect_labels
+from chestct.download.sources import rspect
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
 from tests.unit.download.kaggle_server import KaggleServer, kaggle_service

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chestct.download import rspect, rspect_archive
-from chestct.download.transfer import TransferSettings
+from chestct.download.sources import rspect, rspect_archive
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
 from tests.unit.download.rspect_servers import (

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import rspect, rspect_archive
-from chestct.download.transfer import TransferSettings
+from chestct.download.sources import rspect, rspect_archive
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
 from tests.unit.download.kaggle_server import KaggleServer, kaggle_service
@@ -23,8 +23,8 @@ from tests.unit.download.rspect_servers import ArchiveServer, Server, contents, 
 JOB = """
 import json, sys
 from pathlib import Path
-from chestct.download import rspect
-from chestct.download.transfer import TransferSettings
+from chestct.download.sources import rspect
+from chestct.download.transfer.retries import TransferSettings
 from chestct.tables import read_table
 settings = TransferSettings(parallel=2, reserve_bytes=0)
 rspect.obtain(json.loads(sys.argv[1]), Path(sys.argv[2]), read_table(sys.argv[3], "series"), settings)

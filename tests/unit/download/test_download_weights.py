@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from chestct.download import http, weights
-from chestct.download.transfer import TransferSettings
+from chestct.download import published_weights as weights
+from chestct.download.transfer import http
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.trusted import read_trusted
 from tests.unit.download.flaky_server import (
@@ -245,7 +246,7 @@ def test_a_disk_that_fills_up_keeps_what_came(
 def test_a_killed_download_goes_on(server: FlakyServer, target: Path) -> None:
     server.pause = threading.Event()
     row = make_row(url=server.url, **KNOWN["sha256"])
-    code = "import sys, pathlib, ast; from chestct.download.weights import fetch_weights\n"
+    code = "import sys, pathlib, ast; from chestct.download.published_weights import fetch_weights\n"
     code += "fetch_weights(ast.literal_eval(sys.argv[1]), pathlib.Path(sys.argv[2]))"
     process = subprocess.Popen(
         [sys.executable, "-c", code, repr(row), str(target)], stderr=subprocess.DEVNULL

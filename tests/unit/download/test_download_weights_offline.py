@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chestct.catalogue import MODELS
-from chestct.download import weights
+from chestct.download import published_weights as weights
 from chestct.errors import InputError
 from chestct.trusted import read_trusted
 from tests.unit.download.flaky_server import (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chestct.download.transfer import TransferSettings
-from chestct.download.zip_archive import check_readable, read_directory
-from chestct.download.zip_members import extract
+from chestct.download.transfer.retries import TransferSettings
+from chestct.download.transfer.zip_directory import check_readable, read_directory
+from chestct.download.transfer.zip_members import extract
 from chestct.errors import InputError
 from tests.unit.download.rspect_servers import ArchiveServer
 from tests.unit.download.zip_samples import (

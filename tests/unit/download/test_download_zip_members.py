@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download import zip_archive, zip_members
-from chestct.download.transfer import TransferSettings, Unobtainable
-from chestct.download.zip_archive import check_readable, read_directory
-from chestct.download.zip_members import Member, extract, unpack
+from chestct.download.transfer import zip_directory as zip_archive
+from chestct.download.transfer import zip_members
+from chestct.download.transfer.retries import TransferSettings, Unobtainable
+from chestct.download.transfer.zip_directory import check_readable, read_directory
+from chestct.download.transfer.zip_members import Member, extract, unpack
 from chestct.errors import InputError
 from tests.unit.download import zip_samples
 from tests.unit.download.rspect_servers import ALWAYS, ArchiveServer, Fault

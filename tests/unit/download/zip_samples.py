@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from chestct.download.http import session
-from chestct.download.transfer import TransferSettings
-from chestct.download.zip_archive import Archive
-from chestct.download.zip_members import Member
+from chestct.download.transfer.http import session
+from chestct.download.transfer.retries import TransferSettings
+from chestct.download.transfer.zip_directory import Archive
+from chestct.download.transfer.zip_members import Member
 from tests.unit.download.rspect_servers import ArchiveServer, Pipe
 
 FILES = {f"p/f{k}.bin": np.random.default_rng(k).bytes(400 + 100 * k) + bytes(500) for k in range(6)}

@@ -30,7 +30,7 @@ from synthetic_evaluation import (
 from synthetic_files import run_row, write_cohort, write_data_manifest, write_manifest
 
 from chestct.catalogue import MODELS
-from chestct.figures.names import TABLES
+from chestct.figures.captions import TABLES
 from chestct.tables import column_types, write_table
 
 INITS = ["scratch", "video", "ct", "imagenet"]

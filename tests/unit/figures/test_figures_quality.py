@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from chestct.errors import InputError
 from chestct.figures import quality, style
-from chestct.figures.names import QUALITY
+from chestct.figures.captions import QUALITY
 from chestct.figures.quality import count_outcomes, plot_quality, quality_of
 from chestct.tables import write_table
 

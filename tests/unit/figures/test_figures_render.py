@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from chestct.catalogue import INIT_TITLES
 from chestct.errors import InputError
 from chestct.figures import render, style
-from chestct.figures.names import CAPTIONS
+from chestct.figures.captions import CAPTIONS
 from chestct.figures.panels import NothingToPlotError, legend_columns, shown_percents
 from chestct.figures.render import FIGURES, plot_figures
 from chestct.figures.study_tables import origin_of_weights, read_manifest, read_study, stand_in_note

@@ -15,7 +15,7 @@ import pytest
 from report_page import NOT_DRAWN, Page, draw_figures, report_of
 
 from chestct.errors import InputError
-from chestct.figures.names import CAPTIONS
+from chestct.figures.captions import CAPTIONS
 from chestct.figures.study_tables import read_study
 
 
@@ -178,7 +178,7 @@ def test_figures_import_without_the_other_steps_libraries():
 
 
 def test_names_of_figures_are_read_without_matplotlib():
-    program = "import sys; sys.modules['matplotlib'] = None; import chestct.figures.names"
+    program = "import sys; sys.modules['matplotlib'] = None; import chestct.figures.captions"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from chestct.catalogue import MODELS
 from chestct.models import build_model, is_head
-from chestct.models.published import PUBLISHED
+from chestct.models.published_key_names import PUBLISHED
 
 #: Millions of parameters with the pretraining's classes, as published: pytorchvideo's model zoo, PENet's
 #: from the protocol's text (its own test computes it).

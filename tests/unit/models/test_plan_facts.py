@@ -17,7 +17,7 @@ def test_parameters_of_the_plan(name: str) -> None:
 
 def test_estimated_speeds_follow_from_the_operations(root) -> None:
     """A share of the peak over the operations of a window; backward counts as two forward passes."""
-    table = pd.read_csv(root / "docs" / "throughput.csv")
+    table = pd.read_csv(root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv")
     estimated = table[table["standing"].str.startswith("estimated")]
     assert len(estimated)
     for row in estimated.itertuples():
@@ -31,7 +31,7 @@ def test_estimated_speeds_follow_from_the_operations(root) -> None:
 
 @pytest.mark.parametrize("name", ["x3d_m", "resnet18", "slowfast_r50"])
 def test_operations_of_a_window(root, name: str) -> None:
-    table = pd.read_csv(root / "docs" / "throughput.csv")
+    table = pd.read_csv(root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv")
     row = table[(table["model"] == name) & table["standing"].str.startswith("estimated")].iloc[0]
     model = build_on_meta(name, num_slices=row["window"], size_px=row["size"])
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

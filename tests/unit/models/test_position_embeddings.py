@@ -8,7 +8,7 @@ from model_sets import build_on_meta, without_drawing
 
 from chestct.errors import InputError
 from chestct.models import build_model
-from chestct.models.published import resize_position_embeddings
+from chestct.models.published_key_names import resize_position_embeddings
 from chestct.models.weights import load_initial_weights
 
 NAME = "mvit_base_32x3"

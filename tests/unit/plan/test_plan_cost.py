@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chestct.configuration import Run, list_arms, list_runs, selection_run
-from chestct.download.plan import STORED_BYTES_A_VOXEL
+from chestct.download.download_plan import STORED_BYTES_A_VOXEL
 from chestct.errors import InputError
 from chestct.plan import text
 from chestct.plan.cost import TrainingJob, longest_chain, training_jobs, windows_of_run
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import Speed, read_speeds
+from chestct.runs import Run, list_arms, list_runs, selection_run
 from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
 
 ROOT = Path(__file__).resolve().parents[3]
-THROUGHPUT = ROOT / "docs" / "throughput.csv"
+THROUGHPUT = ROOT / "workflow_scripts" / "chestct" / "plan" / "throughput.csv"
 RULES = {"convert_series": ["shard", "dataset"], "try_learning_rates": ["dataset", "model", "init", "rate"]}
 
 
@@ -165,7 +165,7 @@ def test_what_is_not_known_is_called_unknown():
     config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"data_dir": "nowhere"}
     plan = text.plan_text(config, RULES, [], THROUGHPUT)
     assert "unknown" in plan
-    assert "python -m chestct.training.throughput MODEL" in plan
+    assert "python -m chestct.training.measure.throughput MODEL" in plan
     assert "upper bounds" not in plan
 
 

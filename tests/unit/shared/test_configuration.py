@@ -6,8 +6,9 @@ import yaml
 from snakemake.utils import update_config
 
 from chestct.catalogue import MODELS
-from chestct.checks import check_configuration
-from chestct.configuration import (
+from chestct.check_configuration import check_configuration
+from chestct.errors import InputError
+from chestct.runs import (
     initial_weights,
     iter_weights_ids,
     list_arms,
@@ -16,7 +17,6 @@ from chestct.configuration import (
     selection_run,
     training_settings,
 )
-from chestct.errors import InputError
 
 RSPECT = {"name": "rspect", "source": "rspect", "display_window_hu": {"centre": 400, "width": 1000}}
 ROOT = Path(__file__).resolve().parents[3]

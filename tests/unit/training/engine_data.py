@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from chestct import tables
 from chestct.store import Volume, write_shard
 from chestct.training import finetune
-from chestct.training.transforms import InputSettings
+from chestct.training.windows.augmentation import InputSettings
 
 SETTINGS = {
     "precision": "32-true",

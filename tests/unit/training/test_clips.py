@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from chestct.training.clips import NUM_CLASSES, make_clip, make_clips
+from chestct.training.windows.generated_clips import NUM_CLASSES, make_clip, make_clips
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 
 from chestct.errors import InputError
 from chestct.store import Volume, write_shard
-from chestct.training.data import TrainingWindows, collect_scans
-from chestct.training.loading import Loader
-from chestct.training.processes import Processes
+from chestct.training.machine.processes import Processes
 from chestct.training.scoring import scoring_loader
+from chestct.training.windows.dataset import TrainingWindows, collect_scans
+from chestct.training.windows.loader import Loader
 
 
 def make_scans(tmp_path, num=6):

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from chestct.training import gpus
+from chestct.training.machine import free_gpus as gpus
 
 CLAIM = """
 import os, sys
 from pathlib import Path
-from chestct.training.gpus import claim_gpus
+from chestct.training.machine.free_gpus import claim_gpus
 claim_gpus(int(sys.argv[1]), gpus=["0", "1", "2", "3"], folder=Path(sys.argv[2]))
 print("claimed", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()

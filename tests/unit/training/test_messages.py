@@ -13,7 +13,8 @@ from engine_data import RUN, SETTINGS, WINDOW, history, in_child, make_job, trai
 
 from chestct import tables
 from chestct.errors import DivergenceError, InputError
-from chestct.training import hardware, job, predict, progress, scoring, validation
+from chestct.training import job, predict, progress, scoring, validation
+from chestct.training.machine import device as hardware
 
 
 @pytest.fixture
@@ -202,8 +203,8 @@ def test_a_score_is_the_largest_over_the_windows_of_the_scan(data):
         def forward(self, x_BCTHW):
             return x_BCTHW.amax(dim=(1, 2, 3, 4), keepdim=False).unsqueeze(1)
 
-    from chestct.training.data import collect_scans
-    from chestct.training.transforms import InputSettings, centre_crop, to_input
+    from chestct.training.windows.augmentation import InputSettings, centre_crop, to_input
+    from chestct.training.windows.dataset import collect_scans
 
     keys = tables.read_table(data["splits"], "splits")[:5]
     tables_ = [tables.read_table(data[name], name) for name in ("index", "windows")]

@@ -15,8 +15,9 @@ from engine_data import SPEC, history, in_child, make_job, record, weights
 from torch.distributed.launcher.api import elastic_launch
 
 from chestct.errors import InputError
-from chestct.training import finetune, job, launch
+from chestct.training import finetune, job
 from chestct.training.budget import Batches
+from chestct.training.machine import launch
 
 WORKER = (str(Path(tracing_worker.__file__)),)
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from chestct.training.budget import Batches
-from chestct.training.sampling import BalancedStream, ShuffledStream, begin_pass
+from chestct.training.windows.batch_order import BalancedStream, ShuffledStream, begin_pass
 
 
 def balanced(labels, *, size=8, num_steps=6, first_step=0, **shares):

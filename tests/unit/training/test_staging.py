@@ -9,7 +9,7 @@ from engine_data import write_data
 
 from chestct.store import WindowReader
 from chestct.tables import read_table
-from chestct.training.staging import staged_index
+from chestct.training.machine.staging import staged_index
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_copies_read_alike_and_belong_to_the_user_alone(index, tmp_path):
 def test_copies_vanish_with_the_job(index, tmp_path):
     node = tmp_path / "node"
     node.mkdir()
-    script = "import sys; from chestct.training.staging import staged_index; "
+    script = "import sys; from chestct.training.machine.staging import staged_index; "
     script += "print(staged_index(sys.argv[1], {'stage_shards': 1, 'tmpdir': sys.argv[2]}))"
     done = subprocess.run(
         [sys.executable, "-c", script, index, str(node)], capture_output=True, text=True, check=True
@@ -47,5 +47,5 @@ def test_copies_vanish_with_the_job(index, tmp_path):
 
 
 def test_a_full_disk_is_no_reason_to_fail(index, tmp_path, monkeypatch):
-    monkeypatch.setattr("chestct.training.staging._RESERVE_BYTES", 10**18)
+    monkeypatch.setattr("chestct.training.machine.staging._RESERVE_BYTES", 10**18)
     assert staged_index(index, {"stage_shards": 1, "tmpdir": str(tmp_path)}) == index

@@ -9,9 +9,9 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.tables import read_table
-from chestct.training import throughput
-from chestct.training.speed import Setting, count_flops, measure, measure_or_explain
-from chestct.training.throughput import describe, main, update_table
+from chestct.training.measure import throughput
+from chestct.training.measure.speed import Setting, count_flops, measure, measure_or_explain
+from chestct.training.measure.throughput import describe, main, update_table
 
 ROW = {
     "device": "d",
@@ -128,7 +128,7 @@ def test_a_device_that_is_not_there_is_named(
 
 
 def test_the_projects_own_table_is_whole(root: Path) -> None:
-    table = read_table(root / "docs" / "throughput.csv", "throughput")
+    table = read_table(root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv", "throughput")
     assert set(table["model"]) <= set(MODELS)
     assert not table.duplicated(["device", "model", "precision", "window", "size", "batch"]).any()
     full = {name for name, e in MODELS.items() if e.seven and not e.build.endswith("narrow")}

@@ -4,7 +4,7 @@ import torch
 from scipy import ndimage
 
 from chestct.store import AIR_HU
-from chestct.training.transforms import InputSettings, augment, centre_crop, to_input
+from chestct.training.windows.augmentation import InputSettings, augment, centre_crop, to_input
 
 
 def settings(**changes):

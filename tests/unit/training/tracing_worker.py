@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from chestct.errors import InputError
-from chestct.training import data, job, module, worker
+from chestct.training import job, module
+from chestct.training.machine import worker
+from chestct.training.windows import dataset as data
 
 
 class Plain(nn.Module):

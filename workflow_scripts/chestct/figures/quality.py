@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from chestct.figures import style
-from chestct.figures.names import QUALITY
+from chestct.figures.captions import QUALITY
 from chestct.figures.render import project_style, save_figure
 from chestct.figures.study_tables import read_manifest
 from chestct.tables import read_table

@@ -16,7 +16,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from chestct.figures import curves, efficiency, forest, histories, lines, reliability, rivals, simulations
-from chestct.figures.names import CAPTIONS
+from chestct.figures.captions import CAPTIONS
 from chestct.figures.panels import NothingToPlotError, notice
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.style import RC_PARAMS

@@ -11,9 +11,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.figures import style
+from chestct.figures.captions import CAPTIONS, QUALITY
 from chestct.figures.claims import Claim, read_claims
 from chestct.figures.cohort_flow import cohort_flow
-from chestct.figures.names import CAPTIONS, QUALITY
 from chestct.figures.quality import quality_of
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
 from chestct.figures.report_files import archive_tables, embed_figure

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from chestct.configuration import (
+from chestct.plan.scans import Scans
+from chestct.plan.speeds import Speed
+from chestct.runs import (
     Run,
     initial_weights,
     list_arms,
@@ -17,8 +19,6 @@ from chestct.configuration import (
     selection_run,
     training_settings,
 )
-from chestct.plan.scans import Scans
-from chestct.plan.speeds import Speed
 from chestct.training.budget import num_training_steps
 
 #: Rules whose jobs ``training_jobs`` lists.

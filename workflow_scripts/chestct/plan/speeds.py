@@ -1,4 +1,4 @@
-"""How fast devices train and score: the table docs/throughput.csv."""
+"""How fast devices train and score: the table workflow_scripts/chestct/plan/throughput.csv."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chestct.configuration import dataset_names, iter_weights_ids, list_arms, list_runs
 from chestct.plan.cost import TRAINING_RULES, TrainingJob, longest_chain, training_jobs
 from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import Speed, read_speeds
+from chestct.runs import dataset_names, iter_weights_ids, list_arms, list_runs
 
 #: Stored bytes a voxel of HU volumes: int16, of which lossless compression leaves half (on a real series).
 STORED_BYTES_A_VOXEL = 1.05
@@ -253,7 +253,7 @@ def plan_text(
         lines += [
             f"No speed is known at windows of {window} in {config['training']['precision']} of:",
             f"{', '.join(missing)}.",
-            "Measure: python -m chestct.training.throughput MODEL (it adds to docs/throughput.csv).",
+            "Measure: python -m chestct.training.measure.throughput MODEL (it adds to chestct/plan/throughput.csv).",
             "",
         ]
     lines += [*_cpu_lines(config, scans, math.ceil(len(runs) / config["subsets"]["folds"])), ""]

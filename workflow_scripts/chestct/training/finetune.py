@@ -17,20 +17,20 @@ from chestct.catalogue import MODELS
 from chestct.files import digest_object, sha256_file
 from chestct.training.budget import Batches, num_training_steps
 from chestct.training.checkpoint import StateFile, clear, keep_finished, take_finished
-from chestct.training.data import Scan, TrainingWindows
 from chestct.training.fit import Setting, fit
-from chestct.training.hardware import check_hardware, device_name, peak_memory_mb, reset_peak_memory
 from chestct.training.job import Job, build_start, run_seed
-from chestct.training.launch import launch
 from chestct.training.lean import pl
+from chestct.training.machine.device import check_hardware, device_name, peak_memory_mb, reset_peak_memory
+from chestct.training.machine.launch import launch
+from chestct.training.machine.processes import Processes
 from chestct.training.module import Schedule, TrainingModule, WindowInput
-from chestct.training.processes import Processes
 from chestct.training.record import write_results
-from chestct.training.sampling import BalancedStream
-from chestct.training.scans import load_scans
 from chestct.training.scoring import scoring_loader
-from chestct.training.transforms import InputSettings
 from chestct.training.validation import Validation
+from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.batch_order import BalancedStream
+from chestct.training.windows.dataset import Scan, TrainingWindows
+from chestct.training.windows.scans import load_scans
 
 __all__ = ["Job", "finetune", "finetune_run", "num_training_steps", "run_seed"]
 

@@ -10,16 +10,16 @@ from torch.utils.data import Dataset
 
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import StateFile
-from chestct.training.hardware import memory_errors
 from chestct.training.lean import DDPStrategy, LightningEnvironment, TorchElasticEnvironment, pl
-from chestct.training.loading import Loader
+from chestct.training.machine.device import memory_errors
+from chestct.training.machine.preemption import PreemptedError, Preemption
+from chestct.training.machine.processes import Processes
 from chestct.training.module import TrainingModule
-from chestct.training.preemption import PreemptedError, Preemption
-from chestct.training.processes import Processes
 from chestct.training.progress import Events, Progress
 from chestct.training.resume import Part, Steps
-from chestct.training.sampling import BatchStream
 from chestct.training.validation import Validation
+from chestct.training.windows.batch_order import BatchStream
+from chestct.training.windows.loader import Loader
 
 
 @dataclass(frozen=True, kw_only=True)

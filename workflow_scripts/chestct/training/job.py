@@ -12,7 +12,7 @@ from chestct.catalogue import MODELS
 from chestct.files import sha256_file
 from chestct.models import build_model, is_head, set_batchnorm_momentum
 from chestct.models.weights import load_initial_weights
-from chestct.training.hardware import tune
+from chestct.training.machine.device import tune
 from chestct.training.module import freeze
 from chestct.trusted import check_trusted
 

@@ -9,9 +9,9 @@ from torch import nn
 
 from chestct.errors import DivergenceError
 from chestct.training.budget import Batches
-from chestct.training.cpu_input import TrainingInput
 from chestct.training.lean import pl
-from chestct.training.transforms import InputSettings
+from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.cpu_input import TrainingInput
 
 Prepare = Callable[[Any], tuple[torch.Tensor, torch.Tensor]]
 

@@ -13,10 +13,10 @@ from chestct.catalogue import MODELS
 from chestct.log import REPORT_SECONDS
 from chestct.models import build_model
 from chestct.tables import read_table, write_table
-from chestct.training.data import Scan, collect_scans
-from chestct.training.hardware import check_hardware, memory_errors, tune
+from chestct.training.machine.device import check_hardware, memory_errors, tune
 from chestct.training.scoring import scan_logits, scoring_loader
-from chestct.training.transforms import InputSettings
+from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.dataset import Scan, collect_scans
 
 
 def score_scans(

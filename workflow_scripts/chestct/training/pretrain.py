@@ -20,17 +20,17 @@ from chestct.models import build_model, set_batchnorm_momentum
 from chestct.tables import write_table
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import StateFile, clear
-from chestct.training.clips import CLASS_NAMES, make_clips
 from chestct.training.fit import Setting, fit
-from chestct.training.hardware import check_hardware, tune
-from chestct.training.launch import launch
 from chestct.training.lean import pl
+from chestct.training.machine.device import check_hardware, tune
+from chestct.training.machine.launch import launch
+from chestct.training.machine.processes import Processes
 from chestct.training.module import Schedule, TrainingModule
-from chestct.training.processes import Processes
 from chestct.training.record import save_weights
-from chestct.training.sampling import ShuffledStream
-from chestct.training.transforms import normalise
 from chestct.training.validation import copy_state
+from chestct.training.windows.augmentation import normalise
+from chestct.training.windows.batch_order import ShuffledStream
+from chestct.training.windows.generated_clips import CLASS_NAMES, make_clips
 
 #: Rows of the learning curve, and states that an interrupted run can go on from.
 _NUM_RECORDS = 20

@@ -10,9 +10,9 @@ from chestct.errors import InputError
 from chestct.log import REPORT_SECONDS
 from chestct.training.budget import Batches
 from chestct.training.lean import pl
-from chestct.training.loading import Loader
+from chestct.training.machine.processes import Processes
 from chestct.training.module import TrainingModule
-from chestct.training.processes import Processes
+from chestct.training.windows.loader import Loader
 
 
 class Events:

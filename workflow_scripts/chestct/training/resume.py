@@ -6,12 +6,12 @@ import torch
 
 from chestct.training.checkpoint import StateFile
 from chestct.training.lean import pl
+from chestct.training.machine.preemption import PreemptedError, Preemption
+from chestct.training.machine.processes import Processes
 from chestct.training.module import TrainingModule
-from chestct.training.preemption import PreemptedError, Preemption
-from chestct.training.processes import Processes
 from chestct.training.progress import Progress
-from chestct.training.sampling import BatchStream
 from chestct.training.validation import Validation
+from chestct.training.windows.batch_order import BatchStream
 
 
 class Part(Protocol):

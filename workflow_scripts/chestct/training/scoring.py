@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from chestct.training.data import Scan, ScoringWindows
-from chestct.training.loading import Loader
-from chestct.training.processes import Processes
-from chestct.training.sampling import SharedOrder
-from chestct.training.transforms import InputSettings, score_windows
+from chestct.training.machine.processes import Processes
+from chestct.training.windows.augmentation import InputSettings, score_windows
+from chestct.training.windows.batch_order import SharedOrder
+from chestct.training.windows.dataset import Scan, ScoringWindows
+from chestct.training.windows.loader import Loader
 
 
 def scoring_loader(

@@ -7,16 +7,16 @@ import torch
 from torch import nn
 
 from chestct.errors import DivergenceError
-from chestct.training.data import Scan
 from chestct.training.lean import binary_auroc, pl
-from chestct.training.loading import Loader
+from chestct.training.machine.preemption import PreemptedError, Preemption
+from chestct.training.machine.processes import Processes
 from chestct.training.module import TrainingModule
-from chestct.training.preemption import PreemptedError, Preemption
-from chestct.training.processes import Processes
 from chestct.training.progress import Progress
-from chestct.training.sampling import begin_pass
 from chestct.training.scoring import scan_logits
-from chestct.training.transforms import InputSettings
+from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.batch_order import begin_pass
+from chestct.training.windows.dataset import Scan
+from chestct.training.windows.loader import Loader
 
 
 def copy_state(model: nn.Module) -> dict[str, torch.Tensor]:

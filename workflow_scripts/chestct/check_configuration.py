@@ -1,0 +1,282 @@
+"""The configuration is checked once, strictly, before any job runs."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from chestct.catalogue import MODELS
+from chestct.errors import InputError
+from chestct.runs import dataset_names, initial_weights, list_runs, model_inits, training_settings
+
+_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
+
+#: Keys that a source needs, beyond those every dataset has.
+_SOURCE_KEYS = {
+    "phantom_rspect": ["num_patients", "seed"],
+    "phantom_lidc": ["num_patients", "seed"],
+    "own_data": ["table", "columns"],
+}
+#: Who may have the files of a real source, and the keys that this needs.
+_ORIGIN_KEYS = {
+    "rspect": {"folder": ["folder"], "kaggle": [], "archive": ["archive_url"]},
+    "lidc_idri": {"folder": ["folder"], "idc": []},
+}
+
+
+def _problem(what: str, key: str, expected: str, remedy: str) -> InputError:
+    return InputError(what, where=f"configuration key '{key}'", expected=expected, remedy=remedy)
+
+
+def _closest(word: str, words: list[str]) -> str:
+    matches = difflib.get_close_matches(word, words, n=1)
+    return f"did you mean '{matches[0]}'?" if matches else f"choose one of {', '.join(words)}"
+
+
+def _explain(error: ValidationError) -> InputError:
+    key = ".".join(str(part) for part in error.absolute_path) or "(top level)"
+    schema: dict[str, Any] = error.schema  # type: ignore[assignment]
+    if error.validator == "additionalProperties":
+        known = list(schema["properties"])
+        unknown = [name for name in error.instance if name not in known]  # type: ignore[union-attr]
+        return _problem(
+            f"unknown key(s) {unknown}", key, f"keys among {', '.join(known)}", _closest(unknown[0], known)
+        )
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]  # type: ignore
+        return _problem(f"missing key(s) {missing}", key, "every required key", "add them; see config.yaml")
+    if error.validator == "enum":
+        values = [str(value) for value in schema["enum"]]
+        return _problem(
+            f"unknown value {error.instance!r}",
+            key,
+            ", ".join(values),
+            _closest(str(error.instance), values),
+        )
+    expected = {name: value for name, value in schema.items() if name not in ("description", "properties")}
+    return _problem(error.message, key, str(expected), "correct the value; see the comments in config.yaml")
+
+
+def check_configuration(config: dict[str, Any]) -> None:
+    """Stop at the first unknown key, wrong type or impossible value.
+
+    Args:
+        config: the resolved configuration (config.yaml with overlays).
+
+    Raises:
+        InputError: names the key, what was expected and the remedy.
+    """
+    schema = yaml.safe_load(_SCHEMA.read_text())
+    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    if error is not None:
+        raise _explain(error)
+    _check_datasets(config)
+    _check_models(config)
+    _check_starts(config)
+    _check_numbers(config)
+    _check_training(config)
+
+
+def _check_datasets(config: dict[str, Any]) -> None:
+    names = [entry["name"] for entry in config["datasets"]]
+    if len(set(names)) < len(names):
+        raise _problem(f"dataset names repeat: {names}", "datasets", "a name each", "rename one")
+    for entry in config["datasets"]:
+        key = f"datasets.{entry['name']}"
+        _check_origin(entry, key)
+        source = entry.get("ct_source")
+        if source is not None and (source not in names or source == entry["name"]):
+            raise _problem(
+                f"ct_source '{source}' is no other dataset of this study",
+                key,
+                f"one of {[name for name in names if name != entry['name']]}",
+                "name a configured dataset, or remove ct_source",
+            )
+        rule = entry.get("label_rule")
+        if rule and rule["positive_above"] < rule["negative_below"]:
+            raise _problem(
+                "label_rule makes a scan positive and negative at once",
+                key,
+                "positive_above at least negative_below",
+                "raise positive_above",
+            )
+    if config["training"]["one_job_per"] == "model":
+        sources = {entry["name"]: entry.get("ct_source") for entry in config["datasets"]}
+        for name in names:
+            seen, step = {name}, sources[name]
+            while step is not None:
+                if step in seen:
+                    raise _problem(
+                        "ct_source runs in a circle",
+                        f"datasets.{name}",
+                        "one direction while one_job_per is 'model'",
+                        "set training.one_job_per to 'run', or remove a ct_source",
+                    )
+                seen.add(step)
+                step = sources[step]
+
+
+def _check_origin(entry: dict[str, Any], key: str) -> None:
+    needed, origins = _SOURCE_KEYS.get(entry["source"], []), _ORIGIN_KEYS.get(entry["source"])
+    words = f"source '{entry['source']}'"
+    if origins is None and "from" in entry:
+        raise _problem(f"{words} has no choice of `from`", key, "no such key", "remove it")
+    if origins is not None:
+        origin = entry.get("from", "folder")
+        if origin not in origins:
+            raise _problem(f"{words} is not had from '{origin}'", key, ", ".join(origins), "correct `from`")
+        needed, words = origins[origin], f"{words}, from: {origin},"
+    missing = [name for name in needed if name not in entry]
+    if missing:
+        others = f", or another `from`: {', '.join(origins)}" if origins else ""
+        raise _problem(f"{words} needs {missing}", key, "these keys", f"add them to the dataset{others}")
+
+
+def _check_models(config: dict[str, Any]) -> None:
+    names = [entry["name"] for entry in config["models"]]
+    for entry in config["models"]:
+        name, key = entry["name"], f"models.{entry['name']}"
+        if name not in MODELS:
+            raise _problem(f"unknown model '{name}'", "models", "a known model", _closest(name, list(MODELS)))
+        windows = [
+            ("subsets.window_slices", config["subsets"]["window_slices"], MODELS[name].slices),
+            ("training.crop_px", config["training"]["crop_px"], MODELS[name].size_px),
+        ]
+        for setting, value, (low, high) in windows:
+            if not low <= value <= high:
+                raise _problem(
+                    f"{value} does not fit model '{name}'",
+                    setting,
+                    f"{low} to {high}",
+                    "change it or the model",
+                )
+        impossible = [init for init in entry.get("inits", []) if init not in MODELS[name].inits]
+        if impossible:
+            raise _problem(
+                f"model '{name}' has no init {impossible}",
+                key,
+                f"some of {list(MODELS[name].inits)}",
+                "remove it from the model's inits",
+            )
+        if not any(model_inits(config, name, dataset) for dataset in dataset_names(config)):
+            raise _problem(
+                f"no init of the study fits model '{name}'",
+                key,
+                f"some of {list(MODELS[name].inits)} in inits",
+                "add an init or drop the model",
+            )
+    if len(set(names)) < len(names):
+        raise _problem(f"models repeat: {names}", "models", "each model once", "remove the repetition")
+    of_the_seven = [name for name in names if MODELS[name].seven]
+    if len(of_the_seven) > 7:
+        raise _problem(
+            f"{len(of_the_seven)} models would go into the mean of the seven: {of_the_seven}",
+            "models",
+            "each of the seven at full size or narrow",
+            "drop one form, or put it in a study of its own",
+        )
+
+
+def _check_starts(config: dict[str, Any]) -> None:
+    """Every run starts from weights that the study has: published ones, or another of its runs."""
+    runs, names = set(list_runs(config)), [entry["name"] for entry in config["models"]]
+    if 100 not in config["percents"] and any(run.init in ("ct", "video_ct") for run in runs):
+        raise _problem(
+            "CT pretraining takes all training patients of its source dataset, but percents lacks 100",
+            "percents",
+            "100 among the percents",
+            "add 100, or remove the inits ct and video_ct",
+        )
+    for run in sorted(runs):
+        start = initial_weights(config, run)
+        key, probed = f"models.{run.model}", MODELS[run.model].probe_of
+        if start["kind"] == "pretraining" and start["model"] not in names:
+            raise _problem(
+                f"'{run.model}' starts from the video pretraining of '{probed}', no model of this study",
+                key,
+                f"'{probed}' among the models",
+                f"add '{probed}', or take video from the inits of '{run.model}'",
+            )
+        if start["kind"] != "run" or start["run"] in runs:
+            continue
+        source = start["run"]
+        if MODELS[run.model].features_from is not None:
+            raise _problem(
+                f"model '{run.model}' needs '{source.model}', which lacks '{source.init}'",
+                key,
+                f"'{source.model}' among the models, with the inits of '{run.model}'",
+                f"add '{source.model}' or the init, or drop '{run.model}'",
+            )
+        of = f"of '{source.model}', whose features it probes, " if probed else ""
+        raise _problem(
+            f"'{run.model}' from {run.init} on '{run.dataset}' starts from the run {of}on "
+            f"'{source.dataset}' from {source.init}, which the study lacks",
+            key,
+            f"model '{source.model}' with {source.init} among its inits",
+            f"add it, or take {run.init} from the inits of '{run.model}'",
+        )
+
+
+def _check_numbers(config: dict[str, Any]) -> None:
+    subsets, volumes, training = config["subsets"], config["volumes"], config["training"]
+    total = sum(subsets["split"].values())
+    if abs(total - 1) > 1e-6:
+        effect = "splits would overlap" if total > 1 else "patients would be left out"
+        raise _problem(
+            f"the shares of patients sum to {total:g}, so {effect}",
+            "subsets.split",
+            "shares that sum to 1",
+            "correct train, validation or test",
+        )
+    bounds = [
+        ("training.crop_px", training["crop_px"], "volumes.size_px", volumes["size_px"]),
+        ("subsets.window_stride", subsets["window_stride"], "window_slices", subsets["window_slices"]),
+        (
+            "subsets.min_positive_slices",
+            subsets["min_positive_slices"],
+            "window_slices",
+            subsets["window_slices"],
+        ),
+    ]
+    for key, value, limit_key, limit in bounds:
+        if value > limit:
+            raise _problem(
+                f"{value} exceeds {limit_key} ({limit})",
+                key,
+                f"at most {limit}",
+                "lower it or raise the limit",
+            )
+
+
+def _check_training(config: dict[str, Any]) -> None:
+    training = config["training"]
+    percent = training["selection_percent"]
+    if training["learning_rates"] and percent not in config["percents"]:
+        raise _problem(
+            f"learning rates are tried on {percent} % of the training patients, no percent of this study",
+            "training.selection_percent",
+            f"one of {config['percents']}",
+            "choose one of them, or add it to percents",
+        )
+    if training["precision"] == "16-mixed" and not training["gpus"]:
+        raise _problem(
+            "16-mixed needs a GPU",
+            "training.precision",
+            "32-true or bf16-mixed",
+            "change it, or ask for gpus",
+        )
+    processes = max(1, training["gpus"]) * training["nodes"]
+    for entry in config["models"]:
+        settings = training_settings(config, entry["name"])
+        parts = processes * settings["accumulate"]
+        if settings["batch_size"] % parts:
+            raise _problem(
+                f"{settings['batch_size']} windows of '{entry['name']}' do not divide into {parts} parts "
+                "(GPUs x accumulate)",
+                "training.batch_size",
+                f"a multiple of {parts}",
+                "change batch_size, accumulate or gpus",
+            )

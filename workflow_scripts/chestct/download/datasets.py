@@ -1,0 +1,172 @@
+"""The download step's work: from a dataset's configuration entry to its tables and files.
+
+A source is a module with ``list_series``, ``obtain``, ``read_labels`` and ``manifest``; a new one is
+such a module and one line here.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+
+from chestct.download.sources import lidc_idri, own_data, phantom_lidc, phantom_rspect, rspect, study_folders
+from chestct.download.transfer.retries import TransferSettings, check_space
+from chestct.errors import InputError
+from chestct.files import write_text
+from chestct.tables import column_types, read_table, write_table
+
+SOURCES: dict[str, ModuleType] = {
+    "phantom_rspect": phantom_rspect,
+    "phantom_lidc": phantom_lidc,
+    "rspect": rspect,
+    "lidc_idri": lidc_idri,
+    "own_data": own_data,
+}
+
+
+def source_of(entry: dict) -> ModuleType:
+    """The module of the entry's source.
+
+    Raises:
+        InputError: the source is not known.
+    """
+    if entry.get("source") not in SOURCES:
+        raise InputError(
+            f"source {entry.get('source')!r} is not known",
+            where=f"configuration, datasets, {entry.get('name')}",
+            expected=", ".join(SOURCES),
+            remedy="correct the key `source`",
+        )
+    return SOURCES[entry["source"]]
+
+
+def list_dataset(
+    entry: dict,
+    root: Path,
+    shard_size: int,
+    settings: TransferSettings,
+    *,
+    series_path: Path,
+    left_out_path: Path,
+    manifest_path: Path,
+) -> None:
+    """Write a dataset's tables ``series`` and ``left_out``, and its manifest.
+
+    Args:
+        entry: the dataset's entry in the configuration.
+        root: the dataset's data folder.
+        shard_size: scans a job.
+        settings: of transfers, for sources whose lists lie elsewhere.
+        series_path, left_out_path: CSV to write.
+        manifest_path: JSON to write: version, source, licence, citation (a list), stand_in, description,
+            counts and bytes.
+
+    Raises:
+        InputError: the entry or the data it names cannot be used.
+    """
+    source = source_of(entry)
+    listing = source.list_series(entry, root, shard_size, settings)
+    series, left_out = listing.series, listing.left_out
+    write_table(left_out, left_out_path, "left_out")
+    facts = {
+        "dataset": entry["name"],
+        "num_series": len(series),
+        "num_left_out": len(left_out),
+        "num_instances": int(series["num_instances"].sum()),
+        "num_bytes": int(series["num_bytes"].sum()),
+        **source.manifest(entry),
+    }
+    write_text(manifest_path, json.dumps(facts, indent=2) + "\n")
+    write_table(series, series_path, "series")
+    logging.info(
+        "%s: %d series in %d shards, %d left out, %.2f GB to obtain at most",
+        entry["name"],
+        len(series),
+        series["shard"].nunique(),
+        len(left_out),
+        facts["num_bytes"] / 1e9,
+    )
+
+
+def bytes_lacking(root: Path, series: pd.DataFrame) -> int:
+    """Bytes of the listed series that have no folder on disk yet, as far as sizes are known.
+
+    A folder counts as whole here: to list a million files in every job would burden a cluster's disk.
+    """
+    known = series[series["num_bytes"] > 0]
+    return int(
+        sum(
+            size
+            for path, size in zip(known["path"], known["num_bytes"], strict=True)
+            if not (root / path).exists()
+        )
+    )
+
+
+def obtain_shard(
+    entry: dict,
+    root: Path,
+    series_path: Path,
+    shard: int,
+    settings: TransferSettings,
+    shard_path: Path,
+) -> None:
+    """Obtain the series of one shard and write the table ``shard``.
+
+    A series that cannot be had gets its reason there and the others go on. Before anything is fetched,
+    the disk must have room for all that the whole dataset still lacks, for shards run side by side.
+
+    Raises:
+        InputError: the disk is too small, or a failure that concerns all series.
+    """
+    series = read_table(series_path, "series")
+    rows = series[series["shard"] == shard]
+    if bytes_lacking(root, rows) > 0:
+        check_space(root, bytes_lacking(root, series), settings)
+    failed = source_of(entry).obtain(entry, root, rows, settings)
+    table = [
+        study_folders.shard_row(entry["name"], root, row, failed.get(str(row["series_id"])))
+        for _, row in rows.iterrows()
+    ]
+    for row in table:
+        if row["status"] == "failed":
+            logging.warning("%(series_id)s could not be had: %(reason)s, %(detail)s", row)
+    write_table(pd.DataFrame(table, columns=list(column_types("shard"))), shard_path, "shard")
+
+
+def extract_labels(
+    entry: dict,
+    root: Path,
+    series_path: Path,
+    shard_paths: Sequence[Path],
+    labels_path: Path,
+    slice_labels_path: Path,
+) -> None:
+    """Write a dataset's tables ``labels`` and ``slice_labels``.
+
+    Series that could not be obtained have no label, with the exclusion ``not_obtained``.
+
+    Raises:
+        InputError: label files are missing or bad.
+    """
+    series = read_table(series_path, "series")
+    shards = pd.concat([read_table(path, "shard") for path in shard_paths], ignore_index=True)
+    there = series["series_id"].isin(shards.loc[shards["status"] == "obtained", "series_id"])
+    scans, slices = source_of(entry).read_labels(entry, root, series[there].reset_index(drop=True))
+    lacking = series.loc[~there, ["dataset", "patient_id", "study_id"]]
+    if len(lacking):
+        rows = lacking.assign(label=None, exclusion="not_obtained", baseline=None)
+        scans = pd.DataFrame([*scans.to_dict("records"), *rows.to_dict("records")])
+    write_table(scans, labels_path, "labels")
+    write_table(slices, slice_labels_path, "slice_labels")
+    logging.info(
+        "%s: %d positive, %d negative, %d excluded scans; %d marked slices",
+        entry["name"],
+        (scans["label"] == 1).sum(),
+        (scans["label"] == 0).sum(),
+        scans["exclusion"].notna().sum(),
+        len(slices),
+    )

@@ -1,0 +1,1 @@
+"""What readers and label tables say of scans and slices."""

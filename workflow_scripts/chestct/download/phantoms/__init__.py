@@ -1,0 +1,1 @@
+"""Generated scans and readers, for the phantom sources."""

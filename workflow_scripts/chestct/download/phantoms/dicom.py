@@ -1,0 +1,171 @@
+"""Phantom scans as real DICOM files: one header is built with pydicom, then patched for every slice.
+
+Building a Dataset a slice costs more than the pixels; so the header is encoded once with placeholders
+of fixed length, and only their bytes change.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+
+import numpy as np
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import PYDICOM_ROOT_UID, UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
+
+INTERCEPT = -1024
+#: Position of the centre of the first voxel in patient coordinates, mm: (x, y, z).
+ORIGIN_XYZ_MM = (-36.0, -40.0, -120.0)
+_UID_LENGTH = 64  # of the UIDs that generate_uid makes from entropy
+
+
+def phantom_uid(*entropy: object) -> str:
+    """A UID under pydicom's root for generated UIDs, the same for the same words, 64 characters."""
+    # generate_uid joins its sources without a mark between them: (1, 11) would equal (11, 1).
+    words = "/".join(["chestct", *map(str, entropy)])
+    uid = str(generate_uid(prefix=PYDICOM_ROOT_UID, entropy_srcs=[words]))
+    assert len(uid) == _UID_LENGTH
+    return uid
+
+
+def slice_z_mm(index: int) -> float:
+    """Position of slice ``index`` (feet to head) in patient coordinates, mm."""
+    return ORIGIN_XYZ_MM[2] + index * SPACING_MM[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomIds:
+    """The identifiers of one phantom scan.
+
+    Attributes:
+        patient_id: at most 16 characters.
+        study_id, series_id: DICOM UIDs.
+        sop_ids: by slice, feet to head.
+    """
+
+    patient_id: str
+    study_id: str
+    series_id: str
+    sop_ids: tuple[str, ...]
+
+
+def phantom_ids(patient_id: str, *entropy: object) -> PhantomIds:
+    """Identifiers of a scan, which depend on ``entropy`` alone (dataset, seed, version, index)."""
+    return PhantomIds(
+        patient_id=patient_id,
+        study_id=phantom_uid("study", *entropy),
+        series_id=phantom_uid("series", *entropy),
+        sop_ids=tuple(phantom_uid("instance", *entropy, k) for k in range(SHAPE[0])),
+    )
+
+
+_PLACEHOLDERS = {
+    "sop": b"1." + b"1" * 62,
+    "study": b"1." + b"2" * 62,
+    "series": b"1." + b"3" * 62,
+    "frame": b"1." + b"4" * 62,
+    "patient": b"@" * 16,
+    "name": b"#" * 16,
+    "z": b"55555.55",
+    "location": b"66666.66",
+    "instance": b"7777",
+}
+
+
+@cache
+def _header() -> tuple[bytes, tuple[tuple[int, int, str], ...]]:
+    """Encoded header up to the pixels, and (start, stop, placeholder) in order of position."""
+    text = {key: value.decode() for key, value in _PLACEHOLDERS.items()}
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPInstanceUID = UID(text["sop"])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    scan = Dataset()
+    scan.file_meta = meta
+    scan.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    scan.SOPClassUID = CTImageStorage
+    scan.SOPInstanceUID = UID(text["sop"])
+    scan.StudyDate = scan.SeriesDate = "20000101"
+    scan.StudyTime = ""
+    scan.AccessionNumber = ""
+    scan.Modality = "CT"
+    scan.Manufacturer = "chestct phantom"
+    scan.ReferringPhysicianName = ""
+    scan.SeriesDescription = "synthetic phantom, not a patient"
+    scan.PatientName = text["name"]
+    scan.PatientID = text["patient"]
+    scan.PatientBirthDate = ""
+    scan.PatientSex = ""
+    scan.BodyPartExamined = "CHEST"
+    scan.SliceThickness = SPACING_MM[0]
+    scan.KVP = "120"
+    scan.PatientPosition = "HFS"
+    scan.StudyInstanceUID = UID(text["study"])
+    scan.SeriesInstanceUID = UID(text["series"])
+    scan.StudyID = "1"
+    scan.SeriesNumber = 1
+    scan.InstanceNumber = text["instance"]
+    scan.ImagePositionPatient = [f"{ORIGIN_XYZ_MM[0]}", f"{ORIGIN_XYZ_MM[1]}", text["z"]]
+    scan.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    scan.FrameOfReferenceUID = UID(text["frame"])
+    scan.SliceLocation = text["location"]
+    scan.SamplesPerPixel = 1
+    scan.PhotometricInterpretation = "MONOCHROME2"
+    scan.Rows, scan.Columns = SHAPE[1:]
+    scan.PixelSpacing = list(SPACING_MM[1:])
+    scan.BitsAllocated = scan.BitsStored = 16
+    scan.HighBit = 15
+    scan.PixelRepresentation = 0
+    scan.WindowCenter, scan.WindowWidth = -600, 1500
+    scan.RescaleIntercept, scan.RescaleSlope = INTERCEPT, 1
+    scan.RescaleType = "HU"
+    scan.PixelData = bytes(2 * SHAPE[1] * SHAPE[2])
+    buffer = BytesIO()
+    dcmwrite(buffer, scan, enforce_file_format=True)
+    header = buffer.getvalue()[: -2 * SHAPE[1] * SHAPE[2]]
+    places = []
+    for key, value in _PLACEHOLDERS.items():
+        start = header.find(value)
+        assert start >= 0, key
+        while start >= 0:
+            places.append((start, start + len(value), key))
+            start = header.find(value, start + 1)
+    return header, tuple(sorted(places))
+
+
+def encode_slices(hu: np.ndarray, ids: PhantomIds) -> list[bytes]:
+    """Encode a volume as DICOM files, one a slice, feet to head.
+
+    Args:
+        hu: int16, shape SHAPE, at least INTERCEPT.
+        ids: identifiers of the scan.
+    """
+    assert hu.shape == SHAPE and hu.min() >= INTERCEPT
+    header, places = _header()
+    stored = (hu - np.int16(INTERCEPT)).astype("<u2")
+    frame = phantom_uid("frame", ids.study_id)
+    files = []
+    for index, sop in enumerate(ids.sop_ids):
+        z = f"{slice_z_mm(index):8.2f}"
+        values = {
+            "sop": sop,
+            "study": ids.study_id,
+            "series": ids.series_id,
+            "frame": frame,
+            "patient": f"{ids.patient_id:<16}",
+            "name": f"{ids.patient_id:<16}",
+            "z": z,
+            "location": z,
+            # Scanners count from the head here, so that InstanceNumber does not give z either.
+            "instance": f"{SHAPE[0] - index:<4}",
+        }
+        parts, at = [], 0
+        for start, stop, key in places:
+            value = values[key].encode("ascii")
+            assert len(value) == stop - start, key
+            parts += [header[at:start], value]
+            at = stop
+        files.append(b"".join([*parts, header[at:], stored[index].tobytes()]))
+    return files

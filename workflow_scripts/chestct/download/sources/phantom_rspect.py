@@ -1,0 +1,123 @@
+"""Synthetic pulmonary embolism scans in RSPECT's layout: train.csv, train/STUDY/SERIES/INSTANCE.dcm."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from chestct.download.labels import rspect_labels
+from chestct.download.phantoms.anatomy import SHAPE, phantom_rng
+from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_ids
+from chestct.download.phantoms.rspect_patients import RSPECT_DIFFICULTY, RspectPlan, plan_patient, render
+from chestct.download.sources import study_folders
+from chestct.download.transfer.retries import TransferSettings, Unobtainable
+from chestct.files import write_text
+
+#: Labels come back through the code that reads the real collection.
+read_labels = rspect_labels.read_labels
+
+
+def patient_ids(entry: dict, index: int) -> PhantomIds:
+    """Identifiers of patient ``index``; they change with dataset, seed and difficulty."""
+    return phantom_ids(
+        f"PE-PHANTOM-{index:05d}", "rspect", entry["name"], entry["seed"], RSPECT_DIFFICULTY, index
+    )
+
+
+def list_series(
+    entry: dict, root: Path, shard_size: int, settings: TransferSettings
+) -> study_folders.Listing:
+    """List ``num_patients`` scans (table ``series``), a study and series each.
+
+    Raises:
+        InputError: a patient named in ``patients`` does not exist.
+    """
+    scans = [patient_ids(entry, index) for index in range(entry["num_patients"])]
+    return study_folders.list_scans(
+        entry, shard_size, [(ids, f"train/{ids.study_id}/{ids.series_id}") for ids in scans], SHAPE[0]
+    )
+
+
+def train_csv_rows(plan: RspectPlan, ids: PhantomIds, entry: dict, index: int) -> list[dict[str, object]]:
+    """Rows of train.csv for one scan: all columns of the published table."""
+    rng = phantom_rng(entry["name"], entry["seed"], index, "rspect-exam")
+    positive = plan.label == 1
+    sides = {embolus.side for embolus in plan.emboli}
+    strained = positive and rng.random() < 0.3
+    chronic = rng.random() if positive else 1.0
+    exam: dict[str, object] = {
+        **dict.fromkeys(rspect_labels.STUDY_COLUMNS, 0),
+        "negative_exam_for_pe": int(not positive and not plan.indeterminate),
+        "qa_contrast": int(plan.indeterminate),
+        "flow_artifact": int(plan.mixed),
+        "rv_lv_ratio_gte_1": int(strained),
+        "rv_lv_ratio_lt_1": int(positive and not strained),
+        "leftsided_pe": int("left" in sides),
+        "rightsided_pe": int("right" in sides),
+        "central_pe": int("central" in sides),
+        "chronic_pe": int(chronic < 0.1),
+        "acute_and_chronic_pe": int(0.1 <= chronic < 0.15),
+        "true_filling_defect_not_pe": int(bool(plan.mimics)),
+        "indeterminate": int(plan.indeterminate),
+    }
+    shown = plan.positive_slices()
+    return [
+        {
+            **dict(zip(rspect_labels.ID_COLUMNS, (ids.study_id, ids.series_id, sop), strict=True)),
+            rspect_labels.SLICE_COLUMN: int(k in shown),
+            **exam,
+        }
+        for k, sop in enumerate(ids.sop_ids)
+    ]
+
+
+def write_train_csv(entry: dict, root: Path) -> None:
+    """Write the label table of all patients, unless it is there already.
+
+    Every shard's job may do so at once: they write the same text, each whole.
+    """
+    rows = []
+    for index in range(entry["num_patients"]):
+        plan = plan_patient(entry["name"], entry["seed"], index)
+        rows += train_csv_rows(plan, patient_ids(entry, index), entry, index)
+    # The published table is in the order of instances' names, not of slices.
+    table = pd.DataFrame(rows, columns=list(rspect_labels.COLUMNS))
+    text = table.sort_values(list(rspect_labels.ID_COLUMNS)).to_csv(index=False)
+    path = root / "train.csv"
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def obtain(
+    entry: dict, root: Path, series_rows: pd.DataFrame, settings: TransferSettings
+) -> dict[str, Unobtainable]:
+    """Write train.csv and the listed scans under ``root``, each study whole or not at all.
+
+    Whole ones stay. Files are named by SOPInstanceUID, so only the headers tell where a slice lies.
+    """
+    write_train_csv(entry, root)
+    name, seed = entry["name"], entry["seed"]
+    wanted = set(series_rows["study_id"])
+    scans = [(index, patient_ids(entry, index)) for index in range(entry["num_patients"])]
+    for index, ids in study_folders.progress([scan for scan in scans if scan[1].study_id in wanted], name):
+        if not study_folders.is_whole(root, f"train/{ids.study_id}/{ids.series_id}", SHAPE[0]):
+            files = encode_slices(render(plan_patient(name, seed, index), name, seed, index), ids)
+            with study_folders.whole_folder(root / "train" / ids.study_id) as partial:
+                folder = partial / ids.series_id
+                folder.mkdir()
+                for sop, content in zip(ids.sop_ids, files, strict=True):
+                    (folder / f"{sop}.dcm").write_bytes(content)
+    return {}
+
+
+def manifest(entry: dict) -> dict:
+    """What these scans are, for provenance."""
+    return {
+        "version": f"phantom {RSPECT_DIFFICULTY.version}, seed {entry['seed']}, "
+        f"{entry['num_patients']} patients",
+        "source": "generated by chestct.download.sources.phantom_rspect",
+        "licence": "MIT, as this project",
+        "citation": [],
+        "stand_in": True,
+        "description": "Synthetic enhanced arteries with and without filling defects, in the layout and "
+        "label format of RSPECT; no patient's data",
+    }

@@ -1,0 +1,217 @@
+"""Folders of a study on disk: whole or not at all, listed and digested."""
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pandas as pd
+from tqdm import tqdm
+
+from chestct.download.transfer.retries import Unobtainable
+from chestct.errors import InputError
+
+T = TypeVar("T")
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside ``folder`` that becomes ``folder`` on success.
+
+    What a killed run left under the hidden name, or an incomplete ``folder``, is replaced.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.parent / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def progress(items: Sequence[T], title: str) -> Iterable[T]:
+    """Iterate with a line of progress every few seconds, for logs."""
+    return tqdm(items, desc=title, unit="scan", mininterval=5, file=sys.stderr)
+
+
+def series_files(root: Path, path: str) -> list[Path]:
+    """Files of a series, sorted by name; ``path`` is a folder or a volume file, relative to ``root``.
+
+    In a folder of DICOM files these are the ``*.dcm`` files where there are any, else all files that
+    are not hidden.
+
+    Raises:
+        InputError: the path does not exist or holds no file.
+    """
+    full = root / path
+    if full.is_file():
+        return [full]
+    files = sorted(p for p in full.glob("*") if p.is_file() and not p.name.startswith("."))
+    dicom = [p for p in files if p.suffix.lower() == ".dcm"]
+    if not files:
+        raise InputError(
+            "a series has no files",
+            where=full,
+            expected="a volume file, or a folder of DICOM files",
+            remedy="check the dataset's folder or table, or delete the series' folder and rerun",
+        )
+    return dicom or files
+
+
+def is_whole(root: Path, path: str, num_instances: int) -> bool:
+    """True where a series exists with at least the number of instances expected of it."""
+    full = root / path
+    if full.is_file():
+        return True
+    return full.is_dir() and sum(1 for _ in full.glob("*.dcm")) >= max(num_instances, 1)
+
+
+def shard_row(
+    dataset: str, root: Path, series: pd.Series, failure: Unobtainable | None = None
+) -> dict[str, object]:
+    """One row of the table ``shard`` for a series that was, or could not be, obtained.
+
+    A file that is missing or empty makes the series ``incomplete``: it goes to the ledger.
+    """
+    row: dict[str, object] = {
+        "dataset": dataset,
+        "study_id": series["study_id"],
+        "series_id": series["series_id"],
+        "num_files": 0,
+        "num_bytes": 0,
+        "sha256": None,
+    }
+    if failure is None:
+        files = series_files(root, str(series["path"]))
+        sizes = [(p.name, p.stat().st_size) for p in files]
+        empty = [name for name, size in sizes if size == 0]
+        expected = int(series["num_instances"])
+        digest = hashlib.sha256("".join(f"{n}\t{s}\n" for n, s in sorted(sizes)).encode()).hexdigest()
+        row |= {"num_files": len(files), "num_bytes": sum(size for _, size in sizes), "sha256": digest}
+        if empty or len(files) < expected:
+            shown = f"{len(files)} of {expected or 'unknown'} files, empty: {empty[:3]}"
+            failure = Unobtainable("incomplete", shown)
+    if failure is not None:
+        return row | {"status": "failed", "reason": failure.reason, "detail": failure.detail}
+    return row | {"status": "obtained", "reason": None, "detail": None}
+
+
+LEFT_OUT_COLUMNS = ["dataset", "patient_id", "study_id", "series_id", "reason"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        series: table ``series`` of what the study takes.
+        left_out: table ``left_out`` of the scans that exist besides.
+    """
+
+    series: pd.DataFrame
+    left_out: pd.DataFrame
+
+
+def listing(table: pd.DataFrame, entry: dict, shard_size: int, where: object) -> Listing:
+    """Narrow a table of all scans by the entry's ``patients`` and deal it out in shards.
+
+    Args:
+        table: columns of the table ``series`` but ``shard``; ``num_bytes`` may be lacking (unknown).
+        entry: the dataset's entry.
+        shard_size: scans a job.
+        where: named in messages.
+
+    Raises:
+        InputError: a named patient is not in the table.
+    """
+    if "num_bytes" not in table:
+        table = table.assign(num_bytes=0)
+    taken = select_patients(table, entry, where)
+    rest = table.drop(taken.index).assign(reason="not_selected")
+    return Listing(series=assign_shards(taken, shard_size), left_out=rest[LEFT_OUT_COLUMNS])
+
+
+def assign_shards(table: pd.DataFrame, shard_size: int) -> pd.DataFrame:
+    """Add the column ``shard``: runs of ``shard_size`` rows."""
+    table = table.reset_index(drop=True)
+    return table.assign(shard=table.index // shard_size)
+
+
+class ScanIds(Protocol):
+    """Identifiers of a scan of one series."""
+
+    @property
+    def patient_id(self) -> str: ...
+
+    @property
+    def study_id(self) -> str: ...
+
+    @property
+    def series_id(self) -> str: ...
+
+
+def list_scans(
+    entry: dict, shard_size: int, scans: Sequence[tuple[ScanIds, str]], num_instances: int
+) -> Listing:
+    """List scans of equal length, given as (identifiers, path), narrowed by ``patients``.
+
+    Raises:
+        InputError: a patient named in ``patients`` does not exist.
+    """
+    rows = [
+        {
+            "dataset": entry["name"],
+            "patient_id": ids.patient_id,
+            "study_id": ids.study_id,
+            "series_id": ids.series_id,
+            "path": path,
+            "num_instances": num_instances,
+        }
+        for ids, path in scans
+    ]
+    return listing(pd.DataFrame(rows), entry, shard_size, f"dataset {entry['name']}")
+
+
+def select_patients(table: pd.DataFrame, entry: dict, where: object) -> pd.DataFrame:
+    """Keep the patients that the entry's ``patients`` names, if it does.
+
+    Raises:
+        InputError: a named patient is not in the table.
+    """
+    wanted = entry.get("patients")
+    if not wanted:
+        return table
+    unknown = sorted(set(map(str, wanted)) - set(table["patient_id"]))
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} patient(s) named in the configuration do not exist: {unknown[:5]}",
+            where=where,
+            expected=f"some of {len(set(table['patient_id']))} patients, e.g. {table['patient_id'].iloc[0]}",
+            remedy=f"correct `patients` of dataset {entry['name']}",
+        )
+    return table[table["patient_id"].isin(map(str, wanted))]
+
+
+def existing_folder(entry: dict, layout: str) -> Path:
+    """The entry's ``folder``.
+
+    Raises:
+        InputError: the key is missing or names no folder.
+    """
+    folder = entry.get("folder")
+    if not folder or not Path(folder).is_dir():
+        raise InputError(
+            f"dataset {entry['name']} needs a folder that holds its data",
+            where=f"configuration, datasets, {entry['name']}, key folder (got {folder!r})",
+            expected=f"an existing folder in the layout {layout}",
+            remedy="obtain the data from its publisher and name its folder, or choose a phantom source",
+        )
+    return Path(folder).resolve()

@@ -1,0 +1,126 @@
+"""Members of a zip archive on a server: fetched many at a time, unpacked, checked and written whole."""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from chestct.download.transfer.retries import Unobtainable, disk_errors
+from chestct.download.transfer.zip_directory import ENCRYPTED, REQUEST_BYTES, Archive
+
+GAP_BYTES = 1 << 20  # what lies between two members is fetched too where it is no more than this
+_LOCAL_HEADER = struct.Struct("<4s5HIIIHH")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A member to fetch.
+
+    Attributes:
+        target: file to write.
+        offset, end: bytes of the archive that hold the member with its local header.
+        compressed_bytes, num_bytes, crc32, method: what the directory says of its content.
+    """
+
+    target: Path
+    offset: int
+    end: int
+    compressed_bytes: int
+    num_bytes: int
+    crc32: int
+    method: int
+
+
+def _runs(members: Sequence[Member]) -> Iterator[list[Member]]:
+    """Members in runs that one request fetches: close to each other, and not too many bytes."""
+    run: list[Member] = []
+    for member in sorted(members, key=lambda m: m.offset):
+        if run and (member.offset - run[-1].end > GAP_BYTES or member.end - run[0].offset > REQUEST_BYTES):
+            yield run
+            run = []
+        run.append(member)
+    if run:
+        yield run
+
+
+def unpack(content: memoryview, member: Member) -> bytes | None:
+    """The member's content from the bytes ``offset`` to ``end`` of the archive; None where they are altered.
+
+    What the directory promises is checked: method, size and CRC-32. Never more than the promised size
+    is unpacked.
+    """
+    if len(content) < _LOCAL_HEADER.size:
+        return None
+    signature, _, flags, method, *_, name_length, extra_length = _LOCAL_HEADER.unpack(
+        content[: _LOCAL_HEADER.size]
+    )
+    if signature != b"PK\3\4" or flags & ENCRYPTED or method != member.method:
+        return None
+    start = _LOCAL_HEADER.size + name_length + extra_length
+    packed = content[start : start + member.compressed_bytes]
+    if method == zipfile.ZIP_STORED:
+        unpacked = bytes(packed)
+    else:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            unpacked = inflater.decompress(packed, member.num_bytes + 1)
+        except zlib.error:
+            return None
+    if len(unpacked) != member.num_bytes or zlib.crc32(unpacked) != member.crc32:
+        return None
+    return unpacked
+
+
+def write_whole(content: bytes, target: Path) -> None:
+    """Write a file whole or not at all; what a killed run left under the hidden name is replaced.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    part = target.with_name(f".{target.name}.part")
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            part.write_bytes(content)
+            part.replace(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def extract(
+    archive: Archive, members: Sequence[Member], progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Fetch members and write each whole, checked by size and CRC-32.
+
+    Members whose bytes are altered are fetched a second time.
+
+    Args:
+        archive: where they lie.
+        members: what to fetch.
+        progress: called with the number of compressed bytes that were read.
+
+    Raises:
+        InputError: refused, no answer, or the disk is full.
+        Unobtainable: ``altered`` where a member stays altered; the others are written.
+    """
+    lacking = list(members)
+    for _ in range(2):
+        altered = []
+        for run in _runs(lacking):
+            start = run[0].offset
+            content = memoryview(archive.read(start, max(member.end for member in run)))
+            for member in run:
+                unpacked = unpack(content[member.offset - start : member.end - start], member)
+                if unpacked is None:
+                    altered.append(member)
+                else:
+                    write_whole(unpacked, member.target)
+                progress(member.compressed_bytes)
+        lacking = altered
+        if not lacking:
+            return
+    names = [member.target.name for member in lacking[:3]]
+    raise Unobtainable("altered", f"{len(lacking)} files differ from the archive's directory: {names}")

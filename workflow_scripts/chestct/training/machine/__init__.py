@@ -1,0 +1,1 @@
+"""Processes, devices, staged shards and signals."""

@@ -1,0 +1,1 @@
+"""How fast models train and score, by timing the training step."""

@@ -1,0 +1,177 @@
+"""How fast this machine trains and scores models: ``python -m chestct.training.measure.throughput MODEL...``.
+
+Measures the steps of the training engine on windows that are in memory already: transfer, augmentation,
+forward, backward, update; and scoring. What the loader costs is not in it. Each model runs in a process of
+its own. Speeds are those of the quickest repeat, since whatever else the machine does only slows one down; of
+one CPU thread they are over processor time.
+The rows go to the table from which ``snakemake plan`` computes what a study costs.
+"""
+
+import argparse
+import math
+import platform
+import statistics
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from chestct.errors import InputError
+from chestct.tables import read_table, write_table
+from chestct.training.machine.device import check_hardware
+from chestct.training.measure.speed import Measurement, Setting, measure_apart
+
+#: Speeds by device and model, which the plan of a study reads.
+TABLE = Path(__file__).resolve().parents[2] / "plan" / "throughput.csv"
+
+#: Dense peak by the vendor's data sheets, TFLOP/s, of devices whose names begin so (SXM form).
+PEAK_TFLOPS = {
+    "NVIDIA A100": {"32-true": 19.5, "bf16-mixed": 312.0, "16-mixed": 312.0},
+    "NVIDIA H100": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
+    "NVIDIA H200": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
+}
+
+
+def name_device(setting: Setting) -> str:
+    """The GPU's name, or the processor's with the number of threads."""
+    if setting.gpus:
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {setting.threads} thread(s)"
+
+
+def update_table(path: Path, row: dict[str, object]) -> None:
+    """Put a row into a table of schema ``throughput``, in place of one of the same thing if there is one.
+
+    Raises:
+        InputError: the table that is there is broken.
+    """
+    table = read_table(path, "throughput") if path.is_file() else pd.DataFrame()
+    if len(table):
+        keys = ("device", "model", "precision", "window", "size", "batch")
+        same = pd.concat([table[key] == row[key] for key in keys], axis=1).all(axis=1)
+        table = table[~same]
+    write_table(pd.DataFrame([*table.to_dict("records"), row]), path, "throughput")
+
+
+def _peak_tflops(device: str, precision: str) -> float | None:
+    return next((peaks[precision] for name, peaks in PEAK_TFLOPS.items() if device.startswith(name)), None)
+
+
+def describe(name: str, found: Measurement, setting: Setting, peak_tflops: float | None) -> str:
+    """What was found, in lines for people."""
+    train, score = min(found.train), min(found.score)
+    lines = [
+        f"{name}: {setting.batch} x {setting.window} x {setting.size} x {setting.size}, {setting.precision}",
+        f"  training step  {train:.4g} s (median {statistics.median(found.train):.4g}): "
+        f"{setting.batch / train:.4g} windows/s",
+        f"  scoring        {score:.4g} s (median {statistics.median(found.score):.4g}): "
+        f"{setting.batch / score:.4g} windows/s",
+        f"  a window       {found.forward_flops / 1e9:.4g} GFLOP forward, "
+        f"{found.train_flops / 1e9:.4g} with backward",
+        f"  peak memory    {found.peak_memory_gb} GB",
+    ]
+    tflops = found.train_flops * setting.batch / train / 1e12
+    share = f", {100 * tflops / peak_tflops:.1f} % of {peak_tflops:g}" if peak_tflops else ""
+    lines.append(f"  model FLOPs    {tflops:.3g} TFLOP/s{share}")
+    if found.plain:
+        plain = min(found.plain)
+        lines.append(f"  plain float32  {plain:.4g} s: the engine takes {plain / train:.2f} times less")
+    elif setting.plain:
+        lines.append("  plain float32  out of memory")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m chestct.training.measure.throughput", description=__doc__
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="names in the catalogue")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=None, help="default: a GPU if there is")
+    parser.add_argument("--precision", choices=["32-true", "bf16-mixed", "16-mixed"], default=None)
+    parser.add_argument("--window", type=int, default=32, help="slices")
+    parser.add_argument("--size", type=int, default=224, help="rows and columns that the model sees")
+    parser.add_argument("--batch", type=int, default=None, help="windows at once; default 16, 1 on a CPU")
+    parser.add_argument("--repeats", type=int, default=None, help="default 20, 2 on a CPU")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument(
+        "--plain",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="measure a plain float32 eager loop too; default: on a GPU",
+    )
+    parser.add_argument("--peak-tflops", type=float, help="of the device, where it is none that is known")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=TABLE,
+        help="table to update",
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure models one after another; returns 1 where one could not be."""
+    given = _parser().parse_args(arguments)
+    gpus = int(given.device == "cuda" or (given.device is None and torch.cuda.is_available()))
+    setting = Setting(
+        window=given.window,
+        size=given.size,
+        batch=given.batch or (16 if gpus else 1),
+        gpus=gpus,
+        precision=given.precision or ("bf16-mixed" if gpus else "32-true"),
+        repeats=given.repeats or (20 if gpus else 2),
+        threads=given.threads,
+        compiled=given.compile,
+        plain=bool(gpus) if given.plain is None else given.plain,
+    )
+    try:
+        check_hardware(gpus=gpus, precision=setting.precision)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    device, failed = name_device(setting), 0
+    peak_tflops = given.peak_tflops or _peak_tflops(device, setting.precision)
+    for name in given.models:
+        found = measure_apart(name, setting)
+        if isinstance(found, str):
+            print(f"{name}: {found}", file=sys.stderr, flush=True)
+            failed = 1
+            continue
+        print(describe(name, found, setting, peak_tflops), flush=True)
+        row = {
+            "device": device,
+            "model": name,
+            "precision": setting.precision,
+            "window": setting.window,
+            "size": setting.size,
+            "batch": setting.batch,
+            "train_windows_per_second": _round(setting.batch / min(found.train)),
+            "score_windows_per_second": _round(setting.batch / min(found.score)),
+            "gflops_per_window": _round(found.forward_flops / 1e9),
+            "peak_memory_gb": found.peak_memory_gb,
+            "standing": _standing(setting),
+            "date": date.today().isoformat(),
+        }
+        update_table(given.output, row)
+    return failed
+
+
+def _standing(setting: Setting) -> str:
+    words = ["measured"] + ["compiled"] * setting.compiled
+    return ", ".join(words + ["processor time"] * (not setting.gpus and setting.threads == 1))
+
+
+def _round(value: float) -> float:
+    """Four digits that count: more would pretend."""
+    return round(value, 3 - math.floor(math.log10(value)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

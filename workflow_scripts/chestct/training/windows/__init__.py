@@ -1,0 +1,1 @@
+"""What is read from volumes, in which order, and how it is augmented."""

@@ -1,0 +1,50 @@
+"""The scans that a run trains and validates on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chestct.errors import InputError
+from chestct.files import digest_object
+from chestct.tables import read_table
+from chestct.training.windows.dataset import Scan, collect_scans
+
+
+def load_scans(
+    tables: Mapping[str, str], subset: str, run: dict[str, Any]
+) -> tuple[list[Scan], list[Scan], str]:
+    """Training and validation scans of a run, and the digest of the data they stand for.
+
+    Args:
+        tables: paths of ``index``, ``windows`` and ``splits``.
+        subset: path of the training subset.
+        run: key columns.
+
+    Raises:
+        InputError: a table is not as it must be, or one of the two sets has scans of one class only.
+    """
+    index, windows = read_table(tables["index"], "index"), read_table(tables["windows"], "windows")
+    splits = read_table(tables["splits"], "splits")
+    splits = splits[splits["fold"] == run["fold"]]
+    members = read_table(subset, "subset")
+    members = members[members["fold"] == run["fold"]]
+    held_out = splits[splits["split"] == "validation"]
+    labels = dict(zip(splits["study_id"], splits["label"].astype(int), strict=True))
+    used = [*members["study_id"], *held_out["study_id"]]
+    voxels = index[index["study_id"].isin(used)].sort_values("study_id")["sha256"]
+    digest = digest_object([sorted(members["study_id"]), sorted(held_out["study_id"]), labels, list(voxels)])
+    training, validation = (collect_scans(part, index, windows, labels) for part in (members, held_out))
+    remedy = "take more data or another subsets.seed"
+    _check_classes(training, "training subset", subset, f"{remedy}, or a larger percent")
+    _check_classes(validation, "validation split", tables["splits"], f"{remedy}, or a larger share of it")
+    return training, validation, digest
+
+
+def _check_classes(scans: Sequence[Scan], what: str, where: str, remedy: str) -> None:
+    positive = sum(scan.label for scan in scans)
+    if not 0 < positive < len(scans):
+        raise InputError(
+            f"the {what} holds {positive} positive and {len(scans) - positive} negative scans",
+            where=where,
+            expected="at least one of each",
+            remedy=remedy,
+        )
