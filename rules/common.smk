@@ -68,7 +68,7 @@ def code(*steps):
 
 # These modules serve the workflow, and the catalogue names models: steps that need the catalogue pass the
 # entries they use as parameters, so that a new model reruns nothing old.
-UNSHARED_MODULES = {"configuration.py", "checks.py", "catalogue.py", "__init__.py"}
+UNSHARED_MODULES = {"runs.py", "check_configuration.py", "catalogue.py", "__init__.py"}
 
 
 def dataset_entry(wildcards):

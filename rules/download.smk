@@ -16,7 +16,7 @@ STUDY_WEIGHTS = [
     for weights_id in configuration.iter_weights_ids(config)
 ]
 # Of this step what it concerns alone: new phantoms are no reason to write a manifest again.
-PROVENANCE_CODE = digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("plan", "provenance")])
+PROVENANCE_CODE = digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("download_plan", "manifest")])
 
 
 checkpoint list_series:
@@ -121,7 +121,7 @@ rule download_weights:
             if name not in ("training_data", "licence", "citation", "note", "stand_in")
         },
         # Of this step what checks weights: new phantoms are no reason to fetch weights again.
-        code=digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("weights", "package_files")]),
+        code=digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("published_weights", "transfer/package_files")]),
     script:
         "../workflow_scripts/download_weights.py"
 
