@@ -1,6 +1,7 @@
 """Memory and time of the steps that read tables with a row a slice, at the size of RSPECT.
 
-``python benchmarks/table_steps.py`` prints a line a rule; chestct/jobs/memory_and_time.csv holds what it printed.
+``python benchmarks/table_steps.py`` prints a line a rule;
+chestct/jobs/memory_and_time.csv holds what it printed.
 """
 
 import subprocess

@@ -253,7 +253,7 @@ def plan_text(
         lines += [
             f"No speed is known at windows of {window} in {config['training']['precision']} of:",
             f"{', '.join(missing)}.",
-            "Measure: python -m chestct.training.measure.throughput MODEL (it adds to chestct/plan/throughput.csv).",
+            "Measure: python -m chestct.training.measure.throughput MODEL (adds to plan/throughput.csv).",
             "",
         ]
     lines += [*_cpu_lines(config, scans, math.ceil(len(runs) / config["subsets"]["folds"])), ""]
