@@ -1,9 +1,11 @@
 """The download step's work: from a dataset's configuration entry to its tables and files.
 
-A source is a module with ``list_series``, ``obtain``, ``read_labels`` and ``manifest``; a new one is
-such a module and one line here.
+A source is a module of ``chestct.download.sources`` with ``list_series``, ``obtain``, ``read_labels`` and
+``manifest``. It is imported by its name, so that a dataset depends on the code of its own source alone.
 """
 
+import importlib
+import importlib.util
 import json
 import logging
 from collections.abc import Sequence
@@ -12,19 +14,11 @@ from types import ModuleType
 
 import pandas as pd
 
-from chestct.download.sources import lidc_idri, own_data, phantom_lidc, phantom_rspect, rspect, study_folders
+from chestct.download.sources import study_folders
 from chestct.download.transfer.retries import TransferSettings, check_space
 from chestct.errors import InputError
 from chestct.files import write_text
 from chestct.tables import column_types, read_table, write_table
-
-SOURCES: dict[str, ModuleType] = {
-    "phantom_rspect": phantom_rspect,
-    "phantom_lidc": phantom_lidc,
-    "rspect": rspect,
-    "lidc_idri": lidc_idri,
-    "own_data": own_data,
-}
 
 
 def source_of(entry: dict) -> ModuleType:
@@ -33,14 +27,15 @@ def source_of(entry: dict) -> ModuleType:
     Raises:
         InputError: the source is not known.
     """
-    if entry.get("source") not in SOURCES:
+    name = f"chestct.download.sources.{entry.get('source')}"
+    if importlib.util.find_spec(name) is None:
         raise InputError(
             f"source {entry.get('source')!r} is not known",
             where=f"configuration, datasets, {entry.get('name')}",
-            expected=", ".join(SOURCES),
+            expected="the name of a module in chestct/download/sources",
             remedy="correct the key `source`",
         )
-    return SOURCES[entry["source"]]
+    return importlib.import_module(name)
 
 
 def list_dataset(
