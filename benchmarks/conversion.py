@@ -10,7 +10,7 @@ import pandas as pd
 import usual_way
 from setting import SIZE_PX, best_seconds, copies, emit, real_series, scratch
 
-from chestct.volumes.shard import convert_shard
+from chestct.volumes.convert_shard import convert_shard
 
 #: Scans of a job; the studies have 50, over which the writing of the tables spreads further.
 _SCANS = 6

@@ -43,11 +43,11 @@ def step_once(name: str, shard: str) -> dict[str, object]:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     from chestct.models import build_model
-    from chestct.store import WindowReader, list_scans
     from chestct.training.budget import Batches
     from chestct.training.machine.device import peak_memory_mb, tune
     from chestct.training.measure.speed import count_flops
     from chestct.training.module import WindowInput
+    from chestct.volume_store import WindowReader, list_scans
 
     torch.set_num_threads(THREADS)
     entry, (study_id, *_) = MODELS[name], list_scans(shard)

@@ -18,7 +18,7 @@ import numpy as np
 from conversion import convert_ours
 from setting import copies, real_series, scratch
 
-from chestct.store import WindowReader
+from chestct.volume_store import WindowReader
 
 _SCANS = 40  # of a shard, as in studies/paper.yaml
 _SLICES = 32

@@ -16,7 +16,6 @@ from torch.utils.data import Dataset
 
 from chestct.catalogue import MODELS
 from chestct.models import build_model
-from chestct.store import list_scans, read_volume
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import StateFile
 from chestct.training.fit import Setting, fit
@@ -25,6 +24,7 @@ from chestct.training.machine.processes import Processes
 from chestct.training.module import Schedule, TrainingModule, WindowInput
 from chestct.training.windows.batch_order import BalancedStream
 from chestct.training.windows.dataset import Scan, TrainingWindows
+from chestct.volume_store import list_scans, read_volume
 
 #: The model of least operations at the paper's size: where a loader shows most.
 _MODEL = "x3d_m"

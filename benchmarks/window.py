@@ -11,8 +11,8 @@ from conversion import convert_ours, convert_usual
 from model_input import training_input
 from setting import best_seconds, emit, real_series, scratch
 
-from chestct.store import WindowReader
 from chestct.training.windows.cpu_input import TrainingInput
+from chestct.volume_store import WindowReader
 
 _SLICES = 32
 _REPEATS = 40

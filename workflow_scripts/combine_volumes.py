@@ -1,7 +1,7 @@
 """Rule combine_volumes: the tables of a dataset's shards joined; stops where too many scans were refused."""
 
 from chestct.log import set_up_log
-from chestct.volumes.combine import combine_volumes
+from chestct.volumes.combine_shards import combine_volumes
 
 set_up_log(snakemake.log[0])
 combine_volumes(

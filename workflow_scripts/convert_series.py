@@ -2,7 +2,7 @@
 
 from chestct.log import set_up_log
 from chestct.tables import read_table
-from chestct.volumes.shard import convert_shard
+from chestct.volumes.convert_shard import convert_shard
 
 set_up_log(snakemake.log[0])
 series = read_table(snakemake.input.series, "series")

@@ -11,9 +11,9 @@ import SimpleITK as sitk  # noqa: N813
 from pydicom.uid import RLELossless
 
 from chestct.volumes.__main__ import main
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.fast_header import parse_header
-from chestct.volumes.headers import read_header
-from chestct.volumes.series import read_series
+from chestct.volumes.slice_header import read_header
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from chestct.catalogue import MODELS
 from chestct.download.published_weights import fetch_weights, weights_row
 from chestct.models import build_model, is_head
-from chestct.models.weights import load_initial_weights, load_numpy_pickle, load_torch
+from chestct.models.load_weights import load_initial_weights, load_numpy_pickle, load_torch
 
 FOLDER = Path(__file__).parents[2] / "data" / "weights"
 

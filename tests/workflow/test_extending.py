@@ -127,7 +127,7 @@ from torchvision.models.video import S3D_Weights, s3d
 from chestct.catalogue import MODELS
 from chestct.download.weights_table import weights_row
 from chestct.models import build_model
-from chestct.models.weights import load_initial_weights
+from chestct.models.load_weights import load_initial_weights
 
 torch.set_num_threads(1)
 torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Opening and writing HDF5 files so that what goes wrong with them is one message (see ``store``)."""
+"""Opening and writing HDF5 files so that what goes wrong with them is one message (see ``volume_store``)."""
 
 import io
 from collections.abc import Iterator

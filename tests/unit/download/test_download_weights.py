@@ -18,7 +18,7 @@ from chestct.download import published_weights as weights
 from chestct.download.transfer import http
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
-from chestct.trusted import read_trusted
+from chestct.trusted_weights import read_trusted
 from tests.unit.download.flaky_server import (
     CONTENT,
     FILE,

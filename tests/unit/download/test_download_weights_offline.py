@@ -10,7 +10,7 @@ import pytest
 from chestct.catalogue import MODELS
 from chestct.download import published_weights as weights
 from chestct.errors import InputError
-from chestct.trusted import read_trusted
+from chestct.trusted_weights import read_trusted
 from tests.unit.download.flaky_server import (
     CONTENT,
     FLIPPED,

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from chestct.errors import InputError
 from chestct.models import build_model, is_head
 from chestct.models.i3d import MIXED
-from chestct.models.weights import (
+from chestct.models.load_weights import (
     load_initial_weights,
     load_numpy_pickle,
     load_safetensors,

@@ -21,7 +21,7 @@ from torch import nn
 
 from chestct.errors import InputError
 from chestct.models import build_model
-from chestct.models.weights import LoadReport, load_initial_weights
+from chestct.models.load_weights import LoadReport, load_initial_weights
 
 
 def filled(num_classes: int = 600) -> dict[str, torch.Tensor]:

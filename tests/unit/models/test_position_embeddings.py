@@ -8,8 +8,8 @@ from model_sets import build_on_meta, without_drawing
 
 from chestct.errors import InputError
 from chestct.models import build_model
-from chestct.models.published_key_names import resize_position_embeddings
-from chestct.models.weights import load_initial_weights
+from chestct.models.load_weights import load_initial_weights
+from chestct.models.position_embeddings import resize_position_embeddings
 
 NAME = "mvit_base_32x3"
 SPATIAL = "cls_positional_encoding.pos_embed_spatial"

@@ -17,8 +17,8 @@ from upstream import CONSTRUCTORS, WITH_SOFTMAX, build_upstream, run_upstream
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models import build_model, is_head
+from chestct.models.load_weights import LoadReport, load_initial_weights
 from chestct.models.published_key_names import map_slices
-from chestct.models.weights import LoadReport, load_initial_weights
 
 SLICES, PIXELS = 8, 64
 

@@ -15,8 +15,8 @@ from chestct.catalogue import MODELS
 from chestct.download.weights_table import weights_row
 from chestct.errors import InputError
 from chestct.models import build_model, is_head
+from chestct.models.load_weights import load_initial_weights
 from chestct.models.videomae import PUBLISHED_GRID, build_narrow, published_positions, stretch_positions
-from chestct.models.weights import load_initial_weights
 
 NAME = "videomae_base"
 WEIGHTS_ID = MODELS[NAME].weights["video"]

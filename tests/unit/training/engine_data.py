@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from chestct import tables
-from chestct.store import Volume, write_shard
 from chestct.training import finetune
 from chestct.training.windows.augmentation import InputSettings
+from chestct.volume_store import Volume, write_shard
 
 SETTINGS = {
     "precision": "32-true",

@@ -8,9 +8,9 @@ import torch
 from engine_data import LUNG
 from scipy import ndimage
 
-from chestct.store import AIR_HU
 from chestct.training.windows.augmentation import augment, normalise, to_input
 from chestct.training.windows.cpu_input import _LARGE, TrainingInput, cubic_taps, pixel_matrix
+from chestct.volume_store import AIR_HU
 
 IMAGENET = dataclasses.replace(LUNG, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 

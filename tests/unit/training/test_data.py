@@ -9,11 +9,11 @@ import torch
 from torch.utils.data import Dataset
 
 from chestct.errors import InputError
-from chestct.store import Volume, write_shard
 from chestct.training.machine.processes import Processes
 from chestct.training.scoring import scoring_loader
 from chestct.training.windows.dataset import TrainingWindows, collect_scans
 from chestct.training.windows.loader import Loader
+from chestct.volume_store import Volume, write_shard
 
 
 def make_scans(tmp_path, num=6):

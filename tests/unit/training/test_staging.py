@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from engine_data import write_data
 
-from chestct.store import WindowReader
 from chestct.tables import read_table
 from chestct.training.machine.staging import staged_index
+from chestct.volume_store import WindowReader
 
 
 @pytest.fixture

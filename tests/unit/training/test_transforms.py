@@ -3,8 +3,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from chestct.store import AIR_HU
 from chestct.training.windows.augmentation import InputSettings, augment, centre_crop, to_input
+from chestct.volume_store import AIR_HU
 
 
 def settings(**changes):

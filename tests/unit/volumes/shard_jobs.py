@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from chestct.volumes.combine import combine_volumes
-from chestct.volumes.shard import convert_shard
+from chestct.volumes.combine_shards import combine_volumes
+from chestct.volumes.convert_shard import convert_shard
 
 UID = "1.2.826.0.1.3680043.8.498.7.1"
 

@@ -7,8 +7,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from dicom_files import phantom
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.refusals import RefusedScan
-from chestct.volumes.series import read_series
 from chestct.volumes.volume_file import write_volume_file
 
 

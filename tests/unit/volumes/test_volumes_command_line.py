@@ -10,9 +10,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from dicom_files import phantom, write_series
 
-from chestct.store import Volume, check_shard, write_shard
+from chestct.volume_store import Volume, check_shard, write_shard
 from chestct.volumes.__main__ import main
-from chestct.volumes.convert import convert_one
+from chestct.volumes.convert_scan import convert_one
 
 
 def printed_row(text):

@@ -19,8 +19,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.refusals import REFUSALS, RefusedScan
-from chestct.volumes.series import read_series
 
 NUM, SIDE = 5, 8
 PIXELS = b"\xe0\x7f\x10\x00OW\x00\x00" + struct.pack("<I", 2 * SIDE * SIDE)

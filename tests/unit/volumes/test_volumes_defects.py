@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.refusals import REFUSALS, REPAIRS, RefusedScan
 from chestct.volumes.scan import Report
-from chestct.volumes.series import read_series
 
 OTHER = "1.2.826.0.1.3680043.8.498.7.9"
 NUM = 5

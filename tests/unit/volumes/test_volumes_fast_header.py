@@ -19,7 +19,7 @@ from pydicom.uid import (
 )
 
 from chestct.volumes.fast_header import parse_header
-from chestct.volumes.headers import read_header
+from chestct.volumes.slice_header import read_header
 
 PIXELS = np.arange(96, dtype=np.int16).reshape(8, 12) - 1030
 

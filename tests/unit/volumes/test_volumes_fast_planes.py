@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pydicom.uid import RLELossless
 
 from chestct.volumes import one_pass
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.fast_header import parse_header
 from chestct.volumes.fast_plane import convert_plane, is_usual
 from chestct.volumes.pixels import read_hu
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane
-from chestct.volumes.series import read_series
 
 
 def encoded(dataset, path):

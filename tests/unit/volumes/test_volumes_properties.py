@@ -13,8 +13,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.refusals import RefusedScan
-from chestct.volumes.series import read_series
 
 SYNTAXES = [
     ExplicitVRLittleEndian,

@@ -7,8 +7,8 @@ import pydicom
 import pytest
 from dicom_files import assert_equals_reference, phantom, write_series
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.pixels import read_hu
-from chestct.volumes.series import read_series
 
 IN_PLANE = [
     (x, y) if not swap else (y, x)
@@ -140,7 +140,7 @@ def test_unused_high_bits_are_masked(tmp_path):
 
 def test_fast_pixels_equal_the_general_decoder(series):
     """The pixels taken straight from disk are those that pydicom decodes."""
-    from chestct.volumes.headers import read_header
+    from chestct.volumes.slice_header import read_header
 
     for path in series.iterdir():
         header = read_header(path)

@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import ComputedRadiographyImageStorage, RLELossless, SecondaryCaptureImageStorage
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.geometry import spacing_tolerance_mm
 from chestct.volumes.refusals import REFUSALS, REPAIRS, RefusedScan
-from chestct.volumes.series import read_series
 
 
 def refusal(path, **arguments):

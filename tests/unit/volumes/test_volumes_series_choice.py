@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from dicom_files import phantom, write_series
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.scan import Report
-from chestct.volumes.series import read_series
 
 UID = "1.2.826.0.1.3680043.8.498.7.1"
 OTHER = "1.2.826.0.1.3680043.8.498.7.9"

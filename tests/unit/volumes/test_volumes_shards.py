@@ -9,10 +9,10 @@ from dicom_files import phantom
 from shard_jobs import UID, combine, run, series_table
 
 from chestct.errors import InputError
-from chestct.store import read_slices, read_volume
 from chestct.tables import read_table
-from chestct.volumes import shard as shard_module
-from chestct.volumes.convert import convert_one
+from chestct.volume_store import read_slices, read_volume
+from chestct.volumes import convert_shard as shard_module
+from chestct.volumes.convert_scan import convert_one
 
 
 def test_refused_scans_do_not_fail_their_shard(scans, tmp_path):

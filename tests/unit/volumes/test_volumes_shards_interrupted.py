@@ -9,10 +9,10 @@ import pytest
 from dicom_files import phantom, write_series
 from shard_jobs import combine, run, series_table
 
-from chestct.store import read_slices
 from chestct.tables import read_table
-from chestct.volumes import shard as shard_module
-from chestct.volumes.convert import convert_one
+from chestct.volume_store import read_slices
+from chestct.volumes import convert_shard as shard_module
+from chestct.volumes.convert_scan import convert_one
 
 NAMES = ["good", "twice", "gap", "v.nii.gz", "broken.nii.gz"]
 

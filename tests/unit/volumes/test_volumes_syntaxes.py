@@ -25,9 +25,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from chestct.volumes.convert_scan import read_series
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.scan import Report
-from chestct.volumes.series import read_series
 
 JPEG2000 = "1.2.840.10008.1.2.4.91"
 ROUGH, SIGNED = IMAGES["rough"], IMAGES["signed"]

@@ -10,8 +10,8 @@ from dicom_files import phantom, write_series
 from pydicom.uid import RLELossless
 
 from chestct.errors import InputError
-from chestct.store import Volume, write_shard
 from chestct.tables import read_table, write_table
+from chestct.volume_store import Volume, write_shard
 from chestct.volumes.thumbnails import draw_thumbnails
 
 LUNG = (-600.0, 1500.0)

@@ -6,7 +6,7 @@ owns the outputs of rules and deletes them when it reruns a rule or the rule fai
 flagged ``update`` to spare a right file), so the user's only copy must not be such an output.
 
 A file is right by its SHA-256 where the table knows it. Where its publisher tells the first digits or
-nothing, the digits must agree and the first file seen is trusted from then on (``chestct.trusted``).
+nothing, the digits must agree and the first file seen is trusted from then on (``chestct.trusted_weights``).
 """
 
 import logging
@@ -27,7 +27,7 @@ from chestct.download.transfer.retries import (
 from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import atomic_path, sha256_file
-from chestct.trusted import check_trusted
+from chestct.trusted_weights import check_trusted
 
 __all__ = ["check_weights", "fetch_weights", "offline_path", "weights_row", "weights_table"]
 

@@ -11,10 +11,10 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.files import sha256_file
 from chestct.models import build_model, is_head, set_batchnorm_momentum
-from chestct.models.weights import load_initial_weights
+from chestct.models.load_weights import load_initial_weights
 from chestct.training.machine.device import tune
 from chestct.training.module import freeze
-from chestct.trusted import check_trusted
+from chestct.trusted_weights import check_trusted
 
 
 @dataclass(frozen=True, kw_only=True)

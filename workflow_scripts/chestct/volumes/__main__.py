@@ -16,10 +16,10 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
-from chestct.store import Volume, check_shard, list_scans, read_volume
 from chestct.tables import check_table
+from chestct.volume_store import Volume, check_shard, list_scans, read_volume
 from chestct.volumes.contact_sheet import DISPLAY_WINDOWS, contact_sheet
-from chestct.volumes.convert import Conversion, convert_one
+from chestct.volumes.convert_scan import Conversion, convert_one
 from chestct.volumes.volume_file import WRITABLE, write_volume_file
 
 _SHARD_SUFFIX = ".h5"

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, CTImageStorage, RLELossless
 
-from chestct.volumes.codestream import check_frame
+from chestct.volumes.compressed_frame import check_frame
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.slice_header import SliceHeader
 

@@ -2,7 +2,7 @@
 
 Plain are files of the two uncompressed little-endian transfer syntaxes, with preamble and complete meta
 information, tags in ascending order, even lengths, known value representations, and an end where the last
-element ends. Anything else is left to ``headers.read_header``: a doubt costs half a millisecond, a guess
+element ends. Anything else is left to ``slice_header.read_header``: a doubt costs half a millisecond, a guess
 could cost a wrong volume. That both ways agree field by field is what the tests show.
 """
 
@@ -15,8 +15,14 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from chestct.volumes.headers import DEFER_BYTES, TAGS, make_header
-from chestct.volumes.slice_header import UNDEFINED_LENGTH, Elements, SliceHeader
+from chestct.volumes.slice_header import (
+    DEFER_BYTES,
+    TAGS,
+    UNDEFINED_LENGTH,
+    Elements,
+    SliceHeader,
+    make_header,
+)
 
 _EXPLICIT = Struct("<HH2sH").unpack_from
 _IMPLICIT = Struct("<HHI").unpack_from
@@ -186,7 +192,7 @@ def parse_header(content: memoryview, path: Path) -> SliceHeader | None:
         path: for the header.
 
     Returns:
-        What ``headers.read_header`` returns, or None where the file is not plain.
+        What ``slice_header.read_header`` returns, or None where the file is not plain.
     """
     try:
         transfer_syntax, implicit, start = _transfer_syntax(content)

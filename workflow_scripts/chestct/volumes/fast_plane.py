@@ -1,16 +1,17 @@
-"""Slices of the usual kind from a file's bytes to HU without a copy that is not needed.
+"""Slices of the usual kind, from a file's bytes to HU without an unnecessary copy.
 
 The usual kind: uncompressed, 16 bits, slope 1 and a whole intercept, square, kept as it is or halved.
-Averages of 2 x 2 pixels, rounded half up as OpenCV does by integer arithmetic, move with the values: so the
-intercept is added to a quarter of the pixels, after averaging. The result is that of ``pixels.read_hu``
-and ``resample.resample_plane`` bit by bit (``tests/unit/volumes/test_volumes_fast.py``), at a fifth of the
-time, most of which new memory takes there.
+OpenCV averages 2 x 2 whole numbers by integer arithmetic and rounds halves up, so that adding a number
+before or after averaging gives the same: the intercept is added after it, to a quarter of the pixels. The
+result equals that of ``pixels.read_hu`` and ``resample.resample_plane`` bit by bit
+(``tests/unit/volumes/test_volumes_fast_planes.py``) in a fifth of the time, most of which goes there into
+allocating memory.
 """
 
 import cv2
 import numpy as np
 
-from chestct.store import AIR_HU
+from chestct.volume_store import AIR_HU
 from chestct.volumes.decoders import fits_bits, plain_pixels
 from chestct.volumes.pixels import is_padding_below_air
 from chestct.volumes.slice_header import SliceHeader

@@ -18,10 +18,9 @@ import numpy as np
 from chestct.volumes.choose_series import is_original
 from chestct.volumes.fast_header import parse_header
 from chestct.volumes.fast_plane import convert_plane, is_usual
-from chestct.volumes.headers import read_header
 from chestct.volumes.pixels import check_pixel_format
 from chestct.volumes.refusals import RefusedScan
-from chestct.volumes.slice_header import SliceHeader
+from chestct.volumes.slice_header import SliceHeader, read_header
 
 #: Files larger than this are left to pydicom; a slice of 4096 x 4096 pixels fits.
 _MAX_BYTES = 48 << 20

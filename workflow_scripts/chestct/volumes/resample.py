@@ -14,7 +14,7 @@ Along z nothing changes.
 import cv2
 import numpy as np
 
-from chestct.store import AIR_HU
+from chestct.volume_store import AIR_HU
 
 _INT16 = np.iinfo(np.int16)
 #: Up to this factor, sums of 16-bit values over a block are exact in the 32-bit floats that OpenCV uses.

@@ -1,9 +1,34 @@
-"""What is known of one DICOM file before its pixels are read."""
+"""What is known of one DICOM file before its pixels are read.
 
+``make_header`` turns the raw bytes of some thirty elements into numbers, whoever parsed the file:
+pydicom here (``read_header``), or ``fast_header`` where a file is plain enough.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+import pydicom
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from chestct.volumes.refusals import RefusedScan
+
+_KEYWORDS = (
+    "ImageType SOPClassUID SOPInstanceUID Modality PatientID GantryDetectorTilt StudyInstanceUID "
+    "SeriesInstanceUID FrameOfReferenceUID InstanceNumber ImagePositionPatient ImageOrientationPatient "
+    "SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated "
+    "BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept "
+    "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData"
+)
+#: The elements that a header is made of, by keyword.
+TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS.split()}
+_TAG_LIST = list(TAGS.values())
+#: Values longer than this (the pixels) are not part of a header.
+DEFER_BYTES = 4096
 #: Length of a value that goes on to a delimiter.
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
@@ -72,3 +97,177 @@ class Elements:
     values: Mapping[int, bytes | None]
     span: tuple[int, int] | None
     little_endian: bool = True
+
+
+# Slices of a series share most values, so that converting each distinct one once saves half the time.
+@lru_cache(maxsize=4096)
+def _texts(value: bytes) -> tuple[str, ...]:
+    text = value.decode("latin-1").strip(" \x00")
+    return tuple(part.strip(" \x00") for part in text.split("\\"))
+
+
+@lru_cache(maxsize=4096)
+def _floats(value: bytes, count: int) -> tuple[float, ...] | None:
+    try:
+        values = tuple(float(part) for part in _texts(value))
+    except ValueError:
+        return None
+    # Python reads 1_0 as ten; DICOM knows no underscores.
+    if len(values) != count or not all(map(math.isfinite, values)) or b"_" in value:
+        return None
+    return values
+
+
+class _Raw:
+    """Values of elements, by keyword."""
+
+    def __init__(self, elements: Elements) -> None:
+        self._values = elements.values
+        self._order = "little" if elements.little_endian else "big"
+
+    def text(self, keyword: str) -> str:
+        value = self._values.get(TAGS[keyword])
+        return _texts(value)[0] if value else ""
+
+    def texts(self, keyword: str) -> tuple[str, ...]:
+        value = self._values.get(TAGS[keyword])
+        return _texts(value) if value else ()
+
+    def floats(self, keyword: str, count: int) -> tuple[float, ...] | None:
+        value = self._values.get(TAGS[keyword])
+        return _floats(value, count) if value else None
+
+    def decimal(self, keyword: str) -> float | None:
+        values = self.floats(keyword, 1)
+        return values[0] if values else None
+
+    def number(self, keyword: str, default: int) -> int:
+        values = self.floats(keyword, 1)
+        return default if values is None else int(values[0])
+
+    def unsigned(self, keyword: str) -> int | None:
+        value = self._values.get(TAGS[keyword])
+        if not value or len(value) > 4:
+            return None
+        return int.from_bytes(value, self._order)  # type: ignore[arg-type]
+
+
+def _padding(raw: _Raw, bits: int, signed: bool) -> tuple[int, int] | None:
+    """Range of padded stored values.
+
+    The value representation of PixelPaddingValue (US or SS) is often wrong; what counts are its bits
+    read as the pixels are read.
+    """
+    value, limit = raw.unsigned("PixelPaddingValue"), raw.unsigned("PixelPaddingRangeLimit")
+    if value is None:
+        return None
+    ends = [value] if limit is None else [value, limit]
+    if signed:
+        ends = [end - (1 << bits) if end >= 1 << (bits - 1) else end for end in ends]
+    return min(ends), max(ends)
+
+
+def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_class: str) -> SliceHeader:
+    """Turn raw elements into a header.
+
+    Args:
+        path: the file, for messages and for reading its pixels.
+        elements: as parsed.
+        transfer_syntax: its UID.
+        sop_class: from the file meta information, used where the data set has none.
+
+    Raises:
+        ValueError: no modality, which every DICOM object has: not a DICOM file, or one that is damaged or
+            cut; as an object of another modality it would be left out, and the end of a scan with it.
+    """
+    raw = _Raw(elements)
+    sop_class = raw.text("SOPClassUID") or sop_class
+    if not raw.text("Modality"):
+        raise ValueError("no modality: not a DICOM file, or a damaged one")
+    bits = raw.unsigned("BitsAllocated") or 0
+    bits_stored = raw.unsigned("BitsStored") or bits
+    high_bit = raw.unsigned("HighBit")
+    signed = raw.unsigned("PixelRepresentation") == 1
+    span = elements.span
+    plain = transfer_syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    return SliceHeader(
+        path=path,
+        patient_id=raw.text("PatientID"),
+        study_uid=raw.text("StudyInstanceUID"),
+        series_uid=raw.text("SeriesInstanceUID"),
+        frame_uid=raw.text("FrameOfReferenceUID"),
+        sop_uid=raw.text("SOPInstanceUID"),
+        sop_class=sop_class,
+        modality=raw.text("Modality"),
+        image_type=tuple(part.upper() for part in raw.texts("ImageType")),
+        instance_number=raw.number("InstanceNumber", 0),
+        num_frames=raw.number("NumberOfFrames", 1),
+        rows=raw.unsigned("Rows") or 0,
+        columns=raw.unsigned("Columns") or 0,
+        samples=raw.unsigned("SamplesPerPixel") or 1,
+        photometric=raw.text("PhotometricInterpretation"),
+        bits_allocated=bits,
+        bits_stored=bits_stored,
+        high_bit=bits_stored - 1 if high_bit is None else high_bit,
+        signed=signed,
+        position=raw.floats("ImagePositionPatient", 3),
+        orientation=raw.floats("ImageOrientationPatient", 6),
+        pixel_spacing=raw.floats("PixelSpacing", 2),
+        slope=raw.decimal("RescaleSlope"),
+        intercept=raw.decimal("RescaleIntercept"),
+        rescale_type=raw.text("RescaleType").upper(),
+        has_lut=TAGS["ModalityLUTSequence"] in elements.values,
+        lossy=raw.text("LossyImageCompression") == "01",
+        tilt_degrees=raw.decimal("GantryDetectorTilt") or 0.0,
+        padding=_padding(raw, bits, signed) if bits in (8, 16, 32) else None,
+        transfer_syntax=transfer_syntax,
+        has_pixels=span is not None,
+        pixel_span=span if plain and span is not None and span[1] != UNDEFINED_LENGTH else None,
+    )
+
+
+def _guess_syntax(dataset: pydicom.Dataset) -> str:
+    """Transfer syntax of a file without the meta information that names it, as pydicom parsed it."""
+    implicit, little = dataset.original_encoding
+    if not little:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+
+
+def _elements(dataset: pydicom.Dataset) -> Elements:
+    """Elements as pydicom read them; converting each to pydicom's classes costs more than the parse."""
+    values: dict[int, bytes | None] = {}
+    span = None
+    little_endian = True
+    for tag in _TAG_LIST:
+        element = dataset.get_item(tag, keep_deferred=True)
+        if isinstance(element, RawDataElement):
+            values[tag] = element.value
+            little_endian = element.is_little_endian
+            if tag == TAGS["PixelData"]:
+                span = element.value_tell, element.length
+        elif element is not None:
+            values[tag] = None  # a sequence, of which only the presence counts
+    return Elements(values=values, span=span, little_endian=little_endian)
+
+
+def read_header(path: Path) -> SliceHeader:
+    """Read one file's header by pydicom, whatever its transfer syntax.
+
+    Raises:
+        RefusedScan: ``unreadable_file``, the file is no DICOM or does not parse.
+    """
+    try:
+        # force: files without the 128-byte preamble are common in old archives.
+        dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=_TAG_LIST, force=True)
+        meta = dataset.file_meta
+        return make_header(
+            path,
+            _elements(dataset),
+            transfer_syntax=str(meta.get("TransferSyntaxUID", "")) or _guess_syntax(dataset),
+            sop_class=str(meta.get("MediaStorageSOPClassUID", "")),
+        )
+    except Exception as error:
+        # A damaged file makes the parser fail in many ways; all mean the same to the study.
+        detail = f"{path.name}: {type(error).__name__}: {error}"
+        raise RefusedScan("unreadable_file", detail[:500]) from error

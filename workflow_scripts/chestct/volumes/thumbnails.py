@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pydicom
 
-from chestct.store import read_volume
 from chestct.tables import column_types, read_table, write_table
+from chestct.volume_store import read_volume
 from chestct.volumes.contact_sheet import coronal, fit, to_grey
 
 _TILE_PX = 144

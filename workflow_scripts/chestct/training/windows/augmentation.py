@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from chestct.store import AIR_HU
+from chestct.volume_store import AIR_HU
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from chestct.store import AIR_HU
 from chestct.training.windows.augmentation import InputSettings, augment, random_theta, to_input
+from chestct.volume_store import AIR_HU
 
 #: Voxels of a window from which on this way is the faster one; smaller ones do better a batch at once.
 _LARGE = 1 << 19

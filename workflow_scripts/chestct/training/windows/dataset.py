@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from chestct.store import WindowReader
+from chestct.volume_store import WindowReader
 
 
 @dataclass(frozen=True, kw_only=True)

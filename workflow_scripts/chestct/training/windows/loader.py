@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from chestct.errors import InputError
-from chestct.store import WindowReader
+from chestct.volume_store import WindowReader
 
 
 def relay(kind: type[InputError], text: str) -> InputError:

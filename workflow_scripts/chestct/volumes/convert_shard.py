@@ -12,10 +12,10 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.shard_files import new_shard, write_errors
-from chestct.store import StoredScan, Volume, write_stored, write_volume
 from chestct.tables import column_types, write_table
-from chestct.volumes.convert import convert_one
-from chestct.volumes.parts import Outcome, Parts, files_state
+from chestct.volume_store import StoredScan, Volume, write_stored, write_volume
+from chestct.volumes.convert_scan import convert_one
+from chestct.volumes.converted_parts import Outcome, Parts, files_state
 
 log = logging.getLogger(__name__)
 
@@ -54,18 +54,18 @@ def convert_shard(
     A refused scan gets its row in the ledger and the shard goes on; a shard of refused scans only is
     valid and empty. So does a scan on which the code itself fails (``unexpected_error``, with the traceback
     in the log): one odd file should not hold up a study, whereas an error of the program refuses so many
-    scans that the study stops (``combine``). Running out of memory ends the job, which may get more.
+    scans that the study stops (``combine_shards``). Running out of memory ends the job, which may get more.
 
-    A job that was killed goes on where it was (``parts``). Each output appears whole or not at all, the
-    shard before its tables.
+    A job that was killed goes on where it was (``converted_parts``). Each output appears whole or not at
+    all, the shard before its tables.
 
     Args:
         series: rows of the table ``series`` that belong to the shard.
-        obtained: table ``shard``; a series that could not be had is refused as ``not_obtained``.
+        obtained: table ``shard``; a series that could not be obtained is refused as ``not_obtained``.
         root: folder that relative paths in ``series`` start from.
         dataset: name in the tables.
         size_px: rows and columns after area averaging; None keeps those of each scan.
-        store_path: shard to write (``chestct.store``).
+        store_path: shard to write (``chestct.volume_store``).
         index_path, slices_path, ledger_path: tables to write.
         code_digest: of the modules that convert; scans that other code converted are converted anew.
         num_threads: threads that resampling may use.

@@ -17,7 +17,7 @@ from typing import Any
 
 from chestct.files import atomic_path, digest_object, write_text
 from chestct.shard_files import write_errors
-from chestct.store import StoredScan
+from chestct.volume_store import StoredScan
 
 _SUFFIX = ".parts"
 

@@ -11,7 +11,7 @@ import pytest
 
 from chestct.errors import InputError
 from chestct.shard_files import new_shard
-from chestct.store import (
+from chestct.volume_store import (
     AIR_HU,
     Volume,
     WindowReader,

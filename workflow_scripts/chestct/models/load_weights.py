@@ -9,7 +9,8 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models import is_head
-from chestct.models.published_key_names import PUBLISHED, resize_position_embeddings
+from chestct.models.position_embeddings import resize_position_embeddings
+from chestct.models.published_key_names import PUBLISHED
 from chestct.models.weight_files import (
     Tensors,
     load_numpy_pickle,

@@ -7,7 +7,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.tables import column_types, read_table, write_table
-from chestct.volumes.parts import remove_parts
+from chestct.volumes.converted_parts import remove_parts
 
 
 def _concatenate(paths: Sequence[str | Path], name: str) -> pd.DataFrame:

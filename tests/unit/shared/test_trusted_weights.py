@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chestct import trusted
+from chestct import trusted_weights as trusted
 from chestct.errors import InputError
 
 ONE, OTHER = "1" * 64, "2" * 64
@@ -69,7 +69,7 @@ def test_a_damaged_table_trusts_nothing(tmp_path: Path, text: str, words: str) -
 
 def test_many_processes_lose_no_row(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from chestct.trusted import check_trusted\n"
+        "import sys; from pathlib import Path; from chestct.trusted_weights import check_trusted\n"
         "for i in range(10): check_trusted(Path(sys.argv[1]), f'{sys.argv[2]}{i}', sys.argv[2] * 64, "
         "size_bytes=1, source='x')"
     )
@@ -110,7 +110,7 @@ def test_a_file_system_without_locks_only_warns(
 
 def test_it_needs_nothing_but_the_standard_library() -> None:
     code = (
-        "import sys; import chestct.trusted\n"
+        "import sys; import chestct.trusted_weights\n"
         "loaded = {name.split('.')[0] for name in sys.modules}\n"
         "print(sorted(loaded & {'numpy', 'pandas', 'torch', 'requests'}))"
     )
