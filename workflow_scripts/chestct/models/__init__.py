@@ -41,7 +41,7 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
             f"unknown model '{name}'",
             where="models",
             expected=f"one of {', '.join(MODELS)}",
-            remedy="correct the name, or add the model to chestct/catalogue.py",
+            remedy="correct the name, or add the model to chestct/catalogue.yaml",
         )
     entry = MODELS[name]
     for what, value, limits, key in [
