@@ -10,9 +10,10 @@ sys.path.insert(0, str(PACKAGE_DIR.parent))
 
 from chestct import check_configuration as checks, runs as configuration
 from chestct.catalogue import MODELS as CATALOGUE
-from chestct.download.weights_table import weights_row, weights_table
+from chestct.download.weights_table import file_facts, weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import digest_files, digest_object
+from chestct.jobs.code_digest import code_of
 from chestct.tables import read_table
 from snakemake.exceptions import WorkflowError
 
@@ -122,34 +123,3 @@ def site_partition(purpose):
     """The cluster's partition for a purpose, where the profile names one beside the usual partition."""
     partition = site_fact(f"{purpose}_partition")
     return {"slurm_partition": partition} if partition else {}
-
-
-# Keys of a dataset's entry that decide how it is used, not what is downloaded.
-USE_KEYS = {"ct_source", "display_window_hu"}
-
-
-def download_entry(wildcards):
-    """What the download step needs to know of a dataset."""
-    entry = dataset_entry(wildcards)
-    return {key: value for key, value in entry.items() if key not in USE_KEYS}
-
-
-def label_source(wildcards):
-    """Label file in the user's hands; one that is missing is for the rule's script to explain."""
-    entry = dataset_entry(wildcards)
-    named = {
-        "own_data": entry.get("table"),
-        "rspect": f"{entry['folder']}/train.csv" if "folder" in entry else None,
-    }
-    path = named.get(entry["source"])
-    return [path] if path and Path(path).is_file() else []
-
-
-def shard_tables(suffix):
-    """Input function: one table of every shard of a dataset, in the order of shards."""
-
-    def paths(wildcards):
-        shards = shard_numbers(wildcards.dataset)
-        return [f"{RESULTS}/volumes/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards]
-
-    return paths

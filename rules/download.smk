@@ -15,8 +15,32 @@ STUDY_WEIGHTS = [
     (weights_row(weights_id), f"{DATA}/weights/{weights_id}.weights")
     for weights_id in configuration.iter_weights_ids(config)
 ]
-# Of this step what it concerns alone: new phantoms are no reason to write a manifest again.
-PROVENANCE_CODE = digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("download_plan", "manifest")])
+
+
+def source_module(dataset):
+    """The module of a dataset's source, which the scripts of this step import by its name."""
+    return f"chestct.download.sources.{DATASETS[dataset]['source']}"
+
+
+def code_with_source(script):
+    """Parameter: digest of a script's code together with that of its dataset's source."""
+    return lambda wildcards: code_of(script, source_module(wildcards.dataset))
+
+
+def download_entry(wildcards):
+    """What the download step needs to know of a dataset."""
+    return checks.source_entry(dataset_entry(wildcards))
+
+
+def label_source(wildcards):
+    """Label file in the user's hands; one that is missing is for the rule's script to explain."""
+    entry = dataset_entry(wildcards)
+    named = {
+        "own_data": entry.get("table"),
+        "rspect": f"{entry['folder']}/train.csv" if "folder" in entry else None,
+    }
+    path = named.get(entry["source"])
+    return [path] if path and Path(path).is_file() else []
 
 
 checkpoint list_series:
@@ -39,9 +63,8 @@ checkpoint list_series:
         **needs("list_series"),
     params:
         entry=download_entry,
-        root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
         shard_size=config["download"]["shard_size"],
-        code=code("download"),
+        code=code_with_source("list_series"),
     script:
         "../workflow_scripts/list_series.py"
 
@@ -63,8 +86,7 @@ rule download_series:
         **needs("download_series"),
     params:
         entry=download_entry,
-        root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
-        code=code("download"),
+        code=code_with_source("download_series"),
     script:
         "../workflow_scripts/download_series.py"
 
@@ -91,8 +113,7 @@ rule extract_labels:
         **needs("extract_labels"),
     params:
         entry=download_entry,
-        root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
-        code=code("download"),
+        code=code_with_source("extract_labels"),
     script:
         "../workflow_scripts/extract_labels.py"
 
@@ -114,14 +135,8 @@ rule download_weights:
         **TRANSFER,
         **needs("download_weights"),
     params:
-        # Another note or licence in the table is no reason to fetch weights again.
-        weights=lambda wildcards: {
-            name: value
-            for name, value in weights_row(wildcards.weights_id).items()
-            if name not in ("training_data", "licence", "citation", "note", "stand_in")
-        },
-        # Of this step what checks weights: new phantoms are no reason to fetch weights again.
-        code=digest_files([PACKAGE_DIR / "download" / f"{name}.py" for name in ("published_weights", "transfer/package_files")]),
+        weights=lambda wildcards: file_facts(weights_row(wildcards.weights_id)),
+        code=code_of("download_weights"),
     script:
         "../workflow_scripts/download_weights.py"
 
@@ -144,7 +159,7 @@ rule write_data_manifest:
     params:
         study=STUDY,
         weights=[row for row, _ in STUDY_WEIGHTS],
-        code=PROVENANCE_CODE,
+        code=code_of("write_data_manifest"),
     script:
         "../workflow_scripts/write_data_manifest.py"
 
@@ -165,7 +180,7 @@ rule write_citations:
         **needs("write_citations"),
     params:
         weights=[row for row, _ in STUDY_WEIGHTS],
-        code=PROVENANCE_CODE,
+        code=code_of("write_citations"),
     script:
         "../workflow_scripts/write_citations.py"
 
@@ -188,7 +203,7 @@ rule write_download_plan:
     params:
         weights=STUDY_WEIGHTS,
         size_px=config["volumes"]["size_px"],
-        code=PROVENANCE_CODE,
+        code=code_of("write_download_plan"),
     script:
         "../workflow_scripts/write_download_plan.py"
 

@@ -1,6 +1,10 @@
 # Predictions of all runs -> metrics with intervals, paired comparisons, claims; and checks that these methods hold.
 
+from chestct.catalogue import rows_of
+
 EVALUATION = f"{RESULTS}/evaluation"
+# Rows of the catalogue that evaluation and figures read: as parameters, so that another model reruns nothing.
+STUDY_MODELS = rows_of(MODELS)
 # Tables of a dataset, which collect_evaluation puts together.
 VALIDITY_TABLES = ("coverage", "power", "permuted")
 DATASET_TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers")
@@ -37,17 +41,13 @@ rule bootstrap_metrics:
             {(r.model, r.init, r.percent, r.seed) for r in RUNS if r.dataset == wildcards.dataset}
         ),
         models=list(MODELS),
-        catalogue={
-            name: (entry.family, entry.seven, entry.frozen)
-            for name, entry in CATALOGUE.items()
-            if name in MODELS
-        },
+        catalogue=STUDY_MODELS,
         metrics=config["evaluation"]["metrics"],
         specificity=config["evaluation"]["specificity"],
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
-        code=code("evaluation"),
+        code=code_of("bootstrap_metrics"),
     script:
         "../workflow_scripts/bootstrap_metrics.py"
 
@@ -72,7 +72,7 @@ rule simulate_coverage:
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
-        code=code("evaluation"),
+        code=code_of("simulate_coverage"),
     script:
         "../workflow_scripts/simulate_coverage.py"
 
@@ -96,7 +96,8 @@ rule check_validity:
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
-        code=code("evaluation"),
+        catalogue=STUDY_MODELS,
+        code=code_of("check_validity"),
     script:
         "../workflow_scripts/check_validity.py"
 
@@ -121,6 +122,7 @@ rule collect_evaluation:
         **needs("collect_evaluation"),
     params:
         confidence=config["evaluation"]["confidence"],
-        code=code("evaluation"),
+        catalogue=STUDY_MODELS,
+        code=code_of("collect_evaluation"),
     script:
         "../workflow_scripts/collect_evaluation.py"

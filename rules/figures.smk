@@ -15,6 +15,16 @@ STUDY_TABLES = {name: f"{RESULTS}/{step}/{name}.csv" for name, step in TABLES.it
 PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts"}
 
 
+def code_by_step(wildcards):
+    """Digest of the code of every step; of the code that trained, the table of runs tells it."""
+    digests = {}
+    for step in ("download", "volumes", "subsets", "evaluation", "figures"):
+        scripts = [rule.name for rule in workflow.rules if rule.script and Path(rule.snakefile).stem == step]
+        sources = sorted({source_module(dataset) for dataset in DATASETS}) if step == "download" else []
+        digests[f"code of {step}"] = digest_object([code_of(script, *sources) for script in scripts])
+    return digests
+
+
 # What `snakemake --report` opens with; captions of its figures and tables lie in the same folder.
 report: "../report/workflow.rst"
 
@@ -38,12 +48,11 @@ rule plot_figures:
         **needs("plot_figures"),
     params:
         datasets=list(DATASETS),
-        titles={name: CATALOGUE[name].title for name in MODELS},
-        captions=CAPTIONS,
+        catalogue=STUDY_MODELS,
         confidence=config["evaluation"]["confidence"],
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
-        code=code("figures"),
+        code=code_of("plot_figures"),
     script:
         "../workflow_scripts/plot_figures.py"
 
@@ -68,7 +77,7 @@ rule plot_quality:
         datasets=list(DATASETS),
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
-        code=code("figures"),
+        code=code_of("plot_quality"),
     script:
         "../workflow_scripts/plot_quality.py"
 
@@ -93,9 +102,9 @@ rule write_tables:
         **needs("write_tables"),
     params:
         datasets=list(DATASETS),
-        titles={name: CATALOGUE[name].title for name in MODELS},
+        catalogue=STUDY_MODELS,
         confidence=config["evaluation"]["confidence"],
-        code=code("figures"),
+        code=code_of("write_tables"),
     script:
         "../workflow_scripts/write_tables.py"
 
@@ -126,14 +135,11 @@ rule write_report:
     params:
         study=STUDY,
         datasets=list(DATASETS),
-        titles={name: CATALOGUE[name].title for name in MODELS},
+        catalogue=STUDY_MODELS,
         confidence=config["evaluation"]["confidence"],
         dpi=config["figures"]["dpi"],
         configuration=config,
-        provenance={
-            f"code of {step}": code(step)
-            for step in ("download", "volumes", "subsets", "evaluation", "figures")
-        },
-        code=code("figures"),
+        provenance=code_by_step,
+        code=code_of("write_report"),
     script:
         "../workflow_scripts/write_report.py"

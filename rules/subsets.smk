@@ -22,7 +22,7 @@ rule select_cohort:
     resources:
         **needs("select_cohort"),
     params:
-        code=code("subsets"),
+        code=code_of("select_cohort"),
     script:
         "../workflow_scripts/select_cohort.py"
 
@@ -45,7 +45,7 @@ rule split_patients:
         shares=config["subsets"]["split"],
         folds=config["subsets"]["folds"],
         seed=config["subsets"]["seed"],
-        code=code("subsets"),
+        code=code_of("split_patients"),
     script:
         "../workflow_scripts/split_patients.py"
 
@@ -65,7 +65,7 @@ rule sample_subset:
     resources:
         **needs("sample_subset"),
     params:
-        code=code("subsets"),
+        code=code_of("sample_subset"),
     script:
         "../workflow_scripts/sample_subset.py"
 
@@ -90,7 +90,7 @@ rule list_windows:
         stride=config["subsets"]["window_stride"],
         min_positive=config["subsets"]["min_positive_slices"],
         min_readers=min_readers,
-        code=code("subsets"),
+        code=code_of("list_windows"),
     script:
         "../workflow_scripts/list_windows.py"
 
@@ -126,6 +126,6 @@ rule publish_manifests:
         ),
         # RSPECT's licence forbids to pass its labels on.
         with_labels=lambda wildcards: dataset_entry(wildcards)["source"] != "rspect",
-        code=code("subsets"),
+        code=code_of("publish_manifests"),
     script:
         "../workflow_scripts/publish_manifests.py"

@@ -3,6 +3,20 @@
 VOLUMES = f"{RESULTS}/volumes"
 
 
+def shard_files(suffix):
+    """Input function: one file of every shard of a dataset, in the order of shards.
+
+    Stores (h5) are large and ``ancient``: their time is no reason to redo a job, since a table beside them
+    holds the digest of every volume.
+    """
+
+    def paths(wildcards):
+        shards = shard_numbers(wildcards.dataset)
+        return [f"{VOLUMES}/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards]
+
+    return paths
+
+
 rule convert_series:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",
@@ -22,19 +36,18 @@ rule convert_series:
     resources:
         **needs("convert_series"),
     params:
-        root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
         size_px=config["volumes"]["size_px"],
-        code=code("volumes"),
+        code=code_of("convert_series"),
     script:
         "../workflow_scripts/convert_series.py"
 
 
 rule combine_volumes:
     input:
-        index=shard_tables("index.csv"),
-        slices=shard_tables("slices.parquet"),
-        ledger=shard_tables("ledger.csv"),
-        stores=shard_tables("h5"),
+        index=shard_files("index.csv"),
+        slices=shard_files("slices.parquet"),
+        ledger=shard_files("ledger.csv"),
+        stores=ancient(shard_files("h5")),
     output:
         index=f"{VOLUMES}/{{dataset}}/index.csv",
         slices=f"{VOLUMES}/{{dataset}}/slices.parquet",
@@ -49,7 +62,7 @@ rule combine_volumes:
         **needs("combine_volumes"),
     params:
         max_refused_percent=config["volumes"]["max_refused_percent"],
-        code=code("volumes"),
+        code=code_of("combine_volumes"),
     script:
         "../workflow_scripts/combine_volumes.py"
 
@@ -59,7 +72,7 @@ rule draw_thumbnails:
         series=f"{DATA}/{{dataset}}/series.csv",
         index=f"{VOLUMES}/{{dataset}}/index.csv",
         ledger=f"{VOLUMES}/{{dataset}}/ledger.csv",
-        stores=shard_tables("h5"),
+        stores=ancient(shard_files("h5")),
     output:
         thumbnails=f"{VOLUMES}/{{dataset}}/thumbnails.csv",
     log:
@@ -71,10 +84,9 @@ rule draw_thumbnails:
     resources:
         **needs("draw_thumbnails"),
     params:
-        root=lambda wildcards: f"{DATA}/{wildcards.dataset}",
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         num_tiles=12,
         seed=0,
-        code=code("volumes"),
+        code=code_of("draw_thumbnails"),
     script:
         "../workflow_scripts/draw_thumbnails.py"

@@ -1,5 +1,7 @@
 """Rule convert_series: one shard of HU volumes, with its tables."""
 
+from pathlib import Path
+
 from chestct.log import set_up_log
 from chestct.tables import read_table
 from chestct.volumes.convert_shard import convert_shard
@@ -9,7 +11,7 @@ series = read_table(snakemake.input.series, "series")
 convert_shard(
     series[series["shard"] == int(snakemake.wildcards.shard)],
     obtained=read_table(snakemake.input.obtained, "shard"),
-    root=snakemake.params.root,
+    root=Path(snakemake.input.series).parent,
     dataset=snakemake.wildcards.dataset,
     size_px=snakemake.params.size_px,
     store_path=snakemake.output.store,

@@ -9,7 +9,7 @@ from chestct.log import set_up_log
 set_up_log(snakemake.log[0])
 obtain_shard(
     snakemake.params.entry,
-    Path(snakemake.params.root),
+    Path(snakemake.input.series).parent,
     Path(snakemake.input.series),
     int(snakemake.wildcards.shard),
     transfer_settings(snakemake.resources),

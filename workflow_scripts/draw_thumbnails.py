@@ -1,5 +1,7 @@
 """Rule draw_thumbnails: small pictures of a sample of a dataset's scans, for the quality page."""
 
+from pathlib import Path
+
 import numpy as np
 
 from chestct.log import set_up_log
@@ -11,7 +13,7 @@ draw_thumbnails(
     index_path=snakemake.input.index,
     ledger_path=snakemake.input.ledger,
     series_path=snakemake.input.series,
-    root=snakemake.params.root,
+    root=Path(snakemake.input.series).parent,
     display_window_hu=(window["centre"], window["width"]),
     num_tiles=snakemake.params.num_tiles,
     rng=np.random.default_rng(snakemake.params.seed),

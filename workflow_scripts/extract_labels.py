@@ -8,7 +8,7 @@ from chestct.log import set_up_log
 set_up_log(snakemake.log[0])
 extract_labels(
     snakemake.params.entry,
-    Path(snakemake.params.root),
+    Path(snakemake.input.series).parent,
     Path(snakemake.input.series),
     [Path(path) for path in snakemake.input.shards],
     Path(snakemake.output.labels),

@@ -9,7 +9,7 @@ from chestct.log import set_up_log
 set_up_log(snakemake.log[0])
 list_dataset(
     snakemake.params.entry,
-    Path(snakemake.params.root),
+    Path(snakemake.output.series).parent,
     snakemake.params.shard_size,
     transfer_settings(snakemake.resources),
     series_path=Path(snakemake.output.series),

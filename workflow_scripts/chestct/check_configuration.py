@@ -80,6 +80,12 @@ def check_configuration(config: dict[str, Any]) -> None:
     _check_training(config)
 
 
+def source_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a dataset's entry that say what its source gives, without those on the dataset's use."""
+    keys = yaml.safe_load(_SCHEMA.read_text())["properties"]["datasets"]["items"]["properties"]
+    return {key: value for key, value in entry.items() if keys[key].get("of") != "use"}
+
+
 def _check_datasets(config: dict[str, Any]) -> None:
     names = [entry["name"] for entry in config["datasets"]]
     if len(set(names)) < len(names):

@@ -21,6 +21,12 @@ def weights_table() -> dict[str, dict[str, str]]:
         return {row["weights_id"]: row for row in csv.DictReader(file)}
 
 
+def file_facts(row: dict[str, str]) -> dict[str, str]:
+    """What a row says of the file and the way to it, without what it tells its readers about the weights."""
+    told = ("training_data", "licence", "citation", "note", "stand_in")
+    return {name: value for name, value in row.items() if name not in told}
+
+
 def weights_row(weights_id: str) -> dict[str, str]:
     """The row of one weight file.
 
