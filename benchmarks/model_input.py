@@ -10,6 +10,7 @@ def training_input(model: str, crop_px: int) -> InputSettings:
         crop_px=crop_px,
         max_rotation_degrees=20.0,
         flip=True,
+        interpolation="bilinear",
         centre_hu=-600.0,
         width_hu=1500.0,
         mean=MODELS[model].mean,

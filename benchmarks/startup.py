@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from setting import ROOT, emit, scratch
@@ -22,7 +23,7 @@ def run_job(folder: Path) -> None:
     data = {name: str(folder / f"{name}.csv") for name in ("index", "splits", "subset")}
     data["windows"] = str(folder / "windows.parquet")
     job = make_job(data, min_steps=1, max_epochs=1, num_validations=1, batch_size=8)
-    train(job, folder / f"run-{os.getpid()}", run=RUN | {"model": _MODEL})
+    train(job, folder / f"run-{os.getpid()}", run=replace(RUN, model=_MODEL))
 
 
 def seconds(*arguments: str) -> tuple[float, float]:

@@ -217,7 +217,7 @@ def job_facts(job, wildcards):
     """What the training script needs to know of a job (chestct.training.job.Job), tables aside."""
     first = job.runs_of(wildcards)[0]
     return {
-        "settings": configuration.training_settings(config, first.model),
+        "settings": asdict(configuration.training_settings(config, first.model)),
         "display_window_hu": DATASETS[first.dataset]["display_window_hu"],
         "window_slices": config["subsets"]["window_slices"],
         "num_workers": config["training"]["num_workers"],

@@ -19,7 +19,7 @@ rule pretrain:
     resources:
         **training_needs("pretrain"),
     params:
-        settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
+        settings=lambda wildcards: asdict(configuration.training_settings(config, wildcards.model)),
         catalogue=lambda wildcards: catalogue_entry(wildcards.model),
         pretraining=config["training"]["pretraining"],
         window_slices=config["subsets"]["window_slices"],
@@ -76,7 +76,7 @@ rule predict:
         **training_needs("predict", nodes=1, gpus=min(1, config["training"]["gpus"])),
     params:
         runs=lambda wildcards: [run.asdict() for run in RUNS_OF[wildcards.dataset, wildcards.model]],
-        settings=lambda wildcards: configuration.training_settings(config, wildcards.model),
+        settings=lambda wildcards: asdict(configuration.training_settings(config, wildcards.model)),
         catalogue=lambda wildcards: catalogue_entry(wildcards.model),
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         window_slices=config["subsets"]["window_slices"],

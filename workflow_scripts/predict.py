@@ -1,17 +1,19 @@
 """Rule predict: scores of all runs of one model on one dataset."""
 
 from chestct.log import set_up_log
+from chestct.runs import Run
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
 from chestct.training.predict import predict
+from chestct.training.settings import TrainingSettings
 
 set_up_log(snakemake.log[0])
 claim_gpus(min(1, snakemake.params.gpus))
 params = snakemake.params
 predict(
-    runs=params.runs,
+    runs=[Run(**run) for run in params.runs],
     weights=snakemake.input.weights,
-    settings=params.settings,
+    settings=TrainingSettings(**params.settings),
     display_window_hu=params.display_window_hu,
     window_slices=params.window_slices,
     index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),

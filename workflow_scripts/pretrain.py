@@ -3,13 +3,14 @@
 from chestct.log import set_up_log
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.pretrain import pretrain
+from chestct.training.settings import PretrainingSettings, TrainingSettings
 
 set_up_log(snakemake.log[0])
 claim_gpus(snakemake.params.gpus)
 pretrain(
     model_name=snakemake.wildcards.model,
-    settings=snakemake.params.settings,
-    pretraining=snakemake.params.pretraining,
+    settings=TrainingSettings(**snakemake.params.settings),
+    pretraining=PretrainingSettings(**snakemake.params.pretraining),
     window_slices=snakemake.params.window_slices,
     weights=snakemake.output.weights,
     history=snakemake.output.history,

@@ -6,6 +6,7 @@ from chestct.log import set_up_log
 from chestct.training.finetune import Job
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
+from chestct.training.settings import TrainingSettings
 from chestct.training.trials import try_learning_rates
 
 set_up_log(snakemake.log[0])
@@ -13,7 +14,7 @@ params = snakemake.params
 claim_gpus(params.job["gpus"])
 try_learning_rates(
     Job(
-        **params.job,
+        **{**params.job, "settings": TrainingSettings(**params.job["settings"])},
         index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
         windows=snakemake.input.windows,
         splits=snakemake.input.splits,

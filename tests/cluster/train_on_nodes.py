@@ -1,13 +1,14 @@
 """In a Slurm job of two nodes: trains on this one alone and on both, and writes down both last losses."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.unit.training import engine_data as engine
 
 data = engine.write_data(Path("nodes-data"))
 # A model without statistics over the batch and without dropout.
-run = engine.RUN | {"model": "videomae_narrow"}
+run = replace(engine.RUN, model="videomae_narrow")
 settings = {"batch_size": 8, "min_steps": 3, "max_epochs": 1, "learning_rate": 1e-4}
 lines = []
 for nodes in (1, 2):

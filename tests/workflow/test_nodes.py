@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +36,7 @@ def test_two_nodes_train_as_one_process_does(root, tmp_path, monkeypatch):
     engine = load(root, "engine_data")
     data = engine.write_data(tmp_path)
     # A model without statistics over the batch and without dropout.
-    run = engine.RUN | {"model": "videomae_narrow"}
+    run = replace(engine.RUN, model="videomae_narrow")
     settings = {"batch_size": 8, "min_steps": 3, "max_epochs": 1, "learning_rate": 1e-4}
     alone = engine.train(engine.make_job(data, **settings), tmp_path / "alone", run=run)
 

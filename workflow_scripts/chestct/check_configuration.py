@@ -277,10 +277,10 @@ def _check_training(config: dict[str, Any]) -> None:
     processes = max(1, training["gpus"]) * training["nodes"]
     for entry in config["models"]:
         settings = training_settings(config, entry["name"])
-        parts = processes * settings["accumulate"]
-        if settings["batch_size"] % parts:
+        parts = processes * settings.accumulate
+        if settings.batch_size % parts:
             raise _problem(
-                f"{settings['batch_size']} windows of '{entry['name']}' do not divide into {parts} parts "
+                f"{settings.batch_size} windows of '{entry['name']}' do not divide into {parts} parts "
                 "(GPUs x accumulate)",
                 "training.batch_size",
                 f"a multiple of {parts}",

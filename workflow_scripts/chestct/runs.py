@@ -1,10 +1,11 @@
 """The grid of runs that a configuration spans, and what every run needs to know."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any
 
 from chestct.catalogue import INIT_TITLES, MODELS
+from chestct.training.settings import TrainingSettings
 
 
 def dataset_names(config: dict[str, Any]) -> list[str]:
@@ -48,6 +49,13 @@ class Run:
         """The run's key columns."""
         return asdict(self)
 
+    def __str__(self) -> str:
+        return "/".join(str(value) for value in astuple(self))
+
+
+#: Columns of every table that has rows of runs.
+RUN_KEYS = [field.name for field in fields(Run)]
+
 
 def list_arms(config: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(dataset, model, init) of every arm that a configuration spans, in a fixed order."""
@@ -84,24 +92,10 @@ def selection_run(config: dict[str, Any], dataset: str, model: str, init: str) -
     return Run(dataset=dataset, model=model, init=init, percent=percent, seed=seed, fold=0)
 
 
-#: Keys of the training block that are the workflow's, not a run's.
-_WORKFLOW_KEYS = (
-    "one_job_per",
-    "threads",
-    "pretraining",
-    "num_workers",
-    "gpus",
-    "learning_rates",
-    "selection_percent",
-)
-
-
-def training_settings(config: dict[str, Any], model: str) -> dict[str, Any]:
+def training_settings(config: dict[str, Any], model: str) -> TrainingSettings:
     """Settings of one model's training: the training block with the model's own overrides."""
-    entry = next(entry for entry in config["models"] if entry["name"] == model)
-    own = {key: value for key, value in entry.items() if key not in ("name", "inits")}
-    shared = {key: value for key, value in config["training"].items() if key not in _WORKFLOW_KEYS}
-    return shared | own
+    values = config["training"] | next(entry for entry in config["models"] if entry["name"] == model)
+    return TrainingSettings(**{field.name: values[field.name] for field in fields(TrainingSettings)})
 
 
 def initial_weights(config: dict[str, Any], run: Run) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def settings(name: str) -> InputSettings:
         crop_px=32,
         max_rotation_degrees=0,
         flip=False,
+        interpolation="bilinear",
         centre_hu=0,
         width_hu=2000,
         mean=entry.mean,

@@ -13,7 +13,7 @@ from chestct.plan import text
 from chestct.plan.cost import TrainingJob, longest_chain, training_jobs, windows_of_run
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import Speed, read_speeds
-from chestct.runs import Run, list_arms, list_runs, selection_run
+from chestct.runs import Run, list_arms, list_runs, selection_run, training_settings
 from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
 
@@ -63,7 +63,7 @@ def test_a_run_trains_its_steps_and_scores_every_validation(paper):
     assert score == 25 * 150 * len(window_starts(240, 32, 16))
     train, _ = windows_of_run(paper, scans(), Run(**{**run.asdict(), "percent": 100}))
     assert train == 16 * 50 * math.ceil(700 / 16)
-    assert num_training_steps(700, paper["training"]) * 16 == train
+    assert num_training_steps(700, training_settings(paper, "slow_r50")) * 16 == train
 
 
 @pytest.mark.parametrize("one_job_per", ["run", "model"])

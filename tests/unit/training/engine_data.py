@@ -2,6 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,42 +11,46 @@ import torch
 from safetensors.torch import load_file
 
 from chestct import tables
+from chestct.runs import Run
 from chestct.training import finetune
+from chestct.training.settings import TrainingSettings
 from chestct.training.windows.augmentation import InputSettings
 from chestct.volume_store import Volume, write_shard
 
-SETTINGS = {
-    "precision": "32-true",
-    "batch_size": 4,
-    "accumulate": 1,
-    "max_epochs": 2,
-    "min_steps": 12,
-    "num_validations": 3,
-    "patience": 0,
-    "learning_rate": 0.003,
-    "weight_decay": 1e-6,
-    "crop_px": 32,
-    "max_rotation_degrees": 20,
-    "flip": True,
-    "batchnorm_momentum": 0.1,
-    "compile": False,
-    "tensorboard": False,
-    "nodes": 1,
-}
+SETTINGS = TrainingSettings(
+    precision="32-true",
+    batch_size=4,
+    accumulate=1,
+    max_epochs=2,
+    min_steps=12,
+    num_validations=3,
+    patience=0,
+    learning_rate=0.003,
+    weight_decay=1e-6,
+    crop_px=32,
+    max_rotation_degrees=20,
+    flip=True,
+    interpolation="bilinear",
+    batchnorm_momentum=0.1,
+    compile=False,
+    tensorboard=False,
+    nodes=1,
+)
 WINDOW = {"centre": -600, "width": 1500}
 #: The same as models of Kinetics see it, at the paper's size.
 LUNG = InputSettings(
     crop_px=224,
     max_rotation_degrees=20.0,
     flip=True,
+    interpolation="bilinear",
     centre_hu=-600.0,
     width_hu=1500.0,
     mean=(0.45, 0.45, 0.45),
     std=(0.225, 0.225, 0.225),
 )
-RUN = {"dataset": "d", "model": "swin_narrow", "init": "scratch", "percent": 100, "seed": 0, "fold": 0}
+RUN = Run(dataset="d", model="swin_narrow", init="scratch", percent=100, seed=0, fold=0)
 SCRATCH = {"path": None, "sha256": None, "words": None, "stand_in": False}
-SPEC = {"run": RUN, "initial": SCRATCH}
+SPEC = {"run": RUN.asdict(), "initial": SCRATCH}
 
 
 def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
@@ -99,7 +104,7 @@ def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
 def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, **settings) -> finetune.Job:
     """A job on the data, with changed settings."""
     return finetune.Job(
-        settings=SETTINGS | settings,
+        settings=replace(SETTINGS, **settings),
         display_window_hu=WINDOW,
         window_slices=8,
         index=data["index"],
@@ -113,9 +118,9 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
     )
 
 
-def train(job: finetune.Job, folder: Path, **spec) -> Path:
+def train(job: finetune.Job, folder: Path, *, run: Run = RUN, **spec) -> Path:
     """Train one run of a job; returns its folder."""
-    finetune.finetune(job, [SPEC | spec], [str(folder)], threads=1)
+    finetune.finetune(job, [SPEC | {"run": run.asdict()} | spec], [str(folder)], threads=1)
     return folder
 
 

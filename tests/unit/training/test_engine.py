@@ -1,5 +1,7 @@
 """The training engine on a tiny dataset in which bright scans are positive."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,13 +22,14 @@ from engine_data import (
 from chestct import tables
 from chestct.errors import DivergenceError, InputError
 from chestct.training import collect, finetune, predict, pretrain
+from chestct.training.settings import PretrainingSettings
 
 
 def run_predict(data, folder, output, **settings):
     predict.predict(
         runs=[RUN],
         weights=[str(folder / "weights.safetensors")],
-        settings=SETTINGS | settings,
+        settings=replace(SETTINGS, **settings),
         display_window_hu=WINDOW,
         window_slices=8,
         index=data["index"],
@@ -51,7 +54,7 @@ def test_a_run_leaves_weights_curve_record_and_configuration(trained):
     assert row["validation_auroc"] == pytest.approx(history(trained)["validation_auroc"].max())
     assert pd.isna(row["initial_weights"])
     assert (row["stopped_early"], row["resumed"], row["device"]) == (0, 0, "cpu")
-    assert row["learning_rate"] == SETTINGS["learning_rate"]
+    assert row["learning_rate"] == SETTINGS.learning_rate
     assert 0 < row["data_wait_percent"] < 100
     assert row["windows_per_second"] == pytest.approx(48 / row["seconds"], rel=0.02)
 
@@ -69,13 +72,13 @@ def test_processes_that_read_windows_change_nothing(data, trained, tmp_path):
 
 
 def test_the_seed_depends_on_all_but_the_init():
-    assert finetune.run_seed(RUN | {"init": "video"}) == finetune.run_seed(RUN)
-    assert finetune.run_seed(RUN | {"seed": 1}) != finetune.run_seed(RUN)
+    assert finetune.run_seed(replace(RUN, init="video")) == finetune.run_seed(RUN)
+    assert finetune.run_seed(replace(RUN, seed=1)) != finetune.run_seed(RUN)
 
 
 def test_starting_weights_are_used_and_recorded(data, trained, tmp_path):
     start = SCRATCH | {"path": str(trained / "weights.safetensors"), "words": "the run before"}
-    train(make_job(data), tmp_path, run=RUN | {"init": "ct"}, initial=start)
+    train(make_job(data), tmp_path, run=replace(RUN, init="ct"), initial=start)
     row, first = record(tmp_path), record(trained)
     assert row["initial_weights_sha256"] == first["final_weights_sha256"]
     assert row["final_weights_sha256"] != first["final_weights_sha256"]
@@ -86,7 +89,7 @@ def test_starting_weights_are_used_and_recorded(data, trained, tmp_path):
 def test_a_wrong_digest_of_the_starting_weights_stops_and_writes_nothing(data, trained, tmp_path):
     start = SCRATCH | {"path": str(trained / "weights.safetensors"), "sha256": "0" * 64, "words": "w"}
     with pytest.raises(InputError, match=r"weights\.safetensors"):
-        train(make_job(data), tmp_path, run=RUN | {"init": "ct"}, initial=start)
+        train(make_job(data), tmp_path, run=replace(RUN, init="ct"), initial=start)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -132,10 +135,10 @@ def test_with_patience_the_rate_rises_until_the_first_validation_and_stays(data,
 
 def test_a_probe_trains_its_head_alone(data, trained, tmp_path):
     start = SCRATCH | {"path": str(trained / "weights.safetensors"), "words": "the run before"}
-    run = RUN | {"model": "slow_narrow", "init": "scratch"}
+    run = replace(RUN, model="slow_narrow", init="scratch")
     base = train(make_job(data, min_steps=3), tmp_path / "base", run=run)
     start["path"] = str(base / "weights.safetensors")
-    probe = RUN | {"model": "slow_narrow_probe", "init": "ct"}
+    probe = replace(RUN, model="slow_narrow_probe", init="ct")
     train(make_job(data, min_steps=3, learning_rate=0.1), tmp_path / "probe", run=probe, initial=start)
     before, after = weights(base), weights(tmp_path / "probe")
     changed = {name for name in after if not (before[name] == after[name]).all()}
@@ -175,7 +178,7 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
     pretrain.pretrain(
         model_name="swin_narrow",
         settings=SETTINGS,
-        pretraining={"num_clips": 82, "epochs": 2, "seed": 0},
+        pretraining=PretrainingSettings(num_clips=82, epochs=2, seed=0),
         window_slices=8,
         weights=str(tmp_path / "video.safetensors"),
         history=str(tmp_path / "history.csv"),
@@ -187,7 +190,7 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
     assert curve["epoch"].max() == 1
     assert {path.name for path in tmp_path.iterdir()} == {"video.safetensors", "history.csv"}
     start = {"path": str(tmp_path / "video.safetensors"), "sha256": None, "words": "clips", "stand_in": True}
-    train(make_job(data, min_steps=3), tmp_path / "run", run=RUN | {"init": "video"}, initial=start)
+    train(make_job(data, min_steps=3), tmp_path / "run", run=replace(RUN, init="video"), initial=start)
     assert record(tmp_path / "run")["initial_stand_in"] == 1
 
 

@@ -4,12 +4,13 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import tracing_worker
-from engine_data import RUN, SETTINGS, WINDOW, history, in_child, make_job, train
+from engine_data import LUNG, RUN, SETTINGS, WINDOW, history, in_child, make_job, train
 
 from chestct import tables
 from chestct.errors import DivergenceError, InputError
@@ -203,13 +204,13 @@ def test_a_score_is_the_largest_over_the_windows_of_the_scan(data):
         def forward(self, x_BCTHW):
             return x_BCTHW.amax(dim=(1, 2, 3, 4), keepdim=False).unsqueeze(1)
 
-    from chestct.training.windows.augmentation import InputSettings, centre_crop, to_input
+    from chestct.training.windows.augmentation import centre_crop, to_input
     from chestct.training.windows.dataset import collect_scans
 
     keys = tables.read_table(data["splits"], "splits")[:5]
     tables_ = [tables.read_table(data[name], name) for name in ("index", "windows")]
     scans = collect_scans(keys, *tables_, dict.fromkeys(keys["study_id"], 0))
-    settings = InputSettings.from_settings(SETTINGS, WINDOW, mean=(0.5,) * 3, std=(1.0,) * 3)
+    settings = replace(LUNG, crop_px=32, mean=(0.5,) * 3, std=(1.0,) * 3)
     loader = scoring.scoring_loader(scans, batch_size=3, num_workers=0)
     found = scoring.scan_logits(Brightness(), loader, 5, settings, device=torch.device("cpu"))
     for number, scan in enumerate(scans):

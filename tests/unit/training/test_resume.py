@@ -11,6 +11,7 @@ import torch
 from engine_data import SETTINGS, SPEC, assert_equal_runs, history, in_child, make_job, record, train, weights
 
 from chestct.training import checkpoint, finetune, module, pretrain, validation
+from chestct.training.settings import PretrainingSettings
 
 STATE = Path(".checkpoint") / "last.ckpt"
 
@@ -238,7 +239,7 @@ def test_pretraining_goes_on_too(tmp_path):
         pretrain.pretrain(
             model_name="swin_narrow",
             settings=SETTINGS,
-            pretraining={"num_clips": 42, "epochs": 2, "seed": 0},
+            pretraining=PretrainingSettings(num_clips=42, epochs=2, seed=0),
             window_slices=8,
             weights=str(folder / "weights.safetensors"),
             history=str(folder / "history.csv"),

@@ -24,7 +24,7 @@ FILES = {
 def trials(*rows):
     """Trials as (learning rate, AUROC, loss)."""
     table = pd.DataFrame(rows, columns=["learning_rate", "validation_auroc", "validation_loss"])
-    return table.assign(**RUN)
+    return table.assign(**RUN.asdict())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,10 @@ def choices(path: Path, init: str, rate: float) -> str:
 
 def test_every_run_gets_the_rate_of_its_arm(tmp_path):
     paths = [choices(tmp_path / f"{init}.csv", init, rate) for init, rate in (("video", 0.01), ("ct", 0.5))]
-    specs = [{"run": {**RUN, "init": init, "percent": 1}, "learning_rate": None} for init in ("ct", "video")]
+    specs = [
+        {"run": {**RUN.asdict(), "init": init, "percent": 1}, "learning_rate": None}
+        for init in ("ct", "video")
+    ]
     assert [s["learning_rate"] for s in selection.with_chosen_rates(specs, paths)] == [0.5, 0.01]
     assert selection.with_chosen_rates(specs, []) == specs
     selection.collect_trials(paths, str(tmp_path / "trials.csv"))
@@ -91,12 +94,12 @@ RATES = [1e30, 0.003, 0.0001]
 def search(folder: Path, data: dict[str, str]) -> pd.DataFrame:
     """Try the rates, choose one, adopt its trial; returns the table of choices."""
     folders = [folder / f"rate-{rate}" for rate in RATES]
-    specs = [{"run": RUN, "initial": SCRATCH, "learning_rate": rate} for rate in RATES]
+    specs = [{"run": RUN.asdict(), "initial": SCRATCH, "learning_rate": rate} for rate in RATES]
     job = make_job(data, min_steps=4, num_validations=2, max_epochs=1)
     try_learning_rates(job, specs, [str(path) for path in folders], threads=1)
     files = {name: [str(path / file) for path in folders] for name, file in FILES.items()}
     path = str(folder / "choices.csv")
-    selection.choose_learning_rate(RUN, RATES, files["record"], files["history"], path)
+    selection.choose_learning_rate(RUN.asdict(), RATES, files["record"], files["history"], path)
     run = {name: str(folder / "run" / file) for name, file in FILES.items()}
     selection.adopt_trial(path, RATES, files, run)
     return read_table(path, "choices")

@@ -12,6 +12,7 @@ def settings(**changes):
         "crop_px": 24,
         "max_rotation_degrees": 20.0,
         "flip": True,
+        "interpolation": "bilinear",
         "centre_hu": -600.0,
         "width_hu": 1500.0,
         "mean": (0.45, 0.45, 0.45),

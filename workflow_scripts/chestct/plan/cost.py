@@ -72,8 +72,8 @@ def windows_of_run(config: Mapping[str, Any], scans: Scans, run: Run) -> tuple[f
     if num_train is None or num_validation is None:
         return None, None
     num_steps = num_training_steps(max(1, round(num_train * run.percent / 100)), settings)
-    train = float(num_steps * settings["batch_size"])
-    score = None if a_scan is None else float(settings["num_validations"] * num_validation * a_scan)
+    train = float(num_steps * settings.batch_size)
+    score = None if a_scan is None else float(settings.num_validations * num_validation * a_scan)
     return train, score
 
 

@@ -2,21 +2,22 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from chestct.errors import InputError
+from chestct.training.settings import TrainingSettings
 
 _Values = TypeVar("_Values")
 
 
-def num_training_steps(num_scans: int, settings: dict[str, Any]) -> int:
+def num_training_steps(num_scans: int, settings: TrainingSettings) -> int:
     """Optimisation steps of a run: max_epochs passes, at least min_steps; the same for every arm.
 
     Rounded up to a multiple of the number of validations, so that the last one sees the last step. With
     patience it is an upper bound.
     """
-    steps = max(settings["min_steps"], settings["max_epochs"] * math.ceil(num_scans / settings["batch_size"]))
-    return math.ceil(steps / settings["num_validations"]) * settings["num_validations"]
+    steps = max(settings.min_steps, settings.max_epochs * math.ceil(num_scans / settings.batch_size))
+    return math.ceil(steps / settings.num_validations) * settings.num_validations
 
 
 @dataclass(frozen=True, kw_only=True)

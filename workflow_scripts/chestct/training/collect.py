@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.runs import RUN_KEYS
 from chestct.tables import read_table, write_table
-
-_KEYS = ["dataset", "model", "init", "percent", "seed", "fold"]
 
 
 def collect_runs(paths: Sequence[str], output: str) -> None:
@@ -37,5 +36,5 @@ def collect_histories(records: Sequence[str], histories: Sequence[str], output: 
                 remedy="delete the run's folder and let the workflow train it again",
             )
         curve = read_table(history, "history").drop(columns="learning_rate")
-        parts.append(rows[_KEYS].merge(curve, how="cross"))
+        parts.append(rows[RUN_KEYS].merge(curve, how="cross"))
     write_table(pd.concat(parts, ignore_index=True), output, "histories")

@@ -5,7 +5,7 @@ augmentation and dropout depends on dataset, model, percent, seed and fold, neve
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from chestct.catalogue import MODELS
 from chestct.files import digest_object, sha256_file
+from chestct.runs import Run
 from chestct.training.budget import Batches, num_training_steps
 from chestct.training.checkpoint import StateFile, clear, keep_finished, take_finished
 from chestct.training.fit import Setting, fit
@@ -35,14 +35,14 @@ from chestct.training.windows.scans import load_scans
 __all__ = ["Job", "finetune", "finetune_run", "num_training_steps", "run_seed"]
 
 
-def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder: Path) -> None:
+def finetune_run(job: Job, run: Run, initial: dict[str, Any], folder: Path) -> None:
     """Train one run and write weights.safetensors, history.csv, run.csv and config.yaml.
 
     A run that an earlier, interrupted job finished is taken over; one that it began goes on where it was.
 
     Args:
         job: what it shares with the other runs.
-        run: its key columns.
+        run: which of them.
         initial: path (or None), sha256 (or None), words and stand_in of the starting weights; of a file
             whose publisher names no digest also trusted_as, its name in the record of trusted files.
         folder: where to write.
@@ -54,11 +54,12 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
     """
     settings, processes = job.settings, Processes.current()
     tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
-    scans = load_scans(tables, job.subsets[run["percent"], run["seed"]], run)
-    resolved: dict[str, Any] = {"run": run, "settings": settings, "display_window_hu": job.display_window_hu}
-    resolved |= {"window_slices": job.window_slices, "initial": initial}
+    scans = load_scans(tables, job.subsets[run.percent, run.seed], run)
+    resolved: dict[str, Any] = {"run": run.asdict(), "settings": asdict(settings)}
+    resolved |= {"display_window_hu": job.display_window_hu, "window_slices": job.window_slices}
+    resolved |= {"initial": initial}
     started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None
-    row = run | {
+    row = run.asdict() | {
         "initial_weights": initial["words"],
         "initial_weights_sha256": sha256_file(started_from) if started_from else None,
         "initial_stand_in": int(initial["stand_in"]),
@@ -68,7 +69,7 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
     }
     key = digest_object([row, torch.__version__, job.gpus > 0, processes.world])
     if processes.any(processes.first and take_finished(folder, key)):
-        print(f"{'/'.join(str(value) for value in run.values())}: finished by an interrupted job", flush=True)
+        print(f"{run}: finished by an interrupted job", flush=True)
         return
     file = StateFile(folder, key)
     module, validation, measured = _train(job, run, initial, scans, file, folder)
@@ -81,7 +82,7 @@ def finetune_run(job: Job, run: dict[str, Any], initial: dict[str, Any], folder:
 
 def _train(
     job: Job,
-    run: dict[str, Any],
+    run: Run,
     initial: dict[str, Any],
     scans: tuple[list[Scan], list[Scan], str],
     file: StateFile,
@@ -91,34 +92,33 @@ def _train(
     settings, seed, processes = job.settings, run_seed(run), Processes.current()
     training, held_out, _ = scans
     batches = Batches(
-        size=settings["batch_size"],
-        accumulate=settings["accumulate"],
+        size=settings.batch_size,
+        accumulate=settings.accumulate,
         rank=processes.rank,
         world=processes.world,
     )
     num_steps = num_training_steps(len(training), settings)
-    validate_every = num_steps // settings["num_validations"]
+    validate_every = num_steps // settings.num_validations
     setting = Setting(
-        name="/".join(str(value) for value in run.values()),
-        precision=settings["precision"],
+        name=str(run),
+        precision=settings.precision,
         gpus=job.gpus,
-        nodes=settings["nodes"],
+        nodes=settings.nodes,
         num_workers=job.num_workers,
         batches=batches,
         processes=processes,
         file=file,
-        events=folder / "tensorboard" if settings["tensorboard"] else None,
+        events=folder / "tensorboard" if settings.tensorboard else None,
     )
     pl.seed_everything(seed, verbose=False)
     reset_peak_memory(job.gpus)
     model, still = build_start(job, run, initial)
-    normalisation = {"mean": MODELS[run["model"]].mean, "std": MODELS[run["model"]].std}
-    input_settings = InputSettings.from_settings(settings, job.display_window_hu, **normalisation)
+    input_settings = InputSettings.of_model(run.model, settings, job.display_window_hu)
     schedule = Schedule(
-        learning_rate=settings["learning_rate"],
-        weight_decay=settings["weight_decay"],
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
         num_steps=num_steps,
-        warm_up_steps=validate_every if settings["patience"] else None,
+        warm_up_steps=validate_every if settings.patience else None,
     )
     prepare = WindowInput(input_settings, batches, seed=seed)
     loss = nn.functional.binary_cross_entropy_with_logits
@@ -134,7 +134,7 @@ def _train(
         ),
         input_settings,
         every=validate_every,
-        patience=settings["patience"],
+        patience=settings.patience,
         processes=processes,
     )
     labels = [scan.label for scan in training]
@@ -153,7 +153,7 @@ def _train(
         "stopped_early": int(module.step < num_steps),
         "best_epoch": validation.best_epoch,
         "validation_auroc": validation.best[0],
-        "learning_rate": settings["learning_rate"],
+        "learning_rate": settings.learning_rate,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "peak_memory_mb": peak_memory_mb(job.gpus),
         "device": device_name(gpus=job.gpus, world=processes.world),
@@ -183,7 +183,7 @@ def finetune(
         InputError: see ``finetune_run``; or the machine lacks what the job asks for.
         SystemExit: a signal asked the job to end; the run's state is saved.
     """
-    processes, nodes = Processes.current(), job.settings["nodes"]
+    processes, nodes = Processes.current(), job.settings.nodes
     per_node = job.gpus or job.processes
     if per_node * nodes > processes.world:
         launch(
@@ -197,13 +197,13 @@ def finetune(
         )
         return
     torch.set_num_threads(threads)
-    check_hardware(gpus=job.gpus, precision=job.settings["precision"])
+    check_hardware(gpus=job.gpus, precision=job.settings.precision)
     for number, (spec, folder) in enumerate(zip(runs, folders, strict=True), start=1):
         if processes.first:
             print(f"run {number} of {len(runs)}: {spec['run']}", flush=True)
         rate = spec.get("learning_rate")
-        changed = job if rate is None else replace(job, settings=job.settings | {"learning_rate": rate})
-        finetune_run(changed, spec["run"], spec["initial"], Path(folder))
+        changed = job if rate is None else replace(job, settings=replace(job.settings, learning_rate=rate))
+        finetune_run(changed, Run(**spec["run"]), spec["initial"], Path(folder))
     if done:
         finish(folders)
 

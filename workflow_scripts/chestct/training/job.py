@@ -12,8 +12,10 @@ from chestct.catalogue import MODELS
 from chestct.files import sha256_file
 from chestct.models import build_model, is_head, set_batchnorm_momentum
 from chestct.models.load_weights import load_initial_weights
+from chestct.runs import Run
 from chestct.training.machine.device import tune
 from chestct.training.module import freeze
+from chestct.training.settings import TrainingSettings
 from chestct.trusted_weights import check_trusted
 
 
@@ -22,7 +24,7 @@ class Job:
     """What the runs of a job share.
 
     Attributes:
-        settings: training settings of the model (see ``configuration.training_settings``).
+        settings: training settings of the model.
         display_window_hu: centre and width, of the dataset.
         window_slices: slices a model sees.
         index, windows, splits: paths of the tables.
@@ -33,7 +35,7 @@ class Job:
         processes: that train together where there are no GPUs.
     """
 
-    settings: dict[str, Any]
+    settings: TrainingSettings
     display_window_hu: dict[str, float]
     window_slices: int
     index: str
@@ -53,12 +55,12 @@ class Job:
     def from_data(cls, data: dict[str, Any]) -> "Job":
         """The job that another process sent."""
         subsets = {(percent, seed): path for percent, seed, path in data["subsets"]}
-        return cls(**{**data, "subsets": subsets})
+        return cls(**{**data, "subsets": subsets, "settings": TrainingSettings(**data["settings"])})
 
 
-def run_seed(run: dict[str, Any]) -> int:
+def run_seed(run: Run) -> int:
     """Seed of a run's randomness, the same for all inits."""
-    key = [run[name] for name in ("dataset", "model", "percent", "seed", "fold")]
+    key = [run.dataset, run.model, run.percent, run.seed, run.fold]
     return zlib.crc32(repr(key).encode())
 
 
@@ -76,21 +78,21 @@ def expected_sha256(initial: dict[str, Any]) -> str | None:
     return found
 
 
-def build_start(job: Job, run: dict[str, Any], initial: dict[str, Any]) -> tuple[nn.Module, list[nn.Module]]:
+def build_start(job: Job, run: Run, initial: dict[str, Any]) -> tuple[nn.Module, list[nn.Module]]:
     """The model of a run with its starting weights, and those of its modules that are not trained.
 
     Raises:
         InputError: the weights are another file, or do not fit.
     """
-    settings, name = job.settings, run["model"]
+    settings, name = job.settings, run.model
     model = build_model(
-        name, num_slices=job.window_slices, size_px=settings["crop_px"], num_classes=1, seed=run_seed(run)
+        name, num_slices=job.window_slices, size_px=settings.crop_px, num_classes=1, seed=run_seed(run)
     )
     if initial["path"] is not None:
         sha256 = expected_sha256(initial)
-        loaded = load_initial_weights(model, name=name, init=run["init"], path=initial["path"], sha256=sha256)
-        print(f"{'/'.join(str(value) for value in run.values())}: {loaded}", flush=True)
-    set_batchnorm_momentum(model, settings["batchnorm_momentum"])
+        loaded = load_initial_weights(model, name=name, init=run.init, path=initial["path"], sha256=sha256)
+        print(f"{run}: {loaded}", flush=True)
+    set_batchnorm_momentum(model, settings.batchnorm_momentum)
     still = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
-    tune(model, gpus=job.gpus, precision=settings["precision"], compiled=settings["compile"])
+    tune(model, gpus=job.gpus, precision=settings.precision, compiled=settings.compile)
     return model, still

@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_model
 
-from chestct.catalogue import MODELS
 from chestct.log import REPORT_SECONDS
 from chestct.models import build_model
+from chestct.runs import Run
 from chestct.tables import read_table, write_table
 from chestct.training.machine.device import check_hardware, memory_errors, tune
 from chestct.training.scoring import scan_logits, scoring_loader
+from chestct.training.settings import TrainingSettings
 from chestct.training.windows.augmentation import InputSettings
 from chestct.training.windows.dataset import Scan, collect_scans
 
@@ -57,9 +57,9 @@ def score_scans(
 
 def predict(
     *,
-    runs: Sequence[dict[str, Any]],
+    runs: Sequence[Run],
     weights: Sequence[str],
-    settings: dict[str, Any],
+    settings: TrainingSettings,
     display_window_hu: dict[str, float],
     window_slices: int,
     index: str,
@@ -73,41 +73,40 @@ def predict(
     """Score validation and test scans with every run of one model on one dataset.
 
     Args:
-        runs: key columns of every run.
+        runs: of one model on one dataset.
         weights: its weights file, in the same order.
         settings: training settings of the model.
         output: table of schema ``predictions``.
         gpus: 0: CPU; else one GPU is used.
     """
     torch.set_num_threads(threads)
-    check_hardware(gpus=min(gpus, 1), precision=settings["precision"])
+    check_hardware(gpus=min(gpus, 1), precision=settings.precision)
     device = torch.device("cuda" if gpus else "cpu")
     index_table, window_table = read_table(index, "index"), read_table(windows, "windows")
     split_table = read_table(splits, "splits")
-    batch_size = max(1, 2 * settings["batch_size"] // settings["accumulate"])
+    batch_size = max(1, 2 * settings.batch_size // settings.accumulate)
     tables = []
     for number, (run, path) in enumerate(zip(runs, weights, strict=True), start=1):
-        entry = MODELS[run["model"]]
         model = build_model(
-            run["model"], num_slices=window_slices, size_px=settings["crop_px"], num_classes=1, seed=0
+            run.model, num_slices=window_slices, size_px=settings.crop_px, num_classes=1, seed=0
         )
         load_model(model, path)  # strict: no parameter missing, none unexpected
-        tune(model, gpus=gpus, precision=settings["precision"])
-        chosen = split_table[(split_table["fold"] == run["fold"]) & (split_table["split"] != "train")]
+        tune(model, gpus=gpus, precision=settings.precision)
+        chosen = split_table[(split_table["fold"] == run.fold) & (split_table["split"] != "train")]
         labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
         scans = collect_scans(chosen, index_table, window_table, labels)
         where = f"prediction with {path}"
-        with memory_errors(where, windows=batch_size, precision=settings["precision"]):
+        with memory_errors(where, windows=batch_size, precision=settings.precision):
             scores = score_scans(
                 model,
                 scans,
-                InputSettings.from_settings(settings, display_window_hu, mean=entry.mean, std=entry.std),
+                InputSettings.of_model(run.model, settings, display_window_hu),
                 batch_size=batch_size,
                 num_workers=num_workers,
                 device=device,
             )
         table = chosen[["split", "patient_id", "study_id", "label"]].reset_index(drop=True)
-        table = table.assign(**run, score=scores, num_windows=[len(scan.starts) for scan in scans])
+        table = table.assign(**run.asdict(), score=scores, num_windows=[len(scan.starts) for scan in scans])
         tables.append(table)
         print(f"run {number} of {len(runs)}: {run}: {len(scans)} scans", flush=True)
     write_table(pd.concat(tables, ignore_index=True), output, "predictions")

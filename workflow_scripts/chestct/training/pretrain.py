@@ -27,6 +27,7 @@ from chestct.training.machine.launch import launch
 from chestct.training.machine.processes import Processes
 from chestct.training.module import Schedule, TrainingModule
 from chestct.training.record import save_weights
+from chestct.training.settings import PretrainingSettings, TrainingSettings
 from chestct.training.validation import copy_state
 from chestct.training.windows.augmentation import normalise
 from chestct.training.windows.batch_order import ShuffledStream
@@ -39,8 +40,8 @@ _NUM_RECORDS = 20
 def pretrain(
     *,
     model_name: str,
-    settings: dict[str, Any],
-    pretraining: dict[str, Any],
+    settings: TrainingSettings,
+    pretraining: PretrainingSettings,
     window_slices: int,
     weights: str,
     history: str,
@@ -53,8 +54,8 @@ def pretrain(
 
     Args:
         model_name: in the catalogue.
-        settings: training settings of the model (learning rate, batch size, crop, weight decay, precision).
-        pretraining: num_clips, epochs, seed.
+        settings: of the model's training.
+        pretraining: clips, passes and seed.
         window_slices: frames of a clip, as many as slices later.
         weights, history: files to write.
         threads: CPU threads that torch may use.
@@ -66,7 +67,7 @@ def pretrain(
         InputError: the machine lacks what the settings ask for, or the loss is no number.
         SystemExit: a signal asked the job to end; its state is saved.
     """
-    together, folder, nodes = Processes.current(), Path(weights).parent, settings["nodes"]
+    together, folder, nodes = Processes.current(), Path(weights).parent, settings.nodes
     request: dict[str, Any] = {
         "model_name": model_name,
         "settings": settings,
@@ -87,8 +88,8 @@ def pretrain(
         )
         return
     torch.set_num_threads(threads)
-    check_hardware(gpus=gpus, precision=settings["precision"])
-    file = StateFile(folder, digest_object([request, torch.__version__, gpus > 0, together.world]))
+    check_hardware(gpus=gpus, precision=settings.precision)
+    file = StateFile(folder, digest_object([repr(request), torch.__version__, gpus > 0, together.world]))
     module = _train(request, together, file, folder, gpus)
     if together.first:
         save_weights(copy_state(module.model), weights)
@@ -106,34 +107,34 @@ def _train(
 ) -> TrainingModule:
     settings, pretraining = request["settings"], request["pretraining"]
     model_name, window_slices = request["model_name"], request["window_slices"]
-    seed, entry = pretraining["seed"], MODELS[model_name]
+    seed, entry = pretraining.seed, MODELS[model_name]
     batches = Batches(
-        size=settings["batch_size"],
-        accumulate=settings["accumulate"],
+        size=settings.batch_size,
+        accumulate=settings.accumulate,
         rank=processes.rank,
         world=processes.world,
     )
     pl.seed_everything(seed, verbose=False)
     clips, labels = make_clips(
-        pretraining["num_clips"], window_slices, settings["crop_px"], np.random.default_rng(seed)
+        pretraining.num_clips, window_slices, settings.crop_px, np.random.default_rng(seed)
     )
     model = build_model(
         model_name,
         num_slices=window_slices,
-        size_px=settings["crop_px"],
+        size_px=settings.crop_px,
         num_classes=len(CLASS_NAMES),
         seed=seed,
     )
-    set_batchnorm_momentum(model, settings["batchnorm_momentum"])
-    tune(model, gpus=gpus, precision=settings["precision"], compiled=settings["compile"])
+    set_batchnorm_momentum(model, settings.batchnorm_momentum)
+    tune(model, gpus=gpus, precision=settings.precision, compiled=settings.compile)
 
     def prepare(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         clips_BTHW, targets = batch
         return normalise(clips_BTHW.float(), entry.mean, entry.std), targets
 
-    num_steps = pretraining["epochs"] * (len(clips) // settings["batch_size"])
+    num_steps = pretraining.epochs * (len(clips) // settings.batch_size)
     schedule = Schedule(
-        learning_rate=settings["learning_rate"], weight_decay=settings["weight_decay"], num_steps=num_steps
+        learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, num_steps=num_steps
     )
     module = TrainingModule(model, nn.functional.cross_entropy, prepare, schedule=schedule)
     fit(
@@ -142,14 +143,14 @@ def _train(
         partial(ShuffledStream, len(clips), batches, seed=seed, num_steps=num_steps),
         Setting(
             name=f"pretraining {model_name}",
-            precision=settings["precision"],
+            precision=settings.precision,
             gpus=gpus,
-            nodes=settings["nodes"],
+            nodes=settings.nodes,
             num_workers=0,
             batches=batches,
             processes=processes,
             file=file,
-            events=folder / "tensorboard" if settings["tensorboard"] else None,
+            events=folder / "tensorboard" if settings.tensorboard else None,
         ),
         {},
         record_every=max(1, num_steps // _NUM_RECORDS),

@@ -14,9 +14,9 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
+from chestct.runs import RUN_KEYS
 from chestct.tables import read_table, write_table
 
-KEYS = ["dataset", "model", "init", "percent", "seed", "fold"]
 _COPIED = ["num_steps", "seconds", "final_weights_sha256"]
 
 
@@ -38,7 +38,7 @@ def rank_trials(trials: pd.DataFrame) -> pd.DataFrame:
     if scored.empty:
         raise InputError(
             f"training diverged with every learning rate: {trials['learning_rate'].tolist()}",
-            where="/".join(str(trials.loc[0, key]) for key in KEYS[:3]),
+            where="/".join(str(trials.loc[0, key]) for key in RUN_KEYS[:3]),
             expected="a rate with which the loss stays finite",
             remedy="add smaller rates to training.learning_rates",
         )
@@ -108,7 +108,9 @@ def with_chosen_rates(specs: Sequence[Mapping[str, Any]], choices: Sequence[str]
         rates[first["dataset"], first["model"], first["init"]] = chosen_rate(path)
     if not rates:
         return [dict(spec) for spec in specs]
-    return [{**spec, "learning_rate": rates[tuple(spec["run"][key] for key in KEYS[:3])]} for spec in specs]
+    return [
+        {**spec, "learning_rate": rates[tuple(spec["run"][key] for key in RUN_KEYS[:3])]} for spec in specs
+    ]
 
 
 def adopt_trial(

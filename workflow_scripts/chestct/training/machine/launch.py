@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -65,7 +66,7 @@ def launch(
 
     Args:
         function: its name in ``chestct.training.machine.worker``.
-        arguments: plain data.
+        arguments: plain data and the dataclasses of ``worker.TYPES``.
         gpus: of every node; 0: the processes compute on CPUs.
         processes: on every node; one a GPU where there are any.
         nodes: machines; more than one only inside a Slurm job.
@@ -81,7 +82,7 @@ def launch(
         place = Path(name)
         request = {"function": function, "arguments": arguments, "gpus": gpus}
         request |= {"processes": processes, "nodes": nodes, "threads": max(1, threads // processes)}
-        (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        (place / "request.json").write_text(json.dumps(request, default=asdict), encoding="utf-8")
         try:
             if nodes == 1:
                 run_node(place, "localhost:0")

@@ -134,6 +134,7 @@ def _input_settings(name: str, size: int, *, augmented: bool) -> InputSettings:
         crop_px=size,
         max_rotation_degrees=20 if augmented else 0,
         flip=augmented,
+        interpolation="bilinear",
         centre_hu=400,
         width_hu=1000,
         mean=MODELS[name].mean,

@@ -4,14 +4,15 @@ Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from chestct.catalogue import MODELS
+from chestct.training.settings import TrainingSettings
 from chestct.volume_store import AIR_HU
 
 
@@ -31,26 +32,32 @@ class InputSettings:
     crop_px: int
     max_rotation_degrees: float
     flip: bool
+    interpolation: str
     centre_hu: float
     width_hu: float
     mean: Sequence[float]
     std: Sequence[float]
-    interpolation: str = "bilinear"
 
     @classmethod
-    def from_settings(
-        cls, settings: dict[str, Any], display_window_hu: dict[str, float], *, mean: Any, std: Any
+    def of_model(
+        cls, model: str, settings: TrainingSettings, display_window_hu: Mapping[str, float]
     ) -> "InputSettings":
-        """Build from the training settings of a model and the display window of a dataset."""
+        """What a model of the catalogue sees of a dataset.
+
+        Args:
+            model: its name; the catalogue has its normalisation.
+            settings: of its training.
+            display_window_hu: centre and width, of the dataset.
+        """
         return cls(
-            crop_px=settings["crop_px"],
-            max_rotation_degrees=settings["max_rotation_degrees"],
-            flip=settings["flip"],
+            crop_px=settings.crop_px,
+            max_rotation_degrees=settings.max_rotation_degrees,
+            flip=settings.flip,
+            interpolation=settings.interpolation,
             centre_hu=display_window_hu["centre"],
             width_hu=display_window_hu["width"],
-            mean=mean,
-            std=std,
-            interpolation=settings.get("interpolation", "bilinear"),
+            mean=MODELS[model].mean,
+            std=MODELS[model].std,
         )
 
 

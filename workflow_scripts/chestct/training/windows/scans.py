@@ -1,32 +1,30 @@
 """The scans that a run trains and validates on."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from chestct.errors import InputError
 from chestct.files import digest_object
+from chestct.runs import Run
 from chestct.tables import read_table
 from chestct.training.windows.dataset import Scan, collect_scans
 
 
-def load_scans(
-    tables: Mapping[str, str], subset: str, run: dict[str, Any]
-) -> tuple[list[Scan], list[Scan], str]:
+def load_scans(tables: Mapping[str, str], subset: str, run: Run) -> tuple[list[Scan], list[Scan], str]:
     """Training and validation scans of a run, and the digest of the data they stand for.
 
     Args:
         tables: paths of ``index``, ``windows`` and ``splits``.
         subset: path of the training subset.
-        run: key columns.
+        run: whose fold counts.
 
     Raises:
         InputError: a table is not as it must be, or one of the two sets has scans of one class only.
     """
     index, windows = read_table(tables["index"], "index"), read_table(tables["windows"], "windows")
     splits = read_table(tables["splits"], "splits")
-    splits = splits[splits["fold"] == run["fold"]]
+    splits = splits[splits["fold"] == run.fold]
     members = read_table(subset, "subset")
-    members = members[members["fold"] == run["fold"]]
+    members = members[members["fold"] == run.fold]
     held_out = splits[splits["split"] == "validation"]
     labels = dict(zip(splits["study_id"], splits["label"].astype(int), strict=True))
     used = [*members["study_id"], *held_out["study_id"]]
