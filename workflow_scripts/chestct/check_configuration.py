@@ -20,9 +20,9 @@ _SOURCE_KEYS = {
     "phantom_lidc": ["num_patients", "seed"],
     "own_data": ["table", "columns"],
 }
-#: Who may have the files of a real source, and the keys that this needs.
+#: Where the files of a real source may come from, and the keys that this needs.
 _ORIGIN_KEYS = {
-    "rspect": {"folder": ["folder"], "kaggle": [], "archive": ["archive_url"]},
+    "rspect": {"folder": ["folder"], "archive": ["archive"]},
     "lidc_idri": {"folder": ["folder"], "idc": []},
 }
 
@@ -133,7 +133,7 @@ def _check_origin(entry: dict[str, Any], key: str) -> None:
     if origins is not None:
         origin = entry.get("from", "folder")
         if origin not in origins:
-            raise _problem(f"{words} is not had from '{origin}'", key, ", ".join(origins), "correct `from`")
+            raise _problem(f"{words} has no files from: {origin}", key, ", ".join(origins), "correct `from`")
         needed, words = origins[origin], f"{words}, from: {origin},"
     missing = [name for name in needed if name not in entry]
     if missing:

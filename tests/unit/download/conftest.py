@@ -1,6 +1,5 @@
 """Fixtures of the download step's tests: a small phantom dataset of each kind, and servers on loopback."""
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,13 +7,13 @@ import pytest
 
 from chestct.download import datasets as sources
 from chestct.download.labels import lidc_labels
-from chestct.download.sources import idc_index
-from chestct.download.transfer import s3 as idc_s3
+from chestct.download.sources import imaging_data_commons
+from chestct.download.transfer import s3
 from chestct.download.transfer.retries import TransferSettings
-from tests.unit.download.idc_bucket import BUCKET, cached_client, contents, index_row, index_rows
-from tests.unit.download.kaggle_server import SECRETS, KaggleServer, kaggle_service
-from tests.unit.download.rspect_servers import ArchiveServer, copy_few, running
-from tests.unit.download.s3_server import Bucket, public_bucket
+from tests.unit.download.file_server import BucketServer, FileServer, running
+from tests.unit.download.idc_bucket import cached_client, contents, index_row, index_rows
+from tests.unit.download.rspect_samples import copy_few
+from tests.unit.download.weights_samples import CONTENT
 from tests.unit.download.zip_samples import plain
 
 NUM_PATIENTS = 12
@@ -83,16 +82,6 @@ def nodule_root(nodule_entry: dict, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Bucket]:
-    """A server with the three series; tests leave its content as it is."""
-    with public_bucket(BUCKET) as bucket:
-        for number in range(3):
-            for key, content in contents(number).items():
-                bucket.put(key, content)
-        yield bucket
-
-
-@pytest.fixture(scope="module")
 def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     others = [index_row(0, Modality="DX", SeriesInstanceUID="1.3.0"), index_row(1, collection_id="nlst")]
     return index_rows(
@@ -100,18 +89,28 @@ def small_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[BucketServer]:
+    with running(BucketServer({})) as server:
+        yield server
+
+
 @pytest.fixture
-def bucket(served: Bucket, small_index: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    monkeypatch.setattr(idc_index, "index_path", lambda: small_index)
-    monkeypatch.setattr(idc_s3, "make_client", cached_client)
+def bucket(served: BucketServer, small_index: Path, monkeypatch: pytest.MonkeyPatch) -> BucketServer:
+    """A bucket with the three series of the index."""
+    monkeypatch.setattr(imaging_data_commons, "index_path", lambda: small_index)
+    monkeypatch.setattr(s3, "make_client", cached_client)
     monkeypatch.setattr(lidc_labels, "prepare", lambda *_: None)  # nothing from a package index here
+    served.objects = {key: data for n in range(3) for key, data in contents(n).items()}
+    served.in_parts = set()
     served.be_kind()
     return served
 
 
 @pytest.fixture
-def zip_server() -> Iterator[ArchiveServer]:
-    with running(ArchiveServer(plain())) as server:
+def zip_server() -> Iterator[FileServer]:
+    """A small zip archive on a server."""
+    with running(FileServer(plain())) as server:
         yield server
 
 
@@ -122,17 +121,13 @@ def small_rspect(pe_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def kaggle(small_rspect: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
-    with kaggle_service(small_rspect, tmp_path / "home", monkeypatch) as server:
+def weights_server() -> Iterator[FileServer]:
+    """A small weight file on a server."""
+    with running(FileServer(CONTENT)) as server:
         yield server
-    assert server.leaks == []
 
 
 @pytest.fixture
-def no_secret_is_shown(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Nothing that a test prints or logs holds a credential or a signed address."""
-    caplog.set_level(logging.DEBUG, "chestct")
-    caplog.set_level(logging.INFO)
-    yield
-    shown = "".join(capfd.readouterr()) + caplog.text
-    assert not any(secret in shown for secret in SECRETS)
+def target(tmp_path: Path) -> Path:
+    """Where the weight file goes."""
+    return tmp_path / "weights" / "tiny.weights"

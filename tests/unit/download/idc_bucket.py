@@ -1,6 +1,5 @@
 """Three small series of LIDC-IDRI in a public bucket on this machine, and their index."""
 
-from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -11,12 +10,12 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from chestct.download.sources import lidc_idri
-from chestct.download.transfer import s3 as idc_s3
+from chestct.download.transfer import s3
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
-from tests.unit.download.s3_server import Bucket, Fault
+from tests.unit.download.file_server import BucketServer
 
 #: Making a client takes longer than most of these tests.
-cached_client = cache(idc_s3.make_client)
+cached_client = cache(s3.make_client)
 BUCKET = "idc-open-data"
 NUM_FILES = 4
 PATIENTS = ["LIDC-IDRI-0001", "LIDC-IDRI-0002", "LIDC-IDRI-0003"]
@@ -70,11 +69,13 @@ def index_row(number: int, **changes: object) -> dict:
     }
 
 
-def entry_of(bucket: Bucket, **more: object) -> dict:
-    return {"name": "lidc", "source": "lidc_idri", "from": "idc", "endpoint_url": bucket.proxy.url, **more}
+def entry_of(bucket: BucketServer, **more: object) -> dict:
+    return {"name": "lidc", "source": "lidc_idri", "from": "idc", "endpoint_url": bucket.url, **more}
 
 
-def obtain(bucket: Bucket, root: Path, settings: TransferSettings, **more: object) -> dict[str, Unobtainable]:
+def obtain(
+    bucket: BucketServer, root: Path, settings: TransferSettings, **more: object
+) -> dict[str, Unobtainable]:
     entry = entry_of(bucket, **more)
     rows = lidc_idri.list_series(entry, root, 10, settings).series
     return lidc_idri.obtain(entry, root, rows, settings)
@@ -95,19 +96,6 @@ def expected_tree(*numbers: int) -> dict[str, bytes]:
 
 def key(number: int, k: int) -> str:
     return f"{prefix_of(number)}f{k}-0000.dcm"
-
-
-def fetches(bucket: Bucket) -> dict[str, int]:
-    """Requests for objects, by key."""
-    return {k: n for k, n in bucket.proxy.gets.items() if not k.startswith("?")}
-
-
-def once(wanted: str, fault: Fault) -> Callable[[str, int], Fault | None]:
-    return lambda path, nth: fault if path == wanted and nth == 1 else None
-
-
-def always(wanted: str, fault: Fault) -> Callable[[str, int], Fault | None]:
-    return lambda path, nth: fault if path == wanted else None
 
 
 def is_hidden(name: str) -> bool:

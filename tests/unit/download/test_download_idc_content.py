@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download.sources import idc_index, lidc_idri
+from chestct.download.sources import imaging_data_commons, lidc_idri
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
+from tests.unit.download.file_server import BucketServer, Fault
 from tests.unit.download.idc_bucket import (
     BUCKET,
     NUM_FILES,
@@ -19,10 +20,8 @@ from tests.unit.download.idc_bucket import (
     index_row,
     index_rows,
     obtain,
-    once,
     tree,
 )
-from tests.unit.download.s3_server import Bucket, Fault
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ from tests.unit.download.s3_server import Bucket, Fault
     ],
 )
 def test_bucket_and_index_must_agree(
-    bucket: Bucket,
+    bucket: BucketServer,
     tmp_path: Path,
     settings: TransferSettings,
     monkeypatch: pytest.MonkeyPatch,
@@ -43,7 +42,7 @@ def test_bucket_and_index_must_agree(
     reason: str,
 ) -> None:
     path = index_rows([index_row(0, **changes), index_row(1)], tmp_path / "index.parquet")
-    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    monkeypatch.setattr(imaging_data_commons, "index_path", lambda: path)
     root = tmp_path / "data"
     failed = obtain(bucket, root, settings)
     assert {series: error.reason for series, error in failed.items()} == {"1.2.0": reason}
@@ -51,16 +50,16 @@ def test_bucket_and_index_must_agree(
 
 
 def test_a_file_of_another_patient_or_no_dicom_is_refused(
-    bucket: Bucket, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strange = {"9999-0/": dicom_file("LIDC-IDRI-0666", "1.2.0", 1), "9999-1/": b"<html>" * 50}
     rows = []
     for number, (prefix, content) in enumerate(strange.items()):
-        bucket.put(f"{prefix}a.dcm", content)
+        bucket.objects[f"{prefix}a.dcm"] = content
         facts = {"instanceCount": 1, "series_size_MB": len(content) / 1e6}
         rows.append(index_row(number, series_aws_url=f"s3://{BUCKET}/{prefix}*", **facts))
     path = index_rows(rows, tmp_path / "index.parquet")
-    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    monkeypatch.setattr(imaging_data_commons, "index_path", lambda: path)
     failed = obtain(bucket, tmp_path / "data", replace(settings, attempts=1))
     assert {series: error.reason for series, error in failed.items()} == {
         "1.2.0": "altered",
@@ -74,14 +73,18 @@ def test_a_file_of_another_patient_or_no_dicom_is_refused(
     "name", ["../evil.dcm", "../../../evil.dcm", "sub/evil.dcm", "/etc/evil.dcm", ".evil.dcm", "evil.sh"]
 )
 def test_keys_that_are_no_file_names_are_refused(
-    bucket: Bucket, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch, name: str
+    bucket: BucketServer,
+    tmp_path: Path,
+    settings: TransferSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
-    prefix, content = f"e{abs(hash(name)) % 10**9}/", dicom_file(PATIENTS[0], "1.2.0", 1)
-    bucket.put(prefix + name, content)
+    prefix, content = "eeee-0/", dicom_file(PATIENTS[0], "1.2.0", 1)
+    bucket.objects[prefix + name] = content
     facts = {"instanceCount": 1, "series_size_MB": len(content) / 1e6}
     row = index_row(0, series_aws_url=f"s3://{BUCKET}/{prefix}*", **facts)
     path = index_rows([row], tmp_path / "index.parquet")
-    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    monkeypatch.setattr(imaging_data_commons, "index_path", lambda: path)
     failed = obtain(bucket, tmp_path / "a" / "b" / "data", settings)
     assert failed["1.2.0"].reason == "altered" and "does not name a DICOM file" in failed["1.2.0"].detail
     assert tree(tmp_path) == {"index.parquet": path.read_bytes()}
@@ -100,38 +103,39 @@ def test_an_index_with_odd_identifiers_or_places_is_refused(
     tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch, changes: dict
 ) -> None:
     path = index_rows([index_row(0), index_row(1, **changes)], tmp_path / "index.parquet")
-    monkeypatch.setattr(idc_index, "index_path", lambda: path)
+    monkeypatch.setattr(imaging_data_commons, "index_path", lambda: path)
     with pytest.raises(InputError, match="does not give the collection"):
         lidc_idri.list_series({"name": "lidc", "from": "idc"}, tmp_path, 1, settings)
 
 
 def test_an_index_changed_since_the_listing_is_named(
-    bucket: Bucket, tmp_path: Path, settings: TransferSettings
+    bucket: BucketServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     rows = lidc_idri.list_series(entry_of(bucket), tmp_path, 5, settings).series
     rows.loc[1, "num_instances"] = 99
     with pytest.raises(InputError, match="the index") as caught:
         lidc_idri.obtain(entry_of(bucket), tmp_path, rows, settings)
-    assert "1.2.1" in str(caught.value) and bucket.proxy.gets.total() == 0
+    assert "1.2.1" in str(caught.value) and bucket.asked == []
 
 
 def test_objects_without_a_digest_are_checked_by_length_and_header(
-    bucket: Bucket, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = dicom_file(PATIENTS[0], "1.2.0", 1)
-    bucket.put_in_parts("7777-0/a.dcm", content)
+    bucket.objects["7777-0/a.dcm"] = content
+    bucket.in_parts = {"7777-0/a.dcm"}
     facts = {"instanceCount": 1, "series_size_MB": len(content) / 1e6}
     row = index_row(0, series_aws_url=f"s3://{BUCKET}/7777-0/*", **facts)
     path = index_rows([row], tmp_path / "index.parquet")
-    monkeypatch.setattr(idc_index, "index_path", lambda: path)
-    bucket.proxy.harm = once("7777-0/a.dcm", Fault(short_by=1))
+    monkeypatch.setattr(imaging_data_commons, "index_path", lambda: path)
+    bucket.faults = [Fault("short", name="7777-0/a.dcm")]
     assert obtain(bucket, tmp_path / "data", settings) == {}
     assert tree(tmp_path / "data") == {f"{PATIENTS[0]}/1.1.0/1.2.0/a.dcm": content}
-    assert bucket.proxy.gets["7777-0/a.dcm"] == 2
+    assert bucket.asked.count("7777-0/a.dcm") == 2
 
 
 def test_files_of_another_version_are_set_aside_in_the_open(
-    bucket: Bucket, tmp_path: Path, settings: TransferSettings, caplog: pytest.LogCaptureFixture
+    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / PATIENTS[0] / "1.1.0" / "1.2.0"
     folder.mkdir(parents=True)

@@ -14,26 +14,25 @@ from pathlib import Path
 import pytest
 
 from chestct.download.labels import lidc_labels
-from chestct.download.sources import idc_index, lidc_idri
+from chestct.download.sources import imaging_data_commons, lidc_idri
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
+from tests.unit.download.file_server import BucketServer
 from tests.unit.download.idc_bucket import (
     NUM_FILES,
     PATIENTS,
     entry_of,
     expected_tree,
-    fetches,
     is_hidden,
     obtain,
     tree,
 )
-from tests.unit.download.s3_server import Bucket, Fault
 
 
 def test_two_runs_on_one_folder_do_not_harm_each_other(
-    bucket: Bucket, tmp_path: Path, settings: TransferSettings
+    bucket: BucketServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
-    bucket.proxy.harm = lambda path, nth: Fault(wait_s=0.01)
+    bucket.delay_s = 0.01
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(obtain, bucket, tmp_path, settings) for _ in range(2)]
     assert [run.result() for run in runs] == [{}, {}]
@@ -41,7 +40,7 @@ def test_two_runs_on_one_folder_do_not_harm_each_other(
 
 
 def _download(index: Path, entry: dict, root: Path, settings: TransferSettings) -> None:
-    idc_index.index_path = lambda: index
+    imaging_data_commons.index_path = lambda: index
     lidc_labels.prepare = lambda *_: None
     rows = lidc_idri.list_series(entry, root, 10, settings).series
     lidc_idri.obtain(entry, root, rows, settings)
@@ -49,9 +48,9 @@ def _download(index: Path, entry: dict, root: Path, settings: TransferSettings) 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_download_resumes(
-    bucket: Bucket, small_index: Path, tmp_path: Path, settings: TransferSettings, signal_number: int
+    bucket: BucketServer, small_index: Path, tmp_path: Path, settings: TransferSettings, signal_number: int
 ) -> None:
-    bucket.proxy.harm = lambda path, nth: Fault(wait_s=0.05)
+    bucket.delay_s = 0.05
     arguments = (small_index, entry_of(bucket), tmp_path, replace(settings, parallel=2))
     job = multiprocessing.get_context("spawn").Process(target=_download, args=arguments)
     job.start()
@@ -70,7 +69,7 @@ def test_a_killed_download_resumes(
     bucket.be_kind()
     assert obtain(bucket, tmp_path, settings) == {}
     assert tree(tmp_path) == expected_tree(0, 1, 2)
-    assert len(fetches(bucket)) == 3 * NUM_FILES - len(whole) and set(fetches(bucket).values()) == {1}
+    assert bucket.fetches().total() == len(bucket.fetches()) == 3 * NUM_FILES - len(whole)
 
 
 @pytest.fixture
@@ -86,7 +85,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_up_ends_in_one_message_and_the_rest_follows_with_room(
-    bucket: Bucket, small_disk: Path, settings: TransferSettings
+    bucket: BucketServer, small_disk: Path, settings: TransferSettings
 ) -> None:
     # 8 files of less than a page each: 28 kB by their sizes, 32 KiB in pages.
     chosen = {"patients": PATIENTS[:2]}
@@ -99,13 +98,15 @@ def test_a_disk_that_fills_up_ends_in_one_message_and_the_rest_follows_with_room
     found = tree(small_disk)
     assert 0 < len(found) < 2 * NUM_FILES and found.items() <= expected_tree(0, 1).items()
     subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
-    bucket.proxy.gets.clear()
+    bucket.asked.clear()
     assert obtain(bucket, small_disk, settings, **chosen) == {}
     assert tree(small_disk) == expected_tree(0, 1)
-    assert sum(fetches(bucket).values()) == 2 * NUM_FILES - len(found)
+    assert bucket.fetches().total() == 2 * NUM_FILES - len(found)
 
 
-def test_the_reserve_on_the_disk_is_kept(bucket: Bucket, tmp_path: Path, settings: TransferSettings) -> None:
+def test_the_reserve_on_the_disk_is_kept(
+    bucket: BucketServer, tmp_path: Path, settings: TransferSettings
+) -> None:
     with pytest.raises(InputError, match="too small"):
         obtain(bucket, tmp_path, replace(settings, reserve_bytes=10**18))
     assert tree(tmp_path) == {}

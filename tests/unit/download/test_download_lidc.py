@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from chestct.download.labels import lidc_labels
-from chestct.download.sources import idc_index, lidc_idri
+from chestct.download.sources import imaging_data_commons, lidc_idri
 from chestct.download.sources.study_folders import shard_row
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
@@ -127,7 +127,7 @@ def test_scouts_and_derived_images_come_behind(
 def test_a_series_without_its_published_number_of_files_is_incomplete(
     folder: Path, tmp_path: Path, settings: TransferSettings
 ) -> None:
-    published = idc_index.read_collection("lidc_idri").query("modality == 'CT'").iloc[0]
+    published = imaging_data_commons.read_collection("lidc_idri").query("modality == 'CT'").iloc[0]
     series_dir = next(folder.glob("LIDC-PHANT-00000/*/*"))
     edit_headers(series_dir, SeriesInstanceUID=published["series_id"])
     series = list_taken(entry_of(folder), settings)

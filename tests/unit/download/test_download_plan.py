@@ -67,9 +67,8 @@ def make_dataset(root: Path, num_bytes: list[int], **facts: object) -> Path:
 @pytest.fixture
 def manifests(tmp_path: Path) -> list[Path]:
     known = make_dataset(tmp_path / "known", [2_000_000_000, 3_000_000_000])
-    about = make_dataset(tmp_path / "about", [0, 0], approximate_bytes=900_000_000_000, size_note="reported")
-    local = make_dataset(tmp_path / "local", [0], source=str(tmp_path / "private/folder"))
-    return [known, about, local]
+    folder = str(tmp_path / "private/folder")
+    return [known, make_dataset(tmp_path / "local", [0], source=folder, size_note="reported")]
 
 
 def test_plan_counts_files_bytes_and_what_is_lacking(
@@ -90,13 +89,14 @@ def test_plan_counts_files_bytes_and_what_is_lacking(
     assert target.read_text().rstrip().endswith("Enough.")
 
 
-def test_plan_takes_what_is_reported_where_sizes_are_not_known(manifests: list[Path], tmp_path: Path) -> None:
+def test_plan_has_nothing_to_fetch_for_a_folder_and_shows_what_a_source_notes(
+    manifests: list[Path], tmp_path: Path
+) -> None:
     target = tmp_path / "plan.txt"
     write_download_plan(manifests[1:], [], size_px=256, reserve_bytes=0, path=target)
     lines = target.read_text().splitlines()
-    assert lines[1].split()[-3:-1] == ["900.00", "900.00"]
-    assert lines[2].split()[-3:-1] == ["0.00", "0.00"], "a folder that is there is not fetched"
-    assert "about: reported" in lines
+    assert lines[1].split()[-3:-1] == ["0.00", "0.00"]
+    assert "local: reported" in lines
 
 
 def test_data_manifest_names_the_files_on_disk(manifests: list[Path], tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_data_manifest_names_the_files_on_disk(manifests: list[Path], tmp_path: 
     file.write_bytes(b"weights")
     write_data_manifest("mine", manifests, [(ROW, file)], tmp_path / "data.json")
     facts = json.loads((tmp_path / "data.json").read_text())
-    assert [dataset["dataset"] for dataset in facts["datasets"]] == ["known", "about", "local"]
+    assert [dataset["dataset"] for dataset in facts["datasets"]] == ["known", "local"]
     (row,) = facts["weights"]
     assert row["size_bytes"] == 7
     assert row["sha256"] == hashlib.sha256(b"weights").hexdigest()

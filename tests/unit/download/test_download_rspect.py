@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +13,8 @@ from chestct.download.sources import rspect
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
-from tests.unit.download.kaggle_server import KaggleServer, kaggle_service
-from tests.unit.download.rspect_servers import ArchiveServer, contents, copy_few, running, zip_folder
+from tests.unit.download.file_server import FileServer, running
+from tests.unit.download.rspect_samples import contents, copy_few, zip_folder
 
 
 def table(exams: dict[str, tuple[list[int], int, int]]) -> pd.DataFrame:
@@ -163,13 +163,6 @@ def few(pe_root: Path, tmp_path: Path) -> Path:
     return copy_few(pe_root, tmp_path / "few", num_scans=12)
 
 
-@pytest.fixture
-def kaggle(few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
-    """A Kaggle-shaped service that holds the same."""
-    with kaggle_service(few, tmp_path / "home", monkeypatch) as server:
-        yield server
-
-
 def entry_of(folder: Path, **keys: object) -> dict:
     return {"name": "r", "source": "rspect", "folder": str(folder), **keys}
 
@@ -231,36 +224,30 @@ def test_every_series_that_exists_is_listed_or_left_out(
 
 def test_manifests_name_no_secret_and_say_what_to_cite(tmp_path: Path) -> None:
     signed = "https://user:pass@archive.test/r.zip?X-Amz-Signature=5ec4e7"
-    entries = {
-        "folder": entry_of(tmp_path),
-        "kaggle": {"name": "r", "source": "rspect", "from": "kaggle", "patients": ["a"]},
-        "archive": {"name": "r", "source": "rspect", "from": "archive", "archive_url": signed},
-    }
-    facts = {origin: rspect.manifest(entry) for origin, entry in entries.items()}
-    assert facts["archive"]["source"] == "https://archive.test/r.zip"
-    assert facts["kaggle"]["approximate_bytes"] == round(900e9 / 7279)
-    assert "rules" in facts["kaggle"]["terms"] and "approximate_bytes" not in facts["folder"]
-    for fact in facts.values():
+    entries = [entry_of(tmp_path), entry_of(tmp_path, **{"from": "archive", "archive": signed})]
+    facts = [rspect.manifest(entry) for entry in entries]
+    assert [fact["source"] for fact in facts] == [str(tmp_path), "https://archive.test/r.zip"]
+    for fact in facts:
         assert "10.1148/ryai.2021200254" in fact["citation"][0] and fact["stand_in"] is False
-        assert "non-commercial" in fact["licence"]
+        assert "non-commercial" in fact["licence"] and "rules" in fact["terms"]
         assert not any(word in json.dumps(fact) for word in ("5ec4e7", "pass@"))
 
 
-@pytest.mark.parametrize("origin", ["archive", "kaggle"])
-def test_all_origins_give_the_same_tables_and_files(
-    origin: str,
-    few: Path,
-    tmp_path: Path,
-    settings: TransferSettings,
-    run_steps: Callable[..., None],
-    kaggle: KaggleServer,
+@pytest.mark.parametrize("location", ["disk", "server"])
+def test_an_archive_gives_the_same_tables_and_files_as_a_folder(
+    location: str, few: Path, tmp_path: Path, settings: TransferSettings, run_steps: Callable[..., None]
 ) -> None:
-    """What the rules do, from the user's folder and from a server that holds the same."""
-    archive = ArchiveServer(zip_folder(few, "rsna-str-pulmonary-embolism-detection/"))
-    with running(archive):
-        there = {"name": "r", "source": "rspect", "from": origin, "archive_url": f"{archive.url}/r.zip"}
+    """What the rules do, from the user's folder and from a zip that holds the same."""
+    archive = zip_folder(few, "rsna-str-pulmonary-embolism-detection/")
+    (tmp_path / "r.zip").write_bytes(archive)
+    with running(FileServer(archive)) as server:
+        where = f"{server.url}/r.zip" if location == "server" else str(tmp_path / "r.zip")
+        there = {"name": "r", "source": "rspect", "from": "archive", "archive": where}
         run_steps(entry_of(few), tmp_path / "a", num_shards=3)
         run_steps(there, tmp_path / "b", num_shards=3)
+        study = sorted(path.name for path in (few / "train").iterdir())[7]
+        listing = rspect.list_series(there | {"patients": [study]}, tmp_path / "c", 5, settings)
+        assert rspect.obtain(there, tmp_path / "c", listing.series, settings) == {}
     for name, schema in [("labels.csv", "labels"), ("slice_labels.parquet", "slice_labels")]:
         tables = [read_table(tmp_path / root / name, schema) for root in ("a", "b")]
         pd.testing.assert_frame_equal(*tables)
@@ -272,22 +259,9 @@ def test_all_origins_give_the_same_tables_and_files(
     assert (shards[0]["status"] == "obtained").all() and len(shards[0]) == 12
     assert contents(few) == contents(tmp_path / "b") and len(contents(few)) == 12 * 6
     assert (few / "train.csv").read_bytes() == (tmp_path / "b/train.csv").read_bytes()
-    expected = 0 if origin == "kaggle" else sum(map(len, contents(few).values()))
-    assert read_table(tmp_path / "b/series.csv", "series")["num_bytes"].sum() == expected
-
-
-@pytest.mark.parametrize("origin", ["archive", "kaggle"])
-def test_one_scan_alone(
-    origin: str, few: Path, tmp_path: Path, settings: TransferSettings, kaggle: KaggleServer
-) -> None:
-    study = sorted(p.name for p in (few / "train").iterdir())[7]
-    archive = ArchiveServer(zip_folder(few))
-    with running(archive):
-        entry = {"name": "r", "from": origin, "archive_url": f"{archive.url}/r.zip", "patients": [study]}
-        listing = rspect.list_series(entry, tmp_path / "b", 5, settings)
-        assert rspect.obtain(entry, tmp_path / "b", listing.series, settings) == {}
-    assert listing.series["study_id"].tolist() == [study]
+    sizes = read_table(tmp_path / "b/series.csv", "series")["num_bytes"]
+    assert sizes.sum() == sum(map(len, contents(few).values()))
+    # One scan alone, without the rest.
     assert listing.left_out["reason"].value_counts().to_dict() == {"not_selected": 11}
-    found = contents(tmp_path / "b")
-    assert found == {name: data for name, data in contents(few).items() if study in name}
-    assert len(found) == 6
+    alone = {name: data for name, data in contents(few).items() if study in name}
+    assert contents(tmp_path / "c") == alone and len(alone) == 6

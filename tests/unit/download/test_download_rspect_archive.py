@@ -14,50 +14,37 @@ from chestct.download.sources import rspect, rspect_archive
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
-from tests.unit.download.rspect_servers import (
-    ALWAYS,
-    ArchiveServer,
-    Fault,
-    contents,
-    copy_few,
-    running,
-    zip_folder,
-)
-
-
-@pytest.fixture(scope="session")
-def small(pe_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three scans of six slices each, with their train.csv."""
-    return copy_few(pe_root, tmp_path_factory.mktemp("small") / "rspect")
+from tests.unit.download.file_server import ALWAYS, Fault, FileServer, running
+from tests.unit.download.rspect_samples import contents, zip_folder
 
 
 @pytest.fixture
-def server(small: Path) -> Iterator[ArchiveServer]:
-    with running(ArchiveServer(zip_folder(small, "rsna/"))) as server:
+def server(small_rspect: Path) -> Iterator[FileServer]:
+    with running(FileServer(zip_folder(small_rspect, "rsna/"))) as server:
         yield server
 
 
-def entry_of(server: ArchiveServer, **keys: object) -> dict:
+def entry_of(server: FileServer, **keys: object) -> dict:
     url = f"{server.url}/r.zip?X-Amz-Signature=0a1b2c"
-    return {"name": "r", "source": "rspect", "from": "archive", "archive_url": url, **keys}
+    return {"name": "r", "source": "rspect", "from": "archive", "archive": url, **keys}
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "rsna-str/", "a/b/"])
 @pytest.mark.parametrize("make", ["deflated", "stored", "streamed"])
 def test_the_layout_is_found_below_any_folder(
-    prefix: str, make: str, small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    prefix: str, make: str, small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     method = zipfile.ZIP_STORED if make == "stored" else zipfile.ZIP_DEFLATED
-    server.content = zip_folder(small, prefix, method, streamed=make == "streamed")
+    server.content = zip_folder(small_rspect, prefix, method, streamed=make == "streamed")
     entry = entry_of(server)
     listing = rspect.list_series(entry, tmp_path, 5, settings)
     assert len(listing.series) == 3 and listing.left_out.empty
     assert rspect.obtain(entry, tmp_path, listing.series, settings) == {}
-    assert contents(tmp_path) == contents(small)
+    assert contents(tmp_path) == contents(small_rspect)
 
 
 def test_the_directory_is_read_once_and_jobs_read_their_part(
-    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     entry = entry_of(server)
     first = rspect.list_series(entry, tmp_path, 1, settings).series
@@ -73,11 +60,11 @@ def test_the_directory_is_read_once_and_jobs_read_their_part(
     server.asked.clear()
     rspect.obtain(entry, tmp_path, first.iloc[1:2], settings)
     assert server.asked == [(0, 1), (mine["offset"].min(), mine["end"].max())]
-    assert set(contents(tmp_path)) == {n for n in contents(small) if row["series_id"] in n}
+    assert set(contents(tmp_path)) == {n for n in contents(small_rspect) if row["series_id"] in n}
 
 
 def test_a_job_fetches_only_what_is_lacking_or_cut(
-    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     entry = entry_of(server)
     series = rspect.list_series(entry, tmp_path, 5, settings).series
@@ -87,7 +74,7 @@ def test_a_job_fetches_only_what_is_lacking_or_cut(
     (tmp_path / names[9]).write_bytes(b"cut")
     server.asked.clear()
     assert rspect.obtain(entry, tmp_path, series, settings) == {}
-    assert contents(tmp_path) == contents(small)
+    assert contents(tmp_path) == contents(small_rspect)
     members = read_table(tmp_path / rspect_archive.MEMBERS, "archive_members")
     files = "train/" + members["study_id"] + "/" + members["series_id"] + "/" + members["name"]
     lacking = members[files.isin([names[2], names[9]])]
@@ -113,17 +100,17 @@ def test_scans_that_the_archive_lacks_go_to_the_ledger(
     damage: Callable[[Path], None],
     reason: str,
     detail: str,
-    small: Path,
-    server: ArchiveServer,
+    small_rspect: Path,
+    server: FileServer,
     tmp_path: Path,
     run_steps: Callable[..., None],
 ) -> None:
-    shutil.copytree(small, tmp_path / "there")
+    shutil.copytree(small_rspect, tmp_path / "there")
     damage(tmp_path / "there")
     server.content = zip_folder(tmp_path / "there")
     run_steps(entry_of(server), tmp_path / "r", num_shards=1)
     table = read_table(tmp_path / "r/shards/shard-0.csv", "shard").set_index("study_id")
-    study = sorted(p.name for p in (small / "train").iterdir())[0]
+    study = sorted(p.name for p in (small_rspect / "train").iterdir())[0]
     assert table.loc[study, ["status", "reason"]].tolist() == ["failed", reason]
     assert detail in table.loc[study, "detail"] and (table["status"] == "obtained").sum() == 2
     labels = read_table(tmp_path / "r/labels.csv", "labels").set_index("study_id")
@@ -131,7 +118,7 @@ def test_scans_that_the_archive_lacks_go_to_the_ledger(
 
 
 def test_a_scan_that_stays_altered_goes_to_the_ledger(
-    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     entry = entry_of(server)
     series = rspect.list_series(entry, tmp_path, 5, settings).series
@@ -140,7 +127,7 @@ def test_a_scan_that_stays_altered_goes_to_the_ledger(
     server.faults = [Fault("flip", ALWAYS, at=int(bad["end"]) - 2)]
     failed = rspect.obtain(entry, tmp_path, series, settings)
     assert {key: error.reason for key, error in failed.items()} == {bad["series_id"]: "altered"}
-    there = contents(small)
+    there = contents(small_rspect)
     assert contents(tmp_path).items() < there.items() and len(contents(tmp_path)) == len(there) - 1
     server.faults = [Fault("flip", 1, at=int(bad["end"]) - 2)]
     assert rspect.obtain(entry, tmp_path, series, settings) == {}
@@ -149,15 +136,15 @@ def test_a_scan_that_stays_altered_goes_to_the_ledger(
 
 @pytest.mark.parametrize("change", ["size", "etag"])
 def test_an_archive_that_changes_is_noticed_and_listed_anew(
-    change: str, small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    change: str, small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     entry = entry_of(server)
     series = rspect.list_series(entry, tmp_path, 5, settings).series
-    server.content = zip_folder(small, "another-folder/")
+    server.content = zip_folder(small_rspect, "another-folder/")
     if change == "size":
         server.etag = ""
     else:
-        server.content = zip_folder(small, "rsna/")
+        server.content = zip_folder(small_rspect, "rsna/")
         server.etag = '"second"'
     with pytest.raises(InputError, match="another than the one that was listed") as caught:
         rspect.obtain(entry, tmp_path, series, settings)
@@ -165,11 +152,11 @@ def test_an_archive_that_changes_is_noticed_and_listed_anew(
     assert contents(tmp_path) == {}
     series = rspect.list_series(entry, tmp_path, 5, settings).series
     assert rspect.obtain(entry, tmp_path, series, settings) == {}
-    assert contents(tmp_path) == contents(small)
+    assert contents(tmp_path) == contents(small_rspect)
 
 
 def test_an_archive_cut_short_while_members_are_fetched(
-    small: Path, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     entry = entry_of(server)
     series = rspect.list_series(entry, tmp_path, 5, settings).series
@@ -183,10 +170,10 @@ def test_an_archive_cut_short_while_members_are_fetched(
     server.before = cut
     with pytest.raises(InputError):
         rspect.obtain(entry, tmp_path, series, settings)
-    assert contents(tmp_path).items() <= contents(small).items()
+    assert contents(tmp_path).items() <= contents(small_rspect).items()
     server.content = whole
     assert rspect.obtain(entry, tmp_path, series, settings) == {}
-    assert contents(tmp_path) == contents(small)
+    assert contents(tmp_path) == contents(small_rspect)
 
 
 def zip_of(*names: str) -> bytes:
@@ -208,7 +195,7 @@ def zip_of(*names: str) -> bytes:
     ],
 )
 def test_archives_of_another_layout_are_refused_and_nothing_is_written(
-    names: tuple[str, ...], words: str, server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    names: tuple[str, ...], words: str, server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     server.content = zip_of(*names)
     with pytest.raises(InputError, match=words):
@@ -217,20 +204,20 @@ def test_archives_of_another_layout_are_refused_and_nothing_is_written(
 
 
 def test_the_address_may_come_from_the_environment(
-    server: ArchiveServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = entry_of(server) | {"archive_url": "${RSPECT_ARCHIVE_URL}"}
-    monkeypatch.delenv("RSPECT_ARCHIVE_URL", raising=False)
-    with pytest.raises(InputError, match="needs the address") as caught:
+    entry = entry_of(server) | {"archive": "${RSPECT_ARCHIVE}"}
+    monkeypatch.delenv("RSPECT_ARCHIVE", raising=False)
+    with pytest.raises(InputError, match="needs the path or the address") as caught:
         rspect.list_series(entry, tmp_path, 5, settings)
     assert "registry.opendata.aws" in str(caught.value)
-    monkeypatch.setenv("RSPECT_ARCHIVE_URL", f"{server.url}/r.zip?X-Amz-Signature=0a1b2c")
+    monkeypatch.setenv("RSPECT_ARCHIVE", f"{server.url}/r.zip?X-Amz-Signature=0a1b2c")
     assert len(rspect.list_series(entry, tmp_path, 5, settings).series) == 3
     assert rspect.manifest(entry)["source"] == f"{server.url}/r.zip"
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
-    server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     entry = entry_of(server)
     series = rspect.list_series(entry, tmp_path, 5, settings).series
@@ -241,7 +228,7 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
 
 
 def test_the_list_of_members_is_missing_or_broken(
-    server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     entry = entry_of(server)
     series = rspect.list_series(entry, tmp_path, 5, settings).series

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ from chestct.download.sources import rspect, rspect_archive
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
-from tests.unit.download.kaggle_server import KaggleServer, kaggle_service
-from tests.unit.download.rspect_servers import ArchiveServer, Server, contents, copy_few, running, zip_folder
+from tests.unit.download.file_server import FileServer, running
+from tests.unit.download.rspect_samples import contents, zip_folder
 
 #: What a job does, in a process of its own; argv: entry, root, series table.
 JOB = """
@@ -31,44 +31,26 @@ rspect.obtain(json.loads(sys.argv[1]), Path(sys.argv[2]), read_table(sys.argv[3]
 """
 
 
-@dataclass
-class Origin:
-    """An origin's server, what it holds, and the dataset's entry."""
-
-    server: Server
-    folder: Path
-    entry: dict
-
-    def asked_files(self, root: Path) -> set[str]:
-        """Files of which the server was asked for bytes."""
-        if isinstance(self.server, KaggleServer):
-            return set(self.server.asked)
-        table = read_table(root / rspect_archive.MEMBERS, "archive_members")
-        return {
-            f"train/{row.study_id}/{row.series_id}/{row.name_}"
-            for row in table.rename(columns={"name": "name_"}).itertuples()
-            for start, stop in self.server.asked
-            if stop - start > 1 and start < row.end and stop > row.offset
-        }
+@pytest.fixture
+def server(small_rspect: Path) -> Iterator[FileServer]:
+    with running(FileServer(zip_folder(small_rspect))) as server:
+        yield server
 
 
-@pytest.fixture(scope="session")
-def small(pe_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three scans of six slices each, with their train.csv."""
-    return copy_few(pe_root, tmp_path_factory.mktemp("small") / "rspect")
+@pytest.fixture
+def entry(server: FileServer) -> dict:
+    return {"name": "r", "source": "rspect", "from": "archive", "archive": f"{server.url}/r.zip"}
 
 
-@pytest.fixture(params=["archive", "kaggle"])
-def origin(
-    request: pytest.FixtureRequest, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Origin]:
-    entry = {"name": "r", "source": "rspect", "from": request.param}
-    if request.param == "kaggle":
-        with kaggle_service(small, tmp_path / "home", monkeypatch) as kaggle:
-            yield Origin(kaggle, small, entry)
-    else:
-        with running(ArchiveServer(zip_folder(small))) as archive:
-            yield Origin(archive, small, entry | {"archive_url": f"{archive.url}/r.zip"})
+def asked_files(server: FileServer, root: Path) -> set[str]:
+    """Files of which the server was asked for bytes."""
+    table = read_table(root / rspect_archive.MEMBERS, "archive_members")
+    return {
+        f"train/{row.study_id}/{row.series_id}/{row.file}"
+        for row in table.rename(columns={"name": "file"}).itertuples()
+        for start, stop in server.asked
+        if stop - start > 1 and start < row.end and stop > row.offset
+    }
 
 
 def hidden(root: Path) -> list[Path]:
@@ -76,14 +58,19 @@ def hidden(root: Path) -> list[Path]:
 
 
 def test_a_job_that_is_killed_goes_on_where_it_was(
-    origin: Origin, root: Path, tmp_path: Path, settings: TransferSettings
+    server: FileServer,
+    entry: dict,
+    small_rspect: Path,
+    root: Path,
+    tmp_path: Path,
+    settings: TransferSettings,
 ) -> None:
     data = tmp_path / "data"
-    series = rspect.list_series(origin.entry, data, 5, settings).series
+    series = rspect.list_series(entry, data, 5, settings).series
     write_table(series, tmp_path / "series.csv", "series")
-    origin.server.delay_s = 0.15
+    server.delay_s = 0.15
     job = subprocess.Popen(
-        [sys.executable, "-c", JOB, json.dumps(origin.entry), str(data), str(tmp_path / "series.csv")],
+        [sys.executable, "-c", JOB, json.dumps(entry), str(data), str(tmp_path / "series.csv")],
         env=os.environ | {"PYTHONPATH": str(root / "workflow_scripts")},
         stderr=subprocess.DEVNULL,
     )
@@ -95,18 +82,18 @@ def test_a_job_that_is_killed_goes_on_where_it_was(
     finally:
         job.send_signal(signal.SIGKILL)
         job.wait()
-    there, whole = contents(origin.folder), contents(data)
+    there, whole = contents(small_rspect), contents(data)
     assert whole.items() <= there.items() and 3 <= len(whole) < len(there)
     # As a kill in the middle of a file leaves it.
     lacking = sorted(there.keys() - whole.keys())
     for name in lacking[:2]:
         (data / name).parent.mkdir(parents=True, exist_ok=True)
-        (data / name).with_name(f".{Path(name).name}.part").write_bytes(there[name][:100])
-    origin.server.asked.clear()
-    origin.server.delay_s = 0
-    assert rspect.obtain(origin.entry, data, series, settings) == {}
+        (data / name).with_name(f".{Path(name).name}.0123abcd.part").write_bytes(there[name][:100])
+    server.asked.clear()
+    server.delay_s = 0
+    assert rspect.obtain(entry, data, series, settings) == {}
     assert contents(data) == there and hidden(data) == []
-    asked = origin.asked_files(data)
+    asked = asked_files(server, data)
     assert asked == set(lacking)
 
 
@@ -127,32 +114,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_others_fill_meanwhile(
-    origin: Origin, small_disk: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, entry: dict, small_rspect: Path, small_disk: Path, settings: TransferSettings
 ) -> None:
     """The space is there when the job begins and is gone when it writes."""
     data = small_disk / "data"
     settings = replace(settings, parallel=2)
-    series = rspect.list_series(origin.entry, data, 5, settings).series
-    monkeypatch.setattr(rspect, "SLICE_BYTES", 20_000)  # as these slices are
+    series = rspect.list_series(entry, data, 5, settings).series
     other = small_disk / "of-somebody-else"
 
-    origin.server.asked.clear()
-    asked_before = 4 if origin.entry["from"] == "kaggle" else 1
+    server.asked.clear()
 
     def fill() -> None:
-        if len(origin.server.asked) >= asked_before and not other.exists():
+        if server.asked and not other.exists():
             free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
             other.write_bytes(bytes(free - 60_000))
 
-    origin.server.before = fill
+    server.before = fill
     with pytest.raises(InputError, match="the disk is full") as caught:
-        rspect.obtain(origin.entry, data, series, settings)
+        rspect.obtain(entry, data, series, settings)
     assert str(data) in str(caught.value)
-    there, whole = contents(origin.folder), contents(data)
+    there, whole = contents(small_rspect), contents(data)
     assert whole.items() < there.items() and hidden(data) == []
     other.unlink()
-    origin.server.before = lambda: None
-    origin.server.asked.clear()
-    assert rspect.obtain(origin.entry, data, series, settings) == {}
+    server.before = lambda: None
+    server.asked.clear()
+    assert rspect.obtain(entry, data, series, settings) == {}
     assert contents(data) == there
-    assert origin.asked_files(data) == there.keys() - whole.keys()
+    assert asked_files(server, data) == there.keys() - whole.keys()

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,50 +10,23 @@ from chestct.catalogue import MODELS
 from chestct.download import published_weights as weights
 from chestct.errors import InputError
 from chestct.trusted_weights import read_trusted
-from tests.unit.download.flaky_server import (
-    CONTENT,
-    FLIPPED,
-    KNOWN,
-    MIB,
-    SETTINGS,
-    FlakyServer,
-    make_row,
-    serving,
-)
-
-
-@pytest.fixture
-def server() -> Iterator[FlakyServer]:
-    """A server on loopback."""
-    with serving() as running:
-        yield running
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """Where the weight file goes."""
-    return tmp_path / "weights" / "tiny.weights"
-
-
-def names(folder: Path) -> set[str]:
-    """Files of a folder but the locks."""
-    return {path.name for path in folder.iterdir() if path.is_file() and not path.name.endswith(".lock")}
-
+from tests.unit.download.file_server import FileServer
+from tests.unit.download.weights_samples import CONTENT, FLIPPED, KNOWN, SETTINGS, make_row, names
 
 # --- What is there already, and the user's own copy
 
 
 @pytest.mark.parametrize("known", KNOWN.values(), ids=KNOWN)
 def test_a_right_file_stays_and_a_wrong_one_is_fetched(
-    server: FlakyServer, target: Path, known: dict[str, str]
+    weights_server: FileServer, target: Path, known: dict[str, str]
 ) -> None:
     target.parent.mkdir()
     target.write_bytes(CONTENT)
     before = target.stat()
-    row = make_row(url=server.url, **known)
+    row = make_row(url=weights_server.url, **known)
     weights.fetch_weights(row, target, SETTINGS)
     assert (target.stat().st_mtime_ns, target.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
-    assert server.starts == []
+    assert weights_server.asked == []
     target.write_bytes(FLIPPED)
     weights.fetch_weights(row, target, SETTINGS)
     assert target.read_bytes() == CONTENT
@@ -83,7 +55,7 @@ def test_the_users_copy_is_checked_and_copied_without_a_network(
     [
         (KNOWN["sha256"], FLIPPED, "not the published file"),
         (KNOWN["prefix"], FLIPPED, "not the published file"),
-        ({}, CONTENT[: 2 * MIB], "no weight file"),
+        ({}, CONTENT[:200_000], "no weight file"),
         ({}, b"<html>", "no weight file"),
         ({}, b"", "no weight file"),
     ],

@@ -1,6 +1,5 @@
 """A zip archive on a server: its directory against zipfile, and the archives that are refused."""
 
-import io
 import stat
 import zipfile
 from collections.abc import Callable
@@ -13,12 +12,12 @@ from chestct.download.transfer.retries import TransferSettings
 from chestct.download.transfer.zip_directory import check_readable, read_directory
 from chestct.download.transfer.zip_members import extract
 from chestct.errors import InputError
-from tests.unit.download.rspect_servers import ArchiveServer
+from tests.unit.download.file_server import FileServer
 from tests.unit.download.zip_samples import (
     FILES,
     check_files,
-    local,
     members_of,
+    on_disk,
     plain,
     remote,
     with_comment_and_extra_fields,
@@ -51,8 +50,8 @@ ARCHIVES = [
 ]
 
 
-def check_directory(content: bytes, table: pd.DataFrame) -> None:
-    infos = [info for info in zipfile.ZipFile(io.BytesIO(content)).infolist() if not info.is_dir()]
+def check_directory(path: Path, table: pd.DataFrame) -> None:
+    infos = [info for info in zipfile.ZipFile(path).infolist() if not info.is_dir()]
     expected = [
         (i.filename, i.header_offset, i.compress_size, i.file_size, i.CRC, i.compress_type) for i in infos
     ]
@@ -64,9 +63,9 @@ def check_directory(content: bytes, table: pd.DataFrame) -> None:
 def test_the_directory_is_zipfiles_and_members_come_out_whole(
     make: Callable[[], bytes], tmp_path: Path, settings: TransferSettings
 ) -> None:
-    archive = local(make(), settings)
-    table = read_directory(archive, len(archive.content))
-    check_directory(archive.content, table)
+    archive, size = on_disk(make(), tmp_path, settings)
+    table = read_directory(archive, size)
+    check_directory(tmp_path / "a.zip", table)
     extract(archive, members_of(table, tmp_path / "out"))
     check_files(tmp_path / "out", {} if make is empty else FILES)
 
@@ -78,16 +77,17 @@ def test_zip64_records_of_every_kind(
     with monkeypatch.context() as patch:
         patch.setattr(zipfile, "ZIP64_LIMIT", 300)
         patch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
-        archive = local(plain(), settings)
-    assert b"PK\6\6" in archive.content and b"PK\6\7" in archive.content
-    table = read_directory(archive, len(archive.content))
-    check_directory(archive.content, table)
+        archive, size = on_disk(plain(), tmp_path, settings)
+    content = (tmp_path / "a.zip").read_bytes()
+    assert b"PK\6\6" in content and b"PK\6\7" in content
+    table = read_directory(archive, size)
+    check_directory(tmp_path / "a.zip", table)
     extract(archive, members_of(table, tmp_path / "out"))
     check_files(tmp_path / "out", FILES)
 
 
 def test_members_beyond_4_gib_of_a_real_file(
-    zip_server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    zip_server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     """A sparse file: its members lie behind 5 GiB of nothing."""
     path = tmp_path / "large.zip"
@@ -98,7 +98,7 @@ def test_members_beyond_4_gib_of_a_real_file(
     zip_server.content = path
     archive = remote(zip_server, settings)
     size = archive.probe().size
-    assert size is not None and size > 5 << 30
+    assert size > 5 << 30
     table = read_directory(archive, size)
     assert (table["offset"] >= 5 << 30).all()
     extract(archive, members_of(table, tmp_path / "out"))
@@ -153,21 +153,42 @@ def overlapping() -> bytes:
         (lambda: plain()[:900], "cannot be read"),
     ],
 )
-def test_archives_that_are_refused(make: Callable[[], bytes], words: str, settings: TransferSettings) -> None:
-    archive = local(make(), settings)
-    with pytest.raises(InputError, match=words) as caught:
-        read_directory(archive, len(archive.content))
-    assert "http://a.test/a.zip" in str(caught.value) and "signed" not in str(caught.value)
+def test_archives_that_are_refused(
+    make: Callable[[], bytes],
+    words: str,
+    zip_server: FileServer,
+    tmp_path: Path,
+    settings: TransferSettings,
+) -> None:
+    zip_server.content = content = make()
+    for archive in (on_disk(content, tmp_path, settings)[0], remote(zip_server, settings)):
+        with pytest.raises(InputError, match=words) as caught:
+            read_directory(archive, len(content))
+        assert archive.shown in str(caught.value) and "signed" not in str(caught.value)
 
 
-def test_encrypted_members_and_unusual_methods_are_refused(settings: TransferSettings) -> None:
+def test_encrypted_members_and_unusual_methods_are_refused(
+    tmp_path: Path, settings: TransferSettings
+) -> None:
     encrypted = bytearray(zipped(lambda archive: archive.writestr("p/a", b"x")))
     encrypted[encrypted.index(b"PK\1\2") + 8] |= 1
     packed = zipped(lambda archive: archive.writestr("p/a", b"x" * 99, zipfile.ZIP_BZIP2))
     for content, words in ((bytes(encrypted), "encrypted"), (packed, "another method")):
-        archive = local(content, settings)
-        table = read_directory(archive, len(content))
+        archive, size = on_disk(content, tmp_path, settings)
         with pytest.raises(InputError, match=words):
-            check_readable(archive, table)
-    archive = local(plain(), settings)
-    check_readable(archive, read_directory(archive, len(archive.content)))
+            check_readable(archive, read_directory(archive, size))
+    archive, size = on_disk(plain(), tmp_path, settings)
+    check_readable(archive, read_directory(archive, size))
+
+
+def test_an_archive_on_disk_that_goes_or_shrinks_is_named(tmp_path: Path, settings: TransferSettings) -> None:
+    archive, size = on_disk(plain(), tmp_path, settings)
+    members = members_of(read_directory(archive, size), tmp_path / "out")
+    (tmp_path / "a.zip").write_bytes(plain()[:600])
+    with pytest.raises(InputError, match="shorter than it was"):
+        extract(archive, members)
+    (tmp_path / "a.zip").unlink()
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        extract(archive, members)
+    with pytest.raises(InputError, match="no archive at this path"):
+        archive.probe()

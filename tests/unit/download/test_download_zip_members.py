@@ -9,19 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from chestct.download.transfer import zip_directory as zip_archive
-from chestct.download.transfer import zip_members
+from chestct.download.transfer import zip_archive, zip_members
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.download.transfer.zip_directory import check_readable, read_directory
 from chestct.download.transfer.zip_members import Member, extract, unpack
 from chestct.errors import InputError
 from tests.unit.download import zip_samples
-from tests.unit.download.rspect_servers import ALWAYS, ArchiveServer, Fault
+from tests.unit.download.file_server import ALWAYS, Fault, FileServer
 from tests.unit.download.zip_samples import (
     FILES,
     check_files,
-    local,
     members_of,
+    on_disk,
     plain,
     remote,
     with_data_descriptors,
@@ -48,7 +47,7 @@ def test_whatever_byte_is_altered_no_wrong_file_appears(
     content = make()
     outcomes = {"refused": 0, "altered": 0, "right": 0}
     for k in range(len(content)):
-        archive = local(content[:k] + bytes([content[k] ^ mask]) + content[k + 1 :], settings)
+        archive, _ = on_disk(content[:k] + bytes([content[k] ^ mask]) + content[k + 1 :], tmp_path, settings)
         written.clear()
         try:
             table = read_directory(archive, len(content))
@@ -65,7 +64,7 @@ def test_whatever_byte_is_altered_no_wrong_file_appears(
 
 
 def test_neighbours_share_requests_of_bounded_size(
-    zip_server: ArchiveServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    zip_server: FileServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive = remote(zip_server, settings)
     table = read_directory(archive, zip_server.size())
@@ -118,7 +117,7 @@ def test_unpack_never_makes_more_than_promised() -> None:
     ],
 )
 def test_faults_that_pass_leave_no_trace(
-    fault: Fault, zip_server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    fault: Fault, zip_server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     archive = remote(zip_server, settings)
     members = members_of(read_directory(archive, zip_server.size()), tmp_path / "out")
@@ -129,7 +128,7 @@ def test_faults_that_pass_leave_no_trace(
 
 
 def test_what_stays_altered_is_named_and_the_others_are_whole(
-    zip_server: ArchiveServer, tmp_path: Path, settings: TransferSettings
+    zip_server: FileServer, tmp_path: Path, settings: TransferSettings
 ) -> None:
     archive = remote(zip_server, settings)
     members = members_of(read_directory(archive, zip_server.size()), tmp_path / "out")
@@ -154,19 +153,17 @@ def test_what_stays_altered_is_named_and_the_others_are_whole(
     ],
 )
 def test_faults_that_last_end_in_one_message(
-    fault: Fault, words: str, zip_server: ArchiveServer, settings: TransferSettings
+    fault: Fault, words: str, zip_server: FileServer, settings: TransferSettings
 ) -> None:
     zip_server.faults = [fault]
     archive = remote(zip_server, settings)
     with pytest.raises(InputError, match=words) as caught:
-        size = archive.probe().size
-        assert size is not None
-        read_directory(archive, size)
+        read_directory(archive, archive.probe().size)
     assert zip_server.url in str(caught.value) and "signed" not in str(caught.value)
 
 
-def test_a_server_without_ranges_is_refused(zip_server: ArchiveServer, settings: TransferSettings) -> None:
+def test_a_server_without_ranges_is_refused(zip_server: FileServer, settings: TransferSettings) -> None:
     zip_server.ranges = False
     with pytest.raises(InputError, match="does not serve ranges") as caught:
         remote(zip_server, settings).probe()
-    assert "from: folder" in str(caught.value)
+    assert "its path instead" in str(caught.value)

@@ -1,39 +1,42 @@
-"""Zip archives in memory or on a server of this machine, for the tests that read them."""
+"""Zip archives on disk or on a server of this machine, for the tests that read them."""
 
 import io
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from chestct.download.transfer.http import session
 from chestct.download.transfer.retries import TransferSettings
-from chestct.download.transfer.zip_directory import Archive
+from chestct.download.transfer.zip_archive import Archive
 from chestct.download.transfer.zip_members import Member
-from tests.unit.download.rspect_servers import ArchiveServer, Pipe
+from tests.unit.download.file_server import FileServer
 
 FILES = {f"p/f{k}.bin": np.random.default_rng(k).bytes(400 + 100 * k) + bytes(500) for k in range(6)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class LocalArchive(Archive):
-    """The archive's bytes without a server, for tests of many archives."""
+class Pipe(io.RawIOBase):
+    """A file that cannot seek: zip writers put sizes and CRC behind the content (data descriptors)."""
 
-    content: bytes
+    def __init__(self, sink: io.BytesIO) -> None:
+        self.sink = sink
 
-    def read(self, start: int, stop: int) -> bytes:
-        """Bytes of the archive; what a server answers beyond its end is an error."""
-        assert 0 <= start < stop <= len(self.content)
-        return self.content[start:stop]
+    def writable(self) -> bool:
+        """Nothing but writing."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Pass on."""
+        return self.sink.write(data)
 
 
-def local(content: bytes, settings: TransferSettings) -> LocalArchive:
-    return LocalArchive(
-        client=session(), url="http://a.test/a.zip?key=signed", remedy="r", settings=settings, content=content
-    )
+def on_disk(content: bytes, folder: Path, settings: TransferSettings) -> tuple[Archive, int]:
+    """An archive in a folder, and its size."""
+    path = folder / "a.zip"
+    path.write_bytes(content)
+    return Archive(location=str(path), remedy="see the docs", settings=settings), len(content)
 
 
 def zipped(
@@ -89,7 +92,5 @@ def check_files(folder: Path, files: dict[str, bytes]) -> None:
     assert found == {name.replace("/", "_"): data for name, data in files.items()}
 
 
-def remote(server: ArchiveServer, settings: TransferSettings) -> Archive:
-    return Archive(
-        client=session(), url=f"{server.url}/a.zip?key=signed", remedy="see the docs", settings=settings
-    )
+def remote(server: FileServer, settings: TransferSettings) -> Archive:
+    return Archive(location=f"{server.url}/a.zip?key=signed", remedy="see the docs", settings=settings)

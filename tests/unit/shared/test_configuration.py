@@ -69,10 +69,10 @@ def test_the_default_configuration_is_valid(config):
         ("datasets.0.ct_source", "lidc_phantom", r"runs in a circle[\s\S]*one_job_per"),
         ("datasets.1.name", "rspect_phantom", r"dataset names repeat"),
         ("datasets.0.from", "idc", r"has no choice of `from`[\s\S]*datasets.rspect_phantom"),
-        ("datasets.0", RSPECT, r"from: folder, needs \['folder'\][\s\S]*kaggle, archive"),
-        ("datasets.0", RSPECT | {"from": "idc"}, r"not had from 'idc'[\s\S]*folder, kaggle, archive"),
-        ("datasets.0", RSPECT | {"from": "archive"}, r"needs \['archive_url'\]"),
-        ("datasets.0", RSPECT | {"from": "archive", "archive_url": "x.zip"}, r"does not match"),
+        ("datasets.0", RSPECT, r"from: folder, needs \['folder'\][\s\S]*folder, archive"),
+        ("datasets.0", RSPECT | {"from": "idc"}, r"no files from: idc[\s\S]*folder, archive"),
+        ("datasets.0", RSPECT | {"from": "archive"}, r"needs \['archive'\]"),
+        ("datasets.0", RSPECT | {"from": "archive", "archive": ""}, r"non-empty"),
         ("download.parallel", 0, r"0 is less than the minimum of 1"),
         ("models.7.name", "slow_r50", r"8 models would go into the mean of the seven"),
         ("subsets.window_slices", 40, r"40 does not fit model 'slow_narrow'[\s\S]*8 to 32"),
@@ -114,9 +114,9 @@ def test_every_study_is_valid(config, study):
     check_configuration(config)
 
 
-def test_an_address_may_hold_a_variable(config):
-    for address in ("https://example.org/a.zip?${SIGNATURE}", "${ARCHIVE}"):
-        entry = RSPECT | {"name": "rspect_phantom", "from": "archive", "archive_url": address}
+def test_an_archive_is_a_path_an_address_or_a_variable(config):
+    for archive in ("/data/a.zip", "https://example.org/a.zip?${SIGNATURE}", "${ARCHIVE}"):
+        entry = RSPECT | {"name": "rspect_phantom", "from": "archive", "archive": archive}
         check_configuration(change(config, "datasets.0", entry))
 
 

@@ -15,7 +15,8 @@ from types import ModuleType
 import pandas as pd
 
 from chestct.download.sources import study_folders
-from chestct.download.transfer.retries import TransferSettings, check_space
+from chestct.download.transfer.disk import check_space
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.files import write_text
 from chestct.tables import column_types, read_table, write_table

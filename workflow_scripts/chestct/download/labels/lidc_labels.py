@@ -12,8 +12,9 @@ from chestct.download.labels.lidc_database import PACKAGE_FILE, read_database
 from chestct.download.labels.lidc_nodule_clusters import Reading, SeriesGeometry, find_nodules, judge
 from chestct.download.labels.lidc_xml import read_xml
 from chestct.download.sources import study_folders
+from chestct.download.transfer.disk import check_space
 from chestct.download.transfer.package_files import fetch_package_file, is_right
-from chestct.download.transfer.retries import TransferSettings, check_space
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 
 _GEOMETRY = ["SOPInstanceUID", "ImagePositionPatient", "PixelSpacing"]
@@ -51,7 +52,7 @@ def prepare(entry: dict, root: Path, series: pd.DataFrame, settings: TransferSet
         settings: of transfers.
 
     Raises:
-        InputError: the database cannot be had, or the disk is too small.
+        InputError: the database cannot be obtained, or the disk is too small.
     """
     lacking = sum(
         find_xml(root / path, series_id)[0] is None

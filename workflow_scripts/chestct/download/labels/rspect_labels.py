@@ -119,16 +119,6 @@ def read_train_csv(path: Path) -> pd.DataFrame:
     return frame.assign(**{column: _flag(table, column, path) for column in flags})
 
 
-def instances_of(path: Path, series_ids: Sequence[str]) -> pd.DataFrame:
-    """Identifiers (columns ID_COLUMNS) of the slices of some series, in the order of train.csv.
-
-    Raises:
-        InputError: as ``read_train_csv``.
-    """
-    table = read_train_csv(path)
-    return table.loc[table["SeriesInstanceUID"].isin(list(series_ids)), list(ID_COLUMNS)].astype("str")
-
-
 def count_instances(labels: pd.DataFrame) -> pd.DataFrame:
     """The series of train.csv: study_id, series_id, num_instances, sorted."""
     found = labels.groupby(["StudyInstanceUID", "SeriesInstanceUID"], observed=True, sort=True).size()

@@ -15,11 +15,12 @@ import pydicom
 from chestct.download.labels import lidc_labels
 from chestct.download.labels.lidc_database import PACKAGE_FILE
 from chestct.download.labels.lidc_labels import read_labels
-from chestct.download.sources import idc_download, idc_index, study_folders
+from chestct.download.sources import imaging_data_commons, study_folders
+from chestct.download.sources.choose_series import one_series_per_study
 from chestct.download.sources.study_folders import LEFT_OUT_COLUMNS, Listing
-from chestct.download.transfer import s3 as idc_s3
 from chestct.download.transfer.http import without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
+from chestct.download.transfer.s3 import endpoint_of
 from chestct.errors import InputError
 
 __all__ = ["list_series", "manifest", "obtain", "read_labels"]
@@ -51,10 +52,11 @@ def _from_idc(entry: dict) -> bool:
 
 def _series_of_index() -> pd.DataFrame:
     """All series of the collection: columns as of ``_series_of_folder``."""
-    table = idc_index.read_collection(COLLECTION)
-    ids = zip(table["patient_id"], table["study_id"], table["series_id"], strict=True)
+    table = imaging_data_commons.read_collection(COLLECTION)
     # The index does not tell the image type; it has one CT series a study.
-    return table.assign(path=[idc_download.series_path(*row) for row in ids], original=True)
+    return table.assign(
+        path=table[["patient_id", "study_id", "series_id"]].agg("/".join, axis=1), original=True
+    )
 
 
 def _header(path: Path) -> pydicom.Dataset:
@@ -128,7 +130,7 @@ def _series_of_folder(entry: dict) -> pd.DataFrame:
 def _with_published_counts(table: pd.DataFrame) -> pd.DataFrame:
     """Expect of a series as many files as were published, where it is a published one: the copy may lack
     some."""
-    published = idc_index.read_collection(COLLECTION).set_index("series_id")["num_instances"]
+    published = imaging_data_commons.read_collection(COLLECTION).set_index("series_id")["num_instances"]
     known = table["series_id"].map(published)
     return table.assign(num_instances=table["num_instances"].where(known.isna(), known).astype("int64"))
 
@@ -137,18 +139,10 @@ def _all_series(entry: dict) -> pd.DataFrame:
     return _series_of_index() if _from_idc(entry) else _series_of_folder(entry)
 
 
-def _one_a_study(ct: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Choose one CT series a study: an original image before scouts and derived ones, then most slices,
-    then the first by series_id. Returns those chosen and the others."""
-    ranked = ct.sort_values(["original", "num_instances", "series_id"], ascending=[False, False, True])
-    chosen = ~ranked["study_id"].duplicated().reindex(ct.index)
-    return ct[chosen], ct[~chosen]
-
-
 def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSettings) -> Listing:
     """List the CT series of Imaging Data Commons' index (``from: idc``) or of the entry's folder.
 
-    One series a study (``_one_a_study``); the others are left out as ``second_series``, patients that are
+    One series a study (``choose_series``); the others are left out as ``second_series``, patients that are
     not named in ``patients`` as ``not_selected``. Paths are relative to ``root`` (idc) or absolute
     (folder). In a folder, the number of instances is the published one where the series is known.
 
@@ -157,10 +151,10 @@ def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSett
             ``patients`` who is not there.
     """
     table = _all_series(entry).assign(dataset=entry["name"])
-    chosen, second = _one_a_study(table[table["modality"] == "CT"])
-    where = idc_index.index_version() if _from_idc(entry) else entry["folder"]
+    chosen, second = one_series_per_study(table[table["modality"] == "CT"])
+    where = imaging_data_commons.index_version() if _from_idc(entry) else entry["folder"]
     listing = study_folders.listing(chosen[_SERIES_COLUMNS], entry, shard_size, where)
-    left_out = pd.concat([listing.left_out, second.assign(reason="second_series")[LEFT_OUT_COLUMNS]])
+    left_out = pd.concat([listing.left_out, second[LEFT_OUT_COLUMNS]])
     lidc_labels.prepare(entry, root, listing.series, settings)
     return Listing(series=listing.series, left_out=left_out.reset_index(drop=True))
 
@@ -168,16 +162,16 @@ def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSett
 def obtain(
     entry: dict, root: Path, series_rows: pd.DataFrame, settings: TransferSettings
 ) -> dict[str, Unobtainable]:
-    """Fetch the listed series (``idc_download.obtain``); of a folder, see that they are complete.
+    """Fetch the listed series (``imaging_data_commons.obtain``); of a folder, see that they are complete.
 
     Returns:
-        Series that cannot be had, by series_id.
+        Series that cannot be obtained, by series_id.
 
     Raises:
-        InputError: a folder of a series is gone, or see ``idc_download.obtain``.
+        InputError: a folder of a series is gone, or see ``imaging_data_commons.obtain``.
     """
     if _from_idc(entry):
-        return idc_download.obtain(entry, root, series_rows, settings, COLLECTION)
+        return imaging_data_commons.obtain(entry, root, series_rows, settings, COLLECTION)
     failed = {}
     for row in series_rows.to_dict("records"):
         folder = root / row["path"]
@@ -217,10 +211,10 @@ def manifest(entry: dict) -> dict:
             "source": str(entry["folder"]),
             "description": "Chest CT with lung nodules marked by four readers; the user's own copy",
         }
-    endpoint = idc_s3.endpoint_of(entry)
+    endpoint = endpoint_of(entry)
     buckets = ", ".join(f"s3://{bucket}" for bucket in sorted(ct["bucket"].unique()))
     return facts | {
-        "version": f"LIDC-IDRI in Imaging Data Commons, by the index {idc_index.index_version()}",
+        "version": f"LIDC-IDRI in Imaging Data Commons, by the index {imaging_data_commons.index_version()}",
         "source": f"{buckets} at {without_secrets(endpoint) if endpoint else 'AWS, read without an account'}",
         "licence": ", ".join(sorted(ct["licence"].unique())),
         "citation": [*_CITATIONS, _IDC_CITATION, PACKAGE_FILE["citation"]],

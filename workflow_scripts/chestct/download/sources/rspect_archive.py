@@ -1,10 +1,10 @@
-"""RSPECT from the zip archive of RSNA's open data, by byte range: single studies without the rest.
+"""RSPECT from the zip archive of its release, on disk or on a server, without unpacking the rest.
 
-What is known of the archive: AWS's registry of open data lists it
-(https://registry.opendata.aws/rsna-pulmonary-embolism-detection) as one zip of DICOM and CSV files in a
-bucket with controlled access; whoever accepts RSNA's terms is given its address. No lasting address is
-published, so the user names it. Its inner layout is found, not assumed: train.csv and
-train/STUDY/SERIES/INSTANCE.dcm below any one folder.
+Two archives are known. Kaggle's competition zip, which Kaggle's own client downloads whole. And RSNA's:
+AWS's registry of open data lists it as one zip of DICOM and CSV files in a bucket with controlled access;
+whoever accepts RSNA's terms is given its address, and only the byte ranges of the wanted series are
+fetched. The layout inside is found, not assumed: train.csv and train/STUDY/SERIES/INSTANCE.dcm below any
+one folder.
 """
 
 import logging
@@ -19,23 +19,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from chestct.download.labels.rspect_labels import SAFE_ID
-from chestct.download.transfer.http import session, without_secrets
-from chestct.download.transfer.retries import (
-    ByteProgress,
-    TransferSettings,
-    Unobtainable,
-    check_space,
-    transfer_all,
-)
-from chestct.download.transfer.zip_directory import Archive, check_readable, read_directory
+from chestct.download.transfer.disk import check_space, remove_leftovers
+from chestct.download.transfer.http import without_secrets
+from chestct.download.transfer.retries import ByteProgress, TransferSettings, Unobtainable, transfer_all
+from chestct.download.transfer.zip_archive import Archive
+from chestct.download.transfer.zip_directory import check_readable, read_directory
 from chestct.download.transfer.zip_members import Member, extract
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table, write_table
 
 REGISTRY = "https://registry.opendata.aws/rsna-pulmonary-embolism-detection"
+COMPETITION = "rsna-str-pulmonary-embolism-detection"
 _REMEDY = (
-    f"accept RSNA's terms and take the archive's address from where {REGISTRY} leads; a signed address "
-    "expires: renew it (archive_url may name an environment variable, as ${RSPECT_ARCHIVE_URL})"
+    f"set RSPECT_ARCHIVE (or the key `archive`) to the path of the zip that `kaggle competitions download -c "
+    f"{COMPETITION}` fetched, or to the address of RSNA's zip (accept RSNA's terms where {REGISTRY} leads; a "
+    "signed address expires: renew it); docs/full_study.md tells more"
 )
 _LAYOUT = "train.csv and train/STUDY/SERIES/INSTANCE.dcm below one folder of the archive"
 _MEMBER = (
@@ -46,26 +44,26 @@ MEMBERS = "archive_members.parquet"
 
 
 def open_archive(entry: dict, settings: TransferSettings) -> Archive:
-    """The archive that the entry's ``archive_url`` names; environment variables in it are filled in.
+    """The archive that the entry's ``archive`` names; environment variables in it are filled in.
 
     Raises:
-        InputError: no address, or a variable that is not set.
+        InputError: a variable is not set.
     """
-    named = str(entry.get("archive_url") or "")
-    url = os.path.expandvars(named)
-    if not url or "${" in url:
+    named = str(entry["archive"])
+    location = os.path.expandvars(named)
+    if "${" in location:
         raise InputError(
-            f"dataset {entry['name']} needs the address of RSPECT's archive",
-            where=f"configuration, datasets, {entry['name']}, key archive_url (got {named!r})",
-            expected="https://..., or an environment variable that is set and holds it",
+            f"dataset {entry['name']} needs the path or the address of RSPECT's archive",
+            where=f"configuration, datasets, {entry['name']}, key archive (got {named!r})",
+            expected="a path, https://..., or an environment variable that is set and holds one of them",
             remedy=_REMEDY,
         )
-    return Archive(client=session(settings.parallel), url=url, remedy=_REMEDY, settings=settings)
+    return Archive(location=location, remedy=_REMEDY, settings=settings)
 
 
-def shown_address(entry: dict) -> str:
-    """The archive's address without what may be a signature."""
-    return without_secrets(os.path.expandvars(str(entry.get("archive_url") or "")))
+def shown_location(entry: dict) -> str:
+    """Where the archive lies, without what may be a signature."""
+    return without_secrets(os.path.expandvars(str(entry["archive"])))
 
 
 def _find(archive: Archive, directory: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
@@ -95,14 +93,6 @@ def _member(row: dict, target: Path) -> Member:
     return Member(target=target, **{key: int(row[key]) for key in keys})
 
 
-def _crc32(path: Path) -> int:
-    value = 0
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            value = zlib.crc32(block, value)
-    return value
-
-
 def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.DataFrame:
     """Table ``archive_members`` of the archive, which stays in ``root`` with train.csv.
 
@@ -113,7 +103,6 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
     """
     archive = open_archive(entry, settings)
     remote = archive.probe()
-    assert remote.size is not None
     if (root / MEMBERS).is_file() and (root / "train.csv").is_file():
         known = read_table(root / MEMBERS, "archive_members")
         if not _changed(known, remote.size, remote.etag):
@@ -122,7 +111,7 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
         directory = read_directory(archive, remote.size, bar.update)
     table, members = _find(archive, directory)
     path = root / "train.csv"
-    if not (path.is_file() and path.stat().st_size == table["num_bytes"] and _crc32(path) == table["crc32"]):
+    if not (path.is_file() and zlib.crc32(path.read_bytes()) == table["crc32"]):
         try:
             extract(archive, [_member(table.to_dict(), path)])
         except Unobtainable as error:
@@ -174,10 +163,10 @@ def _read_members(path: Path, series_ids: list[str]) -> pd.DataFrame:
 def obtain(
     entry: dict, root: Path, series_rows: pd.DataFrame, settings: TransferSettings
 ) -> dict[str, Unobtainable]:
-    """Fetch the files of the series that are lacking; whole ones (by size) stay.
+    """Take the missing files of the series from the archive; whole ones (by size) stay.
 
     Returns:
-        Series that cannot be had: ``not_found`` or ``incomplete`` in the archive, or ``altered``.
+        Series that cannot be obtained: ``not_found`` or ``incomplete`` in the archive, or ``altered``.
 
     Raises:
         InputError: the archive changed since it was listed, no access, no answer, or the disk is full.
@@ -194,6 +183,7 @@ def obtain(
             )
             continue
         wanted = [_member(m, root / row["path"] / m["name"]) for m in mine.to_dict("records")]
+        remove_leftovers(root / row["path"])
         there = [m.target.is_file() and m.target.stat().st_size == m.num_bytes for m in wanted]
         if not all(there):
             lacking[row["series_id"]] = [m for m, whole in zip(wanted, there, strict=True) if not whole]
@@ -201,7 +191,6 @@ def obtain(
         return failed
     archive = open_archive(entry, settings)
     remote = archive.probe()
-    assert remote.size is not None
     if _changed(members, remote.size, remote.etag):
         raise InputError(
             "the archive is another than the one that was listed",

@@ -1,29 +1,28 @@
-"""Files and byte ranges over HTTP: resumed after a cut, checked, whole or not at all.
+"""Files and byte ranges over HTTP, retried; which answers are worth another try is decided here."""
 
-``requests`` speaks HTTP; what it leaves to its callers is here: which answers are worth another try,
-resuming a file by range, and the check before a file appears. (pooch and torch.hub do not resume.)
-"""
-
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InvalidHeader
+from urllib3.util import Retry
 
-from chestct.download.transfer.retries import TransferSettings, Transient, Unobtainable, disk_errors, retrying
+from chestct.download.transfer.disk import check_space
+from chestct.download.transfer.retries import (
+    ByteProgress,
+    TransferSettings,
+    Transient,
+    Unobtainable,
+    retrying,
+)
 from chestct.errors import InputError
-from chestct.files import sha256_file
 
 TIMEOUT_S = (15, 60)  # to connect; between two blocks
-_BLOCK = 1 << 17  # what a cut loses at most
+_BLOCK = 1 << 17
 _BUSY = (408, 425, 429)
 _NO_ADDRESS = (
     requests.exceptions.InvalidURL,
@@ -34,11 +33,15 @@ _NO_ADDRESS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """What a server says of a file: its size, an identity that changes with its content, ranges or not."""
+    """What is known of a file before it is read.
 
-    size: int | None
+    Attributes:
+        size: in bytes.
+        etag: an identity that changes with the content, if the server gives one.
+    """
+
+    size: int
     etag: str | None
-    ranges: bool
 
 
 def session(parallel: int = 8) -> requests.Session:
@@ -59,27 +62,19 @@ def without_secrets(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
-def _retry_after_s(text: str | None) -> float | None:
-    if not text:
-        return None
-    if text.strip().isdigit():
-        return float(text)
+def _retry_after_s(response: requests.Response) -> float | None:
     try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
+        return Retry().get_retry_after(response.raw)
+    except InvalidHeader:
         return None
-    if moment.tzinfo is None:  # "-0000", a time without a zone
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _check_status(response: requests.Response, url: str, remedy: str, *, partial: bool) -> None:
+def _check_status(response: requests.Response, url: str, remedy: str) -> None:
     status, shown = response.status_code, without_secrets(url)
-    if status in (200, 206) or (status == 416 and partial):
+    if status in (200, 206):
         return
     if status in _BUSY or status >= 500:
-        message = f"HTTP {status} from {shown}"
-        raise Transient(message, _retry_after_s(response.headers.get("Retry-After")))
+        raise Transient(f"HTTP {status} from {shown}", _retry_after_s(response))
     if status in (404, 410):
         raise Unobtainable("not_found", f"HTTP {status}: {shown}")
     words = {401: "asks for credentials", 403: "refuses access"}.get(status, "does not serve the file")
@@ -88,17 +83,12 @@ def _check_status(response: requests.Response, url: str, remedy: str, *, partial
 
 @contextmanager
 def _answer(
-    client: requests.Session,
-    url: str,
-    remedy: str,
-    headers: dict[str, str] | None = None,
-    *,
-    partial: bool = False,
+    client: requests.Session, url: str, remedy: str, headers: dict[str, str] | None = None
 ) -> Iterator[requests.Response]:
     """An answer whose status is good; a connection that fails, also while it is read, is Transient."""
     try:
         with client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
-            _check_status(response, url, remedy, partial=partial)
+            _check_status(response, url, remedy)
             yield response
     except _NO_ADDRESS:
         raise InputError(
@@ -112,52 +102,32 @@ def _answer(
         raise Transient(f"{type(error).__name__}: {without_secrets(url)}") from None
 
 
-def lasting(error: Transient, url: str, attempts: int) -> InputError:
-    """The message for a failure that did not pass."""
+def _without_ranges(url: str) -> InputError:
     return InputError(
-        f"no good answer after {attempts} attempts: {error}",
+        "the server does not serve ranges of the file",
         where=without_secrets(url),
-        expected="a server that answers",
-        remedy="check the connection and rerun: what is whole is kept, what is partial goes on",
+        expected="HTTP 206 and a size for a range request",
+        remedy="download the file whole and name its path instead of its address",
     )
 
 
-def patiently(function: Callable[[], Any], url: str, settings: TransferSettings) -> Any:
-    """Call a function with retries; a failure that lasts becomes an InputError.
-
-    Raises:
-        InputError: every attempt failed.
-    """
-    try:
-        return retrying(function, settings)
-    except Transient as error:
-        raise lasting(error, url, settings.attempts) from error
-
-
 def probe(client: requests.Session, url: str, settings: TransferSettings, *, remedy: str) -> Remote:
-    """Ask a server what it says of a file.
+    """Ask a server that serves ranges what it says of a file.
 
     Raises:
-        InputError: refused (``remedy`` is shown), or no answer.
+        InputError: refused (``remedy`` is shown), no answer, or a server without ranges.
         Unobtainable: there is no such file.
     """
 
     def ask() -> Remote:
         # A first byte instead of HEAD: signed addresses often admit GET alone.
         with _answer(client, url, remedy, {"Range": "bytes=0-0"}) as response:
-            if response.status_code == 206:
-                total = response.headers.get("Content-Range", "").rpartition("/")[2]
-                return Remote(
-                    size=int(total) if total.isdigit() else None,
-                    etag=response.headers.get("ETag"),
-                    ranges=True,
-                )
-            length = response.headers.get("Content-Length")
-            return Remote(
-                size=int(length) if length else None, etag=response.headers.get("ETag"), ranges=False
-            )
+            total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            if response.status_code != 206 or not total.isdigit():
+                raise _without_ranges(url)
+            return Remote(size=int(total), etag=response.headers.get("ETag"))
 
-    return patiently(ask, url, settings)
+    return retrying(ask, settings, without_secrets(url))
 
 
 def read_range(
@@ -173,126 +143,43 @@ def read_range(
     def ask() -> bytes:
         with _answer(client, url, remedy, {"Range": f"bytes={start}-{stop - 1}"}) as response:
             if response.status_code != 206:
-                raise InputError(
-                    "the server does not serve ranges of a file",
-                    where=without_secrets(url),
-                    expected="HTTP 206 for a range request",
-                    remedy="download the file whole and unpack it, then use `from: folder`",
-                )
+                raise _without_ranges(url)
             content = response.content
         if len(content) != stop - start:
             raise Transient(f"{len(content)} of {stop - start} bytes from {without_secrets(url)}")
         return content
 
-    return patiently(ask, url, settings)
+    return retrying(ask, settings, without_secrets(url))
 
 
-def _part_of(target: Path) -> tuple[Path, Path]:
-    return target.with_name(f".{target.name}.part"), target.with_name(f".{target.name}.part.json")
+def download(url: str, path: Path, settings: TransferSettings, *, title: str, remedy: str) -> None:
+    """Download a file to a temporary path, which the caller checks before the file appears.
 
-
-def _begin(part: Path, facts: Path, url: str) -> tuple[int, dict[str, str]]:
-    """Where to go on, and the headers that ask for it; only with an ETag is the rest the same file's."""
-    try:
-        known = json.loads(facts.read_text(encoding="utf-8"))
-        size = part.stat().st_size
-        if known["url"] == without_secrets(url) and known["etag"] and size > 0:
-            return size, {"Range": f"bytes={size}-", "If-Range": known["etag"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return 0, {}
-
-
-def _fetch(
-    client: requests.Session, url: str, part: Path, facts: Path, remedy: str, progress: Callable[[int], None]
-) -> None:
-    """One attempt: append to the part, or begin it anew, until the announced length is there."""
-    start, headers = _begin(part, facts, url)
-    with _answer(client, url, remedy, headers, partial=bool(headers)) as response:
-        if response.status_code == 416:
-            # The part is as long as the file, or longer: its check decides, else it is begun anew.
-            if response.headers.get("Content-Range", "").rpartition("/")[2] == str(start):
-                return
-            facts.unlink()
-            raise Transient(f"the file at {without_secrets(url)} is another than the part")
-        resumed = response.status_code == 206
-        length = response.headers.get("Content-Length")
-        if not resumed:
-            start = 0
-        etag = response.headers.get("ETag")
-        # A weak ETag names a meaning, not bytes: nothing may be appended by it.
-        strong = etag if etag and not etag.startswith("W/") else None
-        facts.write_text(json.dumps({"url": without_secrets(url), "etag": strong}), encoding="utf-8")
-        with open(part, "ab" if resumed else "wb") as sink:
-            for block in response.iter_content(_BLOCK):
-                sink.write(block)
-                progress(len(block))
-    total = start + int(length) if length else None
-    if total is not None and part.stat().st_size != total:
-        raise Transient(f"{part.stat().st_size} of {total} bytes from {without_secrets(url)}")
-
-
-def _fetch_whole(fetch: Callable[[], None], part: Path, url: str, settings: TransferSettings) -> None:
-    """Fetch with retries that begin anew as long as the part grows: a long file over a line that drops."""
-
-    def size() -> int:
-        return part.stat().st_size if part.exists() else 0
-
-    while True:
-        before = size()
-        try:
-            return patiently(fetch, url, settings)
-        except InputError as error:
-            if not isinstance(error.__cause__, Transient) or size() <= before:
-                raise
-
-
-def download(
-    client: requests.Session,
-    url: str,
-    target: Path,
-    settings: TransferSettings,
-    *,
-    size: int | None = None,
-    sha256: str | None = None,
-    remedy: str,
-    progress: Callable[[int], None] = lambda _: None,
-) -> str:
-    """Download a file whole and right, or not at all; returns its SHA-256.
-
-    What arrived before a cut or a kill stays in a hidden part beside the target and is gone on from,
-    if the server still has the same file.
+    A connection that is cut begins anew: the largest of the files that come this way takes minutes.
 
     Args:
-        client: of ``session``.
         url: address.
-        target: where the file goes.
-        settings: attempts and waits.
-        size, sha256: what the file must have, where it is known.
-        remedy: for the message where the server refuses.
-        progress: called with the number of bytes that arrived.
+        path: file to write.
+        settings: attempts, waits, and the space that stays free.
+        title: of the progress.
+        remedy: for the message where the server refuses or does not answer.
 
     Raises:
-        InputError: refused, no answer, or the disk is full.
-        Unobtainable: ``not_found``, or ``altered`` where size or digest stay wrong in a second download.
+        InputError: refused, no answer, or the disk is too small.
+        Unobtainable: there is no such file.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part, facts = _part_of(target)
-    for last in (False, True):
-        with disk_errors(target):
-            _fetch_whole(lambda: _fetch(client, url, part, facts, remedy, progress), part, url, settings)
-            found_size, found = part.stat().st_size, sha256_file(part)
-        if (size is None or found_size == size) and (sha256 is None or found == sha256):
-            break
-        # A part that was gone on from may be of two files: once more from the beginning.
-        part.unlink()
-        facts.unlink(missing_ok=True)
-        if last:
-            raise Unobtainable(
-                "altered",
-                f"{without_secrets(url)}: {found_size} bytes, SHA-256 {found}; "
-                f"expected {size if size is not None else 'any number of'} bytes, SHA-256 {sha256 or 'any'}",
-            )
-    part.replace(target)
-    facts.unlink(missing_ok=True)
-    return found
+
+    def attempt() -> None:
+        with _answer(client, url, remedy) as response, open(path, "wb") as sink:
+            size = int(response.headers.get("Content-Length", 0))
+            check_space(path.parent, size, settings)
+            with ByteProgress(size, title) as progress:
+                # urllib3 raises where fewer bytes arrive than were announced.
+                for block in response.iter_content(_BLOCK):
+                    sink.write(block)
+                    progress.update(len(block))
+
+    with session() as client:
+        retrying(
+            attempt, settings, without_secrets(url), remedy=f"check the connection and rerun; or {remedy}"
+        )

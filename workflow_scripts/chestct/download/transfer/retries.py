@@ -1,21 +1,15 @@
-"""Transfers of many files: bounded, retried, resumable, with progress, and one clear end.
+"""Retries of transfers, several transfers at once, and their progress.
 
 Three kinds of failure: ``Transient`` is worth another try; ``Unobtainable`` concerns one scan, which
-goes to the ledger while the others go on; ``InputError`` concerns all (credentials, disk, connection)
-and stops the job, whole files stay.
+goes to the ledger while the others go on; ``InputError`` concerns all (access, disk, connection) and stops
+the job; whole files stay.
 """
 
-import errno
-import shutil
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
@@ -67,6 +61,10 @@ class Transient(Exception):  # noqa: N818 (it says what it is)
         self.retry_after_s = retry_after_s
 
 
+class Altered(Transient):
+    """What arrived is not what was announced."""
+
+
 class Unobtainable(Exception):  # noqa: N818 (likewise)
     """The service answers, but this one file or scan cannot be had.
 
@@ -81,14 +79,26 @@ class Unobtainable(Exception):  # noqa: N818 (likewise)
         self.detail = detail
 
 
-def retrying(function: Callable[[], T], settings: TransferSettings) -> T:
+def retrying(
+    function: Callable[[], T],
+    settings: TransferSettings,
+    where: str,
+    remedy: str = "check the connection and rerun: whole files are kept",
+) -> T:
     """Call ``function`` until it succeeds, at most ``settings.attempts`` times.
 
     Waits grow exponentially with full jitter, so that many jobs do not return at once; a service that
-    says how long to wait is heeded.
+    says how long to wait is obeyed.
+
+    Args:
+        function: raises ``Transient`` where another try may help.
+        settings: attempts and waits.
+        where: what is asked for, for messages.
+        remedy: for the message after the last attempt.
 
     Raises:
-        Transient: of the last try.
+        InputError: every attempt failed.
+        Unobtainable: ``altered``, where the last attempt brought something else than was announced.
     """
     backoff = wait_random_exponential(multiplier=settings.first_wait_s, max=settings.max_wait_s)
 
@@ -97,55 +107,22 @@ def retrying(function: Callable[[], T], settings: TransferSettings) -> T:
         asked = error.retry_after_s if isinstance(error, Transient) else None
         return min(asked, 10 * settings.max_wait_s) if asked is not None else backoff(state)
 
-    return Retrying(
+    attempts = Retrying(
         retry=retry_if_exception_type(Transient),
         stop=stop_after_attempt(settings.attempts),
         wait=pause,
         reraise=True,
-    )(function)
-
-
-def free_bytes(folder: Path) -> int:
-    """Free space of the disk that ``folder``, or the nearest parent that exists, lies on."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-def check_space(folder: Path, num_bytes: int, settings: TransferSettings) -> None:
-    """Stop before a transfer that the disk cannot hold.
-
-    Raises:
-        InputError: less than ``num_bytes`` and the reserve is free.
-    """
-    free = free_bytes(folder)
-    if num_bytes > 0 and num_bytes + settings.reserve_bytes > free:
-        raise InputError(
-            f"the disk is too small: {num_bytes / 1e9:.3g} GB to download, {free / 1e9:.3g} GB free",
-            where=folder,
-            expected=f"{(num_bytes + settings.reserve_bytes) / 1e9:.3g} GB free, "
-            f"{settings.reserve_bytes / 1e9:.3g} GB of them in reserve (download.reserve_gb)",
-            remedy="free space, set data_dir to a larger disk, or narrow the dataset by `patients`",
-        )
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or quota into one clear message.
-
-    Raises:
-        InputError: the disk or the user's quota is full.
-    """
+    )
     try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+        return attempts(function)
+    except Altered as error:
+        raise Unobtainable("altered", str(error)) from error
+    except Transient as error:
         raise InputError(
-            f"the disk is full: {error.strerror}",
-            where=path.parent,
-            expected="space for the files of the dataset (see `snakemake plan_download`)",
-            remedy="free space or move data_dir, then rerun: what is whole is kept and not fetched again",
+            f"no good answer after {settings.attempts} attempts: {error}",
+            where=where,
+            expected="a server that answers",
+            remedy=remedy,
         ) from error
 
 
@@ -163,37 +140,23 @@ def transfer_all(
 
     Raises:
         InputError: the first failure that concerns all; transfers that had not begun are cancelled.
-        Transient: likewise, a service that failed at every try.
     """
     failed: dict[str, Unobtainable] = {}
-    stopped = threading.Event()
-
-    def run(key: str) -> None:
-        if stopped.is_set():
-            return
-        try:
-            jobs[key]()
-        except Unobtainable as error:
-            failed[key] = error
-        except BaseException:
-            stopped.set()
-            raise
-
     with ThreadPoolExecutor(max_workers=settings.parallel) as pool:
-        futures: list[Future[None]] = [pool.submit(run, key) for key in jobs]
+        futures = {pool.submit(job): key for key, job in jobs.items()}
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            for future in as_completed(futures):
+                try:
+                    future.result()
+                except Unobtainable as error:
+                    failed[futures[future]] = error
         finally:
-            # Also on SIGTERM or Ctrl-C in this thread: transfers that run come to their end.
-            stopped.set()
+            # After a failure, also on Ctrl-C in this thread: running transfers come to their end.
             pool.shutdown(cancel_futures=True)
-    for future in futures:
-        if not future.cancelled():
-            future.result()
     return failed
 
 
-class ByteProgress:
+class ByteProgress(tqdm):
     """Progress of a transfer in bytes with rate and time left, for several threads; a context manager.
 
     Args:
@@ -202,26 +165,12 @@ class ByteProgress:
     """
 
     def __init__(self, total_bytes: int, title: str) -> None:
-        self._lock = threading.Lock()
         # Logs are files: a line every few seconds is enough.
-        self._bar = tqdm(
-            total=total_bytes or None,
-            desc=title,
-            unit="B",
-            unit_scale=True,
-            mininterval=2,
-            file=sys.stderr,
+        super().__init__(
+            total=total_bytes or None, desc=title, unit="B", unit_scale=True, mininterval=2, file=sys.stderr
         )
 
-    def update(self, num_bytes: int) -> None:
+    def update(self, n: float | None = 1) -> bool | None:
         """Count bytes that arrived."""
-        with self._lock:
-            self._bar.update(num_bytes)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
+        with self.get_lock():
+            return super().update(n)

@@ -1,13 +1,12 @@
 """Files of a public S3 bucket: listed and fetched without an account, checked, whole or not at all.
 
-boto3 speaks S3 (any endpoint, also one of the user's own); retries are ``transfer.retrying``'s, so that
-a busy service, an altered body and a cut connection are treated as in every other transfer.
+boto3 speaks S3 (any endpoint, also one of the user's own). Its own retries are off: they end where the body
+begins, and know no digest; those of ``retries`` cover a busy service, a cut body and an altered one alike.
 """
 
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,20 +27,16 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from chestct.download.transfer.http import TIMEOUT_S, lasting, patiently, without_secrets
-from chestct.download.transfer.retries import TransferSettings, Transient, Unobtainable, disk_errors, retrying
+from chestct.download.transfer.disk import whole_file
+from chestct.download.transfer.http import TIMEOUT_S, without_secrets
+from chestct.download.transfer.retries import Altered, TransferSettings, Transient, Unobtainable, retrying
 from chestct.errors import InputError
 
 REGION = "us-east-1"  # of Imaging Data Commons' buckets
-_BLOCK = 1 << 20
 _BUSY_STATUS = (408, 425, 429)
 _BUSY_CODES = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.dcm")
 _MD5 = re.compile(r"[0-9a-f]{32}")
-
-
-class Altered(Transient):
-    """What arrived is not what the bucket lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +159,7 @@ def list_files(client: Any, bucket: str, prefix: str, settings: TransferSettings
             pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             return [found for page in pages for found in page.get("Contents", ())]
 
-    found = patiently(ask, where, settings)
+    found = retrying(ask, settings, where)
     if not found:
         raise Unobtainable("not_found", f"no objects: {where}")
     return sorted((_remote_file(one, prefix, where) for one in found), key=lambda file: file.name)
@@ -181,27 +176,18 @@ def is_whole(path: Path, file: RemoteFile) -> bool:
     return found.hexdigest() == file.md5
 
 
-def is_leftover(path: Path) -> bool:
-    """True for the hidden file of a transfer that was killed."""
-    return path.name.startswith(".") and path.suffix == ".part"
-
-
-def _receive(client: Any, bucket: str, file: RemoteFile, part: Path) -> None:
-    """Write the object's content to ``part`` and check length and digest."""
+def _content(client: Any, bucket: str, file: RemoteFile) -> bytes:
+    """The object's content, as long as listed and with the listed digest."""
     where = _place(client, bucket, file.key)
-    digest, size = hashlib.md5(usedforsecurity=False), 0
-    with _answers(where), open(part, "xb") as sink:
-        body = client.get_object(Bucket=bucket, Key=file.key)["Body"]
-        with body:
-            while block := body.read(_BLOCK):
-                digest.update(block)
-                size += len(block)
-                sink.write(block)
-    if size != file.size or file.md5 not in (None, digest.hexdigest()):
+    with _answers(where):
+        content = client.get_object(Bucket=bucket, Key=file.key)["Body"].read()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if len(content) != file.size or file.md5 not in (None, digest):
         raise Altered(
-            f"{where}: {size} bytes, MD5 {digest.hexdigest()}; "
+            f"{where}: {len(content)} bytes, MD5 {digest}; "
             f"the bucket lists {file.size} bytes, MD5 {file.md5 or 'unknown'}"
         )
+    return content
 
 
 def fetch(
@@ -212,7 +198,7 @@ def fetch(
     settings: TransferSettings,
     check: Callable[[Path], None],
 ) -> None:
-    """Fetch a file whole and right, or not at all.
+    """Fetch a file of some megabytes at most, whole and right, or not at all.
 
     Args:
         client: of ``make_client``.
@@ -225,24 +211,10 @@ def fetch(
         InputError: the service refuses or does not answer, or the disk is full.
         Unobtainable: ``not_found``, or ``altered`` at every attempt.
     """
-    where = _place(client, bucket, file.key)
 
     def attempt() -> None:
-        # A name of its own for every attempt: two runs on the same folder never write into one file.
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        try:
-            with disk_errors(target):
-                _receive(client, bucket, file, part)
-                check(part)
-                part.replace(target)
-        except FileNotFoundError as error:
-            raise Transient(f"{part} vanished: another run cleans the folder") from error
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(target) as part:
+            part.write_bytes(_content(client, bucket, file))
+            check(part)
 
-    try:
-        retrying(attempt, settings)
-    except Altered as error:
-        raise Unobtainable("altered", str(error)) from error
-    except Transient as error:
-        raise lasting(error, where, settings.attempts) from error
+    retrying(attempt, settings, _place(client, bucket, file.key))

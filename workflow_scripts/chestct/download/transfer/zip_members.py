@@ -1,14 +1,17 @@
-"""Members of a zip archive on a server: fetched many at a time, unpacked, checked and written whole."""
+"""Members of a zip archive: read many at a time, unpacked, checked and written whole."""
 
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from chestct.download.transfer.retries import Unobtainable, disk_errors
-from chestct.download.transfer.zip_directory import ENCRYPTED, REQUEST_BYTES, Archive
+from chestct.download.transfer.disk import whole_file
+from chestct.download.transfer.retries import Unobtainable, retrying
+from chestct.download.transfer.zip_archive import REQUEST_BYTES, Archive
+from chestct.download.transfer.zip_directory import ENCRYPTED
 
 GAP_BYTES = 1 << 20  # what lies between two members is fetched too where it is no more than this
 _LOCAL_HEADER = struct.Struct("<4s5HIIIHH")
@@ -74,24 +77,17 @@ def unpack(content: memoryview, member: Member) -> bytes | None:
 
 
 def write_whole(content: bytes, target: Path) -> None:
-    """Write a file whole or not at all; what a killed run left under the hidden name is replaced.
+    """Write a file whole or not at all.
 
     Raises:
         InputError: the disk is full.
     """
-    part = target.with_name(f".{target.name}.part")
-    with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(content)
-            part.replace(target)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise
+    with whole_file(target) as part:
+        part.write_bytes(content)
 
 
 def extract(
-    archive: Archive, members: Sequence[Member], progress: Callable[[int], None] = lambda _: None
+    archive: Archive, members: Sequence[Member], progress: Callable[[int], object] = lambda _: None
 ) -> None:
     """Fetch members and write each whole, checked by size and CRC-32.
 
@@ -117,7 +113,8 @@ def extract(
                 if unpacked is None:
                     altered.append(member)
                 else:
-                    write_whole(unpacked, member.target)
+                    write = partial(write_whole, unpacked, member.target)
+                    retrying(write, archive.settings, str(member.target))
                 progress(member.compressed_bytes)
         lacking = altered
         if not lacking:

@@ -1,0 +1,83 @@
+"""The disk that files arrive on: its free space, and files that appear whole or not at all."""
+
+import errno
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from chestct.download.transfer.retries import TransferSettings, Transient
+from chestct.errors import InputError
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space of the disk that ``folder``, or the nearest parent that exists, lies on."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def check_space(folder: Path, num_bytes: int, settings: TransferSettings) -> None:
+    """Stop before a transfer that the disk cannot hold.
+
+    Raises:
+        InputError: less than ``num_bytes`` and the reserve is free.
+    """
+    free = free_bytes(folder)
+    if num_bytes > 0 and num_bytes + settings.reserve_bytes > free:
+        raise InputError(
+            f"the disk is too small: {num_bytes / 1e9:.3g} GB to download, {free / 1e9:.3g} GB free",
+            where=folder,
+            expected=f"{(num_bytes + settings.reserve_bytes) / 1e9:.3g} GB free, "
+            f"{settings.reserve_bytes / 1e9:.3g} GB of them in reserve (download.reserve_gb)",
+            remedy="free space, set data_dir to a larger disk, or narrow the dataset by `patients`",
+        )
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or quota into one clear message.
+
+    Raises:
+        InputError: the disk or the user's quota is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            f"the disk is full: {error.strerror}",
+            where=path.parent,
+            expected="space for the files of the dataset (see `snakemake plan_download`)",
+            remedy="free space or move data_dir, then rerun: what is whole is kept and not fetched again",
+        ) from error
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield a hidden path beside ``target`` that replaces it on success and vanishes on failure.
+
+    The hidden name is this call's own: two runs on the same folder never write into one file.
+
+    Raises:
+        InputError: the disk is full.
+        Transient: another run removed the hidden file (``remove_leftovers``).
+    """
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield part
+            part.replace(target)
+        except FileNotFoundError as error:
+            raise Transient(f"{part} vanished: another run cleans the folder") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the hidden files that killed transfers left in a folder."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
