@@ -16,6 +16,7 @@ from chestct.files import digest_files, digest_object
 from chestct.jobs.code_digest import code_of
 from chestct.tables import read_table
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 try:
     checks.check_configuration(config)
@@ -28,6 +29,19 @@ RESULTS = f"results/{STUDY}"
 DATASETS = {entry["name"]: entry for entry in config["datasets"]}
 MODELS = {entry["name"]: entry for entry in config["models"]}
 RUNS = configuration.list_runs(config)
+
+# Where the logger plugin writes events, and which wildcards it need not name: they have one value.
+several = {"seed": config["seeds"], "fold": range(config["subsets"]["folds"])}
+logger.info(
+    None,
+    extra={
+        "study": {
+            "results": RESULTS,
+            "report": f"{RESULTS}/report.html",
+            "single": [name for name, values in several.items() if len(values) == 1],
+        }
+    },
+)
 
 
 # Under Slurm the plugin (2.8.0) never submits those jobs of a rule of slurm-array-jobs that `jobs` holds back.
@@ -91,7 +105,10 @@ def min_readers(wildcards):
 
 # What jobs ask for stands in workflow_scripts/chestct/jobs/memory_and_time.csv, beside the measurement that each number is derived from.
 NEEDS = {
-    row.rule: row for row in read_table(WORKFLOW_DIR / "workflow_scripts" / "chestct" / "jobs" / "memory_and_time.csv", "resources").itertuples()
+    row.rule: row
+    for row in read_table(
+        WORKFLOW_DIR / "workflow_scripts" / "chestct" / "jobs" / "memory_and_time.csv", "resources"
+    ).itertuples()
 }
 
 

@@ -1,6 +1,5 @@
 """What a run of the study is doing: jobs running, done, failed and left, and the time that is left.
 
-It reads what Snakemake writes anyway (its log, the logs of jobs) and, on a cluster, asks Slurm's queue once.
-So it works for a run that began without it, from any terminal, and costs that run nothing; a logger plugin
-would have to be asked for at the start, and shows nothing elsewhere.
+The logger plugin of Snakemake (snakemake_logger_plugin_chestct) appends events to results/STUDY/events.jsonl;
+here they become the state of a run and a page of text. On a cluster Slurm's queue is asked once.
 """

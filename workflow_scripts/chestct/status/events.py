@@ -1,0 +1,50 @@
+"""Events of a study's runs, as JSON lines in results/STUDY/events.jsonl.
+
+Each has an ``event`` and the ``time`` in seconds since 1970; ``RunState.apply`` says what else there is.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from chestct.status.run_state import RunState
+
+
+def append_event(path: Path, event: dict[str, Any]) -> None:
+    """Add an event at the end of a file, which is made where there is none.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A run that was killed may have left half a line: the next run begins on a line of its own.
+    before = "\n" if event["event"] == "begun" and path.exists() else ""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"{before}{json.dumps(event)}\n")
+
+
+def latest_run(path: Path) -> RunState | None:
+    """The last run of a file of events; None where none has begun. Broken lines are left out."""
+    run = None
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if event["event"] == "begun":
+                run = RunState()
+            if run is not None:
+                run.apply(event)
+    return run
+
+
+def event_file(folder: Path, study: str | None = None) -> Path | None:
+    """The events of a study in a working directory, or of the study that ran last; None without any.
+
+    Args:
+        folder: the working directory.
+        study: the study's name.
+    """
+    found = (folder / "results").glob(f"{study or '*'}/events.jsonl")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
