@@ -82,7 +82,7 @@ class Run:
         seconds: float = 240,
         log: str = "snakemake.log",
     ) -> str:
-        """Wait for Snakemake's end, good or bad; returns its output."""
+        """Wait for Snakemake's end, good or bad; returns Snakemake's own log."""
         try:
             code = process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -96,7 +96,11 @@ class Run:
             pytest.fail(
                 f"snakemake ended with {code}:\n{text[-6000:]}\n{self.cluster.jobs()}\n" + "\n".join(more)
             )
-        return text
+        return self.newest_log()
+
+    def newest_log(self) -> str:
+        """Snakemake's own log of the last run: the logger plugin prints less."""
+        return max((self.folder / ".snakemake" / "log").glob("*.snakemake.log")).read_text()
 
 
 @pytest.fixture(scope="session")

@@ -50,12 +50,12 @@ class Interrupted:
         wait_until(lambda: self._finetuning(process), seconds=300, what="fine-tuning on the cluster")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        self.first = run.newest_log()
         self.comments = [job["comment"] for job in run.cluster.jobs()]
         self.page = self._tool("chestct.status", "--study", "smoke")
         # What `make unlock` does.
         self.left = self._tool("chestct.status", "--cancel")
         self._tool("snakemake", "--cores", "1", "--unlock", *STUDY)
-        self.first = (run.folder / "first.log").read_text()
         again = run.start(*STUDY, log="second.log", umask=UMASK)
         self.second = run.finish(again, seconds=480, log="second.log")
 
@@ -99,7 +99,7 @@ def test_the_status_page_shows_what_runs_and_what_is_left(study):
         r"(\d+) of (\d+) jobs done, [1-9]\d* running or queued, 0 failed", study.page
     ).groups()
     assert int(done) == len(finished(study.first)) < int(total)
-    assert re.search(rf"^  finetune_\w+, .*  Slurm {number} running", study.page, re.M)
+    assert re.search(rf"^  finetune.*  Slurm {number} running", study.page, re.M)
     assert re.search(r"^about .* left at the pace so far", study.page, re.M)
 
 

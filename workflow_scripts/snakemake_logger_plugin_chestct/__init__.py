@@ -26,7 +26,7 @@ _LOG_LINES = 40
 #: What Snakemake says of its own doings. Messages that are not listed here are shown.
 _ROUTINE = re.compile(
     r"None$|Building DAG|Select jobs|Execute \d+ jobs|Updating |DAG of jobs will|Touching output"
-    r"|Trying to restart|Assuming unrestricted|Using shell|(Conda environments|Singularity containers): ignored"
+    r"|Trying to restart|Assuming unrestricted|Using shell|(Conda env|Singularity).*: ignored"
     r"|Complete log|Elapsed time|Job \d+ has been submitted|Submitted array job|SLURM run ID|Job rate limit"
     r"|Exiting because a job execution failed|(WorkflowError:\s+)?At least one job did not complete"
     r"|Removing (temporary )?output|Will exit after|Processed \d+|Config file .* extended|Cleaning up SLURM"
@@ -72,6 +72,9 @@ class LogHandler(LogHandlerBase):
         )
         self._as_snakemake = settings.dryrun or settings.verbose or settings.debug_dag
         self._quiet = set(settings.quiet or ())
+        if not settings.dryrun:
+            # Under --quiet progress Snakemake would not tell of finished jobs, which are needed for events.
+            settings.quiet = self._quiet - {Quietness.PROGRESS}
         self._run = RunState()
         self._study: dict[str, Any] = {}  # what the Snakefile says: results, report, single
         self._errors: dict[str, LogRecord] = {}  # the last error of every job that failed

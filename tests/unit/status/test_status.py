@@ -1,121 +1,116 @@
-"""The status page, from logs as Snakemake 9 writes them."""
+"""The state of a run and its status page, from events; and what the logger plugin prints and writes."""
 
 import os
+import re
 import subprocess
 import sys
-from datetime import datetime
 
 import pytest
 
-from chestct.status.run_log import newest_log, parse_log
-from chestct.status.view import describe, last_line, queue, seconds_left
+from chestct.status.events import append_event, event_file, latest_run
+from chestct.status.page import describe, last_lines
+from chestct.status.slurm_queue import job_states
+from snakemake_logger_plugin_chestct import job_label
 
-LOG = """\
-SNAKEMAKE
-  Config file(s): [PosixPath('/study/studies/smoke.yaml'), 'config.yaml']
-Job stats:
-job                 count
-----------------  -------
-convert_series          4
-finetune_a_x            1
-finetune_b_x            1
-write_report            1
-total                   7
+BEGAN = 1_795_676_400.0
+NOW = BEGAN + 150
 
-Select jobs to execute...
-[Mon Nov 23 07:00:00 2026]
-localrule convert_series:
-    output: one.h5
-    log: logs/one.log
-    jobid: 1
-[Mon Nov 23 07:00:00 2026]
-rule convert_series:
-    output: two.h5
-    log: logs/two.log
-    jobid: 2
-Job 2 has been submitted with SLURM jobid 17 (log: /study/.snakemake/slurm_logs/17.log).
-[Mon Nov 23 07:01:00 2026]
-Finished jobid: 1 (Rule: convert_series)
-1 of 8 steps (12%) done
-[Mon Nov 23 07:02:00 2026]
-Error in rule convert_series:
-    message: SLURM-job '17' failed, SLURM status is: 'TIMEOUT'.
-    jobid: 2
-    output: two.h5
-Logfile /study/.snakemake/slurm_logs/17.log:
-================================================================================
-SNAKEMAKE
-=========
-[Mon Nov 23 06:59:30 2026]
-rule convert_series:
-    output: two.h5
-    jobid: 1
-Finished jobid: 1 (Rule: other)
-================================================================================
 
-Trying to restart job 2.
-[Mon Nov 23 07:02:00 2026]
-rule convert_series:
-    output: two.h5
-    log: logs/two.log
-    jobid: 2
-[Mon Nov 23 07:02:00 2026]
-rule finetune_a_x:
-    output: weights
-    jobid: 3
-Submitted array job with Snakemake IDs 2,3 and SLURM job ID 18. The individual task IDs are 1-2.
-"""
-NOW = datetime(2026, 11, 23, 7, 2, 30)
+def started(seconds, job, rule, **facts):
+    facts = {"label": "", "model": "", "log": ""} | facts
+    return {"event": "started", "time": BEGAN + seconds, "job": job, "rule": rule} | facts
+
+
+def event(kind, seconds, **facts):
+    return {"event": kind, "time": BEGAN + seconds, **facts}
+
+
+PLANNED = {"convert_series": 4, "finetune": 2, "write_report": 1}
+EVENTS = [
+    event("begun", 0, planned=PLANNED, total=7),
+    started(0, "1", "convert_series", log="logs/one.log"),
+    started(0, "2", "convert_series", log="logs/two.log"),
+    event("submitted", 0, job="2", slurm="17"),
+    event("finished", 60, job="1"),
+    event("total", 60, total=8),  # a checkpoint added one
+    event("failed", 120, job="2"),
+    started(120, "2", "convert_series", label="lidc shard 1", log="logs/two.log"),
+    started(120, "3", "finetune", label="lidc/i3d/video 10 %", model="i3d"),
+    event("submitted", 120, job="2", slurm="18_1"),
+    event("submitted", 120, job="3", slurm="18_2"),
+]
+
+
+def write(path, events):
+    for one in events:
+        append_event(path, one)
+    return path
 
 
 @pytest.fixture
-def run():
-    return parse_log(LOG.splitlines())
+def run(tmp_path):
+    return latest_run(write(tmp_path / "events.jsonl", EVENTS))
 
 
-def test_a_log_becomes_jobs(run):
-    assert run.total == 8, "a checkpoint added one"
-    assert len(run.done) == 1
-    assert {job.rule for job in run.running} == {"convert_series", "finetune_a_x"}
+def test_events_become_jobs(run):
+    assert run.total == 8
+    assert [job.log for job in run.done] == ["logs/one.log"]
+    assert {job.rule for job in run.running} == {"convert_series", "finetune"}
     assert run.jobs["2"].failures == 1
     assert (run.jobs["2"].slurm, run.jobs["3"].slurm) == ("18_1", "18_2")
     assert not run.failed
     assert not run.over
 
 
-def test_a_failed_job_that_is_not_started_again_stays_failed():
-    run = parse_log(LOG.split("\nTrying")[0].splitlines())
+def test_a_failed_job_that_is_not_started_again_stays_failed(tmp_path):
+    run = latest_run(write(tmp_path / "events.jsonl", EVENTS[:7]))
     assert [job.log for job in run.failed] == ["logs/two.log"]
 
 
 def test_time_left_counts_known_rules_at_the_pace_so_far(run):
-    left, unknown = seconds_left(run, NOW)
+    left, unknown = run.seconds_left(NOW)
     # Jobs of convert_series take 60 s: 30 s of the running one, and two more; 120 s of work done in 150 s.
     assert left == pytest.approx(30 + 2 * 60)
     assert unknown == 8 - 1 - 3
 
 
+def test_a_running_job_takes_as_long_as_those_of_its_model(tmp_path):
+    jobs = [started(0, "1", "finetune", model="slow"), started(0, "2", "finetune", model="fast")]
+    ends = [event("finished", 10, job="2"), event("finished", 100, job="1")]
+    again = [started(100, "3", "finetune", model="fast")]
+    begun = event("begun", 0, planned={"finetune": 3}, total=3)
+    run = latest_run(write(tmp_path / "events.jsonl", [begun, *jobs, *ends, *again]))
+    assert run.seconds_left(BEGAN + 100)[0] == pytest.approx(10 / 1.1)
+
+
 def test_the_page_names_what_runs_and_why_it_waits(run, tmp_path):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "two.log").write_text("began\nscan 1\rscan 2\n")
-    page = describe(
-        run, tmp_path, NOW, {"18_1": ("pending", "PartitionTimeLimit"), "18_2": ("running", "None")}
-    )
-    assert page.startswith(
-        "1 of 8 jobs done, 2 running or queued, 0 failed, 5 left; 1 attempts ended badly\n"
-    )
-    assert "convert_series, attempt 2, 30 s  Slurm 18_1 pending (PartitionTimeLimit)  scan 2\n" in page
-    assert "finetune_a_x, 30 s  Slurm 18_2 running\n" in page
+    states = {"18_1": ("pending", "PartitionTimeLimit"), "18_2": ("running", "None")}
+    page = describe(run, tmp_path, NOW, states)
+    assert page.startswith("1 of 8 jobs done, 2 running or queued, 0 failed, 5 left; 1 failed attempt(s)\n")
+    line = "convert_series lidc shard 1, attempt 2, 30 s  Slurm 18_1 pending (PartitionTimeLimit)  scan 2\n"
+    assert line in page
+    assert "finetune lidc/i3d/video 10 %, 30 s  Slurm 18_2 running\n" in page
+
+
+def test_a_run_that_was_killed_in_mid_line_harms_no_later_run(tmp_path):
+    path = write(tmp_path / "events.jsonl", EVENTS)
+    with open(path, "a") as file:
+        file.write('{"event": "finished", "ti')
+    assert len(latest_run(path).running) == 2
+    write(path, [event("begun", 900, planned={"all": 1}, total=1), event("ended", 901)])
+    assert latest_run(path).planned == {"all": 1}
+    assert latest_run(path).over
 
 
 def test_the_newest_run_of_a_study_is_read(tmp_path):
-    folder = tmp_path / ".snakemake" / "log"
-    folder.mkdir(parents=True)
-    assert newest_log(tmp_path) is None
-    for name, text in (("1", LOG), ("2", LOG.replace("smoke", "paper")), ("3", "Nothing to be done\n")):
-        (folder / f"{name}.snakemake.log").write_text(text)
-    assert newest_log(tmp_path).name.startswith("2")
-    assert newest_log(tmp_path, "smoke").name.startswith("1")
+    assert event_file(tmp_path) is None
+    for time, study in enumerate(("smoke", "paper")):
+        path = write(tmp_path / "results" / study / "events.jsonl", EVENTS)
+        os.utime(path, (time, time))
+    assert event_file(tmp_path).parent.name == "paper"
+    assert event_file(tmp_path, "smoke").parent.name == "smoke"
 
 
 def test_the_command_says_that_there_is_no_run(tmp_path):
@@ -126,8 +121,8 @@ def test_the_command_says_that_there_is_no_run(tmp_path):
     assert "no run has started jobs here yet" in done.stderr
 
 
-def test_a_log_without_lines_has_no_last_line(tmp_path):
-    assert last_line(tmp_path) == ""
+def test_a_missing_log_has_no_last_lines(tmp_path):
+    assert last_lines(tmp_path, 3) == []
 
 
 def test_jobs_of_other_folders_are_no_part_of_the_queue(tmp_path, monkeypatch):
@@ -136,4 +131,87 @@ def test_jobs_of_other_folders_are_no_part_of_the_queue(tmp_path, monkeypatch):
     squeue.write_text(f"#!/bin/sh\necho '5|RUNNING|None|{tmp_path}'\necho '6|RUNNING|None|/elsewhere'\n")
     squeue.chmod(0o755)
     monkeypatch.setenv("PATH", f"{squeue.parent}:{os.environ['PATH']}")
-    assert queue(tmp_path) == {"5": ("running", "None")}
+    assert job_states(tmp_path) == {"5": ("running", "None")}
+
+
+# --- The logger plugin
+
+SNAKEFILE = """
+from snakemake.logging import logger
+study = {"results": "results/x", "report": "results/x/report.html", "single": ["seed"]}
+logger.info(None, extra={"study": study})
+rule all:
+    input: "results/x/report.html"
+checkpoint list:
+    output: "list.txt"
+    shell: "touch {output}"
+rule train:
+    input: lambda wildcards: checkpoints.list.get().output
+    output: "{model}/{seed}.txt"
+    log: "logs/{model}-{seed}.log"
+    shell: "[ {wildcards.model} = i3d ] || [ -e good ] || {{ echo oh no > {log}; exit 1; }}; touch {output}"
+rule report:
+    input: expand("{model}/0.txt", model=["bad", "i3d"])
+    output: "results/x/report.html"
+    shell: "touch {output}"
+"""
+
+
+def snakemake(folder, *arguments):
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--keep-going", "--logger", "chestct"]
+    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_line_a_job_errors_last_and_then_the_report(tmp_path):
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    code, text = snakemake(tmp_path)
+    assert code
+    assert "[2/5] train i3d  " in text
+    assert "[1/5] FAILED train bad  " in text or "[2/5] FAILED train bad  " in text
+    tail = text[text.index("\nFAILED train bad\n") :]
+    assert "log: logs/bad-0.log\n    oh no\n" in tail
+    assert "1 job(s) failed, 2 of 5 are done.\nGive the same command again" in tail
+    assert "CalledProcessError" not in text
+    (tmp_path / "good").touch()
+    code, text = snakemake(tmp_path, "--quiet", "progress")
+    assert not code
+    assert text.endswith("All 3 jobs are done, in 0 s.\nReport: results/x/report.html\n")
+    assert "Nothing to be done" in snakemake(tmp_path)[1]
+    path = tmp_path / "results/x/events.jsonl"
+    assert path.read_text().count('"begun"') == 2
+    run = latest_run(path)
+    assert (len(run.done), run.over) == (3, True)
+
+
+def test_events_are_written_however_quiet_and_a_full_disk_stops_nothing(tmp_path):
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "good").touch()
+    code, text = snakemake(tmp_path, "--quiet", "all", "--", "list.txt")
+    assert (code, text) == (0, "")
+    path = tmp_path / "results/x/events.jsonl"
+    assert len(latest_run(path).done) == 1
+    path.unlink()
+    path.symlink_to("/dev/full")
+    code, text = snakemake(tmp_path)
+    assert not code
+    assert text.count("No events are written any more") == 1
+
+
+def test_a_dry_run_and_a_wrong_snakefile_are_told_as_snakemake_does(tmp_path):
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    _, text = snakemake(tmp_path, "--dry-run")
+    assert re.search(r"^report +1$", text, re.M)
+    assert "reason: Missing output files" in text
+    assert not (tmp_path / "results").exists()
+    (tmp_path / "Snakefile").write_text("raise WorkflowError('The configuration cannot be used')\n")
+    assert "The configuration cannot be used" in snakemake(tmp_path)[1]
+
+
+def test_a_label_names_what_tells_a_job_from_others():
+    wildcards = {"dataset": "lidc", "model": "i3d", "init": "ct", "percent": "10", "seed": "0", "fold": "1"}
+    assert job_label(wildcards) == "lidc/i3d/ct 10 % seed 0 fold 1"
+    assert job_label(wildcards, ["seed"]) == "lidc/i3d/ct 10 % fold 1"
+    assert job_label({"dataset": "lidc", "shard": "3"}) == "lidc shard 3"
+    assert job_label({"weights_id": "i3d_kinetics"}) == "i3d_kinetics"
+    assert job_label({}) == ""

@@ -101,9 +101,9 @@ class RunState:
     def seconds_left(self, now: float) -> tuple[float | None, int]:
         """The time that is left, and the number of jobs that it leaves out.
 
-        A job that waits takes as long as the jobs of its rule took in this run, a running one as long as those
-        of its rule and model; as many run at once as did so far. Jobs of rules of which none has finished are
-        left out.
+        A waiting job takes as long as the jobs of its rule took in this run, a running one as long as those
+        of its rule and model, and as many run at once as did so far. Jobs of rules of which none has finished
+        are left out.
         """
         took: dict[tuple[str, ...], list[float]] = defaultdict(list)
         for job in self.done:
