@@ -1,13 +1,11 @@
 """The smoke study from phantoms to report, and what reruns when something changes."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
 
 import pandas as pd
-import pytest
 import yaml
 
 from chestct.runs import list_runs
@@ -85,76 +83,6 @@ def test_the_plan_counts_the_jobs_of_the_study(smoke):
     assert counts.pop("download_series") == counts.pop("convert_series") == len(shards) == 4
     # Where everything is done anew, Snakemake learns of the shards' jobs later.
     assert counts == by_rule(smoke.planned("--forceall"))
-
-
-@pytest.fixture
-def changed(smoke, tmp_path):
-    """A copy of the finished study that a test may change."""
-    shutil.copytree(smoke.folder, tmp_path / "project", symlinks=True)
-    return type(smoke)(tmp_path / "project")
-
-
-def test_a_rerun_does_nothing(smoke):
-    assert smoke.planned() == {}
-
-
-@pytest.mark.parametrize(
-    ("change", "reruns", "stays"),
-    [
-        (
-            ("studies/smoke.yaml", "num_resamples: 200", "num_resamples: 201"),
-            {"bootstrap_metrics", "write_report"},
-            {"finetune_lidc_phantom_smoke_swin_narrow", "predict", "convert_series", "pretrain"},
-        ),
-        (
-            ("studies/smoke.yaml", "min_steps: 4", "min_steps: 5"),
-            {
-                "finetune_lidc_phantom_smoke_swin_narrow",
-                "finetune_rspect_phantom_smoke_swin_narrow",
-                "predict",
-            },
-            {"convert_series", "split_patients", "download_series"},
-        ),
-        (
-            ("workflow_scripts/chestct/catalogue.py", "_IMAGENET_MEAN = (0.485", "_IMAGENET_MEAN = (0.5"),
-            {"finetune_lidc_phantom_smoke_efficientnet_lite0", "predict"},
-            {"finetune_lidc_phantom_smoke_swin_narrow", "pretrain", "convert_series", "split_patients"},
-        ),
-        (
-            ("studies/smoke.yaml", "num_clips: 40", "num_clips: 44"),
-            {"pretrain", "finetune_lidc_phantom_smoke_swin_narrow"},
-            {"finetune_lidc_phantom_smoke_efficientnet_lite0", "convert_series"},
-        ),
-        (
-            ("workflow_scripts/chestct/subsets/splits.py", "# Rotated", "# Turned"),
-            {"split_patients", "select_cohort"},
-            {"convert_series", "download_series", "pretrain"},
-        ),
-        (
-            ("workflow_scripts/chestct/evaluation/__init__.py", '"""', '"""\n'),
-            {"bootstrap_metrics"},
-            {"predict", "finetune_lidc_phantom_smoke_swin_narrow", "split_patients"},
-        ),
-    ],
-)
-def test_a_change_reruns_what_depends_on_it_and_nothing_else(changed, change, reruns, stays):
-    path, old, new = change
-    text = (changed.folder / path).read_text()
-    assert old in text
-    (changed.folder / path).write_text(text.replace(old, new, 1))
-    planned = set(changed.planned())
-    assert reruns <= planned
-    assert not planned & stays
-
-
-def test_a_new_weight_file_reruns_its_arms(changed):
-    weights = next((changed.folder / "data/weights").glob("efficientnet*"))
-    content = weights.read_bytes()
-    weights.unlink()
-    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    planned = set(changed.planned())
-    assert "finetune_lidc_phantom_smoke_efficientnet_lite0" in planned
-    assert not planned & {"finetune_lidc_phantom_smoke_swin_narrow", "convert_series", "pretrain"}
 
 
 def test_a_killed_run_resumes_to_the_same_predictions(root, smoke, tmp_path):

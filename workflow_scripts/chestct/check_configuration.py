@@ -1,6 +1,7 @@
 """The configuration is checked once, strictly, before any job runs."""
 
 import difflib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ def _explain(error: ValidationError) -> InputError:
     return _problem(error.message, key, str(expected), "correct the value; see the comments in config.yaml")
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return yaml.safe_load(_SCHEMA.read_text())
+
+
 def check_configuration(config: dict[str, Any]) -> None:
     """Stop at the first unknown key, wrong type or impossible value.
 
@@ -69,8 +75,7 @@ def check_configuration(config: dict[str, Any]) -> None:
     Raises:
         InputError: names the key, what was expected and the remedy.
     """
-    schema = yaml.safe_load(_SCHEMA.read_text())
-    error = best_match(Draft202012Validator(schema).iter_errors(config))
+    error = best_match(Draft202012Validator(_schema()).iter_errors(config))
     if error is not None:
         raise _explain(error)
     _check_datasets(config)
@@ -82,7 +87,7 @@ def check_configuration(config: dict[str, Any]) -> None:
 
 def source_entry(entry: dict[str, Any]) -> dict[str, Any]:
     """The keys of a dataset's entry that say what its source gives, without those on the dataset's use."""
-    keys = yaml.safe_load(_SCHEMA.read_text())["properties"]["datasets"]["items"]["properties"]
+    keys = _schema()["properties"]["datasets"]["items"]["properties"]
     return {key: value for key, value in entry.items() if keys[key].get("of") != "use"}
 
 
