@@ -101,7 +101,10 @@ def test_patients_select(write: Callable[..., dict], frame: pd.DataFrame, tmp_pa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"scan": ["s1", "s1", "s3", "s4", "s5"]}, r"more than once: \['s1'\] \(lines \[2, 3\]\)"),
+        (
+            {"scan": ["s1", "s1", "s3", "s4", "s5"]},
+            r"2 rows repeat .*: line 2: 's1', line 3: 's1'",
+        ),
         ({"scan": ["s1", "", "s3", "s4", "s5"]}, "no identifiers: line 3: ''"),
         ({"patient": ["a", "b", "../c", "d", "e"]}, "no identifiers: line 4"),
         ({"malignancy": ["1", "high", "3", "", "5"]}, "not numbers: line 3: 'high', line 5: ''"),

@@ -11,10 +11,11 @@ import pydicom
 import pytest
 
 from chestct.download import datasets as sources
+from chestct.download.labels import rspect_labels
 from chestct.download.phantoms import lidc_patients as phantom_lidc_plan
 from chestct.download.phantoms import rspect_patients as phantom_rspect_plan
 from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
-from chestct.download.sources import phantom_lidc, phantom_rspect, rspect
+from chestct.download.sources import phantom_lidc, phantom_rspect
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
@@ -100,8 +101,8 @@ def test_nodule_labels_are_the_planted_ones(nodule_entry: dict, nodule_root: Pat
 
 def test_train_csv_has_the_published_columns_and_hides_the_order_of_slices(pe_root: Path) -> None:
     table = pd.read_csv(pe_root / "train.csv")
-    assert tuple(table.columns) == rspect.COLUMNS
-    assert table.equals(table.sort_values(list(rspect.ID_COLUMNS), ignore_index=True))
+    assert tuple(table.columns) == rspect_labels.COLUMNS
+    assert table.equals(table.sort_values(list(rspect_labels.ID_COLUMNS), ignore_index=True))
     positive = table[table["negative_exam_for_pe"] == 0]
     positive = positive[positive["indeterminate"] == 0]
     assert (positive[["leftsided_pe", "rightsided_pe", "central_pe"]].sum(axis=1) >= 1).all()

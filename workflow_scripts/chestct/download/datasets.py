@@ -112,7 +112,7 @@ def obtain_shard(
 ) -> None:
     """Obtain the series of one shard and write the table ``shard``.
 
-    A series that cannot be had gets its reason there and the others go on. Before anything is fetched,
+    A series that cannot be obtained gets its reason there and the others go on. Before anything is fetched,
     the disk must have room for all that the whole dataset still lacks, for shards run side by side.
 
     Raises:
@@ -129,7 +129,7 @@ def obtain_shard(
     ]
     for row in table:
         if row["status"] == "failed":
-            logging.warning("%(series_id)s could not be had: %(reason)s, %(detail)s", row)
+            logging.warning("%(series_id)s could not be obtained: %(reason)s, %(detail)s", row)
     write_table(pd.DataFrame(table, columns=list(column_types("shard"))), shard_path, "shard")
 
 

@@ -60,7 +60,7 @@ def write_citations(manifests: Sequence[Path], weights: Sequence[Mapping[str, st
     for facts in read_manifests(manifests):
         lines += [f"## Data: {facts['dataset']}", "", f"{facts['description']}.", ""]
         lines += [f"- {citation}" for citation in facts["citation"]] or ["- nothing to cite"]
-        # Where the user's copy lies is nobody else's business.
+        # The path of the user's copy is private.
         local = str(facts["source"]).startswith(("/", "~", "."))
         source = "a local copy" if local else facts["source"]
         lines += ["", f"Version: {facts['version']}. Source: {source}. Licence: {facts['licence']}."]

@@ -48,7 +48,7 @@ def _refuse(path: Path, what: str) -> InputError:
 
 @contextmanager
 def _connect(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database that nobody writes, read-only, and check that it is whole and has the tables."""
+    """Open a database read-only, without locks, and check that it is whole and has the tables."""
     if not path.is_file():
         raise _refuse(path, "is missing")
     try:

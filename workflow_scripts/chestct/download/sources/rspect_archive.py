@@ -2,7 +2,7 @@
 
 Two archives are known. Kaggle's competition zip, which Kaggle's own client downloads whole. And RSNA's:
 AWS's registry of open data lists it as one zip of DICOM and CSV files in a bucket with controlled access;
-whoever accepts RSNA's terms is given its address, and only the byte ranges of the wanted series are
+after accepting RSNA's terms a user is given its address, and only the byte ranges of the wanted series are
 fetched. The layout inside is found, not assumed: train.csv and train/STUDY/SERIES/INSTANCE.dcm below any
 one folder.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 from tqdm import tqdm
@@ -113,7 +113,7 @@ class Listing:
 
     Attributes:
         series: table ``series`` of what the study takes.
-        left_out: table ``left_out`` of the scans that exist besides.
+        left_out: table ``left_out`` of the other scans that exist.
     """
 
     series: pd.DataFrame
@@ -136,48 +136,9 @@ def listing(table: pd.DataFrame, entry: dict, shard_size: int, where: object) ->
         table = table.assign(num_bytes=0)
     taken = select_patients(table, entry, where)
     rest = table.drop(taken.index).assign(reason="not_selected")
-    return Listing(series=assign_shards(taken, shard_size), left_out=rest[LEFT_OUT_COLUMNS])
-
-
-def assign_shards(table: pd.DataFrame, shard_size: int) -> pd.DataFrame:
-    """Add the column ``shard``: runs of ``shard_size`` rows."""
-    table = table.reset_index(drop=True)
-    return table.assign(shard=table.index // shard_size)
-
-
-class ScanIds(Protocol):
-    """Identifiers of a scan of one series."""
-
-    @property
-    def patient_id(self) -> str: ...
-
-    @property
-    def study_id(self) -> str: ...
-
-    @property
-    def series_id(self) -> str: ...
-
-
-def list_scans(
-    entry: dict, shard_size: int, scans: Sequence[tuple[ScanIds, str]], num_instances: int
-) -> Listing:
-    """List scans of equal length, given as (identifiers, path), narrowed by ``patients``.
-
-    Raises:
-        InputError: a patient named in ``patients`` does not exist.
-    """
-    rows = [
-        {
-            "dataset": entry["name"],
-            "patient_id": ids.patient_id,
-            "study_id": ids.study_id,
-            "series_id": ids.series_id,
-            "path": path,
-            "num_instances": num_instances,
-        }
-        for ids, path in scans
-    ]
-    return listing(pd.DataFrame(rows), entry, shard_size, f"dataset {entry['name']}")
+    taken = taken.reset_index(drop=True)
+    taken = taken.assign(shard=taken.index // shard_size)
+    return Listing(series=taken, left_out=rest[LEFT_OUT_COLUMNS])
 
 
 def select_patients(table: pd.DataFrame, entry: dict, where: object) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Pat
     """Download the row's package with pip into ``folder``; pip checks its digest before it opens it.
 
     pip reads a source package's metadata by its build script, here without build isolation, so that
-    nothing unchecked is fetched besides.
+    nothing else is fetched unchecked.
 
     Args:
         row: with ``package`` (name==version) and ``package_sha256``.

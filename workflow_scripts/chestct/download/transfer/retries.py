@@ -48,7 +48,7 @@ def transfer_settings(resources: Any) -> TransferSettings:
     )
 
 
-class Transient(Exception):  # noqa: N818 (it says what it is)
+class Transient(Exception):  # noqa: N818 (the name says what it is)
     """A failure that may pass: a dropped connection, a busy service, a short or altered body.
 
     Args:
@@ -65,8 +65,8 @@ class Altered(Transient):
     """What arrived is not what was announced."""
 
 
-class Unobtainable(Exception):  # noqa: N818 (likewise)
-    """The service answers, but this one file or scan cannot be had.
+class Unobtainable(Exception):  # noqa: N818 (the name says what it is)
+    """The service answers, but this one file or scan cannot be obtained.
 
     Args:
         reason: short code for the ledger: not_found, altered, incomplete.
