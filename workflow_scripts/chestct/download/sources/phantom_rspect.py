@@ -107,5 +107,6 @@ def manifest(entry: dict) -> dict:
     return phantom_manifest(
         entry,
         RSPECT_DIFFICULTY.version,
-        "Synthetic enhanced arteries with and without filling defects, in the layout and label format of RSPECT",
+        "Synthetic enhanced arteries with and without filling defects, in the layout and label format of "
+        "RSPECT",
     )
