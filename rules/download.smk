@@ -6,7 +6,7 @@ TRANSFER = {
     "connections": config["download"]["parallel"],
     "attempts": config["download"]["attempts"],
     "reserve_mb": round(1000 * config["download"]["reserve_gb"]),
-    **site_partition("download"),
+    **partition("download", SITE),
 }
 
 MANIFESTS = expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS)
@@ -29,7 +29,7 @@ def code_with_source(script):
 
 def download_entry(wildcards):
     """What the download step needs to know of a dataset."""
-    return checks.source_entry(dataset_entry(wildcards))
+    return source_entry(dataset_entry(wildcards))
 
 
 def label_source(wildcards):

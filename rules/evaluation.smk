@@ -14,9 +14,8 @@ EVALUATION_TABLES = (*DATASET_TABLES, *VALIDITY_TABLES)
 rule bootstrap_metrics:
     input:
         predictions=lambda wildcards: [
-            f"{TRAINING}/{dataset}/{model}/predictions.csv"
-            for dataset, model in RUNS_OF
-            if dataset == wildcards.dataset
+            f"{TRAINING}/{wildcards.dataset}/{model}/predictions.csv"
+            for model in dict.fromkeys(run.model for run in RUNS if run.dataset == wildcards.dataset)
         ],
         cohort=f"{RESULTS}/subsets/{{dataset}}/cohort.csv",
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",

@@ -5,9 +5,6 @@ from chestct.figures.captions import CAPTIONS, QUALITY, TABLES
 FIGURES = f"{RESULTS}/figures"
 
 
-include: "captions.smk"
-
-
 # The report shows PNG, whatever formats the study asks for.
 FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
 OTHER_FORMATS = [name for name in FIGURE_FORMATS if name != "png"]
@@ -23,6 +20,17 @@ def code_by_step(wildcards):
         sources = sorted({source_module(dataset) for dataset in DATASETS}) if step == "download" else []
         digests[f"code of {step}"] = digest_object([code_of(script, *sources) for script in scripts])
     return digests
+
+
+def in_report(path, title, category):
+    """An output with its caption (report/NAME.rst) and its place in the workflow's own report."""
+    caption = f"../report/{Path(path).stem}.rst"
+    return report(path, caption=caption, category=category, labels={"title": title})
+
+
+def figures_in_report(names):
+    """PNGs of figures, for the workflow's own report."""
+    return [in_report(f"{FIGURES}/{name}.png", name.replace("_", " "), "3. Figures") for name in names]
 
 
 # What `snakemake --report` opens with; captions of its figures and tables lie in the same folder.

@@ -1,44 +1,63 @@
 # Learning-rate search: every arm tries the same rates on the same run, validation alone decides, and the
-# chosen rate goes to all runs of the arm. No rule here sees a prediction of a test scan. rules/jobs.smk
-# says how trials become jobs.
+# chosen rate goes to all runs of the arm. No rule here sees a prediction of a test scan.
+
+TRIAL = f"{ARM}/rate-{{rate}}"
+
+
+def tried_run(wildcards):
+    """The run that an arm's learning rates are tried on."""
+    return configuration.selection_run(config, wildcards.dataset, wildcards.model, wildcards.init)
+
 
 if RATES:
+    TRIED_SUBSET = f"percent-{config['training']['selection_percent']}/seed-{config['seeds'][0]}"
 
     wildcard_constraints:
         rate="|".join(re.escape(rate) for rate in RATES),
 
-    if config["training"]["one_job_per"] == "run":
-
-        # Both rules could make such a run.
-        ruleorder: choose_learning_rate > finetune
+    # A trial with the chosen rate is one of the arm's runs already: it is adopted, not trained again.
+    ruleorder: choose_learning_rate > finetune
 
     rule try_learning_rates:
         input:
-            **training_inputs(TRIAL_JOB),
+            index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
+            windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
+            splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
+            subset=f"{RESULTS}/subsets/{{dataset}}/{TRIED_SUBSET}/subset.csv",
+            initial=lambda wildcards: initial_file(tried_run(wildcards)),
         output:
-            **trial_files(TRIAL_JOB.folders),
+            **run_files(TRIAL),
         log:
-            f"{RESULTS}/logs/try_learning_rates/{TRIAL_JOB.label}.log",
+            f"{RESULTS}/logs/try_learning_rates/{{dataset}}/{{model}}/{{init}}-{{rate}}.log",
         benchmark:
-            f"{RESULTS}/benchmarks/try_learning_rates/{TRIAL_JOB.label}.tsv"
+            f"{RESULTS}/benchmarks/try_learning_rates/{{dataset}}/{{model}}/{{init}}-{{rate}}.tsv"
         priority: 4  # all other training of the arm waits for them
         conda:
             "../envs/training.yaml"
         threads: config["training"]["threads"]
         resources:
-            **training_needs("try_learning_rates"),
+            **needs("try_learning_rates", readers=READERS),
+            **TRAINING_MACHINES,
         params:
-            **training_params(TRIAL_JOB, trial_specs),
+            run=lambda wildcards: asdict(tried_run(wildcards)),
+            initial=lambda wildcards: initial_of(tried_run(wildcards)),
+            learning_rate=lambda wildcards: RATES[wildcards.rate],
+            settings=lambda wildcards: SETTINGS[wildcards.model],
+            catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
+            display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+            window_slices=config["subsets"]["window_slices"],
+            num_workers=config["training"]["num_workers"],
+            gpus=config["training"]["gpus"],
+            code=code_with_model("try_learning_rates"),
         script:
             "../workflow_scripts/try_learning_rates.py"
 
     rule choose_learning_rate:
         input:
-            **trial_files(ALL_RATE_FOLDERS),
+            **{name: expand(path, rate=RATES, allow_missing=True) for name, path in run_files(TRIAL).items()},
         output:
-            # The chosen trial is one of the arm's runs already.
-            **trial_files([ADOPTED_FOLDER]),
-            choices=f"{ARM_FOLDER}/choices.csv",
+            **run_files(f"{ARM}/{TRIED_SUBSET}/fold-0"),
+            choices=f"{ARM}/choices.csv",
         log:
             f"{RESULTS}/logs/choose_learning_rate/{{dataset}}/{{model}}/{{init}}.log",
         benchmark:
@@ -49,15 +68,18 @@ if RATES:
         resources:
             **needs("choose_learning_rate"),
         params:
-            run=lambda wildcards: TRIAL_JOB.runs_of(wildcards)[0].asdict(),
+            run=lambda wildcards: asdict(tried_run(wildcards)),
             rates=list(RATES.values()),
-            code=SELECTION_CODE,
+            code=code_of("choose_learning_rate"),
         script:
             "../workflow_scripts/choose_learning_rate.py"
 
     rule collect_trials:
         input:
-            choices=[f"{TRAINING}/{dataset}/{model}/{init}/choices.csv" for dataset, model, init in ARMS],
+            choices=[
+                f"{TRAINING}/{dataset}/{model}/{init}/choices.csv"
+                for dataset, model, init in configuration.list_arms(config)
+            ],
         output:
             trials=f"{TRAINING}/trials.csv",
         log:
@@ -70,6 +92,6 @@ if RATES:
         resources:
             **needs("collect_trials"),
         params:
-            code=SELECTION_CODE,
+            code=code_of("collect_trials"),
         script:
             "../workflow_scripts/collect_trials.py"

@@ -3,6 +3,12 @@
 SUBSETS = f"{RESULTS}/subsets"
 
 
+def min_readers(wildcards):
+    """Readers who must have marked a slice: LIDC-IDRI has four readings, other datasets one."""
+    four_readings = dataset_entry(wildcards)["source"] in ("lidc_idri", "phantom_lidc")
+    return config["subsets"]["min_readers"] if four_readings else 1
+
+
 rule select_cohort:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",

@@ -1,8 +1,65 @@
-# Pretraining, fine-tuning, prediction. rules/jobs.smk says how runs become jobs.
+# Pretraining, fine-tuning and prediction. rules/selection.smk holds the search for learning rates.
+
+TRAINING = f"{RESULTS}/training"
+ARM = f"{TRAINING}/{{dataset}}/{{model}}/{{init}}"
+RUN = f"{TRAINING}/{configuration.RUN_FOLDER}"
+
+# Learning rates that every arm tries, as they are written in paths; none: the configured rate is taken.
+RATES = {repr(float(rate)): float(rate) for rate in config["training"]["learning_rates"]}
+TRIALS = [f"{TRAINING}/trials.csv"] if RATES else []
+
+SETTINGS = {model: asdict(configuration.training_settings(config, model)) for model in MODELS}
+CATALOGUE_ENTRIES = {model: asdict(CATALOGUE[model]) for model in MODELS}
+TRAINING_MACHINES = nodes_and_gpus(config["training"]["nodes"], config["training"]["gpus"], SITE)
+# Processes that read windows beside the one that trains or scores.
+READERS = config["training"]["num_workers"]
 
 
-include: "jobs.smk"
-include: "selection.smk"
+def run_files(folder):
+    """What the training of a run leaves in its folder."""
+    return {
+        "weights": f"{folder}/weights.safetensors",
+        "history": f"{folder}/history.csv",
+        "record": f"{folder}/run.csv",
+        "resolved": f"{folder}/config.yaml",
+    }
+
+
+def runs_of(wildcards):
+    """All runs of a model on a dataset."""
+    return [run for run in RUNS if (run.dataset, run.model) == (wildcards.dataset, wildcards.model)]
+
+
+def run_of(wildcards):
+    """The run that is trained with a job's wildcards."""
+    numbers = {name: int(wildcards[name]) for name in ("percent", "seed", "fold")}
+    return configuration.Run(dataset=wildcards.dataset, model=wildcards.model, init=wildcards.init, **numbers)
+
+
+def code_with_model(script):
+    """Parameter: digest of a script's code together with that of its model."""
+    return lambda wildcards: code_of(script, f"chestct.models.{CATALOGUE[wildcards.model].module}")
+
+
+@cache
+def initial_of(run):
+    """The starting weights of a run."""
+    return starting_weights(config, run, training=TRAINING)
+
+
+def initial_file(run):
+    """File of the starting weights of a run, if there is one."""
+    path = initial_of(run)["path"]
+    return [] if path is None else [path]
+
+
+STARTS_OF_OTHERS = {path for run in RUNS for path in initial_file(run)}
+
+
+def training_priority(wildcards):
+    """What other runs start from is trained first, then full-size models, so that none runs alone at the end."""
+    others_wait = f"{TRAINING}/{run_of(wildcards).folder}/weights.safetensors" in STARTS_OF_OTHERS
+    return 2 * others_wait + bool(CATALOGUE[wildcards.model].weights)
 
 
 rule pretrain:
@@ -17,48 +74,58 @@ rule pretrain:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
     resources:
-        **training_needs("pretrain"),
+        **needs("pretrain", readers=READERS),
+        **TRAINING_MACHINES,
     params:
-        settings=lambda wildcards: asdict(configuration.training_settings(config, wildcards.model)),
-        catalogue=lambda wildcards: catalogue_entry(wildcards.model),
+        settings=lambda wildcards: SETTINGS[wildcards.model],
+        catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         pretraining=config["training"]["pretraining"],
         window_slices=config["subsets"]["window_slices"],
         gpus=config["training"]["gpus"],
-        code=code("training", "models"),
+        code=code_with_model("pretrain"),
     script:
         "../workflow_scripts/pretrain.py"
 
 
-for job in finetune_jobs():
-
-    rule:
-        name:
-            job.name
-        input:
-            **training_inputs(job),
-            choices=of(job, choices_of),
-        output:
-            **job.outputs(),
-        log:
-            f"{RESULTS}/logs/finetune/{job.label}.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/finetune/{job.label}.tsv"
-        priority: job.priority
-        conda:
-            "../envs/training.yaml"
-        threads: config["training"]["threads"]
-        resources:
-            **training_needs("finetune"),
-        params:
-            **training_params(job, run_specs),
-        script:
-            "../workflow_scripts/finetune.py"
+rule finetune:
+    input:
+        index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
+        windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
+        splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
+        subset=f"{RESULTS}/subsets/{{dataset}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
+        initial=lambda wildcards: initial_file(run_of(wildcards)),
+        choices=f"{ARM}/choices.csv" if RATES else [],
+    output:
+        **run_files(RUN),
+    log:
+        f"{RESULTS}/logs/finetune/{{dataset}}/{{model}}/{{init}}-{{percent}}-{{seed}}-{{fold}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/finetune/{{dataset}}/{{model}}/{{init}}-{{percent}}-{{seed}}-{{fold}}.tsv"
+    priority: training_priority
+    conda:
+        "../envs/training.yaml"
+    threads: config["training"]["threads"]
+    resources:
+        **needs("finetune", readers=READERS),
+        **TRAINING_MACHINES,
+    params:
+        run=lambda wildcards: asdict(run_of(wildcards)),
+        initial=lambda wildcards: initial_of(run_of(wildcards)),
+        settings=lambda wildcards: SETTINGS[wildcards.model],
+        catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
+        display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+        window_slices=config["subsets"]["window_slices"],
+        num_workers=config["training"]["num_workers"],
+        gpus=config["training"]["gpus"],
+        code=code_with_model("finetune"),
+    script:
+        "../workflow_scripts/finetune.py"
 
 
 rule predict:
     input:
         weights=lambda wildcards: [
-            f"{run_folder(run)}/weights.safetensors" for run in RUNS_OF[wildcards.dataset, wildcards.model]
+            f"{TRAINING}/{run.folder}/weights.safetensors" for run in runs_of(wildcards)
         ],
         index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
         windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
@@ -73,23 +140,24 @@ rule predict:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
     resources:
-        **training_needs("predict", nodes=1, gpus=min(1, config["training"]["gpus"])),
+        **needs("predict", readers=READERS),
+        **nodes_and_gpus(1, min(1, config["training"]["gpus"]), SITE),
     params:
-        runs=lambda wildcards: [run.asdict() for run in RUNS_OF[wildcards.dataset, wildcards.model]],
-        settings=lambda wildcards: asdict(configuration.training_settings(config, wildcards.model)),
-        catalogue=lambda wildcards: catalogue_entry(wildcards.model),
+        runs=lambda wildcards: [asdict(run) for run in runs_of(wildcards)],
+        settings=lambda wildcards: SETTINGS[wildcards.model],
+        catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         window_slices=config["subsets"]["window_slices"],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
-        code=code("training", "models"),
+        code=code_with_model("predict"),
     script:
         "../workflow_scripts/predict.py"
 
 
 rule collect_runs:
     input:
-        records=[f"{run_folder(run)}/run.csv" for run in RUNS],
+        records=[f"{TRAINING}/{run.folder}/run.csv" for run in RUNS],
     output:
         runs=f"{TRAINING}/runs.csv",
     log:
@@ -102,15 +170,15 @@ rule collect_runs:
     resources:
         **needs("collect_runs"),
     params:
-        code=code("training"),
+        code=code_of("collect_runs"),
     script:
         "../workflow_scripts/collect_runs.py"
 
 
 rule collect_histories:
     input:
-        records=[f"{run_folder(run)}/run.csv" for run in RUNS],
-        histories=[f"{run_folder(run)}/history.csv" for run in RUNS],
+        records=[f"{TRAINING}/{run.folder}/run.csv" for run in RUNS],
+        histories=[f"{TRAINING}/{run.folder}/history.csv" for run in RUNS],
     output:
         histories=f"{TRAINING}/histories.csv",
     log:
@@ -123,6 +191,6 @@ rule collect_histories:
     resources:
         **needs("collect_histories"),
     params:
-        code=code("training"),
+        code=code_of("collect_histories"),
     script:
         "../workflow_scripts/collect_histories.py"

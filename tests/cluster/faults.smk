@@ -5,7 +5,10 @@ configfile: "config.yaml"
 include: "rules/common.smk"
 
 
+from chestct.jobs.resource_requests import growing
+
 NAMES = ["memory", "time", "cancelled", "preempted", "node"]
+
 
 wildcard_constraints:
     name="|".join(NAMES),
@@ -23,7 +26,7 @@ rule memory:
     output:
         "faults/memory.txt",
     resources:
-        mem_mb=growing(500, "max_mem_mb"),
+        mem_mb=growing(500),
         runtime=5,
         slurm_partition="troubled",
         slurm_extra="'--nodelist=n3'",
@@ -37,7 +40,7 @@ rule time:
         "faults/time.txt",
     resources:
         mem_mb=500,
-        runtime=growing(1, "max_runtime"),
+        runtime=growing(1),
         slurm_partition="troubled",
         slurm_extra="'--nodelist=n3'",
     shell:

@@ -3,7 +3,6 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
-include: "rules/jobs.smk"
 
 
 rule all:
@@ -18,7 +17,8 @@ rule one:
     output:
         "asked/one.txt",
     resources:
-        **training_needs("predict", nodes=1, gpus=2),
+        **needs("predict"),
+        **nodes_and_gpus(1, 2, SITE),
     shell:
         "scontrol show job $SLURM_JOB_ID > {output}; echo visible $CUDA_VISIBLE_DEVICES >> {output}"
 
@@ -28,7 +28,8 @@ rule nodes:
     output:
         "asked/nodes.txt",
     resources:
-        **training_needs("finetune", nodes=2, gpus=0),
+        **needs("finetune"),
+        **nodes_and_gpus(2, 0, SITE),
     shell:
         "python train_on_nodes.py {output}"
 

@@ -102,15 +102,6 @@ def _kept(root: Path, cache: pytest.Cache) -> Path:
     return cache.mkdir("smoke") / digest_files([*sources, root / "requirements.lock"])
 
 
-def by_rule(jobs: dict[str, int]) -> dict[str, int]:
-    """Counts in which the rules that train one model each are one."""
-    counts: dict[str, int] = {}
-    for rule, count in jobs.items():
-        name = "finetune" if rule.startswith("finetune_") else rule
-        counts[name] = counts.get(name, 0) + count
-    return counts
-
-
 def clean_environment() -> dict[str, str]:
     """The environment of a user's shell: cached bytecode, no editable install from elsewhere."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

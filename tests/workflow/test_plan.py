@@ -6,36 +6,7 @@ import pytest
 import yaml
 
 from chestct.runs import list_arms, list_runs
-from tests.workflow.project import Project, by_rule
-
-
-def test_the_default_study_plans_every_step(project):
-    jobs = project.planned(study=None)
-    for rule in ("list_series", "extract_labels", "combine_volumes", "split_patients", "predict", "pretrain"):
-        assert rule in jobs
-    assert jobs["predict"] == 2 * 11
-    assert jobs["pretrain"] == 8
-    assert sum(count for rule, count in jobs.items() if rule.startswith("finetune_")) == 2 * 11
-
-
-def test_a_job_a_run_is_one_rule(project):
-    overlay = {"training": {"one_job_per": "run"}}
-    (project.folder / "studies" / "runs.yaml").write_text(yaml.safe_dump(overlay))
-    jobs = project.planned(study="runs")
-    config = yaml.safe_load((project.folder / "config.yaml").read_text())
-    assert jobs["finetune"] == len(list_runs(config))
-    assert not any(rule.startswith("finetune_") for rule in jobs)
-
-
-def test_both_directions_of_ct_pretraining_plan_with_a_job_a_run(project):
-    config = yaml.safe_load((project.folder / "config.yaml").read_text())
-    config["datasets"][0]["ct_source"] = "lidc_phantom"
-    overlay = {"datasets": config["datasets"], "training": {"one_job_per": "run"}}
-    (project.folder / "studies" / "both.yaml").write_text(yaml.safe_dump(overlay))
-    assert project.planned(study="both")["finetune"] == 104 + 2 * 8
-
-
-# --- Arms and probes
+from tests.workflow.project import Project
 
 
 def overlay(project: Project, **changes) -> dict:
@@ -48,9 +19,26 @@ def overlay(project: Project, **changes) -> dict:
     return config | changes
 
 
+def test_the_default_study_plans_every_step_and_a_run_a_job(project):
+    config = overlay(project)
+    jobs = project.planned(study="changed")
+    for rule in ("list_series", "extract_labels", "combine_volumes", "split_patients"):
+        assert jobs[rule] >= 1
+    assert jobs["finetune"] == len(list_runs(config))
+    assert jobs["predict"] == 2 * 11
+    assert jobs["pretrain"] == 8
+
+
+def test_ct_pretraining_goes_both_ways(project):
+    config = yaml.safe_load((project.folder / "config.yaml").read_text())
+    config["datasets"][0]["ct_source"] = "lidc_phantom"
+    overlay(project, datasets=config["datasets"])
+    assert project.planned(study="changed")["finetune"] == 104 + 2 * 8
+
+
 def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
     models = [{"name": name} for name in ("slow_narrow", "slow_narrow_probe", "i3d", "i3d_probe")]
-    config = overlay(project, models=models, training={"one_job_per": "run"})
+    config = overlay(project, models=models)
     jobs = project.planned(study="changed")
     assert jobs["pretrain"] == 1
     assert jobs["download_weights"] == 1
@@ -60,20 +48,15 @@ def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
 # --- Learning-rate search
 
 
-@pytest.mark.parametrize("one_job_per", ["run", "model"])
-def test_a_search_tries_every_rate_of_every_arm_and_trains_no_run_twice(project, one_job_per):
-    training = {"one_job_per": one_job_per, "learning_rates": [0.01, 0.001, 0.00001], "selection_percent": 10}
+def test_a_search_tries_every_rate_of_every_arm_and_trains_no_run_twice(project):
+    training = {"learning_rates": [0.01, 0.001, 0.00001], "selection_percent": 10}
     config = overlay(project, training=training)
-    jobs = by_rule(project.planned(study="changed"))
-    arms, runs = list_arms(config), list_runs(config)
+    jobs = project.planned(study="changed")
+    arms = list_arms(config)
+    assert jobs["try_learning_rates"] == 3 * len(arms)
     assert jobs["choose_learning_rate"] == len(arms)
     assert jobs["collect_trials"] == 1
-    if one_job_per == "run":
-        assert jobs["try_learning_rates"] == 3 * len(arms)
-        assert jobs["finetune"] == len(runs) - len(arms)
-    else:
-        assert jobs["try_learning_rates"] == len(arms)
-        assert jobs["finetune"] == 2 * 11
+    assert jobs["finetune"] == len(list_runs(config)) - len(arms)
     counts = project.cost_plan("changed")
     # Phantoms are not listed yet: Snakemake learns of these jobs later.
     assert counts.pop("download_series") == counts.pop("convert_series") == 2 * 300 / 50
@@ -82,7 +65,7 @@ def test_a_search_tries_every_rate_of_every_arm_and_trains_no_run_twice(project,
 
 def test_choices_are_made_before_any_score_of_a_test_scan(project):
     overlay(project, training={"learning_rates": [0.01, 0.001], "selection_percent": 10})
-    jobs = by_rule(project.planned("--until", "collect_trials", study="changed"))
+    jobs = project.planned("--until", "collect_trials", study="changed")
     assert jobs["collect_trials"] == 1
     assert jobs["finetune"] > 0, "CT pretraining and the LRCN's features come before some trials"
     assert not jobs.keys() & {"predict", "bootstrap_metrics", "all"}
@@ -127,11 +110,8 @@ def test_a_wrong_configuration_stops_before_any_job(project, text, message):
 
 
 def test_a_missing_label_file_is_named(project):
-    (project.folder / "studies" / "mine.yaml").write_text(
-        (project.folder / "studies" / "own_data.yaml")
-        .read_text()
-        .replace("../shared/real_nodules", "nowhere")
-    )
+    text = (project.folder / "studies" / "own_data.yaml").read_text()
+    (project.folder / "studies" / "mine.yaml").write_text(text.replace("../shared/real_nodules", "nowhere"))
     done = project.run(study="mine", check=False)
     assert done.returncode != 0
     assert "nowhere/labels.csv" in done.stdout

@@ -1,31 +1,6 @@
-"""What jobs ask for: the table beside its measurements, and the limits of this machine."""
-
-import re
+"""The limits of this machine are those of its jobs."""
 
 import pytest
-
-from chestct.tables import read_table
-
-
-def test_jobs_ask_for_more_than_was_measured(root):
-    table = read_table(root / "workflow_scripts" / "chestct" / "jobs" / "memory_and_time.csv", "resources")
-    # A job under Slurm is Snakemake twice, 140 MB each, beside the rule's process.
-    assert (table["mem_mb"] >= table["measured_mb"] + 300).all()
-    assert (table["runtime_min"] >= 3 * table["measured_min"]).all()
-    assert table["rule"].is_unique
-
-
-def test_every_row_names_a_rule(root):
-    text = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
-    known = {*re.findall(r"^ *(?:rule|checkpoint) (\w+):", text, re.M), "finetune", "reader"}
-    assert (
-        set(
-            read_table(root / "workflow_scripts" / "chestct" / "jobs" / "memory_and_time.csv", "resources")[
-                "rule"
-            ]
-        )
-        <= known
-    )
 
 
 @pytest.mark.parametrize(("visible", "number"), [("", 0), ("0", 1), ("2,3", 2)])

@@ -114,20 +114,6 @@ def _check_datasets(config: dict[str, Any]) -> None:
                 "positive_above at least negative_below",
                 "raise positive_above",
             )
-    if config["training"]["one_job_per"] == "model":
-        sources = {entry["name"]: entry.get("ct_source") for entry in config["datasets"]}
-        for name in names:
-            seen, step = {name}, sources[name]
-            while step is not None:
-                if step in seen:
-                    raise _problem(
-                        "ct_source runs in a circle",
-                        f"datasets.{name}",
-                        "one direction while one_job_per is 'model'",
-                        "set training.one_job_per to 'run', or remove a ct_source",
-                    )
-                seen.add(step)
-                step = sources[step]
 
 
 def _check_origin(entry: dict[str, Any], key: str) -> None:

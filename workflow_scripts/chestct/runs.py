@@ -28,6 +28,10 @@ def model_inits(config: dict[str, Any], model: str, dataset: str) -> list[str]:
     ]
 
 
+#: Folder of a run, relative to the training results of the study, by the run's fields.
+RUN_FOLDER = "{dataset}/{model}/{init}/percent-{percent}/seed-{seed}/fold-{fold}"
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class Run:
     """One training run: everything that tells it from the others of a study."""
@@ -42,8 +46,7 @@ class Run:
     @property
     def folder(self) -> str:
         """Folder of the run, relative to the training results of the study."""
-        arm = f"{self.dataset}/{self.model}/{self.init}"
-        return f"{arm}/percent-{self.percent}/seed-{self.seed}/fold-{self.fold}"
+        return RUN_FOLDER.format(**asdict(self))
 
     def asdict(self) -> dict[str, Any]:
         """The run's key columns."""

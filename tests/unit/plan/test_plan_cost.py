@@ -66,18 +66,15 @@ def test_a_run_trains_its_steps_and_scores_every_validation(paper):
     assert num_training_steps(700, training_settings(paper, "slow_r50")) * 16 == train
 
 
-@pytest.mark.parametrize("one_job_per", ["run", "model"])
-def test_jobs_wait_for_what_they_start_from(paper, one_job_per):
-    paper["training"]["one_job_per"] = one_job_per
+def test_jobs_wait_for_what_they_start_from(paper):
     jobs = training_jobs(paper, {"rspect": scans(), "lidc": scans()})
     assert all(jobs.keys() >= job.after for job in jobs.values())
     arms, runs = list_arms(paper), list_runs(paper)
     rules = [job.rule for job in jobs.values()]
-    of_runs = one_job_per == "run"
-    assert rules.count("try_learning_rates") == len(arms) * (4 if of_runs else 1)
+    assert rules.count("try_learning_rates") == 4 * len(arms)
     assert rules.count("choose_learning_rate") == len(arms)
-    assert rules.count("finetune") == (len(runs) - len(arms) if of_runs else 2 * 17)
-    # Windows are the same however runs are dealt out, and no trial that becomes a run counts twice.
+    assert rules.count("finetune") == len(runs) - len(arms)
+    # No trial that becomes a run counts twice.
     total = sum(windows_of_run(paper, scans(), run)[0] for run in runs)
     tried = sum(windows_of_run(paper, scans(), selection_run(paper, *arm))[0] for arm in arms)
     assert sum(job.train for job in jobs.values()) == pytest.approx(total + 3 * tried)

@@ -66,7 +66,6 @@ def test_the_default_configuration_is_valid(config):
         ("datasets.0.source", "phantom_rspct", r"did you mean 'phantom_rspect'"),
         ("datasets.0.source", "own_data", r"needs \['table', 'columns'\]"),
         ("datasets.1.ct_source", "elsewhere", r"no other dataset"),
-        ("datasets.0.ct_source", "lidc_phantom", r"runs in a circle[\s\S]*one_job_per"),
         ("datasets.1.name", "rspect_phantom", r"dataset names repeat"),
         ("datasets.0.from", "idc", r"has no choice of `from`[\s\S]*datasets.rspect_phantom"),
         ("datasets.0", RSPECT, r"from: folder, needs \['folder'\][\s\S]*folder, archive"),
@@ -180,7 +179,6 @@ def both(config):
     config["datasets"][0]["ct_source"] = "lidc_phantom"
     config["inits"] = ["scratch", "video", "ct", "video_ct", "imagenet"]
     config["subsets"]["folds"] = 2
-    config["training"]["one_job_per"] = "run"
     names = ["slow_narrow", "i3d", "efficientnet_lite0"]
     config["models"] = [{"name": name} for base in names for name in (base, f"{base}_probe")]
     check_configuration(config)

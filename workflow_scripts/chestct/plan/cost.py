@@ -94,7 +94,6 @@ def training_jobs(config: dict[str, Any], scans: Mapping[str, Scans]) -> dict[st
         config: the study's configuration.
         scans: what is known of every dataset, by its name.
     """
-    a_run_a_job = config["training"]["one_job_per"] == "run"
     rates = config["training"]["learning_rates"]
     adopted = {selection_run(config, *arm) for arm in list_arms(config)} if searches(config) else set()
     jobs: dict[str, TrainingJob] = {}
@@ -102,7 +101,7 @@ def training_jobs(config: dict[str, Any], scans: Mapping[str, Scans]) -> dict[st
     def job_of(run: Run) -> str:
         if run in adopted:
             return f"choose {run.dataset}/{run.model}/{run.init}"
-        return f"finetune {run.folder}" if a_run_a_job else f"finetune {run.dataset}/{run.model}"
+        return f"finetune {run.folder}"
 
     def starts_of(run: Run) -> set[str]:
         start = initial_weights(config, run)
@@ -116,7 +115,7 @@ def training_jobs(config: dict[str, Any], scans: Mapping[str, Scans]) -> dict[st
 
     for arm in list_arms(config) if rates else []:
         run, where = selection_run(config, *arm), "/".join(arm)
-        names = [f"try {where} {rate}" for rate in rates] if a_run_a_job else [f"try {where}"] * len(rates)
+        names = [f"try {where} {rate}" for rate in rates]
         for name in names:
             job = jobs.setdefault(name, TrainingJob(rule="try_learning_rates", model=run.model))
             job.add(*windows_of_run(config, scans[run.dataset], run))
