@@ -11,5 +11,5 @@ adopt_trial(
     output.choices,
     params.rates,
     {name: getattr(trials, name) for name in names},
-    {name: getattr(output, name)[0] for name in names},
+    {name: getattr(output, name) for name in names},
 )

@@ -1,4 +1,4 @@
-"""Rule finetune: trains the runs of a job, a folder a run."""
+"""Rule finetune: trains a run."""
 
 from pathlib import Path
 
@@ -6,21 +6,32 @@ from chestct.log import set_up_log
 from chestct.training.finetune import Job, finetune
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
-from chestct.training.selection import with_chosen_rates
+from chestct.training.selection import chosen_rate
 from chestct.training.settings import TrainingSettings
 
 set_up_log(snakemake.log[0])
-params = snakemake.params
-claim_gpus(params.job["gpus"])
+inputs, params = snakemake.input, snakemake.params
+claim_gpus(params.gpus)
 finetune(
     Job(
-        **{**params.job, "settings": TrainingSettings(**params.job["settings"])},
-        index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
-        windows=snakemake.input.windows,
-        splits=snakemake.input.splits,
-        subsets=dict(zip(params.subset_keys, snakemake.input.subsets, strict=True)),
+        settings=TrainingSettings(**params.settings),
+        display_window_hu=params.display_window_hu,
+        window_slices=params.window_slices,
+        index=staged_index(inputs.index, dict(snakemake.resources.items())),
+        windows=inputs.windows,
+        splits=inputs.splits,
+        subsets={(params.run["percent"], params.run["seed"]): inputs.subset},
+        code_digest=params.code,
+        gpus=params.gpus,
+        num_workers=params.num_workers,
     ),
-    with_chosen_rates(params.runs, snakemake.input.choices),
-    [str(Path(path).parent) for path in snakemake.output.weights],
+    [
+        {
+            "run": params.run,
+            "initial": params.initial,
+            "learning_rate": chosen_rate(inputs.choices) if inputs.choices else None,
+        }
+    ],
+    [str(Path(snakemake.output.weights).parent)],
     threads=snakemake.threads,
 )

@@ -1,4 +1,4 @@
-"""Rule try_learning_rates: trials of an arm's learning rates, a folder each."""
+"""Rule try_learning_rates: trains the run on which an arm's learning rates are tried, with one of them."""
 
 from pathlib import Path
 
@@ -10,17 +10,12 @@ from chestct.training.settings import TrainingSettings
 from chestct.training.trials import try_learning_rates
 
 set_up_log(snakemake.log[0])
-params = snakemake.params
-claim_gpus(params.job["gpus"])
+inputs, params = snakemake.input, snakemake.params
+claim_gpus(params.gpus)
 try_learning_rates(
     Job(
-        **{**params.job, "settings": TrainingSettings(**params.job["settings"])},
-        index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
-        windows=snakemake.input.windows,
-        splits=snakemake.input.splits,
-        subsets=dict(zip(params.subset_keys, snakemake.input.subsets, strict=True)),
     ),
-    params.runs,
-    [str(Path(path).parent) for path in snakemake.output.weights],
+    [{"run": params.run, "initial": params.initial, "learning_rate": params.learning_rate}],
+    [str(Path(snakemake.output.weights).parent)],
     threads=snakemake.threads,
 )
