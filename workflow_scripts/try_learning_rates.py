@@ -5,16 +5,13 @@ from pathlib import Path
 from chestct.log import set_up_log
 from chestct.training.finetune import Job
 from chestct.training.machine.free_gpus import claim_gpus
-from chestct.training.machine.staging import staged_index
-from chestct.training.settings import TrainingSettings
 from chestct.training.trials import try_learning_rates
 
 set_up_log(snakemake.log[0])
 inputs, params = snakemake.input, snakemake.params
 claim_gpus(params.gpus)
 try_learning_rates(
-    Job(
-    ),
+    Job(),
     [{"run": params.run, "initial": params.initial, "learning_rate": params.learning_rate}],
     [str(Path(snakemake.output.weights).parent)],
     threads=snakemake.threads,

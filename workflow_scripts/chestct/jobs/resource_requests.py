@@ -18,7 +18,8 @@ MEMORY_AND_TIME = Path(__file__).with_name("memory_and_time.csv")
 
 @cache
 def _rows() -> dict[str, Any]:
-    return {row.rule: row for row in read_table(MEMORY_AND_TIME, "resources").itertuples()}
+    rows = read_table(MEMORY_AND_TIME, "resources")
+    return dict(zip(rows["rule"], rows.itertuples(), strict=True))
 
 
 def growing(first: int, most: int | str | None = None) -> Callable[[Any, int], int]:
