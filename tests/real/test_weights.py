@@ -11,7 +11,8 @@ from efficientnet_lite_pytorch import EfficientNet
 from chestct.catalogue import MODELS
 from chestct.download.published_weights import fetch_weights, weights_row
 from chestct.models import build_model, is_head
-from chestct.models.load_weights import load_initial_weights, load_numpy_pickle, load_torch
+from chestct.models.load_weights import load_initial_weights
+from chestct.models.weight_files import parse_numpy_pickle, parse_torch
 
 FOLDER = Path(__file__).parents[2] / "data" / "weights"
 
@@ -100,7 +101,9 @@ def test_i3d_equals_numpy_on_the_published_arrays(size: tuple[int, int]) -> None
     report = load_initial_weights(model, name="i3d", init="video", path=path, sha256=sha256, with_head=True)
     assert report.num_loaded == 230
     x = np.random.default_rng(0).uniform(-1, 1, (1, 3, num_slices, size_px, size_px)).astype(np.float32)
-    expected = NumpyI3D(load_numpy_pickle(path)).logits(x.transpose(0, 2, 3, 4, 1).astype(np.float64))
+    expected = NumpyI3D(parse_numpy_pickle(path.read_bytes(), path)).logits(
+        x.transpose(0, 2, 3, 4, 1).astype(np.float64)
+    )
     with torch.no_grad():
         logits = model(torch.from_numpy(x)).numpy()
     assert expected.std() > 0.3, "logits that hardly differ would show nothing"
@@ -149,7 +152,7 @@ def test_efficientnet_equals_the_published_model() -> None:
     )
     assert report.fresh == ()
     upstream = EfficientNet.from_name("efficientnet-lite0", image_size=64)
-    upstream.load_state_dict(load_torch(path))
+    upstream.load_state_dict(parse_torch(path.read_bytes(), path))
     upstream.eval()
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

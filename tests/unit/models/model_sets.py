@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -21,6 +23,16 @@ SMALL = [
     if entry.build == "build_narrow" or name in ("i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0")
 ]
 LARGE = [name for name in _NETWORKS if name not in SMALL]
+
+
+class Bomb:
+    """What a hostile pickle looks like: it creates a file where it is unpickled carelessly."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.target,))
 
 
 @lru_cache

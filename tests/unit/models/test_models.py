@@ -42,14 +42,7 @@ def test_gives_plain_logits(name: str, size: tuple[int, int], num_classes: int) 
     assert logits.mean() < -3
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if MODELS[name].family == "3d" and name != "i3d"])
-def test_largest_window_fits(name: str) -> None:
-    model = build_model(name, num_slices=32, size_px=64, seed=0).eval()
-    with torch.no_grad():
-        assert model(window(32, 64, num_windows=1)).shape == (1, 1)
-
-
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "x3d_m", "resnet18"])
 def test_fresh_parameters_follow_from_the_seed_alone(name: str) -> None:
     torch.manual_seed(1)
     first = build_model(name, num_slices=8, size_px=32, seed=5).state_dict()
@@ -62,17 +55,6 @@ def test_fresh_parameters_follow_from_the_seed_alone(name: str) -> None:
     heads = [key for key in first if is_head(key, name) and key.endswith("weight")]
     assert heads
     assert not any(torch.equal(first[key], other[key]) for key in heads)
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_head_is_what_depends_on_the_classes(name: str) -> None:
-    one = build_model(name, num_slices=8, size_px=32, seed=0).state_dict()
-    ten = build_model(name, num_slices=8, size_px=32, num_classes=10, seed=0).state_dict()
-    assert one.keys() == ten.keys()
-    changed = [key for key in one if one[key].shape != ten[key].shape]
-    assert changed
-    assert all(is_head(key, name) for key in changed)
-    assert all(any(is_head(key, name) for key in one if key.startswith(p)) for p in MODELS[name].head)
 
 
 @pytest.mark.parametrize("name", SMALL)

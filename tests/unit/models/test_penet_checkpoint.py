@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_sets import build_on_meta, fill, thin, without_drawing
+from model_sets import Bomb, build_on_meta, fill, thin, without_drawing
 from penet_protocol import protocol_logits, protocol_shapes
 from torch import nn
 
@@ -131,24 +131,13 @@ def test_all_but_the_head_is_loaded_under_either_name_of_the_network(
     assert all((p == 1).all() for key, p in model.named_parameters() if not key.startswith("classifier"))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"in_conv.0.weight": None}, r"lacks parameters: in_conv.0.weight"),
-        ({"in_conv.2.weight": torch.ones(1)}, r"does not have: in_conv.2.weight"),
-        ({"in_conv.0.weight": torch.ones(64, 1, 7, 7, 7)}, r"another shape: in_conv.0.weight"),
-        ({"in_conv.1.weight": torch.full((64,), torch.inf)}, r"not finite: in_conv.1.weight"),
-        # One parameter under both names of the network: which is it?
-        ({"encoders.0.xnet_blocks.0.conv1.weight": torch.ones(128, 64, 1, 1, 1)}, r"does not have: .*xnet"),
-    ],
-)
-def test_altered_checkpoints_are_refused(
-    tmp_path: Path, authors_code: types.ModuleType, model: nn.Module, change: dict, message: str
+def test_one_parameter_under_both_names_of_the_network_is_refused(
+    tmp_path: Path, authors_code: types.ModuleType, model: nn.Module
 ) -> None:
-    state = thin(filled()) | change
     path = tmp_path / "penet.weights"
-    write_checkpoint(path, {k: v for k, v in state.items() if v is not None}, authors_code)
-    with pytest.raises(InputError, match=message):
+    twice = {"encoders.0.xnet_blocks.0.conv1.weight": torch.ones(128, 64, 1, 1, 1)}
+    write_checkpoint(path, thin(filled()) | twice, authors_code)
+    with pytest.raises(InputError, match=r"does not have: .*xnet"):
         load(model, path)
 
 
@@ -162,16 +151,6 @@ def test_checkpoint_that_was_trained_on_ct_is_refused(
     with pytest.raises(InputError, match=r"classifier for 1 class(.|\n)*600 classes"):
         load(model, path)
     assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
-
-
-class Bomb:
-    """Would create a file where it is unpickled carelessly."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Path.touch, (self.target,))
 
 
 class ShellBomb(Bomb):

@@ -191,16 +191,6 @@ def test_altered_files_are_refused(
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-def test_wrong_hash_is_refused_before_anything_is_read(
-    published: tuple[str, State, nn.Module], tmp_path: Path
-) -> None:
-    name, _, model = published
-    path = tmp_path / "published.weights"
-    path.write_bytes(b"no checkpoint at all")
-    with pytest.raises(InputError, match="wrong SHA-256"):
-        load(model, name, path, sha256="0" * 64)
-
-
 @pytest.mark.parametrize("classes", [174, 0])
 def test_files_trained_on_other_data_are_refused(
     published: tuple[str, State, nn.Module], tmp_path: Path, classes: int

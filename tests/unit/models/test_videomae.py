@@ -169,13 +169,9 @@ CLASSIFIER = ("classifier.weight", "classifier.bias")
         # What the library made of such files for a while, with no more than a warning.
         ("no biases", r"lacks parameters: network\..*layer\.3\..*query\.bias"),
         ("twice", r"does not have: videomae\..*layer\.3\..*(q_|query\.)bias"),
-        ("decoder", r"does not have: network\.decoder"),
         ("classes", r"classifier for 174 class\(es\)"),
         ("no classes", r"classifier for no class\(es\)"),
-        ("nan", r"not finite: network\..*query\.bias"),
-        ("half", r"another shape: network\..*query\.bias"),
         ("pickle", "not a safetensors file"),
-        ("cut", "not a safetensors file"),
     ],
 )
 def test_other_files_are_refused(
@@ -187,17 +183,10 @@ def test_other_files_are_refused(
     elif change in ("classes", "no classes"):
         heads = {key: state.pop(key)[:174].clone() for key in CLASSIFIER}
         state |= heads if change == "classes" else {}
-    else:
-        state |= {
-            "twice": {BIAS.replace("q_bias", "query.bias"): tensor.clone()},
-            "decoder": {"decoder.norm.weight": tensor.clone()},
-            "nan": {BIAS: tensor * torch.nan},
-            "half": {BIAS: tensor[:24].clone()},
-        }.get(change, {})
+    elif change == "twice":
+        state[BIAS.replace("q_bias", "query.bias")] = tensor.clone()
     path = tmp_path / "model.safetensors"
     torch.save(state, path) if change == "pickle" else save_file(state, path)
-    if change == "cut":
-        path.write_bytes(path.read_bytes()[:-1000])
     model = build_model("videomae_narrow", num_slices=8, size_px=32, seed=0)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     with pytest.raises(InputError, match=message) as error:

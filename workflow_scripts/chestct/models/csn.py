@@ -5,18 +5,15 @@ from torch import nn
 
 from chestct.models.stages import shorten_stages
 
+_POOLS = {"stem_pool": nn.MaxPool3d, "head_pool": nn.AdaptiveAvgPool3d}
+
 
 def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """CSN-R101 as published (32 frames), with a pool that fits windows of any size.
 
     See ``chestct.models.build_model``.
     """
-    return create_csn(
-        model_depth=101,
-        model_num_class=num_classes,
-        stem_pool=nn.MaxPool3d,
-        head_pool=nn.AdaptiveAvgPool3d,
-    )
+    return create_csn(model_depth=101, model_num_class=num_classes, **_POOLS)
 
 
 def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
@@ -24,13 +21,7 @@ def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
 
     Fits windows of any size. See ``chestct.models.build_model``.
     """
-    model = create_csn(
-        # The constructor's shallowest; CSN-R101 differs from it in blocks a stage alone.
-        model_depth=50,
-        model_num_class=num_classes,
-        stem_dim_out=8,
-        stem_pool=nn.MaxPool3d,
-        head_pool=nn.AdaptiveAvgPool3d,
-    )
+    # Depth 50 is the constructor's shallowest; CSN-R101 differs from it only in the blocks of a stage.
+    model = create_csn(model_depth=50, model_num_class=num_classes, stem_dim_out=8, **_POOLS)
     shorten_stages(model)
     return model

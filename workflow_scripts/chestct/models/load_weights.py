@@ -1,4 +1,4 @@
-"""Initial weights: loaded with proof that nothing was missed and nothing slipped in."""
+"""Initial weights: loaded with proof that no parameter was left out and no other was in the file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,7 @@ from chestct.errors import InputError
 from chestct.models import is_head
 from chestct.models.position_embeddings import resize_position_embeddings
 from chestct.models.published_key_names import PUBLISHED
-from chestct.models.weight_files import (
-    Tensors,
-    load_numpy_pickle,
-    load_safetensors,
-    load_torch,
-    parse_own,
-    read_checked,
-)
-
-__all__ = ["LoadReport", "load_initial_weights", "load_numpy_pickle", "load_safetensors", "load_torch"]
+from chestct.models.weight_files import Tensors, parse_own, read_checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +77,7 @@ def _check_classes(tensors: Tensors, num_classes: int, *, name: str, path: str |
             f"weight file has a classifier for {classes} class(es)",
             where=path,
             expected=f"{num_classes} classes, those of the data that the weights table names",
-            remedy="put the file that the table names in its place: others of this network know other data",
+            remedy="replace it by the file that the table names: this one was trained on other data",
         )
 
 
@@ -124,15 +115,15 @@ def load_initial_weights(
     resized: tuple[str, ...] = ()
     if init in entry.weights:
         published = PUBLISHED[entry.weights[init]]
-        tensors = published.read(content, path)
+        tensors = published.rename(published.read(content, path))
         resized = resize_position_embeddings(tensors, state)
     else:
         published, tensors = None, parse_own(content, path)
     head = {key for key in state if is_head(key, name)}
-    # The heads of both sides stay out: the file's own belongs to other classes.
+    # Neither head takes part: the file's belongs to other classes, the model's stays fresh.
     used = {key: tensor for key, tensor in tensors.items() if with_head or not is_head(key, name)}
     wanted = {key: tensor for key, tensor in state.items() if with_head or key not in head}
-    # Published statistics come without a count of batches; it matters to no model with a set momentum.
+    # Published statistics come without a count of batches, which only a BatchNorm without a momentum uses.
     optional = {key for key in wanted if key.endswith("num_batches_tracked")}
     _check(used, wanted, optional, name=name, path=path)
     if published is not None:

@@ -1,5 +1,8 @@
 """MViT (Fan et al., ICCV 2021), by pytorchvideo's constructor."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from pytorchvideo.models.vision_transformers import create_multiscale_vision_transformers
 from torch import nn
 
@@ -13,24 +16,31 @@ def _whole_patches(length: int, stride: int) -> int:
     return -(-length // stride) * stride
 
 
+def _create(
+    num_slices: int, size_px: int, num_classes: int, *, doubled_in: Sequence[int], **options: Any
+) -> nn.Module:
+    """MViT that doubles width and heads, and halves the plane, in the blocks of these numbers."""
+    return create_multiscale_vision_transformers(
+        spatial_size=_whole_patches(size_px, PATCH_STRIDE[1]),
+        temporal_size=_whole_patches(num_slices, PATCH_STRIDE[0]),
+        conv_patch_embed_stride=PATCH_STRIDE,
+        embed_dim_mul=[[block, 2.0] for block in doubled_in],
+        atten_head_mul=[[block, 2.0] for block in doubled_in],
+        pool_q_stride_size=[[block, 1, 2, 2] for block in doubled_in],
+        pool_kv_stride_adaptive=[1, 8, 8],
+        pool_kvq_kernel=[3, 3, 3],
+        head_num_classes=num_classes,
+        **options,
+    )
+
+
 def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """MViT-B 32x3 as published, for windows of the given size.
 
     Its position embeddings are learned, so a model fits windows of one size only; the published ones
     (32 frames of 224 x 224) are resized on loading. See ``chestct.models.build_model``.
     """
-    scales = [[1, 2.0], [3, 2.0], [14, 2.0]]
-    return create_multiscale_vision_transformers(
-        spatial_size=_whole_patches(size_px, PATCH_STRIDE[1]),
-        temporal_size=_whole_patches(num_slices, PATCH_STRIDE[0]),
-        conv_patch_embed_stride=PATCH_STRIDE,
-        embed_dim_mul=scales,
-        atten_head_mul=scales,
-        pool_q_stride_size=[[1, 1, 2, 2], [3, 1, 2, 2], [14, 1, 2, 2]],
-        pool_kv_stride_adaptive=[1, 8, 8],
-        pool_kvq_kernel=[3, 3, 3],
-        head_num_classes=num_classes,
-    )
+    return _create(num_slices, size_px, num_classes, doubled_in=(1, 3, 14))
 
 
 def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
@@ -39,17 +49,6 @@ def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     Fits windows of the given size only: its position embedding is learned.
     See ``chestct.models.build_model``.
     """
-    return create_multiscale_vision_transformers(
-        spatial_size=_whole_patches(size_px, PATCH_STRIDE[1]),
-        temporal_size=_whole_patches(num_slices, PATCH_STRIDE[0]),
-        depth=5,  # as in the full model, no pooling in the last block
-        patch_embed_dim=16,
-        conv_patch_embed_stride=PATCH_STRIDE,
-        num_heads=1,
-        embed_dim_mul=[[1, 2.0], [2, 2.0], [3, 2.0]],
-        atten_head_mul=[[1, 2.0], [2, 2.0], [3, 2.0]],
-        pool_q_stride_size=[[1, 1, 2, 2], [2, 1, 2, 2], [3, 1, 2, 2]],
-        pool_kv_stride_adaptive=[1, 8, 8],
-        pool_kvq_kernel=[3, 3, 3],
-        head_num_classes=num_classes,
-    )
+    # Five blocks: as in the full model, no pooling in the last.
+    options = {"depth": 5, "patch_embed_dim": 16, "num_heads": 1}
+    return _create(num_slices, size_px, num_classes, doubled_in=(1, 2, 3), **options)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,29 +79,9 @@ def map_videomae(state: Mapping[str, torch.Tensor]) -> Tensors:
         name = key
         for old, new in ((".q_bias", ".query.bias"), (".v_bias", ".value.bias")):
             name = name.removesuffix(old) + new if name.endswith(old) else name
-        # As above: two forms of one name are two weights for one parameter.
+        # As above: two forms of one name would be two weights for one parameter.
         tensors[f"network.{name}" if f"network.{name}" not in tensors else key] = tensor
     return tensors
-
-
-def _read_i3d(content: bytes, path: str | Path) -> Tensors:
-    return map_i3d(parse_numpy_pickle(content, path))
-
-
-def _read_penet(content: bytes, path: str | Path) -> Tensors:
-    return map_penet(parse_training_checkpoint(content, path))
-
-
-def _read_videomae(content: bytes, path: str | Path) -> Tensors:
-    return map_videomae(parse_own(content, path))
-
-
-def _read_efficientnet_lite(content: bytes, path: str | Path) -> Tensors:
-    return map_slices(parse_torch(content, path), "_fc.")
-
-
-def _read_resnet(content: bytes, path: str | Path) -> Tensors:
-    return map_slices(parse_torch(content, path), "fc.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +89,23 @@ class Published:
     """What a published file holds.
 
     Attributes:
-        read: from the file's content and path to tensors under our models' names.
-        num_classes: of its classifier, by which it is told from files of the same network that were
-            trained on other data.
+        read: from the file's content and path to tensors, or a tree of arrays, under the published names.
+        num_classes: of its classifier, which tells it from files of the same network that were trained on
+            other data.
+        rename: from what was read to tensors under our models' names.
     """
 
-    read: Callable[[bytes, str | Path], Tensors]
+    read: Callable[[bytes, str | Path], Any]
     num_classes: int
+    rename: Callable[[Any], Tensors] = dict
 
 
 _ZOO = Published(read=parse_training_checkpoint, num_classes=400)
+
+
+def _imagenet(classifier: str) -> Published:
+    return Published(read=parse_torch, num_classes=1000, rename=partial(map_slices, classifier=classifier))
+
 
 #: Every file that the catalogue names. The zoo of pytorchvideo and torchvision's Swin keep the names of
 #: the constructors that our models are built with.
@@ -129,10 +117,10 @@ PUBLISHED: dict[str, Published] = {
     "mvit_base_32x3_kinetics400": _ZOO,
     "x3d_m_kinetics400": _ZOO,
     "swin3d_t_kinetics400": Published(read=parse_torch, num_classes=400),
-    "penet_kinetics600": Published(read=_read_penet, num_classes=600),
-    "videomae_base_kinetics400": Published(read=_read_videomae, num_classes=400),
-    "i3d_kinetics400": Published(read=_read_i3d, num_classes=400),
-    "resnet18_imagenet": Published(read=_read_resnet, num_classes=1000),
-    "resnext101_32x8d_imagenet": Published(read=_read_resnet, num_classes=1000),
-    "efficientnet_lite0_imagenet": Published(read=_read_efficientnet_lite, num_classes=1000),
+    "penet_kinetics600": Published(read=parse_training_checkpoint, num_classes=600, rename=map_penet),
+    "videomae_base_kinetics400": Published(read=parse_own, num_classes=400, rename=map_videomae),
+    "i3d_kinetics400": Published(read=parse_numpy_pickle, num_classes=400, rename=map_i3d),
+    "resnet18_imagenet": _imagenet("fc."),
+    "resnext101_32x8d_imagenet": _imagenet("fc."),
+    "efficientnet_lite0_imagenet": _imagenet("_fc."),
 }

@@ -1,5 +1,7 @@
 """SlowFast (Feichtenhofer et al., ICCV 2019), by pytorchvideo's constructor."""
 
+from typing import Any
+
 import torch
 from pytorchvideo.models.slowfast import create_slowfast
 from torch import nn
@@ -8,6 +10,13 @@ from chestct.models.stages import shorten_stages
 
 #: The fast pathway sees this many times the slices of the slow one, as in the published R50.
 ALPHA = 4
+_R50: dict[str, Any] = {
+    "model_depth": 50,
+    "slowfast_fusion_conv_kernel_size": (7, 1, 1),
+    "slowfast_fusion_conv_stride": (ALPHA, 1, 1),
+    "head_pool": nn.AdaptiveAvgPool3d,
+    "head_output_size": (1, 1),  # a size for each pathway
+}
 
 
 class SlowFast(nn.Module):
@@ -37,14 +46,7 @@ def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
 
     See ``chestct.models.build_model``.
     """
-    model = create_slowfast(
-        model_depth=50,
-        model_num_class=num_classes,
-        slowfast_fusion_conv_kernel_size=(7, 1, 1),
-        slowfast_fusion_conv_stride=(ALPHA, 1, 1),
-        head_pool=nn.AdaptiveAvgPool3d,
-        head_output_size=(1, 1),  # a size a pathway
-    )
+    model = create_slowfast(model_num_class=num_classes, **_R50)
     return SlowFast(model.blocks)
 
 
@@ -53,14 +55,6 @@ def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
 
     Fits windows of any size. See ``chestct.models.build_model``.
     """
-    model = create_slowfast(
-        model_depth=50,
-        model_num_class=num_classes,
-        stem_dim_outs=(8, 1),
-        slowfast_fusion_conv_kernel_size=(7, 1, 1),
-        slowfast_fusion_conv_stride=(ALPHA, 1, 1),
-        head_pool=nn.AdaptiveAvgPool3d,
-        head_output_size=(1, 1),  # a size a pathway
-    )
+    model = create_slowfast(model_num_class=num_classes, stem_dim_outs=(8, 1), **_R50)
     shorten_stages(model)
     return SlowFast(model.blocks)

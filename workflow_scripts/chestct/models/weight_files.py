@@ -26,9 +26,8 @@ _PICKLE_GLOBALS: dict[tuple[str, str], Any] = {
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
 }
 
-
 #: Objects that checkpoints of whole trainings hold beside tensors, numbers and text: metrics as NumPy
-#: scalars, arguments, and (PENet's) the learning rate's schedule. None of them is needed. Each is read as
+#: scalars, arguments, and (PENet's) the learning-rate schedule. None of them is needed. Each is read as
 #: an ``_Inert``: what the file names is neither imported nor called.
 _INERT_GLOBALS = (
     "argparse.Namespace",
@@ -41,7 +40,7 @@ _INERT_GLOBALS = (
 
 
 class _Inert:
-    """Stands for an object that is not needed; takes whatever its making asks for and keeps nothing."""
+    """Stands for an object that is not needed: it accepts any arguments and any state, and keeps neither."""
 
     def __init__(self, *args: Any) -> None: ...
 
@@ -82,7 +81,7 @@ def read_checked(path: str | Path, sha256: str | None) -> tuple[bytes, str]:
 
 
 def _reason(error: Exception) -> str:
-    """The error in a line; of PyTorch's, only what it found, without its advice to load the file anyway."""
+    """The error in one line; PyTorch's without its advice to load the file anyway."""
     text = str(error)
     asked_for = re.search(r"GLOBAL (\S+)", text)
     if asked_for:
@@ -116,18 +115,16 @@ def walk_arrays(tree: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
         raise TypeError(f"{'/'.join(names) or 'it'} is {type(tree).__name__}, not an array of numbers")
 
 
-def load_numpy_pickle(path: str | Path, sha256: str | None = None) -> dict[str, Any]:
+def parse_numpy_pickle(content: bytes, path: str | Path) -> dict[str, Any]:
     """Read a pickled tree of dicts and NumPy arrays with an unpickler that admits nothing else.
 
+    Args:
+        content: of the file, whose hash was checked.
+        path: for messages.
+
     Raises:
-        InputError: missing, wrong hash, or anything in it but dicts of arrays.
+        InputError: anything in it but dicts of arrays.
     """
-    content, _ = read_checked(path, sha256)
-    return parse_numpy_pickle(content, path)
-
-
-def parse_numpy_pickle(content: bytes, path: str | Path) -> dict[str, Any]:
-    """As ``load_numpy_pickle``, for content already read; ``path`` is for messages."""
     try:
         tree = _ClosedUnpickler(io.BytesIO(content)).load()
         for _ in walk_arrays({"": tree}):
@@ -137,18 +134,12 @@ def parse_numpy_pickle(content: bytes, path: str | Path) -> dict[str, Any]:
     return tree
 
 
-def load_torch(path: str | Path, sha256: str | None = None) -> Tensors:
-    """Read a PyTorch checkpoint of named tensors (``weights_only``).
+def parse_torch(content: bytes, path: str | Path) -> Tensors:
+    """Read a PyTorch checkpoint of named tensors (``weights_only``); ``path`` is for messages.
 
     Raises:
-        InputError: missing, wrong hash, or anything in it but named tensors.
+        InputError: anything in it but named tensors.
     """
-    content, _ = read_checked(path, sha256)
-    return parse_torch(content, path)
-
-
-def parse_torch(content: bytes, path: str | Path) -> Tensors:
-    """As ``load_torch``, for content already read; ``path`` is for messages."""
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return _named_tensors(state)
@@ -187,18 +178,12 @@ def _named_tensors(state: Any) -> Tensors:
     return {str(key): value for key, value in state.items()}
 
 
-def load_safetensors(path: str | Path, sha256: str | None = None) -> Tensors:
-    """Read one of the study's own weight files.
+def parse_own(content: bytes, path: str | Path) -> Tensors:
+    """Read one of the study's own weight files (safetensors); ``path`` is for messages.
 
     Raises:
-        InputError: missing, wrong hash, or not in safetensors format.
+        InputError: not in safetensors format.
     """
-    content, _ = read_checked(path, sha256)
-    return parse_own(content, path)
-
-
-def parse_own(content: bytes, path: str | Path) -> Tensors:
-    """As ``load_safetensors``, for content already read; ``path`` is for messages."""
     try:
         return parse_safetensors(content)
     except SafetensorError as error:

@@ -2,12 +2,18 @@
 
 from typing import Any
 
-from pytorchvideo.models.net import Net
 from pytorchvideo.models.x3d import create_x3d
 from torch import nn
 
 
-def _pool_any_size(model: Net) -> nn.Module:
+def _create(num_slices: int, size_px: int, num_classes: int, **options: Any) -> nn.Module:
+    model = create_x3d(
+        input_clip_length=num_slices,
+        input_crop_size=size_px,
+        model_num_class=num_classes,
+        head_activation=None,  # the default is a softmax
+        **options,
+    )
     # The constructor's pool is sized for one window; it holds no parameters.
     head: Any = model.blocks[-1]
     head.pool.pool = nn.AdaptiveAvgPool3d(1)
@@ -19,13 +25,7 @@ def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
 
     See ``chestct.models.build_model``.
     """
-    model = create_x3d(
-        input_clip_length=num_slices,
-        input_crop_size=size_px,
-        model_num_class=num_classes,
-        head_activation=None,  # the default is a softmax
-    )
-    return _pool_any_size(model)
+    return _create(num_slices, size_px, num_classes)
 
 
 def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
@@ -33,15 +33,13 @@ def build_narrow(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
 
     Fits windows of any size. See ``chestct.models.build_model``.
     """
-    model = create_x3d(
-        input_clip_length=num_slices,
-        input_crop_size=size_px,
-        model_num_class=num_classes,
+    return _create(
+        num_slices,
+        size_px,
+        num_classes,
         stem_dim_in=8,
         width_factor=1.0,
         depth_factor=0.5,
         bottleneck_factor=1.0,
         head_dim_out=64,
-        head_activation=None,  # the default is a softmax
     )
-    return _pool_any_size(model)
