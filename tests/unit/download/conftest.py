@@ -1,5 +1,7 @@
 """Fixtures of the download step's tests: a small phantom dataset of each kind, and servers on loopback."""
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +120,18 @@ def zip_server() -> Iterator[FileServer]:
 def small_rspect(pe_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three scans of six slices each, with their train.csv."""
     return copy_few(pe_root, tmp_path_factory.mktemp("small") / "rspect")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of its own, of the size that the test's parameter says."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "none", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small file system")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -72,18 +70,7 @@ def test_a_killed_download_resumes(
     assert bucket.fetches().total() == len(bucket.fetches()) == 3 * NUM_FILES - len(whole)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of seven pages of 4 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=28k", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("this user may not mount a small file system")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
+@pytest.mark.parametrize("small_disk", ["28k"], indirect=True)  # seven pages of 4 KiB
 def test_a_disk_that_fills_up_ends_in_one_message_and_the_rest_follows_with_room(
     bucket: BucketServer, small_disk: Path, settings: TransferSettings
 ) -> None:

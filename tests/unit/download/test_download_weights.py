@@ -70,31 +70,38 @@ def test_a_file_that_is_altered_on_the_way_is_fetched_again(
         (KNOWN["sha256"], FLIPPED, SHA256),
         (KNOWN["prefix"], FLIPPED, f"begins with {SHA256[:8]}"),
         ({"size_bytes": "1000"}, CONTENT, "1000 bytes"),
+        ({}, CONTENT[:200_000], "no weight file"),
         ({}, b"<!DOCTYPE html><title>Sign in</title>", "no weight file"),
+        ({}, b" ", "no weight file"),
     ],
 )
+@pytest.mark.parametrize("kind", ["url", "by_hand"])
 def test_another_file_never_appears(
     weights_server: FileServer,
     target: Path,
     known: dict[str, str],
     content: bytes,
     words: str,
+    kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check = weights.check_weights
+    check, own = weights.check_weights, target.parent / "offline" / FILE
 
     def check_out_of_sight(*arguments: Any, **more: Any) -> str:
         assert not target.exists()
         return check(*arguments, **more)
 
     monkeypatch.setattr(weights, "check_weights", check_out_of_sight)
-    weights_server.content = content
+    if kind == "url":
+        weights_server.content = content
+    else:
+        own.parent.mkdir(parents=True)
+        own.write_bytes(content)
     with pytest.raises(InputError, match=words) as caught:
-        fetch(weights_server, target, **known)
+        fetch(weights_server, target, kind=kind, **known)
     message = str(caught.value)
     assert hashlib.sha256(content).hexdigest() in message and f"{len(content)} bytes" in message
-    assert f"download {weights_server.url}/zoo/{FILE} on another machine" in message
-    assert str(target.parent / "offline" / FILE) in message
+    assert str(own) in message and f"{weights_server.url}/zoo/{FILE}" in message
     assert names(target.parent) == set()
 
 

@@ -1,6 +1,5 @@
 """Weight files that are there already or that the user placed by hand; and the table of weight files."""
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from chestct.download import published_weights as weights
 from chestct.errors import InputError
 from chestct.trusted_weights import read_trusted
 from tests.unit.download.file_server import FileServer
-from tests.unit.download.weights_samples import CONTENT, FLIPPED, KNOWN, SETTINGS, make_row, names
+from tests.unit.download.weights_samples import CONTENT, FLIPPED, KNOWN, SETTINGS, make_row
 
 # --- What is there already, and the user's own copy
 
@@ -48,29 +47,6 @@ def test_the_users_copy_is_checked_and_copied_without_a_network(
     assert target.read_bytes() == own.read_bytes() == CONTENT
     assert target.stat().st_ino != own.stat().st_ino
     assert ("tiny" in read_trusted(target.parent)) == ("sha256" not in known)
-
-
-@pytest.mark.parametrize(
-    ("known", "content", "words"),
-    [
-        (KNOWN["sha256"], FLIPPED, "not the published file"),
-        (KNOWN["prefix"], FLIPPED, "not the published file"),
-        ({}, CONTENT[:200_000], "no weight file"),
-        ({}, b"<html>", "no weight file"),
-        ({}, b"", "no weight file"),
-    ],
-)
-def test_a_wrong_copy_is_refused_and_named(
-    target: Path, known: dict[str, str], content: bytes, words: str
-) -> None:
-    row = make_row(kind="by_hand", url=NOWHERE, **known)
-    own = weights.offline_path(row, target.parent)
-    own.parent.mkdir(parents=True)
-    own.write_bytes(content)
-    with pytest.raises(InputError, match=words) as caught:
-        weights.fetch_weights(row, target, SETTINGS)
-    assert str(own) in str(caught.value) and hashlib.sha256(content).hexdigest() in str(caught.value)
-    assert names(target.parent) == set()
 
 
 def test_weights_without_an_address_say_where_to_look(target: Path) -> None:
