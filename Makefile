@@ -20,8 +20,9 @@ TEST_JOBS ?= 2
 STUDY ?=
 # PROFILE=slurm runs on a cluster (profiles/slurm); without it, this machine (profiles/default).
 PROFILE ?=
-SNAKEMAKE := snakemake $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--cores $(CORES)) \
+OPTIONS := $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--cores $(CORES)) \
   $(if $(STUDY),--configfile studies/$(STUDY).yaml)
+SNAKEMAKE := snakemake $(OPTIONS)
 SMK_FILES := Snakefile rules
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -34,7 +35,7 @@ study: setup
 	$(SNAKEMAKE)
 
 plan: setup
-	$(SNAKEMAKE) --quiet all -- plan
+	python workflow_scripts/print_plan.py $(OPTIONS)
 	$(SNAKEMAKE) --quiet all -- plan_download
 
 citation: setup

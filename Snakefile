@@ -17,7 +17,6 @@ include: "rules/training.smk"
 include: "rules/selection.smk"
 include: "rules/evaluation.smk"
 include: "rules/figures.smk"
-include: "rules/plan.smk"
 
 
 rule all:

@@ -1,17 +1,65 @@
-"""Rule plan: prints jobs, hours and disk of the study, and leaves them in its log; fetches nothing."""
+"""``make plan``: what a study costs, from Snakemake's own graph of its jobs; starts and fetches nothing.
 
+    python workflow_scripts/print_plan.py --cores 1 --configfile studies/paper.yaml
+
+takes the options of ``snakemake``, whose profiles hold too.
+"""
+
+import logging
 import sys
-from pathlib import Path
+from typing import Any
 
-from chestct.errors import InputError
-from chestct.files import write_text
+from snakemake.api import SnakemakeApi
+from snakemake.cli import parse_args, parse_config
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
+from chestct.plan.cost import PlannedJob
 from chestct.plan.text import plan_text
 
-params = snakemake.params
-try:
-    plan = plan_text(params.configuration, params.rules, params.weights, Path(params.throughput))
-except InputError as error:
-    write_text(snakemake.log[0], f"ERROR: {error}\n")
-    sys.exit(f"ERROR: {error}")
-write_text(snakemake.log[0], plan)
-print(plan, end="")
+
+def read_jobs(workflow: Any) -> list[PlannedJob]:
+    """All jobs of a workflow, done or not, from the graph that Snakemake builds.
+
+    Snakemake offers no public way to the graph: these are the calls of its own ``--d3dag``.
+    """
+    workflow._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
+    workflow._build_dag()
+    dag = workflow.dag
+    numbers = {job: number for number, job in enumerate(dag.jobs)}
+    return [
+        PlannedJob(
+            rule=job.rule.name,
+            wildcards=dict(job.wildcards_dict),
+            after=tuple(numbers[other] for other in dag.dependencies[job]),
+            to_do=dag.needrun(job),
+        )
+        for job in numbers
+    ]
+
+
+def main() -> int:
+    """Build the graph and print the plan; returns the exit status."""
+    _, options = parse_args(sys.argv[1:])
+    output = OutputSettings(enable_file_logging=False, log_level_override=logging.WARNING)
+    with SnakemakeApi(output) as api:
+        try:
+            workflow_api = api.workflow(
+                ResourceSettings(cores=1, default_resources=options.default_resources),
+                config_settings=ConfigSettings(
+                    config=parse_config(options.config), configfiles=options.configfile
+                ),
+                snakefile=options.snakefile,
+                workdir=options.directory,
+            )
+            workflow_api.dag(DAGSettings(rerun_triggers=options.rerun_triggers))
+            workflow = workflow_api._workflow
+            jobs = read_jobs(workflow)
+            rules = {rule.name: rule.wildcard_names for rule in workflow.rules}
+            print(plan_text(workflow.globals["config"], rules, jobs), end="")
+        except Exception as error:
+            api.print_exception(error)
+            return 1
+    return 0
+
+
+sys.exit(main())

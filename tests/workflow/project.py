@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,17 +54,27 @@ class Project:
                 counts[words[0]] = int(words[1])
         return counts
 
-    def cost_plan(self, study: str) -> dict[str, int]:
-        """Jobs by rule as the cost plan prints them."""
-        lines = self.run("plan", "--quiet", "all", study=study).stdout.splitlines()
-        start = next(i for i, line in enumerate(lines) if line.split() == ["rule", "jobs"])
-        counts = {}
-        for line in lines[start + 1 :]:
-            rule, number = line.split()
-            if rule == "total":
-                assert int(number.replace(",", "")) == sum(counts.values())
-                break
-            counts[rule] = int(number.replace(",", ""))
+    def plan(self, study: str | None = "smoke") -> str:
+        """What a study costs, as ``make plan`` prints it."""
+        command = self.command(study=study)[1:]
+        done = subprocess.run(
+            [sys.executable, "workflow_scripts/print_plan.py", *command],
+            cwd=self.folder,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def cost_plan(self, study: str) -> dict[str, tuple[int, int]]:
+        """Jobs by rule, in all and to do now, as the plan prints them."""
+        lines = self.plan(study).splitlines()
+        start = next(i for i, line in enumerate(lines) if line.split() == ["rule", "jobs", "to", "do", "now"])
+        rows = (line.replace(",", "").split() for line in lines[start + 1 : lines.index("", start)])
+        counts = {rule: (int(jobs), int(to_do)) for rule, jobs, to_do in rows}
+        total = counts.pop("total")
+        assert total == tuple(sum(numbers) for numbers in zip(*counts.values(), strict=True))
         return counts
 
     def append(self, path: str, text: str) -> None:

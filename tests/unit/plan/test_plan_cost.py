@@ -1,7 +1,6 @@
 """Windows, jobs and hours that a plan counts."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import yaml
 from chestct.download.download_plan import STORED_BYTES_A_VOXEL
 from chestct.errors import InputError
 from chestct.plan import text
-from chestct.plan.cost import TrainingJob, longest_chain, training_jobs, windows_of_run
+from chestct.plan.cost import PlannedJob, Windows, count_windows, longest_chain, windows_of_run
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import Speed, read_speeds
 from chestct.runs import Run, list_arms, list_runs, selection_run, training_settings
@@ -18,8 +17,6 @@ from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
 
 ROOT = Path(__file__).resolve().parents[3]
-THROUGHPUT = ROOT / "workflow_scripts" / "chestct" / "plan" / "throughput.csv"
-RULES = {"convert_series": ["shard", "dataset"], "try_learning_rates": ["dataset", "model", "init", "rate"]}
 
 
 def merge(base, overlay):
@@ -66,56 +63,51 @@ def test_a_run_trains_its_steps_and_scores_every_validation(paper):
     assert num_training_steps(700, training_settings(paper, "slow_r50")) * 16 == train
 
 
-def test_jobs_wait_for_what_they_start_from(paper):
-    jobs = training_jobs(paper, {"rspect": scans(), "lidc": scans()})
-    assert all(jobs.keys() >= job.after for job in jobs.values())
-    arms, runs = list_arms(paper), list_runs(paper)
-    rules = [job.rule for job in jobs.values()]
-    assert rules.count("try_learning_rates") == 4 * len(arms)
-    assert rules.count("choose_learning_rate") == len(arms)
-    assert rules.count("finetune") == len(runs) - len(arms)
-    # No trial that becomes a run counts twice.
-    total = sum(windows_of_run(paper, scans(), run)[0] for run in runs)
-    tried = sum(windows_of_run(paper, scans(), selection_run(paper, *arm))[0] for arm in arms)
-    assert sum(job.train for job in jobs.values()) == pytest.approx(total + 3 * tried)
+def job(rule, after=(), to_do=True, **wildcards):
+    return PlannedJob(rule=rule, wildcards=wildcards, after=after, to_do=to_do)
 
 
-def test_the_chain_runs_through_ct_pretraining(paper):
-    jobs = training_jobs(paper, {"rspect": scans(), "lidc": scans()})
+ARM = {"dataset": "lidc", "model": "slow_r50", "init": "video"}
+RUN = {"percent": "10", "seed": "0", "fold": "0"}
 
-    def before(name):
-        return {name}.union(*(before(other) for other in jobs[name].after))
 
-    chain = before("finetune lidc/penet_probe/ct/percent-1/seed-2/fold-0")
-    assert "choose rspect/penet/scratch" in chain  # its trial's start
-    assert "finetune rspect/penet/scratch/percent-100/seed-2/fold-0" in chain  # its own
-    assert "try rspect/penet/scratch 1e-05" in chain
-    assert not any(name.startswith("predict") for name in chain), (
-        "no score of a test scan comes before training"
-    )
+def test_every_job_counts_the_windows_of_its_runs(paper):
+    jobs = [
+        job("pretrain", model="slow_narrow"),
+        job("try_learning_rates", rate="0.001", **ARM),
+        job("choose_learning_rate", **ARM),
+        job("finetune", **ARM, **RUN),
+        job("predict", dataset="lidc", model="slow_r50"),
+        job("list_series", dataset="lidc"),
+    ]
+    pretrain, trial, choice, run, predict, other = count_windows(paper, {"lidc": scans()}, jobs)
+    clips = paper["training"]["pretraining"]
+    assert pretrain.train == clips["num_clips"] * clips["epochs"]
+    assert (trial.train, trial.score) == windows_of_run(paper, scans(), selection_run(paper, *ARM.values()))
+    assert (run.train, run.score) == windows_of_run(paper, scans(), Run(**ARM, percent=10, seed=0, fold=0))
+    num_runs = sum((run.dataset, run.model) == ("lidc", "slow_r50") for run in list_runs(paper))
+    assert predict.score == num_runs * 300 * len(window_starts(240, 32, 16))
+    assert choice.hours({}) == other.hours({}) == predict.train == 0
 
 
 def test_hours_follow_from_speeds():
     speeds = {"m": Speed(train=10.0, score=40.0, standing="measured")}
-    job = TrainingJob(rule="finetune", model="m", train=36_000.0, score=144_000.0)
-    assert job.hours(speeds) == 2.0
-    assert TrainingJob(rule="finetune", model="other", train=1.0).hours(speeds) is None
-    assert TrainingJob(rule="finetune", model="m", train=1.0, score=None).hours(speeds) is None
-    assert TrainingJob(rule="choose_learning_rate", model="other").hours(speeds) == 0.0
-    jobs = {"a": job, "b": replace(job, after=set())}
-    assert longest_chain(jobs, speeds) == 2.0
-    jobs["b"].after = {"a"}
-    assert longest_chain(jobs, speeds) == 4.0
+    two_hours = Windows(model="m", train=36_000.0, score=144_000.0)
+    assert two_hours.hours(speeds) == 2.0
+    assert Windows(model="other", train=1.0).hours(speeds) is None
+    assert Windows(model="m", train=1.0, score=None).hours(speeds) is None
+    assert longest_chain([job("a"), job("b")], [two_hours] * 2, speeds) == 2.0
+    assert longest_chain([job("a", after=(1,)), job("b")], [two_hours] * 2, speeds) == 4.0
 
 
 def test_a_probe_trains_as_fast_as_its_model_scores(paper):
-    speeds = read_speeds(THROUGHPUT, paper)["NVIDIA A100"]
+    speeds = read_speeds(text.THROUGHPUT, paper)["NVIDIA A100"]
     assert speeds["penet_probe"].train == speeds["penet"].score > speeds["penet"].train
-    assert read_speeds(THROUGHPUT, paper | {"subsets": paper["subsets"] | {"window_slices": 31}}) == {}
+    assert read_speeds(text.THROUGHPUT, paper | {"subsets": paper["subsets"] | {"window_slices": 31}}) == {}
 
 
 def test_estimates_are_called_estimates(paper):
-    for of_models in read_speeds(THROUGHPUT, paper).values():
+    for of_models in read_speeds(text.THROUGHPUT, paper).values():
         for speed in of_models.values():
             assert speed.standing.startswith(("measured", "estimated: "))
             if speed.standing.startswith("estimated"):
@@ -139,17 +131,50 @@ def test_what_is_listed_counts_instead_of_what_is_published(paper, tmp_path):
         count_scans(paper, entry)
 
 
+def study_jobs(config, to_do=True):
+    """Trials, choices and runs of a study, and a rule of shards that are not known yet."""
+    names = ("dataset", "model", "init")
+    arms = [dict(zip(names, arm, strict=True)) for arm in list_arms(config)]
+    rates = config["training"]["learning_rates"]
+    jobs = [job("try_learning_rates", rate=str(rate), to_do=False, **arm) for arm in arms for rate in rates]
+    jobs += [job("choose_learning_rate", **arm) for arm in arms if rates]
+    adopted = {selection_run(config, *arm.values()) for arm in arms if rates}
+    runs = [run.asdict() for run in list_runs(config) if run not in adopted]
+    return jobs + [job("finetune", **{key: str(value) for key, value in run.items()}) for run in runs]
+
+
+RULES = {
+    "convert_series": ["shard", "dataset"],
+    "try_learning_rates": ["dataset", "model", "init", "rate"],
+    "finetune": ["dataset", "model"],
+    "cite_data": [],
+}
+
+
 def test_the_text_holds_jobs_hours_and_disk(paper):
-    plan = text.plan_text(paper, RULES, [{"size_bytes": "1000000000"}], THROUGHPUT)
+    plan = text.plan_text(paper, RULES, study_jobs(paper))
     assert "1,125 runs of 17 models" in plan
     assert "300 trials of 4 learning rates" in plan
-    for line in ("try_learning_rates", "NVIDIA A100", "mvit_base_32x3_probe", "volumes", "CPU hours"):
+    for line in ("NVIDIA A100", "mvit_base_32x3_probe", "volumes", "CPU hours"):
         assert line in plan
+    rows = [line.split() for line in plan.splitlines()]
+    assert ["convert_series", "208", "208"] in rows
+    assert ["try_learning_rates", "300", "0"] in rows
+    assert ["total", "1,558", "1,258"] in rows
+    assert "Jobs by shard of rspect, lidc are estimates" in plan
+    assert "cite_data" not in plan
     assert "Hours are upper bounds" in plan
     assert not any(word in plan for word in ("nan", "None", "unknown"))
     hours = {words[0]: float(words[4].replace(",", "")) for words in _rows_of_hours(plan)}
     assert hours.pop("total") == pytest.approx(sum(hours.values()), rel=0.01)
     assert len(hours) == 17
+
+
+def test_shards_that_snakemake_knows_are_no_estimate(paper):
+    jobs = [job("convert_series", dataset=name, shard="0") for name in ("rspect", "lidc")]
+    plan = text.plan_text(paper, RULES, jobs)
+    assert ["convert_series", "2", "2"] in [line.split() for line in plan.splitlines()]
+    assert "estimates:" not in plan
 
 
 def _rows_of_hours(plan):
@@ -160,7 +185,7 @@ def _rows_of_hours(plan):
 
 def test_what_is_not_known_is_called_unknown():
     config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"data_dir": "nowhere"}
-    plan = text.plan_text(config, RULES, [], THROUGHPUT)
+    plan = text.plan_text(config, RULES, study_jobs(config))
     assert "unknown" in plan
     assert "python -m chestct.training.measure.throughput MODEL" in plan
     assert "upper bounds" not in plan

@@ -1,15 +1,15 @@
 """The plan of a study as text: jobs, hours, disk."""
 
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chestct.plan.cost import TRAINING_RULES, TrainingJob, longest_chain, training_jobs
+from chestct.download.weights_table import weights_row
+from chestct.plan.cost import PlannedJob, Windows, count_windows, longest_chain
 from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import Speed, read_speeds
-from chestct.runs import dataset_names, iter_weights_ids, list_arms, list_runs
+from chestct.runs import dataset_names, list_runs
 
 #: Stored bytes a voxel of HU volumes: int16, of which lossless compression leaves half (on a real series).
 STORED_BYTES_A_VOXEL = 1.05
@@ -35,6 +35,8 @@ PARAMETERS = {
     "efficientnet_lite0": 3.4,
     "lrcn_efficientnet_lite0": 9.7,
 }
+#: Speeds of models by device.
+THROUGHPUT = Path(__file__).with_name("throughput.csv")
 _NUM_GPUS = (1, 2, 4, 8, 16, 32)
 _STEPS = {
     "search": ("try_learning_rates",),
@@ -59,36 +61,29 @@ def _table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
     ]
 
 
-def count_jobs(
-    config: dict[str, Any],
-    scans: Mapping[str, Scans],
-    jobs: Mapping[str, TrainingJob],
-    rules: Mapping[str, Collection[str]],
-) -> dict[str, int | None]:
-    """Jobs by rule, from nothing done to everything; None where the data are not listed yet.
-
-    Args:
-        config: the study's configuration.
-        scans: what is known of every dataset.
-        jobs: of the training step.
-        rules: wildcards of every rule of the study.
-    """
-    of_shards = [known.num_shards for known in scans.values()]
-    shards = None if None in of_shards else sum(number for number in of_shards if number is not None)
-    once_for_every = {
-        (): 1,
-        ("dataset",): len(scans),
-        ("dataset", "shard"): shards,
-        ("dataset", "percent", "seed"): len(scans) * len(config["percents"]) * len(config["seeds"]),
-        ("weights_id",): len(list(iter_weights_ids(config))),
-    }
-    training = Counter(job.rule for job in jobs.values())
-    counts: dict[str, int | None] = {}
+def _job_lines(
+    scans: Mapping[str, Scans], rules: Mapping[str, Collection[str]], jobs: Sequence[PlannedJob]
+) -> list[str]:
+    """Jobs by rule; Snakemake does not know the shards of datasets that are not listed yet."""
+    listed = {job.wildcards["dataset"] for job in jobs if "shard" in job.wildcards}
+    unlisted = {name: known.num_shards for name, known in scans.items() if name not in listed}
+    shards = None if None in unlisted.values() else sum(number or 0 for number in unlisted.values())
+    rows, total, left = [], 0, 0
     for rule, wildcards in rules.items():
-        # Without wildcards there is a rule a model.
-        name = "finetune" if rule.startswith("finetune_") else rule
-        counts[name] = training[name] if name in TRAINING_RULES else once_for_every[tuple(sorted(wildcards))]
-    return {name: count for name, count in counts.items() if count != 0}
+        estimate = shards if "shard" in wildcards else 0
+        found = [job for job in jobs if job.rule == rule]
+        num_jobs, num_left = len(found), sum(job.to_do for job in found)
+        total, left = total + num_jobs + (estimate or 0), left + num_left + (estimate or 0)
+        if num_jobs or estimate != 0:
+            numbers = [None if estimate is None else number + estimate for number in (num_jobs, num_left)]
+            rows.append((rule, *(_number(number) for number in numbers)))
+    more = "" if shards is not None else " and those of unlisted data"
+    rows.append(("total", f"{total:,}{more}", f"{left:,}{more}"))
+    lines = _table(rows, ["rule", "jobs", "to do now"])
+    if unlisted:
+        of = f"Jobs by shard of {', '.join(unlisted)}"
+        lines += ["", f"{of} are estimates: Snakemake knows them once list_series has run."]
+    return lines
 
 
 def _data_lines(scans: Mapping[str, Scans], config: Mapping[str, Any]) -> list[str]:
@@ -107,7 +102,11 @@ def _data_lines(scans: Mapping[str, Scans], config: Mapping[str, Any]) -> list[s
 
 
 def _device_lines(
-    config: Mapping[str, Any], jobs: Mapping[str, TrainingJob], device: str, speeds: Mapping[str, Speed]
+    config: Mapping[str, Any],
+    jobs: Sequence[PlannedJob],
+    windows: Sequence[Windows],
+    device: str,
+    speeds: Mapping[str, Speed],
 ) -> list[str]:
     """Hours of one device by model and step, and what several of it need."""
     rows, sums = [], dict.fromkeys(_STEPS, 0.0)
@@ -115,16 +114,21 @@ def _device_lines(
     for model in [entry["name"] for entry in config["models"]]:
         cells: dict[str, float | None] = {}
         for step, rules in _STEPS.items():
-            hours = [job.hours(speeds) for job in jobs.values() if job.model == model and job.rule in rules]
+            hours = [
+                work.hours(speeds)
+                for job, work in zip(jobs, windows, strict=True)
+                if work.model == model and job.rule in rules
+            ]
             cells[step] = None if None in hours else sum(value or 0.0 for value in hours)
             sums[step] += cells[step] or 0.0
         if None in cells.values():
             unknown.append(model)
             continue
-        trained = [
-            j for j in jobs.values() if j.model == model and j.rule in ("try_learning_rates", "finetune")
-        ]
-        validation += sum(job.score or 0.0 for job in trained) / speeds[model].score / 3600
+        validation += sum(
+            (work.score or 0.0) / speeds[model].score / 3600
+            for job, work in zip(jobs, windows, strict=True)
+            if work.model == model and job.rule in ("try_learning_rates", "finetune")
+        )
         total = sum(value or 0.0 for value in cells.values())
         numbers = (*cells.values(), total)
         rows.append((model, *(_number(value, 1) for value in numbers), speeds[model].standing))
@@ -136,13 +140,15 @@ def _device_lines(
     if total:
         # Of the runs that share several devices, the chain is as much shorter.
         devices = max(1, config["training"]["gpus"]) * config["training"]["nodes"]
-        chain = longest_chain(jobs, speeds) / devices
+        chain = longest_chain(jobs, windows, speeds) / devices
+        left = sum(work.hours(speeds) or 0.0 for job, work in zip(jobs, windows, strict=True) if job.to_do)
         walls = [
             f"{number}: {max(total / number, chain) / 24:,.1f}" for number in _NUM_GPUS if number >= devices
         ]
         lines += [
             "",
-            f"Scoring validation scans is {100 * validation / total:.0f} % of it.",
+            f"To do now: {left:,.1f} hours.",
+            f"Scoring validation scans is {100 * validation / total:.0f} % of the total.",
             f"Days at least, by number of them: {', '.join(walls)}.",
             f"The longest chain of jobs that wait for each other takes {chain:.1f} hours.",
         ]
@@ -165,27 +171,26 @@ def _cpu_lines(config: Mapping[str, Any], scans: Mapping[str, Scans], num_curves
     ]
 
 
-def _disk_lines(
-    config: dict[str, Any], scans: Mapping[str, Scans], weights: Sequence[Mapping[str, str]]
-) -> list[str]:
+def _disk_lines(config: dict[str, Any], scans: Mapping[str, Scans], jobs: Sequence[PlannedJob]) -> list[str]:
     px = config["volumes"]["size_px"]
     raw = [known.num_bytes for known in scans.values()]
     slices = [
         None if k.slices is None or k.num_scans is None else k.slices * k.num_scans for k in scans.values()
     ]
     stored = None if None in slices else sum(n or 0 for n in slices) * px**2 * STORED_BYTES_A_VOXEL
-    rates, run_bytes, trial_bytes, unknown = config["training"]["learning_rates"], 0.0, 0.0, set()
+    unknown = set()
 
-    def weight_bytes(model: str) -> float:
-        millions = PARAMETERS.get(model.removesuffix("_probe"))
-        if millions is None:
-            unknown.add(model)
-        return 4e6 * (millions or 0)
+    def weight_bytes(*rules: str) -> float:
+        models = [job.wildcards["model"].removesuffix("_probe") for job in jobs if job.rule in rules]
+        unknown.update(model for model in models if model not in PARAMETERS)
+        return sum(4e6 * PARAMETERS.get(model, 0) for model in models)
 
-    for run in list_runs(config):
-        run_bytes += weight_bytes(run.model)
-    for _, model, _ in list_arms(config) if rates else []:
-        trial_bytes += len(rates) * weight_bytes(model)
+    # With a search one trial of every arm becomes the run of choose_learning_rate.
+    run_bytes, trial_bytes = (
+        weight_bytes("finetune", "choose_learning_rate"),
+        weight_bytes("try_learning_rates"),
+    )
+    weights = [weights_row(job.wildcards["weights_id"]) for job in jobs if job.rule == "download_weights"]
     sizes = [int(row["size_bytes"]) if row.get("size_bytes") else None for row in weights]
     rows = [
         ("download: scans", _number(None if None in raw else sum(n or 0 for n in raw) / 1e9, 1)),
@@ -193,38 +198,31 @@ def _disk_lines(
         ("volumes", _number(None if stored is None else stored / 1e9, 1)),
         ("training: runs", _number(run_bytes / 1e9, 1)),
     ]
-    if rates:
+    if trial_bytes:
         rows.append(("training: trials (can be deleted at the end)", _number(trial_bytes / 1e9, 1)))
     lines = _table(rows, ["disk, by step", "GB"])
     return lines + ([f"Without the weights of {', '.join(sorted(unknown))}."] if unknown else [])
 
 
 def plan_text(
-    config: dict[str, Any],
-    rules: Mapping[str, Collection[str]],
-    weights: Sequence[Mapping[str, str]],
-    throughput: Path,
+    config: dict[str, Any], rules: Mapping[str, Collection[str]], jobs: Sequence[PlannedJob]
 ) -> str:
     """The plan of a study.
 
     Args:
         config: its configuration.
-        rules: wildcards of every rule that it takes.
-        weights: rows of the weights table that it starts from.
-        throughput: table of schema ``throughput``.
+        rules: wildcards of every rule of the workflow.
+        jobs: of the study, done or not.
 
     Raises:
         InputError: a table of listed data or the table of speeds is broken.
     """
     entries = {entry["name"]: entry for entry in config["datasets"]}
     scans = {name: count_scans(config, entry) for name, entry in entries.items()}
-    jobs, runs = training_jobs(config, scans), list_runs(config)
-    counts = count_jobs(config, scans, jobs, rules)
-    known = [number for number in counts.values() if number is not None]
-    total = f"{sum(known):,}" + ("" if len(known) == len(counts) else " and those of unlisted data")
+    windows, runs = count_windows(config, scans, jobs), list_runs(config)
     rates = config["training"]["learning_rates"]
-    trials = len(list_arms(config)) * len(rates)
-    speeds = read_speeds(throughput, config)
+    trials = sum(job.rule == "try_learning_rates" for job in jobs)
+    speeds = read_speeds(THROUGHPUT, config)
     lines = [
         f"Study {config['study']}: {len(runs):,} runs of {len(config['models'])} models on "
         f"{len(dataset_names(config))} dataset(s)"
@@ -236,15 +234,12 @@ def plan_text(
         "",
         *_data_lines(scans, config),
         "",
-        *_table(
-            [(rule, _number(number)) for rule, number in counts.items()] + [("total", total)],
-            ["rule", "jobs"],
-        ),
+        *_job_lines(scans, rules, jobs),
         "",
     ]
     for device, of_models in speeds.items():
         if any(entry["name"] in of_models for entry in config["models"]):
-            lines += [*_device_lines(config, jobs, device, of_models), ""]
+            lines += [*_device_lines(config, jobs, windows, device, of_models), ""]
     missing = [
         e["name"] for e in config["models"] if not any(e["name"] in known for known in speeds.values())
     ]
@@ -257,7 +252,7 @@ def plan_text(
             "",
         ]
     lines += [*_cpu_lines(config, scans, math.ceil(len(runs) / config["subsets"]["folds"])), ""]
-    lines += [*_disk_lines(config, scans, weights), ""]
+    lines += [*_disk_lines(config, scans, jobs), ""]
     if config["training"]["patience"]:
         lines.append(
             f"Hours are upper bounds: a run ends early after {config['training']['patience']} validations "
