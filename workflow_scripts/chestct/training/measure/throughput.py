@@ -4,7 +4,7 @@ Measures the steps of the training engine on windows that are in memory already:
 forward, backward, update; and scoring. What the loader costs is not in it. Each model runs in a process of
 its own. Speeds are those of the quickest repeat, since whatever else the machine does only slows one down; of
 one CPU thread they are over processor time.
-The rows go to the table from which ``snakemake plan`` computes what a study costs.
+The rows go to the table from which ``make plan`` computes what a study costs.
 """
 
 import argparse
