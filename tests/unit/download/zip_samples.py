@@ -80,11 +80,7 @@ def with_data_descriptors() -> bytes:
 
 
 def members_of(table: pd.DataFrame, folder: Path) -> list[Member]:
-    keys = ("offset", "end", "compressed_bytes", "num_bytes", "crc32", "method")
-    return [
-        Member(target=folder / row["name"].replace("/", "_"), **{key: int(row[key]) for key in keys})
-        for row in table.to_dict("records")
-    ]
+    return [Member.of(row, folder / row["name"].replace("/", "_")) for row in table.to_dict("records")]
 
 
 def check_files(folder: Path, files: dict[str, bytes]) -> None:

@@ -5,13 +5,12 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
-import pydicom
-from pydicom.errors import InvalidDicomError
 
 from chestct.download.labels.lidc_database import PACKAGE_FILE, read_database
 from chestct.download.labels.lidc_nodule_clusters import Reading, SeriesGeometry, find_nodules, judge
 from chestct.download.labels.lidc_xml import read_xml
 from chestct.download.sources import study_folders
+from chestct.download.sources.dicom_header import read_header
 from chestct.download.transfer.disk import check_space
 from chestct.download.transfer.package_files import fetch_package_file, is_right
 from chestct.download.transfer.retries import TransferSettings
@@ -76,21 +75,13 @@ def read_geometry(files: list[Path]) -> SeriesGeometry:
     z_mm = {}
     spacing = (0.0, 0.0)
     for path in files:
+        header = read_header(path, _GEOMETRY)
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_GEOMETRY)
             z_mm[str(header.SOPInstanceUID)] = float(header.ImagePositionPatient[2])
             spacing = (float(header.PixelSpacing[0]), float(header.PixelSpacing[1]))
-        except (
-            InvalidDicomError,
-            OSError,
-            EOFError,
-            AttributeError,
-            TypeError,
-            ValueError,
-            IndexError,
-        ) as error:
+        except (AttributeError, TypeError, ValueError, IndexError) as error:
             raise InputError(
-                f"a CT slice does not open or has no position or pixel spacing: {error}",
+                f"a CT slice has no position or pixel spacing: {error}",
                 where=path,
                 expected="a DICOM file with ImagePositionPatient and PixelSpacing",
                 remedy="obtain the file again, or leave its patient out",

@@ -149,7 +149,7 @@ def draw_tubes(volume: np.ndarray, tubes: Iterable[Tube], *, darken: bool = Fals
         draw_balls(volume, *thin_out(tube.points_mm, tube.radii_mm, tube.hu), darken=darken)
 
 
-def lung_background(rng: np.random.Generator) -> np.ndarray:
+def _lung(rng: np.random.Generator) -> np.ndarray:
     """Lung with a strip of chest wall on one side and of mediastinum on the other, HU.
 
     Both strips lie at the border, where findings are never planted.
@@ -168,13 +168,22 @@ def lung_background(rng: np.random.Generator) -> np.ndarray:
     return volume
 
 
-def airway(rng: np.random.Generator) -> tuple[Tube, Tube]:
+def _airway(rng: np.random.Generator) -> tuple[Tube, Tube]:
     """A bronchus as (wall, lumen), to be drawn brightening and then darkening."""
     start = np.array([-2.0, *rng.uniform(12.0, EXTENT_MM[1] - 12.0, 2)])
     path = wandering_path(rng, start, np.array([1.0, *rng.normal(0, 0.5, 2)]), EXTENT_MM[0] * 1.3, bend=0.1)
     lumen = np.linspace(rng.uniform(1.4, 2.4), 1.0, len(path))
     wall = Tube(points_mm=path, radii_mm=lumen + 0.6, hu=np.full(len(path), -350.0))
     return wall, Tube(points_mm=path, radii_mm=lumen, hu=np.full(len(path), AIR_HU))
+
+
+def lung_with_airway(rng: np.random.Generator) -> np.ndarray:
+    """Lung and one bronchus, HU; what is drawn after it is not cut by the bronchus."""
+    volume = _lung(rng)
+    wall, lumen = _airway(rng)
+    draw_tubes(volume, [wall])
+    draw_tubes(volume, [lumen], darken=True)
+    return volume
 
 
 def finish(volume: np.ndarray, rng: np.random.Generator, *, noise_hu: float, blur_px: float) -> np.ndarray:

@@ -12,11 +12,10 @@ from chestct.download.phantoms.anatomy import (
     EXTENT_MM,
     SPACING_MM,
     Tube,
-    airway,
     draw_balls,
     draw_tubes,
     finish,
-    lung_background,
+    lung_with_airway,
     path_through,
     phantom_rng,
     wandering_path,
@@ -67,7 +66,7 @@ class LidcDifficulty:
     noise_hu: float = 25.0
 
 
-LIDC_DIFFICULTY = LidcDifficulty()
+DIFFICULTY = LidcDifficulty()
 VESSEL_HU = 40.0
 #: Findings stay this far from the border in plane, so that a crop of 32 of 40 pixels keeps them.
 MARGIN_MM = 20.0
@@ -127,22 +126,22 @@ class LidcPlan:
         return int(any(len(nodule.marks) >= 3 for nodule in self.nodules))
 
 
-def _vessels(rng: np.random.Generator, hard: LidcDifficulty) -> list[Tube]:
+def _vessels(rng: np.random.Generator) -> list[Tube]:
     tubes = []
-    wide = int(rng.integers(hard.wide_trunks[0], hard.wide_trunks[1] + 1))
-    trunks = wide + int(rng.integers(hard.trunks[0], hard.trunks[1] + 1))
-    branches = int(rng.integers(hard.branches[0], hard.branches[1] + 1))
+    wide = int(rng.integers(DIFFICULTY.wide_trunks[0], DIFFICULTY.wide_trunks[1] + 1))
+    trunks = wide + int(rng.integers(DIFFICULTY.trunks[0], DIFFICULTY.trunks[1] + 1))
+    branches = int(rng.integers(DIFFICULTY.branches[0], DIFFICULTY.branches[1] + 1))
     for which in range(trunks):
         point = np.array([rng.uniform(0, EXTENT_MM[0]), *rng.uniform(8.0, EXTENT_MM[1] - 8.0, 2)])
-        tilt = rng.normal(0, hard.trunk_tilt, 2)
+        tilt = rng.normal(0, DIFFICULTY.trunk_tilt, 2)
         path = path_through(rng, point, np.array([1.0, *tilt]), bend=0.15)
-        radius = rng.uniform(*(hard.nodule_radius_mm if which < wide else hard.trunk_radius_mm))
+        radius = rng.uniform(*(DIFFICULTY.nodule_radius_mm if which < wide else DIFFICULTY.trunk_radius_mm))
         radii = np.linspace(radius, radius * rng.uniform(0.8, 1.0), len(path))
         if rng.random() < 0.5:
             radii = radii[::-1]
         tubes.append(Tube(points_mm=path, radii_mm=radii, hu=np.full(len(path), VESSEL_HU)))
     for _ in range(branches):
-        root = rng.uniform(*hard.branch_radius_mm)
+        root = rng.uniform(*DIFFICULTY.branch_radius_mm)
         if rng.random() < 0.6:
             trunk = tubes[int(rng.integers(trunks))]
             at = int(rng.integers(len(trunk.points_mm)))
@@ -156,16 +155,10 @@ def _vessels(rng: np.random.Generator, hard: LidcDifficulty) -> list[Tube]:
     return tubes
 
 
-def _nodule(
-    rng: np.random.Generator,
-    radius_mm: tuple[float, float],
-    elongation: tuple[float, float],
-    readers: list[int],
-    taken: list[Nodule],
-) -> list[Nodule]:
+def _nodule(rng: np.random.Generator, readers: list[int], taken: list[Nodule]) -> list[Nodule]:
     """A lobulated ellipsoid away from those already placed; none where no room is left."""
-    radius = rng.uniform(*radius_mm)
-    along_z = radius * rng.uniform(*elongation)
+    radius = rng.uniform(*DIFFICULTY.nodule_radius_mm)
+    along_z = radius * rng.uniform(*DIFFICULTY.nodule_elongation)
     low = np.array([along_z + 1.0, MARGIN_MM, MARGIN_MM])
     high = np.array(EXTENT_MM) - low
     for _ in range(50):
@@ -189,39 +182,33 @@ def _nodule(
     return [Nodule(balls_mm=np.array(balls), centre_mm=centre, radii_mm=radii_mm, marks=marks)]
 
 
-def plan_patient(dataset: str, seed: int, index: int, hard: LidcDifficulty = LIDC_DIFFICULTY) -> LidcPlan:
+def plan_patient(dataset: str, seed: int, index: int) -> LidcPlan:
     """Decide what patient ``index`` holds; cheap, and the same whenever it is asked again."""
-    rng = phantom_rng(dataset, seed, index, f"lidc-{hard.version}")
-    tubes = _vessels(rng, hard)
+    rng = phantom_rng(dataset, seed, index, f"lidc-{DIFFICULTY.version}")
+    tubes = _vessels(rng)
     nodules: list[Nodule] = []
-    if rng.random() < hard.prevalence:
-        for _ in range(int(rng.integers(hard.nodules[0], hard.nodules[1] + 1))):
+    if rng.random() < DIFFICULTY.prevalence:
+        for _ in range(int(rng.integers(DIFFICULTY.nodules[0], DIFFICULTY.nodules[1] + 1))):
             readers = list(range(NUM_READERS))
-            if rng.random() < hard.miss_share:
+            if rng.random() < DIFFICULTY.miss_share:
                 readers.pop(int(rng.integers(NUM_READERS)))
-            nodules += _nodule(rng, hard.nodule_radius_mm, hard.nodule_elongation, readers, nodules)
-    if rng.random() < hard.disputed_share:
+            nodules += _nodule(rng, readers, nodules)
+    if rng.random() < DIFFICULTY.disputed_share:
         readers = sorted(rng.choice(NUM_READERS, int(rng.integers(1, 3)), replace=False).tolist())
-        nodules += _nodule(rng, hard.nodule_radius_mm, hard.nodule_elongation, readers, nodules)
+        nodules += _nodule(rng, readers, nodules)
     points = []
-    if rng.random() < hard.point_share:
+    if rng.random() < DIFFICULTY.point_share:
         at = (int(rng.integers(2, 22)), int(rng.integers(20, 76)), int(rng.integers(20, 76)))
         for reader in rng.choice(NUM_READERS, int(rng.integers(1, 5)), replace=False):
             points.append((int(reader), *at))
     return LidcPlan(tubes=tubes, nodules=nodules, points=points)
 
 
-def render(
-    plan: LidcPlan, dataset: str, seed: int, index: int, hard: LidcDifficulty = LIDC_DIFFICULTY
-) -> np.ndarray:
+def render(plan: LidcPlan, dataset: str, seed: int, index: int) -> np.ndarray:
     """Draw a planned patient: int16 HU, shape SHAPE."""
-    rng = phantom_rng(dataset, seed, index, f"lidc-render-{hard.version}")
-    volume = lung_background(rng)
-    wall, lumen = airway(rng)
-    # The airway comes first: it must not cut dark holes into nodules and vessels.
-    draw_tubes(volume, [wall])
-    draw_tubes(volume, [lumen], darken=True)
+    rng = phantom_rng(dataset, seed, index, f"lidc-render-{DIFFICULTY.version}")
+    volume = lung_with_airway(rng)
     draw_tubes(volume, plan.tubes)
     for nodule in plan.nodules:
         draw_balls(volume, nodule.balls_mm[:, :3], nodule.balls_mm[:, 3], VESSEL_HU)
-    return finish(volume, rng, noise_hu=hard.noise_hu, blur_px=0.7)
+    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu, blur_px=0.7)

@@ -13,11 +13,10 @@ from chestct.download.phantoms.anatomy import (
     EXTENT_MM,
     SPACING_MM,
     Tube,
-    airway,
     draw_balls,
     draw_tubes,
     finish,
-    lung_background,
+    lung_with_airway,
     path_through,
     phantom_rng,
     wandering_path,
@@ -68,7 +67,7 @@ class RspectDifficulty:
     noise_hu: float = 25.0
 
 
-RSPECT_DIFFICULTY = RspectDifficulty()
+DIFFICULTY = RspectDifficulty()
 VEIN_HU = 45.0
 #: Findings stay this far from the border in plane, so that a crop of 32 of 40 pixels keeps them.
 MARGIN_MM = 20.0
@@ -121,17 +120,17 @@ class RspectPlan:
         return set().union(*(embolus.slices() for embolus in self.emboli))
 
 
-def _artery(rng: np.random.Generator, hard: RspectDifficulty, enhancement: float) -> tuple[Tube, bool]:
+def _artery(rng: np.random.Generator, enhancement: float) -> tuple[Tube, bool]:
     point = np.array([EXTENT_MM[0] / 2, *rng.uniform(MARGIN_MM, EXTENT_MM[1] - MARGIN_MM, 2)])
     path = path_through(rng, point, np.array([1.0, *np.clip(rng.normal(0, 0.2, 2), -0.4, 0.4)]), bend=0.1)
-    radius = rng.uniform(*hard.artery_radius_mm)
+    radius = rng.uniform(*DIFFICULTY.artery_radius_mm)
     radii = np.linspace(radius, radius * rng.uniform(0.6, 0.9), len(path))
     hu = np.full(len(path), enhancement)
-    mixed = bool(rng.random() < hard.mixing_share)
+    mixed = bool(rng.random() < DIFFICULTY.mixing_share)
     if mixed:
         centre, width = rng.uniform(0.2, 0.8) * len(path), rng.uniform(4.0, 10.0)
         dip = np.exp(-0.5 * ((np.arange(len(path)) - centre) / width) ** 2)
-        hu = hu - rng.uniform(*hard.mixing_drop_hu) * dip
+        hu = hu - rng.uniform(*DIFFICULTY.mixing_drop_hu) * dip
     return Tube(points_mm=path, radii_mm=radii, hu=hu), mixed
 
 
@@ -147,9 +146,9 @@ def _branch(rng: np.random.Generator, artery: Tube) -> Tube:
     )
 
 
-def _vein(rng: np.random.Generator, hard: RspectDifficulty, arteries: list[Tube]) -> Tube:
+def _vein(rng: np.random.Generator, arteries: list[Tube]) -> Tube:
     """A vein of its own, or one that runs along an artery and touches its wall."""
-    radius = rng.uniform(*hard.artery_radius_mm) * 0.75
+    radius = rng.uniform(*DIFFICULTY.artery_radius_mm) * 0.75
     if rng.random() < 0.5:
         artery = arteries[int(rng.integers(len(arteries)))]
         angle = rng.uniform(0, 2 * np.pi)
@@ -161,14 +160,14 @@ def _vein(rng: np.random.Generator, hard: RspectDifficulty, arteries: list[Tube]
     return Tube(points_mm=path, radii_mm=np.full(len(path), radius), hu=np.full(len(path), VEIN_HU))
 
 
-def _embolus(rng: np.random.Generator, hard: RspectDifficulty, artery: Tube) -> Embolus:
+def _embolus(rng: np.random.Generator, artery: Tube) -> Embolus:
     """A core inside the lumen, off its axis, tapering at both ends."""
-    length = rng.uniform(*hard.embolus_length_mm)
+    length = rng.uniform(*DIFFICULTY.embolus_length_mm)
     low = rng.uniform(1.0, EXTENT_MM[0] - 1.0 - length)
     z = artery.points_mm[:, 0]
     inside = (z >= low) & (z <= low + length)
     points, lumen = artery.points_mm[inside], artery.radii_mm[inside]
-    fraction = rng.uniform(*hard.embolus_fraction)
+    fraction = rng.uniform(*DIFFICULTY.embolus_fraction)
     angle = rng.uniform(0, 2 * np.pi)
     offset = rng.uniform(0.0, 1.0 - fraction) * lumen
     taper = np.sqrt(1.0 - 0.5 * np.linspace(-1, 1, len(points)) ** 2)
@@ -176,33 +175,31 @@ def _embolus(rng: np.random.Generator, hard: RspectDifficulty, artery: Tube) -> 
     return Embolus(
         points_mm=points + offset[:, None] * np.array([[0.0, np.sin(angle), np.cos(angle)]]),
         radii_mm=fraction * lumen * taper,
-        hu=float(rng.uniform(*hard.embolus_hu)),
+        hu=float(rng.uniform(*DIFFICULTY.embolus_hu)),
         side="central" if abs(across) < 4 else "right" if across < 0 else "left",
     )
 
 
-def plan_patient(
-    dataset: str, seed: int, index: int, hard: RspectDifficulty = RSPECT_DIFFICULTY
-) -> RspectPlan:
+def plan_patient(dataset: str, seed: int, index: int) -> RspectPlan:
     """Decide what patient ``index`` holds; cheap, and the same whenever it is asked again."""
-    rng = phantom_rng(dataset, seed, index, f"rspect-{hard.version}")
+    rng = phantom_rng(dataset, seed, index, f"rspect-{DIFFICULTY.version}")
     # Counted, not drawn: a study of 300 patients has six, a test of twelve has one.
-    indeterminate = index % hard.indeterminate_every == 8
-    enhancement = 90.0 if indeterminate else float(rng.uniform(*hard.enhancement_hu))
-    num_arteries = int(rng.integers(hard.arteries[0], hard.arteries[1] + 1))
-    main, mixed = zip(*(_artery(rng, hard, enhancement) for _ in range(num_arteries)), strict=True)
-    num_branches = int(rng.integers(hard.branches[0], hard.branches[1] + 1))
+    indeterminate = index % DIFFICULTY.indeterminate_every == 8
+    enhancement = 90.0 if indeterminate else float(rng.uniform(*DIFFICULTY.enhancement_hu))
+    num_arteries = int(rng.integers(DIFFICULTY.arteries[0], DIFFICULTY.arteries[1] + 1))
+    main, mixed = zip(*(_artery(rng, enhancement) for _ in range(num_arteries)), strict=True)
+    num_branches = int(rng.integers(DIFFICULTY.branches[0], DIFFICULTY.branches[1] + 1))
     branches = [_branch(rng, main[int(rng.integers(num_arteries))]) for _ in range(num_branches)]
-    num_veins = int(rng.integers(hard.veins[0], hard.veins[1] + 1))
-    veins = [_vein(rng, hard, list(main)) for _ in range(num_veins)]
+    num_veins = int(rng.integers(DIFFICULTY.veins[0], DIFFICULTY.veins[1] + 1))
+    veins = [_vein(rng, list(main)) for _ in range(num_veins)]
     emboli = []
-    if not indeterminate and rng.random() < hard.prevalence:
-        number = min(int(rng.integers(hard.emboli[0], hard.emboli[1] + 1)), num_arteries)
+    if not indeterminate and rng.random() < DIFFICULTY.prevalence:
+        number = min(int(rng.integers(DIFFICULTY.emboli[0], DIFFICULTY.emboli[1] + 1)), num_arteries)
         for which in rng.choice(num_arteries, number, replace=False):
-            emboli.append(_embolus(rng, hard, main[int(which)]))
+            emboli.append(_embolus(rng, main[int(which)]))
     mimics = []
-    if not indeterminate and not emboli and rng.random() < hard.mimic_share:
-        mimics.append(_embolus(rng, hard, main[int(rng.integers(num_arteries))]))
+    if not indeterminate and not emboli and rng.random() < DIFFICULTY.mimic_share:
+        mimics.append(_embolus(rng, main[int(rng.integers(num_arteries))]))
     return RspectPlan(
         arteries=[*main, *branches],
         veins=veins,
@@ -213,17 +210,11 @@ def plan_patient(
     )
 
 
-def render(
-    plan: RspectPlan, dataset: str, seed: int, index: int, hard: RspectDifficulty = RSPECT_DIFFICULTY
-) -> np.ndarray:
+def render(plan: RspectPlan, dataset: str, seed: int, index: int) -> np.ndarray:
     """Draw a planned patient: int16 HU, shape SHAPE."""
-    rng = phantom_rng(dataset, seed, index, f"rspect-render-{hard.version}")
-    volume = lung_background(rng)
-    wall, lumen = airway(rng)
-    # The airway comes first: it must not cut dark holes into arteries.
-    draw_tubes(volume, [wall])
-    draw_tubes(volume, [lumen], darken=True)
+    rng = phantom_rng(dataset, seed, index, f"rspect-render-{DIFFICULTY.version}")
+    volume = lung_with_airway(rng)
     draw_tubes(volume, [*plan.veins, *plan.arteries])
     for defect in [*plan.emboli, *plan.mimics]:
         draw_balls(volume, defect.points_mm, defect.radii_mm, defect.hu, darken=True)
-    return finish(volume, rng, noise_hu=hard.noise_hu, blur_px=0.7)
+    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu, blur_px=0.7)

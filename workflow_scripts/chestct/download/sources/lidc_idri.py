@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 
 import pandas as pd
-import pydicom
 
 from chestct.download.labels import lidc_labels
 from chestct.download.labels.lidc_database import PACKAGE_FILE
 from chestct.download.labels.lidc_labels import read_labels
 from chestct.download.sources import imaging_data_commons, study_folders
 from chestct.download.sources.choose_series import one_series_per_study
+from chestct.download.sources.dicom_header import read_header
 from chestct.download.sources.study_folders import LEFT_OUT_COLUMNS, Listing
 from chestct.download.transfer.http import without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
@@ -59,18 +59,6 @@ def _series_of_index() -> pd.DataFrame:
     )
 
 
-def _header(path: Path) -> pydicom.Dataset:
-    try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-    except Exception as error:  # pydicom documents no list of what damaged bytes raise
-        raise InputError(
-            f"a DICOM file does not open: {error}",
-            where=path,
-            expected="a DICOM file of the collection",
-            remedy="obtain the file again, or leave its patient out",
-        ) from error
-
-
 def _is_original(image_type: list[str]) -> bool:
     """False for scout views and images computed from others, by the rule of the volumes step."""
     kind = [part.upper() for part in image_type]
@@ -98,7 +86,7 @@ def _series_of_folder(entry: dict) -> pd.DataFrame:
             continue
         patient = series_dir.parents[1].name
         try:
-            header = _header(series_dir / min(sizes))
+            header = read_header(series_dir / min(sizes), _TAGS)
         except InputError as error:
             if not wanted or patient in wanted:
                 raise

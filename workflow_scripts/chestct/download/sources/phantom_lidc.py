@@ -8,7 +8,7 @@ import pandas as pd
 from chestct.download.labels import lidc_labels
 from chestct.download.phantoms.anatomy import SHAPE, phantom_rng
 from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_ids
-from chestct.download.phantoms.lidc_patients import LIDC_DIFFICULTY, plan_patient, render
+from chestct.download.phantoms.lidc_patients import DIFFICULTY, plan_patient, render
 from chestct.download.phantoms.radiologists_xml import readers_xml
 from chestct.download.phantoms.scans import list_scans, phantom_manifest, write_scans
 from chestct.download.sources.study_folders import Listing
@@ -21,9 +21,7 @@ XML_NAME = "readers.xml"
 
 def patient_ids(entry: dict, index: int) -> PhantomIds:
     """Identifiers of patient ``index``; they change with dataset, seed and difficulty."""
-    return phantom_ids(
-        f"LIDC-PHANT-{index:05d}", "lidc", entry["name"], entry["seed"], LIDC_DIFFICULTY, index
-    )
+    return phantom_ids(f"LIDC-PHANT-{index:05d}", "lidc", entry["name"], entry["seed"], DIFFICULTY, index)
 
 
 def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSettings) -> Listing:
@@ -61,6 +59,6 @@ def manifest(entry: dict) -> dict:
     """What these scans are, for provenance."""
     return phantom_manifest(
         entry,
-        LIDC_DIFFICULTY.version,
+        DIFFICULTY.version,
         "Synthetic lungs with nodules among vessels, in the layout and label format of LIDC-IDRI",
     )

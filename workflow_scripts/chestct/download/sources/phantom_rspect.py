@@ -8,7 +8,7 @@ import pandas as pd
 from chestct.download.labels import rspect_labels
 from chestct.download.phantoms.anatomy import phantom_rng
 from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_ids
-from chestct.download.phantoms.rspect_patients import RSPECT_DIFFICULTY, RspectPlan, plan_patient, render
+from chestct.download.phantoms.rspect_patients import DIFFICULTY, RspectPlan, plan_patient, render
 from chestct.download.phantoms.scans import list_scans, phantom_manifest, write_scans
 from chestct.download.sources.study_folders import Listing
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
@@ -20,9 +20,7 @@ read_labels = rspect_labels.read_labels
 
 def patient_ids(entry: dict, index: int) -> PhantomIds:
     """Identifiers of patient ``index``; they change with dataset, seed and difficulty."""
-    return phantom_ids(
-        f"PE-PHANTOM-{index:05d}", "rspect", entry["name"], entry["seed"], RSPECT_DIFFICULTY, index
-    )
+    return phantom_ids(f"PE-PHANTOM-{index:05d}", "rspect", entry["name"], entry["seed"], DIFFICULTY, index)
 
 
 def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSettings) -> Listing:
@@ -106,7 +104,7 @@ def manifest(entry: dict) -> dict:
     """What these scans are, for provenance."""
     return phantom_manifest(
         entry,
-        RSPECT_DIFFICULTY.version,
+        DIFFICULTY.version,
         "Synthetic enhanced arteries with and without filling defects, in the layout and label format of "
         "RSPECT",
     )

@@ -88,11 +88,6 @@ def _find(archive: Archive, directory: pd.DataFrame) -> tuple[pd.Series, pd.Data
     return table, members.drop(columns="encrypted")
 
 
-def _member(row: dict, target: Path) -> Member:
-    keys = ("offset", "end", "compressed_bytes", "num_bytes", "crc32", "method")
-    return Member(target=target, **{key: int(row[key]) for key in keys})
-
-
 def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.DataFrame:
     """Table ``archive_members`` of the archive, which stays in ``root`` with train.csv.
 
@@ -113,7 +108,7 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
     path = root / "train.csv"
     if not (path.is_file() and zlib.crc32(path.read_bytes()) == table["crc32"]):
         try:
-            extract(archive, [_member(table.to_dict(), path)])
+            extract(archive, [Member.of(table.to_dict(), path)])
         except Unobtainable as error:
             raise archive.refuse(f"train.csv in the archive is damaged: {error.detail}") from error
     members = members.assign(archive_bytes=remote.size, archive_etag=remote.etag or None)
@@ -182,7 +177,7 @@ def obtain(
                 f"{len(mine)} of {row['num_instances']} files are in the archive",
             )
             continue
-        wanted = [_member(m, root / row["path"] / m["name"]) for m in mine.to_dict("records")]
+        wanted = [Member.of(m, root / row["path"] / m["name"]) for m in mine.to_dict("records")]
         remove_leftovers(root / row["path"])
         there = [m.target.is_file() and m.target.stat().st_size == m.num_bytes for m in wanted]
         if not all(there):

@@ -77,21 +77,10 @@ def make_client(endpoint_url: str | None, settings: TransferSettings) -> Any:
         # Endpoints other than AWS seldom have a host name for each bucket.
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )
-    try:
+    where = without_secrets(endpoint_url) if endpoint_url else "AWS configuration of this user"
+    with _answers(where):
         session = boto3.session.Session(region_name=REGION)
         return session.client("s3", endpoint_url=endpoint_url, config=config)
-    except (BotoCoreError, ValueError) as error:
-        where = without_secrets(endpoint_url) if endpoint_url else "AWS configuration of this user"
-        raise _no_client(error, where) from error
-
-
-def _no_client(error: Exception, where: str) -> InputError:
-    return InputError(
-        f"S3 cannot be asked: {error}",
-        where=where,
-        expected="an endpoint like https://HOST, or none for AWS",
-        remedy="correct `endpoint_url` of the dataset, or AWS_PROFILE and AWS_ENDPOINT_URL",
-    )
 
 
 def _place(client: Any, bucket: str, key: str) -> str:
@@ -131,8 +120,13 @@ def _answers(where: str) -> Iterator[None]:
         raise Transient(f"{type(error).__name__}: {where}") from error
     except (FlexibleChecksumError, ResponseParserError) as error:
         raise Altered(f"{type(error).__name__}: {where}") from error
-    except BotoCoreError as error:
-        raise _no_client(error, where) from error
+    except (BotoCoreError, ValueError) as error:  # ValueError: no address of an endpoint
+        raise InputError(
+            f"S3 cannot be asked: {error}",
+            where=where,
+            expected="an endpoint like https://HOST, or none for AWS",
+            remedy="correct `endpoint_url` of the dataset, or AWS_PROFILE and AWS_ENDPOINT_URL",
+        ) from error
 
 
 def _remote_file(found: dict, prefix: str, where: str) -> RemoteFile:

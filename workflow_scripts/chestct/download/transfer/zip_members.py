@@ -3,10 +3,11 @@
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 from chestct.download.transfer.disk import whole_file
 from chestct.download.transfer.retries import Unobtainable, retrying
@@ -34,6 +35,12 @@ class Member:
     num_bytes: int
     crc32: int
     method: int
+
+    @classmethod
+    def of(cls, row: Mapping[Hashable, Any], target: Path) -> Self:
+        """The member of a row of ``zip_directory.read_directory``, which goes to ``target``."""
+        keys = ("offset", "end", "compressed_bytes", "num_bytes", "crc32", "method")
+        return cls(target=target, **{key: int(row[key]) for key in keys})
 
 
 def _runs(members: Sequence[Member]) -> Iterator[list[Member]]:
