@@ -1,4 +1,4 @@
-"""Whole-or-not-at-all writing, and digests."""
+"""Files that appear complete or not at all, and digests of files and plain data."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Opening and writing HDF5 files so that what goes wrong with them is one message (see ``volume_store``)."""
+"""Opens and writes the HDF5 files of ``volume_store``; each failure becomes one message."""
 
 import io
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeErro
 
 @contextmanager
 def write_errors(path: str | Path) -> Iterator[None]:
-    """Turn what a full disk and the like raise into one message about the shard to be written."""
+    """Turn the errors of a full disk and the like into one message about the shard that is written."""
     try:
         yield
     except OSError as error:
@@ -34,7 +34,7 @@ def write_errors(path: str | Path) -> Iterator[None]:
 
 
 class _Disk(io.FileIO):
-    """A file that keeps its first failure for later: HDF5 crashes where it can't write what it has to."""
+    """A file that keeps its first failure for later, since HDF5 crashes on an error while it writes."""
 
     error: OSError | None = None
 
@@ -85,7 +85,7 @@ def open_shard(path: str | Path) -> h5py.File:
 
 @contextmanager
 def damage_named(path: str | Path, study_id: str) -> Iterator[None]:
-    """Turn what h5py raises into one error that names the scan."""
+    """Turn the errors of h5py into one that names the scan."""
     try:
         yield
     except InputError:

@@ -2,7 +2,7 @@
 
 The first file seen under a name is recorded in ``trusted.csv`` beside the weights; from then on the
 steps that download and that train refuse any other. The table is no output of a rule, so that it
-survives reruns. It imports the standard library only: every step can use it.
+survives reruns. This module imports only the standard library, so that every step can use it.
 """
 
 import csv
@@ -58,14 +58,14 @@ def read_trusted(folder: Path) -> dict[str, dict[str, str]]:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time; the lock ends with the process, however that ends."""
+    """Only one writer at a time; the lock ends with the process, however that ends."""
     with open(folder / f".{TABLE_NAME}.lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            # At worst two first uses at once keep one row, and the other is recorded at its next use.
+            # At worst, of two first uses at the same moment one row is lost, and recorded at the next use.
             logging.warning("%s: the file system has no locks (%s)", folder, error.strerror)
         yield
 

@@ -12,9 +12,9 @@ Anything with HDF5 1.10 or later and the bitshuffle filter opens the file, such 
     hu = h5py.File("shard-0.h5")[study_id][40:72]
 
 ``sha256`` is of the voxels, little-endian. ``crc32`` is of every slice as it lies in the file, compressed,
-and is compared whenever a slice is read; HDF5 itself keeps checksums of what leads to the slices (the file
-format of version 1.10 does, the older ones don't). So a damaged byte is an error that names the scan, or
-lies where nothing is stored.
+and is compared whenever a slice is read. HDF5 itself keeps checksums of its structures in the file format
+of version 1.10, which is used here; older formats have none. So a damaged byte either raises an error that
+names the scan, or lies where nothing is stored.
 """
 
 import hashlib
@@ -120,7 +120,7 @@ def write_volume(file: h5py.File, volume: Volume) -> StoredScan:
 
 
 def write_stored(file: h5py.File, stored: StoredScan) -> None:
-    """Write what ``write_volume`` stored in another shard, without compressing it anew."""
+    """Write a scan that was stored in another shard, without compressing it again."""
     dataset = _new_dataset(file, stored.study_id, stored.shape)
     for z, content in enumerate(stored.slices):
         dataset.id.write_direct_chunk((z, 0, 0), content)
@@ -162,7 +162,7 @@ def _stored_slice(dataset: h5py.Dataset, z: int) -> bytes:
 
 @dataclass(frozen=True)
 class _Scan:
-    """An open scan: its voxels are handed out only where their checksums hold."""
+    """An open scan, whose voxels are returned only if their checksums hold."""
 
     dataset: h5py.Dataset
     crc32: np.ndarray

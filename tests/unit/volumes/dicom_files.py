@@ -4,12 +4,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk  # noqa: N813
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
 
+from chestct.volumes.convert_scan import read_series
+from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.scan import Scan
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -123,16 +126,37 @@ def write_series(
     return folder
 
 
-def sitk_reading(folder: Path) -> sitk.Image:
-    """The independent reading: SimpleITK's series reader, axes brought to LPS."""
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
-    return sitk.DICOMOrient(reader.Execute(), "LPS")
+def setting(keyword: str, value: object, *, only: int | None = None) -> Edit:
+    """An edit that sets one attribute, in one slice or in all."""
+
+    def edit(i: int, dataset: Dataset) -> None:
+        if only is None or i == only:
+            setattr(dataset, keyword, value)
+
+    return edit
+
+
+def refusal(path: Path, **arguments: object) -> RefusedScan:
+    """Why a scan is refused, as it must be."""
+    with pytest.raises(RefusedScan) as caught:
+        read_series(path, **arguments)  # type: ignore[arg-type]
+    return caught.value
+
+
+#: Directions of increasing column and of increasing row: the eight axial orientations.
+DIRECTIONS = [
+    (x, y) if not swap else (y, x)
+    for swap in (False, True)
+    for x in ((1, 0, 0), (-1, 0, 0))
+    for y in ((0, 1, 0), (0, -1, 0))
+]
 
 
 def assert_equals_reference(folder: Path, scan: Scan) -> None:
-    """Voxels, spacing and origin equal SimpleITK's, after the documented clip at -1024."""
-    image = sitk_reading(folder)
+    """Voxels, spacing and origin equal those of SimpleITK's own reader, after the clip at -1024."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
+    image = sitk.DICOMOrient(reader.Execute(), "LPS")
     reference = np.rint(np.maximum(sitk.GetArrayFromImage(image), -1024))
     assert scan.hu.dtype == np.int16
     np.testing.assert_array_equal(scan.hu, reference)

@@ -5,10 +5,9 @@ import struct
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from dicom_files import phantom
+from dicom_files import phantom, refusal
 
 from chestct.volumes.convert_scan import read_series
-from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.volume_file import write_volume_file
 
 
@@ -21,12 +20,6 @@ def save(path, array, *, spacing=(0.7, 0.8, 2.0), origin=(-5.0, 6.0, -70.0), dir
             image.SetDirection(np.asarray(direction, dtype=float).ravel().tolist())
     sitk.WriteImage(image, str(path))
     return path
-
-
-def refusal(path):
-    with pytest.raises(RefusedScan) as caught:
-        read_series(path)
-    return caught.value
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])

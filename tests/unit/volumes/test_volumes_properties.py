@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from dicom_files import assert_equals_reference, make_slice
+from dicom_files import DIRECTIONS, assert_equals_reference, make_slice
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import (
@@ -22,12 +22,6 @@ SYNTAXES = [
     ExplicitVRBigEndian,
     DeflatedExplicitVRLittleEndian,
     RLELossless,
-]
-DIRECTIONS = [
-    (x, y) if not swap else (y, x)
-    for swap in (False, True)
-    for x in ((1, 0, 0), (-1, 0, 0))
-    for y in ((0, 1, 0), (0, -1, 0))
 ]
 
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import phantom, write_series
+from dicom_files import phantom, refusal, setting, write_series
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -14,28 +14,12 @@ from pydicom.uid import ComputedRadiographyImageStorage, RLELossless, SecondaryC
 
 from chestct.volumes.convert_scan import read_series
 from chestct.volumes.geometry import spacing_tolerance_mm
-from chestct.volumes.refusals import REFUSALS, REPAIRS, RefusedScan
-
-
-def refusal(path, **arguments):
-    with pytest.raises(RefusedScan) as caught:
-        read_series(path, **arguments)
-    return caught.value
+from chestct.volumes.refusals import REFUSALS, REPAIRS
 
 
 def tilted(degrees):
     angle = np.radians(degrees)
     return 1, 0, 0, 0, float(np.cos(angle)), float(np.sin(angle))
-
-
-def setting(keyword, value, *, only=None):
-    """An edit that sets one attribute, in one slice or in all."""
-
-    def edit(i, dataset):
-        if only is None or i == only:
-            setattr(dataset, keyword, value)
-
-    return edit
 
 
 def raw(keyword, vr, value):

@@ -4,20 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
-from dicom_files import phantom, write_series
+from dicom_files import phantom, refusal, setting, write_series
 
 from chestct.volumes.convert_scan import read_series
-from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.scan import Report
 
 UID = "1.2.826.0.1.3680043.8.498.7.1"
 OTHER = "1.2.826.0.1.3680043.8.498.7.9"
-
-
-def refusal(path, **arguments):
-    with pytest.raises(RefusedScan) as caught:
-        read_series(path, **arguments)
-    return caught.value
 
 
 @pytest.fixture
@@ -70,21 +63,15 @@ def test_a_series_that_is_not_there(two_series):
 
 def test_a_named_series_of_another_modality(tmp_path, hu):
     folder = write_series(tmp_path / "two", hu)
-    write_series(
-        folder, hu, order=range(50, 56), series=OTHER, edit=lambda i, d: setattr(d, "Modality", "PT")
-    )
+    write_series(folder, hu, order=range(50, 56), series=OTHER, edit=setting("Modality", "PT"))
     assert refusal(folder, series_id=OTHER).reason == "wrong_modality"
-
-
-def image_type(*values):
-    return lambda i, dataset: setattr(dataset, "ImageType", list(values))
 
 
 @pytest.mark.parametrize(
     "values", [("DERIVED", "PRIMARY", "AXIAL"), ("DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 SPI")]
 )
 def test_derived_slices_are_taken_where_there_is_nothing_else(tmp_path, hu, values):
-    scan, report = read_series(write_series(tmp_path / "s", hu, edit=image_type(*values)))
+    scan, report = read_series(write_series(tmp_path / "s", hu, edit=setting("ImageType", list(values))))
     np.testing.assert_array_equal(scan.hu, hu)
     assert report.repairs == [("accepted_derived", "6 file(s) of type DERIVED\\PRIMARY\\AXIAL")]
 
@@ -101,7 +88,7 @@ def test_derived_slices_are_taken_where_there_is_nothing_else(tmp_path, hu, valu
     ],
 )
 def test_reformatted_images_are_not(tmp_path, hu, values):
-    refused = refusal(write_series(tmp_path / "s", hu, edit=image_type(*values)))
+    refused = refusal(write_series(tmp_path / "s", hu, edit=setting("ImageType", list(values))))
     assert refused.reason == "no_original_images"
     assert "derived 6" in refused.detail and "\\".join(values) in refused.detail
 
@@ -113,7 +100,7 @@ def test_original_images_come_before_derived_ones(tmp_path, hu):
         phantom((9, 12, 16)),
         order=range(50, 59),
         series=OTHER,
-        edit=image_type("DERIVED", "PRIMARY", "AXIAL"),
+        edit=setting("ImageType", ["DERIVED", "PRIMARY", "AXIAL"]),
     )
     scan, report = read_series(folder)
     np.testing.assert_array_equal(scan.hu, hu)

@@ -137,7 +137,7 @@ def test_fewer_files_than_announced(scans):
     assert conversion.ledger["num_files"] == 6
 
 
-def test_a_series_that_could_not_be_had_is_in_the_ledger(scans, tmp_path):
+def test_a_series_that_could_not_be_obtained_is_in_the_ledger(scans, tmp_path):
     out = run(series_table("good", "v.nii.gz"), scans, tmp_path, **{"s-v.nii.gz": "not_found"})
     ledger = read_table(out["ledger_path"], "ledger").set_index("study_id")
     assert ledger["status"].to_dict() == {"s-good": "accepted", "s-v.nii.gz": "refused"}

@@ -1,4 +1,4 @@
-"""A killed conversion job goes on where it was, and ends with the same tables."""
+"""A killed conversion job goes on where it stopped, and ends with the same tables."""
 
 import signal
 import subprocess
@@ -51,7 +51,7 @@ def hidden(folder):
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
 
-def test_a_job_killed_by_the_system_goes_on_where_it_was(scans, tmp_path, monkeypatch):
+def test_a_job_killed_by_the_system_goes_on_where_it_stopped(scans, tmp_path, monkeypatch):
     folder = tmp_path / "results"
     program = f"""
 import os, signal, sys
@@ -97,18 +97,6 @@ def test_a_job_killed_before_its_tables_converts_nothing_again(scans, tmp_path, 
     assert seen == []
 
 
-def change_nothing(scans, folder):
-    return {}
-
-
-def change_code(scans, folder):
-    return {"code": "other"}
-
-
-def change_size(scans, folder):
-    return {"size_px": 4}
-
-
 def change_files(scans, folder):
     write_series(scans / "good", phantom((6, 16, 16), seed=9))
     return {}
@@ -130,9 +118,9 @@ def lose_parts(scans, folder):
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        (change_nothing, []),
-        (change_code, ["good", "gap"]),
-        (change_size, ["good", "gap"]),
+        (lambda scans, folder: {}, []),
+        (lambda scans, folder: {"code": "other"}, ["good", "gap"]),
+        (lambda scans, folder: {"size_px": 4}, ["good", "gap"]),
         (change_files, ["good"]),
         (damage_parts, ["good"]),
         (lose_parts, ["good"]),

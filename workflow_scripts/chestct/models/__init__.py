@@ -56,7 +56,7 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
                 remedy="change the window in the configuration, or choose another model",
             )
     module = importlib.import_module(f"chestct.models.{entry.module}")
-    # 2D models alone choose slices; a 3D model that skipped some would see another spacing.
+    # Only 2D models skip slices; a 3D model that did would see another spacing.
     options = {"slice_step": entry.slice_step} if entry.family == "2d" else {}
     # devices=[]: the parameters are drawn on the CPU, whatever accelerators there are.
     with torch.random.fork_rng(devices=[]):

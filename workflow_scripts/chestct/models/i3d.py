@@ -120,8 +120,8 @@ class I3D(nn.Module):
     """I3D for windows of any size from 8 slices and 32 pixels.
 
     The published head averages windows of (2, 7, 7) at stride 1 and then over time, so that of more than two
-    steps the first and the last count half. Here so too; in the plane, where the published window is all
-    there is at 224 pixels, the average is over whatever there is.
+    steps the first and the last count half. Here so too; in the plane, which the published window covers
+    whole at 224 pixels, the average is over the whole plane at any size.
     """
 
     def __init__(self, num_classes: int, *, dropout_rate: float = 0.5) -> None:

@@ -1,4 +1,4 @@
-"""What the models from pytorchvideo's constructors share."""
+"""Shortens the stages of models from pytorchvideo's constructors, for the narrow forms."""
 
 from torch import nn
 

@@ -32,7 +32,7 @@ def select_cohort(
             f"{len(unknown)} label(s) belong to scans that are not there: {unknown[:5]}",
             where="labels table",
             expected="labels of listed scans only",
-            remedy="remove these labels, or bring the scans",
+            remedy="remove these labels, or add the scans",
         )
     keys = ["dataset", "patient_id", "study_id"]
     cohort = series[keys].merge(
@@ -65,7 +65,7 @@ def select_cohort(
             remedy="see the ledger of the volumes step and the label table",
         )
     columns = [*keys, "label", "status", "reason", "baseline", "num_slices"]
-    # A second series of a scan that is taken is no further scan.
+    # A second series of a scan that is already in the cohort is not another scan.
     rest = left_out[~left_out["study_id"].isin(series["study_id"])].drop_duplicates("study_id")
     if len(rest):
         # Columns that are not there (label, num_slices) become empty.

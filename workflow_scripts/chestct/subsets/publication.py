@@ -59,7 +59,7 @@ def publish_manifests(
 ) -> None:
     """Write the case ledger, the splits and the training subsets of a dataset for publication.
 
-    No path, date, name or free text goes in: reasons are codes, and numbers behind them stay inside.
+    No path, date, name or free text is written: reasons are codes, without the numbers behind them.
 
     Args:
         cohort, splits: tables of the dataset.
@@ -83,7 +83,7 @@ def publish_manifests(
         return table
 
     cases = published(read_table(cohort, "cohort")).drop(columns="baseline")
-    # Rows in the order of pseudonyms: the order of the user's own identifiers says something of them.
+    # Sorted by pseudonym: the order of the original identifiers would give something of them away.
     write_table(cases.sort_values(["patient", "scan"]), cases_path, "published_cases")
     rows = published(read_table(splits, "splits"))
     write_table(rows.sort_values(["fold", "split", "patient", "scan"]), splits_path, "published_splits")

@@ -1,4 +1,4 @@
-"""Windows of consecutive slices: they cover every slice, and their labels serve training only."""
+"""Windows of consecutive slices that together cover every slice; their labels are used in training only."""
 
 import numpy as np
 import pandas as pd
@@ -82,9 +82,9 @@ def list_windows(
         window, stride, min_positive: in slices.
 
     Returns:
-        Table of schema ``windows``. A window is positive with ``min_positive`` positive slices; of a
-        positive scan whose finding is shorter than that, the windows that hold most of it are
-        positive, so that no positive scan is lost to training. Without slice marks a window takes
+        Table of schema ``windows``. A window with at least ``min_positive`` positive slices is positive. If
+        the finding of a positive scan is shorter than that, the windows that hold most of it are
+        positive, so that every positive scan has a positive window. Without slice marks a window takes
         the scan's label. Windows of a negative scan are negative.
     """
     rows = []

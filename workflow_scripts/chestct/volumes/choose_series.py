@@ -15,8 +15,12 @@ _REFORMATTED = {"REFORMATTED", "MPR", "CPR", "MIP", "MINIP", "AVERAGE", "AVG", "
 _REFORMATTED |= {"VRT", "3D", "VOLUME", "COMBINED", "SUBTRACTION", "PERFUSION", "OVERLAY"}
 
 
-def _kind(header: SliceHeader) -> str:
-    """What a file holds: ``original``, or the kind under which it is left out."""
+def kind_of(header: SliceHeader) -> str:
+    """What a file holds: ``original``, or the kind under which it is left out.
+
+    An original is a CT image that is neither localizer nor derived nor a secondary capture. An absent
+    ImageType, as in anonymised data, passes.
+    """
     kind = header.image_type
     if header.modality != "CT" or header.sop_class not in _CT_CLASSES:
         return "secondary"
@@ -27,19 +31,11 @@ def _kind(header: SliceHeader) -> str:
     return "original"
 
 
-def is_original(header: SliceHeader) -> bool:
-    """Whether a file holds a CT image that is neither localizer nor derived nor a secondary capture.
-
-    An absent ImageType, as in anonymised data, passes.
-    """
-    return _kind(header) == "original"
-
-
 def _is_derived_slice(header: SliceHeader) -> bool:
     """Whether a derived image may yet be a slice: DERIVED\\PRIMARY\\AXIAL, and no word of reformatting."""
     words = {word for value in header.image_type[3:] for word in value.replace("-", " ").split()}
     axial = header.image_type[:3] == ("DERIVED", "PRIMARY", "AXIAL")
-    return axial and _kind(header) == "derived" and not words & _REFORMATTED
+    return axial and kind_of(header) == "derived" and not words & _REFORMATTED
 
 
 def _named(headers: list[SliceHeader], report: Report, series_id: str) -> list[SliceHeader]:
@@ -66,8 +62,8 @@ def _check_named(headers: list[SliceHeader]) -> None:
 
 
 def _only_ct_slices(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
-    """Leave out what is no CT slice, in the open."""
-    kinds = [_kind(header) for header in headers]
+    """Leave out whatever is not a CT slice, and report it."""
+    kinds = [kind_of(header) for header in headers]
     kept = [header for header, kind in zip(headers, kinds, strict=True) if kind == "original"]
     if not kept:
         kept = [header for header in headers if _is_derived_slice(header)]
@@ -75,7 +71,7 @@ def _only_ct_slices(headers: list[SliceHeader], report: Report) -> list[SliceHea
             report.repairs.append(
                 ("accepted_derived", f"{len(kept)} file(s) of type DERIVED\\PRIMARY\\AXIAL")
             )
-            kinds = ["original" if _is_derived_slice(header) else _kind(header) for header in headers]
+            kinds = ["original" if _is_derived_slice(header) else kind_of(header) for header in headers]
     counts = {name: kinds.count(name) for name in ("secondary", "localizers", "derived")}
     if not kept:
         types = sorted({"\\".join(header.image_type) for header in headers})
@@ -86,7 +82,7 @@ def _only_ct_slices(headers: list[SliceHeader], report: Report) -> list[SliceHea
 
 
 def _largest(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
-    """Take the series of most slices."""
+    """Take the series with the most slices."""
     by_series: dict[str, list[SliceHeader]] = {}
     for header in headers:
         by_series.setdefault(header.series_uid, []).append(header)
@@ -122,11 +118,12 @@ def choose_series(
 ) -> list[SliceHeader]:
     """Keep the CT slices of one series.
 
-    The rule: of a series that is named, exactly that one; otherwise, of those with original CT images, the
-    one with most slice positions, and none where two have as many. Left out, and reported as repairs, are
-    objects other than CT images and secondary captures (by Modality and SOP class), localizers and derived
-    images (by ImageType). Where all CT images are derived, those of type DERIVED\\PRIMARY\\AXIAL count as
-    original, in the open: reconstructions that were averaged or compressed call themselves so.
+    The rule: a series that is named is taken, and no other; otherwise, among the series with original CT
+    images, the one with the most slice positions, and none where two have as many. Left out, and reported
+    as repairs, are objects other than CT images and secondary captures (by Modality and SOP class),
+    localizers and derived images (by ImageType). Where all CT images are derived, those of type
+    DERIVED\\PRIMARY\\AXIAL count as original, which is reported too: averaged or compressed reconstructions
+    carry that type.
 
     Args:
         headers: of every DICOM file in the folder.

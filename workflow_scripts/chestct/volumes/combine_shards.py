@@ -1,4 +1,4 @@
-"""The tables of a dataset's shards, joined; and the study stopped where too many scans were refused."""
+"""Joins the tables of a dataset's shards, and stops the study where too many scans were refused."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +25,8 @@ def _check_share(ledger: pd.DataFrame, dataset: str, max_refused_percent: float,
         f"{len(refused)} of {len(ledger)} scans of dataset '{dataset}' were refused: {summary}",
         where=where,
         expected=f"at most {max_refused_percent:g} % refused, and at least one scan converted",
-        remedy="read the ledgers' detail column; mend or leave out those scans, "
-        "or raise volumes.max_refused_percent if they may be missing from the study",
+        remedy="read the ledgers' detail column; repair or leave out those scans, "
+        "or raise volumes.max_refused_percent if the study may do without them",
     )
 
 

@@ -26,16 +26,16 @@ def read_series(
     Args:
         path: folder or file.
         size_px: rows and columns after in-plane resampling (``resample``); None: as stored.
-        num_instances: DICOM files that there must be at least, 0 where unknown.
+        num_instances: least number of DICOM files, 0 where unknown.
         series_id: SeriesInstanceUID that a DICOM series must have, if known.
-        report: filled while reading, so that a refused scan leaves its numbers; made if None.
+        report: filled while reading, so that it holds the numbers of a refused scan too; new if None.
 
     Returns:
         The scan, with axes (z, y, x) from feet to head, front to back, the patient's right to left, and
         the report.
 
     Raises:
-        RefusedScan: with a reason out of ``refusals``.
+        RefusedScan: with a reason listed in ``refusals``.
     """
     path = Path(path)
     report = Report() if report is None else report
@@ -91,9 +91,9 @@ def convert_one(
         path: folder of one DICOM series, or a volume file.
         dataset: name for the ledger.
         size_px: rows and columns after area averaging; None keeps those of the scan.
-        patient_id, study_id, series_id: identifiers in the tables; None takes those in the files, else
-            the name of the path. A ``series_id`` that is a DICOM UID must be that of the files.
-        num_instances: DICOM files that there must be at least, 0 where unknown.
+        patient_id, study_id, series_id: identifiers for the tables; where None, those in the files, or
+            else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files.
+        num_instances: least number of DICOM files, 0 where unknown.
     """
     report = Report()
     expected = series_id if series_id is not None and _UID.fullmatch(series_id) else None

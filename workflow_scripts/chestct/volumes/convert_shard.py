@@ -11,6 +11,7 @@ import h5py
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.files import digest_object
 from chestct.shard_files import new_shard, write_errors
 from chestct.tables import column_types, write_table
 from chestct.volume_store import StoredScan, Volume, write_stored, write_volume
@@ -23,7 +24,7 @@ _UNEXPECTED = "unexpected_error"
 
 
 def _check_identifiers(series: pd.DataFrame, dataset: str) -> None:
-    """Refuse tables whose scans could not be told apart in a shard."""
+    """Stop where a shard could not tell the scans of a table apart."""
     ids = series["study_id"]
     bad = ids[ids.duplicated() | ids.str.contains("/", regex=False) | ids.isin([".", ""])]
     if len(bad):
@@ -52,11 +53,12 @@ def convert_shard(
     """Convert the scans of one shard, one in memory at a time.
 
     A refused scan gets its row in the ledger and the shard goes on; a shard of refused scans only is
-    valid and empty. So does a scan on which the code itself fails (``unexpected_error``, with the traceback
-    in the log): one odd file should not hold up a study, whereas an error of the program refuses so many
-    scans that the study stops (``combine_shards``). Running out of memory ends the job, which may get more.
+    valid and empty. A scan on which the code itself fails is refused too (``unexpected_error``, with the
+    traceback in the log): one odd file should not stop a study, whereas a mistake in the code refuses so
+    many scans that the study stops (``combine_shards``). Running out of memory ends the job, so that it can
+    be run again with more.
 
-    A job that was killed goes on where it was (``converted_parts``). Each output appears whole or not at
+    A job that was killed goes on where it stopped (``converted_parts``). Each output appears whole or not at
     all, the shard before its tables.
 
     Args:
@@ -67,7 +69,7 @@ def convert_shard(
         size_px: rows and columns after area averaging; None keeps those of each scan.
         store_path: shard to write (``chestct.volume_store``).
         index_path, slices_path, ledger_path: tables to write.
-        code_digest: of the modules that convert; scans that other code converted are converted anew.
+        code_digest: of the modules that convert; what a killed job converted with other code is not used.
         num_threads: threads that resampling may use.
 
     Raises:
@@ -80,8 +82,9 @@ def convert_shard(
     failures = dict(zip(failed["series_id"], failed["reason"] + ", " + failed["detail"], strict=True))
     rows = [{str(name): value for name, value in row.items()} for row in series.to_dict("records")]
     paths = [Path(root) / row["path"] for row in rows]
+    settings = {"code": code_digest, "dataset": dataset, "size_px": size_px}
     keys = [
-        Parts.key(row=row, code=code_digest, dataset=dataset, size_px=size_px, files=files_state(path))
+        digest_object(settings | {"row": row, "files": files_state(path)})
         for row, path in zip(rows, paths, strict=True)
     ]
     parts = Parts(store_path)
@@ -92,7 +95,7 @@ def convert_shard(
             if row["series_id"] in failures:
                 outcome = _refused(row, "not_obtained", failures[row["series_id"]])
             elif earlier := parts.load(key):
-                log.info("%s: taken from the job before", path)
+                log.info("%s: converted by an earlier job", path)
                 outcome = earlier
                 if outcome.stored is not None:
                     write_stored(file, outcome.stored)
@@ -174,7 +177,7 @@ def _columns(name: str) -> list[str]:
 
 
 def _index_row(volume: Volume, dataset: str) -> dict[str, object]:
-    """Row of the index but for where the shard lies."""
+    """Row of the index, without the path of the shard."""
     num_slices, rows, columns = volume.hu.shape
     return {
         "dataset": dataset,

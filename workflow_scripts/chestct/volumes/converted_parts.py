@@ -1,9 +1,9 @@
-"""Scans of a shard that are converted already, so that a job that was killed goes on where it was.
+"""Scans of an unfinished shard, so that a job that was killed goes on where it stopped.
 
-What became of a scan lies in two files beside the shard to be: ``KEY.bin``, its slices as stored, and then
-``KEY.json``, all else. The key is a digest of whatever decides the outcome, so parts of other code, settings
-or files are never taken for this scan's. Snakemake deletes the outputs that a rule declares before it runs
-the job again; this folder is not among them.
+The outcome of a scan lies in two files beside the future shard: ``KEY.bin``, its slices as stored, and
+``KEY.json``, which is written last and holds everything else. The key is a digest of all that decides the
+outcome, so that a part made with other code, settings or files is never used. Snakemake deletes the
+outputs that a rule declares before it runs the job again; this folder is not among them.
 """
 
 import json
@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from chestct.files import atomic_path, digest_object, write_text
+from chestct.files import atomic_path, write_text
 from chestct.shard_files import write_errors
 from chestct.volume_store import StoredScan
 
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def files_state(path: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of every file in a folder: other files, other state."""
+    """Name, size and time of change of a file, or of every file in a folder."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         return [(file.name, *_size_and_time(file)) for file in files]
@@ -55,7 +55,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what killed jobs left in a folder of shards, once all its shards are whole."""
+    """Remove what killed jobs left in a folder of shards, once all its shards are complete."""
     for parts in folder.glob(f".*{_SUFFIX}"):
         shutil.rmtree(parts, ignore_errors=True)
 
@@ -64,7 +64,7 @@ class Parts:
     """The converted scans of one shard.
 
     Args:
-        store_path: the shard to be; parts lie in a hidden folder beside it.
+        store_path: the future shard; parts lie in a hidden folder beside it.
     """
 
     def __init__(self, store_path: str | Path) -> None:
@@ -75,11 +75,6 @@ class Parts:
     def whole(self) -> Path:
         """Where the shard is written before it takes its place."""
         return self.folder / "whole.h5"
-
-    @staticmethod
-    def key(**facts: Any) -> str:
-        """Name of a scan's part, from plain data that decides its outcome."""
-        return digest_object(facts)
 
     def sweep(self, keys: Iterable[str]) -> None:
         """Remove parts that belong to none of the keys, and what a killed job left half written."""

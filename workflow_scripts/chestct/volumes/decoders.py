@@ -1,9 +1,8 @@
 """From a DICOM file to the integers stored in it.
 
 pydicom decodes what is uncompressed, deflated or RLE; GDCM, which SimpleITK carries, everything else
-(JPEG, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K). GDCM is handed the compressed frame in a file of its own
-that says nothing of rescaling: of the original it would return values that are rescaled or not depending
-on the object's class.
+(JPEG, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K). GDCM is given the compressed frame in a new file without
+rescaling: whether it rescales the original file's values depends on the object's class.
 """
 
 import tempfile
@@ -36,7 +35,7 @@ def _limits(header: SliceHeader) -> tuple[int, int]:
 
 
 def plain_pixels(header: SliceHeader, content: memoryview) -> np.ndarray | None:
-    """View the pixels of an uncompressed 16-bit file in its bytes, or None where that proves nothing.
+    """View the pixels of an uncompressed 16-bit file in its bytes; None for other files.
 
     Args:
         header: of that file.
@@ -82,7 +81,7 @@ def _decode_with_gdcm(header: SliceHeader, frame: bytes) -> np.ndarray:
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = header.rows, header.columns
-    # As many bits as the frame has: told of fewer, GDCM cuts what does not fit, without a word.
+    # As many bits as the frame has: told of fewer, GDCM silently cuts what does not fit.
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = header.bits_allocated, bits, bits - 1
     dataset.PixelRepresentation = int(header.signed)
     dataset.PixelData = encapsulate([frame])

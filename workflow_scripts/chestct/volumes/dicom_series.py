@@ -40,7 +40,7 @@ def _looks_like_dicom(path: Path) -> bool:
 
 
 def list_dicom_files(folder: Path, report: Report) -> list[Path]:
-    """List the DICOM files of a folder by name, not of folders inside it.
+    """List the DICOM files of a folder by name; folders inside it are not searched.
 
     Raises:
         RefusedScan: ``missing_files``, ``no_dicom_files``.
@@ -60,8 +60,10 @@ def list_dicom_files(folder: Path, report: Report) -> list[Path]:
 
 
 def _check_number(headers: Sequence[SliceHeader], num_instances: int, series_id: str | None) -> None:
-    """Refuse a folder with fewer images than announced, of the series that is named or of all; copies of
-    an image, which carry its identifier, count once."""
+    """Refuse a folder with fewer images than announced, counted in the named series, or else in all.
+
+    Copies of an image carry its identifier and count once.
+    """
     mine = [header for header in headers if series_id in (None, header.series_uid)]
     found = len({header.sop_uid for header in mine if header.sop_uid})
     found += sum(not header.sop_uid for header in mine)
@@ -71,7 +73,7 @@ def _check_number(headers: Sequence[SliceHeader], num_instances: int, series_id:
 
 
 def _note_compression(headers: Sequence[SliceHeader], report: Report) -> None:
-    """Say where compression may have lost detail; that is accepted, as HU remain HU."""
+    """Note where compression may have lost detail, which is accepted: the values are still HU."""
     names = sorted(
         {LOSSY_SYNTAXES.get(h.transfer_syntax, "declared") for h in headers if h.lossy}
         | {LOSSY_SYNTAXES[h.transfer_syntax] for h in headers if h.transfer_syntax in LOSSY_SYNTAXES}
@@ -96,7 +98,7 @@ def _read_plane(group: Sequence[SliceHeader], z_mm: float) -> np.ndarray:
 
 
 def _read_volume(stack: Stack, size_px: int | None, early: EarlyPlanes) -> np.ndarray:
-    """Read, orient and resample the slices that ``early`` lacks, one after the other, and join them all."""
+    """Take the slices that ``early`` holds; read, orient and resample the others one after the other."""
     hu, is_done = early.arranged([group[0].path for group in stack.positions])
     for index, group in enumerate(stack.positions):
         if hu is not None and is_done[index]:
@@ -140,7 +142,7 @@ def read_dicom_series(
         series_id: SeriesInstanceUID that the series must have, if known.
 
     Raises:
-        RefusedScan: with a reason out of ``refusals``.
+        RefusedScan: with a reason listed in ``refusals``.
     """
     paths = list_dicom_files(folder, report)
     if len(paths) < num_instances:

@@ -1,9 +1,9 @@
-"""Headers of plain files without pydicom's objects: six times as fast, and nothing but the same answer.
+"""Headers of plain files without pydicom's objects: six times as fast, with the same result.
 
 Plain are files of the two uncompressed little-endian transfer syntaxes, with preamble and complete meta
 information, tags in ascending order, even lengths, known value representations, and an end where the last
 element ends. Anything else is left to ``slice_header.read_header``: a doubt costs half a millisecond, a guess
-could cost a wrong volume. That both ways agree field by field is what the tests show.
+could give a wrong volume. Tests compare both ways field by field.
 """
 
 from functools import lru_cache
@@ -55,7 +55,7 @@ class _NotPlainError(Exception):
 
 @lru_cache(maxsize=256)
 def _is_known_charset(value: bytes) -> bool:
-    """Whether pydicom takes the character set without a word; of others it warns, or fails."""
+    """Whether pydicom knows the character set; with others it warns or fails."""
     names = value.decode("latin-1").rstrip(" \x00").split("\\")
     return all(name.strip() in python_encoding for name in names)
 

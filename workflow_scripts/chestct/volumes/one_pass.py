@@ -1,10 +1,10 @@
-"""One pass over the files of a folder: headers of all, and the slices of the usual kind at once.
+"""One pass over the files of a folder: every header, and the pixels of every slice of the usual kind.
 
-Which files make the series is known after the last header only. But as long as a file lies in memory, its
-slice converts in less time than opening the file again takes on a shared disk. So slices of the usual kind
-are converted as they come, into the array that becomes the volume, and moved to their places once the
-order is known. All others are read a second time, by the general way, and so is whatever turns out to be
-needed and was not converted.
+Which files make up the series is known only after the last header. But converting a slice while its file
+lies in memory takes less time than opening the file again from a shared disk. So slices of the usual kind
+(``fast_plane``) are converted as they come, into the array that becomes the volume, and moved to their
+places once the order is known. Every other slice that the volume needs is read a second time, by the
+general way.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chestct.volumes.choose_series import is_original
+from chestct.volumes.choose_series import kind_of
 from chestct.volumes.fast_header import parse_header
 from chestct.volumes.fast_plane import convert_plane, is_usual
 from chestct.volumes.pixels import check_pixel_format
@@ -24,12 +24,12 @@ from chestct.volumes.slice_header import SliceHeader, read_header
 
 #: Files larger than this are left to pydicom; a slice of 4096 x 4096 pixels fits.
 _MAX_BYTES = 48 << 20
-#: Files whose content is asked for ahead; measured from a cold disk, 2 to 32 do alike, a third more than 0.
+#: Files that are opened ahead. From a cold disk 2 to 32 are equally fast, and a third faster than 0.
 _NUM_AHEAD = 8
 
 
 def _open(path: Path) -> FileIO | None:
-    """Open a file and ask for its content ahead of time; None where it does not open."""
+    """Open a file and ask the system to read it ahead; None where it does not open."""
     try:
         file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by who takes it)
     except OSError:
@@ -56,7 +56,7 @@ def _opened(paths: Sequence[Path]) -> Iterator[tuple[Path, FileIO | None]]:
 
 
 class _FileMemory:
-    """Memory that one file after the other is read into; fresh memory would cost more than the reading."""
+    """Memory that is used for one file after the other: allocating it anew would take longer than reading."""
 
     def __init__(self) -> None:
         self._bytes = bytearray(1 << 20)
@@ -88,8 +88,8 @@ class _FileMemory:
 class EarlyPlanes:
     """Slices converted while their files lay in memory.
 
-    They are those of one series, the first that a slice of the usual kind is met of, so that memory holds
-    no more than one volume.
+    All are of one series, that of the first slice of the usual kind, so that memory holds at most one
+    volume.
     """
 
     def __init__(self, num_files: int, size_px: int | None, series_id: str | None) -> None:
@@ -103,12 +103,12 @@ class EarlyPlanes:
 
     def take(self, header: SliceHeader, content: memoryview) -> None:
         """Convert the slice if it is of the usual kind."""
-        if self._series not in (None, header.series_uid) or not is_original(header):
+        if self._series not in (None, header.series_uid) or kind_of(header) != "original":
             return
         try:
             check_pixel_format(header)
         except RefusedScan:
-            return  # refused in its turn, if it belongs to the series
+            return  # refused later, if it belongs to the series
         if not is_usual(header, self._size_px):
             return
         side = self._size_px or header.rows
@@ -128,8 +128,8 @@ class EarlyPlanes:
             order: the files that the volume is made of.
 
         Returns:
-            The volume, of which the slices hold nothing where the second value, one a file, is False;
-            None instead of it if no slice was converted. Can be called once.
+            The volume, or None if no slice was converted; and for each file whether its slice is in the
+            volume (the others hold anything). Can be called once.
         """
         done = [path in self._rows for path in order]
         if self._hu is None or not any(done):
@@ -141,10 +141,10 @@ class EarlyPlanes:
 
 
 def _permute(planes: np.ndarray, sources: Sequence[int]) -> None:
-    """Let ``planes[i]`` become ``planes[sources[i]]`` in place; the other planes hold anything afterwards."""
+    """Move ``planes[sources[i]]`` to ``planes[i]`` in place; the other planes hold anything afterwards."""
     pending = {i: source for i, source in enumerate(sources) if i != source}
     taken = set(pending.values())
-    # Chains end in places that nobody needs the old plane of; what remains afterwards are cycles.
+    # A chain starts at a place whose old plane nobody needs; what remains after the chains are cycles.
     starts = [i for i in pending if i not in taken]
     for start in starts:
         i = start
@@ -164,7 +164,7 @@ def _permute(planes: np.ndarray, sources: Sequence[int]) -> None:
 def read_files(
     paths: Sequence[Path], size_px: int | None, series_id: str | None
 ) -> tuple[list[SliceHeader], EarlyPlanes]:
-    """Read the headers of files, and what can be converted with them.
+    """Read the headers of files, and convert the slices of the usual kind.
 
     Args:
         paths: DICOM files.

@@ -15,7 +15,7 @@ MAX_SIDE_PX = 4096
 
 
 def check_pixel_format(header: SliceHeader) -> None:
-    """Refuse what can't be a CT slice in HU.
+    """Refuse a file that can't be a CT slice in HU.
 
     Raises:
         RefusedScan: ``multiframe``, ``truncated_file``, ``unsupported_pixels``, ``bad_rescale``,
@@ -53,8 +53,8 @@ def is_padding_below_air(header: SliceHeader) -> bool:
 def _is_padding(header: SliceHeader, stored: np.ndarray) -> np.ndarray | None:
     """Mask of padded pixels, or None.
 
-    Padding above -1024 HU is believed only where a corner of the image holds it: outside the scan
-    circle lie the corners, whereas some scanners declare a value (0) that tissue takes as well.
+    Padding above -1024 HU is believed only where a corner of the image holds it, since the corners lie
+    outside the scan circle. Some scanners declare a value (0) that tissue takes as well.
     """
     if header.padding is None or is_padding_below_air(header):
         return None
@@ -66,8 +66,8 @@ def _is_padding(header: SliceHeader, stored: np.ndarray) -> np.ndarray | None:
 def read_hu(header: SliceHeader) -> np.ndarray:
     """Read one slice in HU, shape (rows, columns); padding and what lies below -1024 HU become -1024.
 
-    Returns int16 where slope and intercept are whole, else float64 that is yet to be rounded (averaging
-    comes first, so that the result stays within 0.5 HU of the exact average).
+    Returns int16 where slope and intercept are whole, else float64, which is rounded only after averaging
+    so that the result stays within 0.5 HU of the exact average.
 
     Raises:
         RefusedScan: as ``read_stored``, or ``bad_rescale`` for values beyond int16.

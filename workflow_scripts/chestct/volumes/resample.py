@@ -55,11 +55,6 @@ def resample_plane(hu: np.ndarray, size_px: int | None) -> np.ndarray:
     return _to_int16(cv2.resize(hu.astype(np.float64), target, interpolation=cv2.INTER_AREA))
 
 
-def resample_in_plane(hu: np.ndarray, size_px: int | None) -> np.ndarray:
-    """Resample every slice of (z, y, x) HU by the rule above; int16 (z, size_px, size_px)."""
-    return np.stack([resample_plane(plane, size_px) for plane in hu])
-
-
 def resampled_grid(
     shape: tuple[int, int], spacing_mm: tuple[float, float], size_px: int | None
 ) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -26,13 +26,13 @@ class Scan:
 
 @dataclass(kw_only=True)
 class Report:
-    """What reading a scan came across.
+    """What was found while reading a scan.
 
     Attributes:
         num_files: DICOM files in the folder, or 1.
         num_slices: slices of the series, after repairs.
-        patient_id, study_id, series_id: as the file says; empty where it doesn't.
-        repairs: (reason, numbers), reasons out of ``refusals.REPAIRS``.
+        patient_id, study_id, series_id: from the file; empty where it names none.
+        repairs: (reason, numbers), reasons listed in ``refusals.REPAIRS``.
         notes: remarks that change nothing.
     """
 

@@ -1,8 +1,8 @@
 """Small pictures of a sample of a dataset's scans, for the quality page of the report.
 
-Converted scans show the middle axial slice beside the middle coronal plane, refused ones an axial slice
-where one can be read. The pictures leave the place where patients' data are kept: they carry no
-identifiers, and none of a refused scan that may have a name burned into its pixels.
+A converted scan is shown by its middle axial slice and middle coronal plane, a refused one by an axial
+slice if one can be read. Reports are passed on, patients' data are not: the pictures carry no identifiers,
+and a refused image that may have a name burned into its pixels is not shown.
 """
 
 import base64
@@ -21,7 +21,7 @@ _TILE_PX = 144
 _JPEG_QUALITY = 75
 #: Where in a refused series a slice is looked for: near the middle first.
 _PLACES = (0.5, 0.4, 0.6, 0.25, 0.75)
-#: Files longer than this are no slices.
+#: Files larger than this are not slices.
 _MAX_BYTES = 1 << 26
 
 
