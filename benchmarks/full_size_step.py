@@ -46,7 +46,7 @@ def step_once(name: str, shard: str) -> dict[str, object]:
     from chestct.training.budget import Batches
     from chestct.training.machine.device import peak_memory_mb, tune
     from chestct.training.measure.speed import count_flops
-    from chestct.training.module import WindowInput
+    from chestct.training.windows.training_input import WindowInput
     from chestct.volume_store import WindowReader, list_scans
 
     torch.set_num_threads(THREADS)

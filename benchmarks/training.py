@@ -1,9 +1,10 @@
 """A training step of the engine with its real loader, beside the same step on samples already in memory.
 
-Both go through ``chestct.training.fit``; only the dataset differs. On a GPU the job's own workers read.
+Both go through ``chestct.training.loop``; only the dataset differs. On a GPU the job's own workers read.
 """
 
 import time
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +19,14 @@ from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import StateFile
-from chestct.training.fit import Setting, fit
+from chestct.training.loop import Loop, Step
+from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import tune
 from chestct.training.machine.processes import Processes
-from chestct.training.module import Schedule, TrainingModule, WindowInput
+from chestct.training.schedule import Schedule
 from chestct.training.windows.batch_order import BalancedStream
 from chestct.training.windows.dataset import Scan, TrainingWindows
+from chestct.training.windows.training_input import WindowInput
 from chestct.volume_store import list_scans, read_volume
 
 #: The model of least operations at the paper's size: where a loader shows most.
@@ -46,15 +49,15 @@ class InMemory(Dataset):
         return self.sample
 
 
-class Timed(TrainingModule):
+class Timed(Step):
     """Notes when every step ends."""
 
-    ends: list[tuple[float, float]]
-
-    def on_train_batch_end(self, *_: object) -> None:
+    def __call__(self, pieces: Iterable[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
+        losses = super().__call__(pieces)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.ends.append((time.perf_counter(), time.process_time()))
+        return losses
 
 
 def scans_of(shard: Path) -> list[Scan]:
@@ -80,28 +83,32 @@ def step_seconds(model: nn.Module, dataset: Dataset, folder: Path, gpus: int) ->
     batches = Batches(size=8 if gpus else 2)
     settings = training_input(_MODEL, _CROP_PX)
     steps = 10 * _STEPS if gpus else _STEPS
-    module = Timed(
+    precision = "bf16-mixed" if gpus else "32-true"
+    step = Timed(
         model,
-        nn.functional.binary_cross_entropy_with_logits,
         WindowInput(settings, batches, seed=0),
-        schedule=Schedule(learning_rate=1e-6, weight_decay=0.0, num_steps=steps),
-    )
-    module.ends = []
-    setting = Setting(
-        name=_MODEL,
-        precision="bf16-mixed" if gpus else "32-true",
+        nn.functional.binary_cross_entropy_with_logits,
+        Schedule(learning_rate=1e-6, weight_decay=0.0, num_steps=steps),
+        precision=precision,
         gpus=gpus,
-        nodes=1,
+        batches=batches,
+    )
+    step.ends = []
+    computation = Computation(
+        name=_MODEL,
+        precision=precision,
+        gpus=gpus,
         num_workers=6 if gpus else 0,
         batches=batches,
         processes=Processes(),
         file=StateFile(folder, "benchmark"),
         events=None,
     )
-    fit(module, dataset, partial(BalancedStream, [0, 1], batches, seed=0, num_steps=steps), setting, {})
+    stream = partial(BalancedStream, [0, 1], batches, seed=0, num_steps=steps)
+    Loop(step, dataset, stream, computation).run()
     times = [
         (after[0] - before[0], after[1] - before[1])
-        for before, after in zip(module.ends, module.ends[1:], strict=False)
+        for before, after in zip(step.ends, step.ends[1:], strict=False)
     ]
     if gpus:  # workers read ahead: single steps tell nothing, their mean does
         return tuple(sum(values) / len(values) for values in zip(*times[_STEPS:], strict=True))  # type: ignore

@@ -21,7 +21,6 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
-    "pytorch_lightning": "pytorch-lightning",
 }
 
 

@@ -118,7 +118,7 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
 
 
 def test_training_takes_no_other_file_than_the_trusted_one(tmp_path: Path) -> None:
-    from chestct.training.job import expected_sha256
+    from chestct.training.start import expected_sha256
 
     path = tmp_path / "a.weights"
     path.write_bytes(b"first")
@@ -133,7 +133,7 @@ def test_training_takes_no_other_file_than_the_trusted_one(tmp_path: Path) -> No
 
 
 def test_training_records_a_file_that_was_never_seen(tmp_path: Path) -> None:
-    from chestct.training.job import expected_sha256
+    from chestct.training.start import expected_sha256
 
     path = tmp_path / "a.weights"
     path.write_bytes(b"first")
@@ -145,7 +145,7 @@ def test_training_records_a_file_that_was_never_seen(tmp_path: Path) -> None:
 def test_a_digest_of_the_table_and_the_studys_own_weights_need_no_record(
     tmp_path: Path, known: str | None
 ) -> None:
-    from chestct.training.job import expected_sha256
+    from chestct.training.start import expected_sha256
 
     path = tmp_path / "a.weights"
     path.write_bytes(b"first")

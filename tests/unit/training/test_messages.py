@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,14 +15,14 @@ from engine_data import LUNG, RUN, SETTINGS, WINDOW, history, in_child, make_job
 
 from chestct import tables
 from chestct.errors import DivergenceError, InputError
-from chestct.training import job, predict, progress, scoring, validation
+from chestct.training import loop, predict, progress, scoring, start
 from chestct.training.machine import device as hardware
 
 
 @pytest.fixture
 def plain(monkeypatch):
     """The small plain model in place of the catalogue's."""
-    monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+    monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
 
 
 def changed_table(data, tmp_path, name, change):
@@ -117,8 +118,8 @@ def test_a_precision_that_the_device_lacks(data, tmp_path):
 
 
 def test_validation_scores_that_are_no_numbers_stop(data, tmp_path, plain, monkeypatch):
-    usual = validation.scan_logits
-    monkeypatch.setattr(validation, "scan_logits", lambda *a, **k: usual(*a, **k) * torch.nan)
+    usual = loop.scan_logits
+    monkeypatch.setattr(loop, "scan_logits", lambda *a, **k: usual(*a, **k) * torch.nan)
     with pytest.raises(DivergenceError, match="validation scans are no numbers at step 4"):
         train(make_job(data), tmp_path)
 
@@ -157,9 +158,7 @@ def test_long_silence_is_broken_and_short_is_not(data, tmp_path, plain, monkeypa
 
 
 def test_time_left_is_in_fit_units(monkeypatch):
-    bar = progress.Progress(
-        "run", num_steps=100, batches=None, loader=None, processes=None, events=progress.Events(None)
-    )
+    bar = progress.Progress(Mock(), num_steps=100, loader=None, events=progress.Events(None))
     for seconds, words in [(5, "45 s"), (100, "15.0 min"), (1000, "2.5 h")]:
         monkeypatch.setattr(progress.Progress, "seconds", seconds)
         assert bar._left(10) == words
@@ -177,14 +176,14 @@ def test_event_files_hold_the_learning_curve(data, tmp_path, plain, impatient):
 
     def killed():
         with pytest.MonkeyPatch.context() as patch:
-            usual = validation.Validation.run
+            usual = loop.Loop.validate
 
-            def run(self, trainer, module, epoch):
-                if module.step == 8:
+            def validate(self, validation):
+                if self.done == 8:
                     raise SystemExit(1)
-                usual(self, trainer, module, epoch)
+                return usual(self, validation)
 
-            patch.setattr(validation.Validation, "run", run)
+            patch.setattr(loop.Loop, "validate", validate)
             train(make_job(data, tensorboard=True), tmp_path)
 
     assert in_child(killed) == 1
@@ -219,12 +218,10 @@ def test_a_score_is_the_largest_over_the_windows_of_the_scan(data):
         assert found[number] == pytest.approx(best)
 
 
-@pytest.mark.parametrize(("step", "expected"), [("finetune", ["pytorch_lightning"]), ("predict", [])])
-def test_a_job_imports_nothing_for_metrics_of_other_kinds(step, expected):
-    """Two seconds of every job: see chestct.training.lean."""
+@pytest.mark.parametrize("step", ["finetune", "pretrain", "predict"])
+def test_a_job_imports_what_it_needs(step):
+    """A second or two of every job."""
     code = f"import chestct.training.{step}, sys; print([n for n in sys.argv[1:] if n in sys.modules])"
-    others = ["transformers", "torchvision", "matplotlib", "scipy", "tensorboard", "pytorch_lightning"]
-    start = time.perf_counter()
+    others = ["transformers", "torchvision", "matplotlib", "scipy", "tensorboard"]
     done = subprocess.run([sys.executable, "-c", code, *others], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(expected)
-    assert time.perf_counter() - start < 120  # a hang, not a measurement: benchmarks/ has that
+    assert done.stdout.strip() == "[]"

@@ -8,9 +8,11 @@ import tracing_worker
 from engine_data import LUNG, assert_equal_runs, history, make_job, train, weights
 from torch import nn
 
-from chestct.training import job
+from chestct.training import start
 from chestct.training.budget import Batches
-from chestct.training.module import Schedule, TrainingModule, WindowInput, freeze
+from chestct.training.schedule import Schedule
+from chestct.training.start import freeze, set_training
+from chestct.training.windows.training_input import WindowInput
 
 INPUT = replace(LUNG, crop_px=24)
 
@@ -60,7 +62,7 @@ def test_accumulated_gradients_equal_those_of_the_whole_batch():
 
 
 def test_a_run_with_accumulation_takes_the_same_steps(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+    monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
     train(make_job(data, batch_size=8), tmp_path / "whole")
     train(make_job(data, batch_size=8, accumulate=4), tmp_path / "parts")
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
@@ -73,7 +75,7 @@ def test_a_run_with_accumulation_takes_the_same_steps(data, tmp_path, monkeypatc
 
 
 def test_training_in_bf16_is_near_that_in_float32(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+    monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
     train(make_job(data), tmp_path / "full")
     train(make_job(data, precision="bf16-mixed"), tmp_path / "mixed")
     full, mixed = history(tmp_path / "full"), history(tmp_path / "mixed")
@@ -83,7 +85,7 @@ def test_training_in_bf16_is_near_that_in_float32(data, tmp_path, monkeypatch):
 
 
 def test_compiling_is_asked_for_in_place(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+    monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
     # The compiler itself takes a minute; "eager" takes its way without it.
     usual, calls = nn.Module.compile, []
     monkeypatch.setattr(nn.Module, "compile", lambda self: calls.append(self) or usual(self, backend="eager"))
@@ -132,16 +134,11 @@ class Headed(nn.Module):
 
 def test_what_is_frozen_stays_still_and_the_head_trains():
     model = Headed()
-    still = freeze(model, lambda name: name.split(".")[0] == "head")
-    schedule = Schedule(learning_rate=0.1, weight_decay=0, num_steps=2)
-    module = TrainingModule(
-        model, nn.functional.mse_loss, lambda batch: batch, schedule=schedule, still=still
-    )
+    frozen = freeze(model, lambda name: name.split(".")[0] == "head")
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert trained == {"head.1.weight", "head.1.bias"}
-    module.eval()
-    assert not any(part.training for part in model.modules())
-    module.train()
+    model.eval()
+    set_training(model, frozen)
     assert {name for name, part in model.named_modules() if part.training} == {"head", "head.0", "head.1"}
     before = model.body[1].running_mean.clone()
     model(torch.rand(4, 3, 2, 2, 2))

@@ -15,7 +15,7 @@ from engine_data import SPEC, history, in_child, make_job, record, weights
 from torch.distributed.launcher.api import elastic_launch
 
 from chestct.errors import InputError
-from chestct.training import finetune, job
+from chestct.training import finetune, start
 from chestct.training.budget import Batches
 from chestct.training.machine import launch
 
@@ -45,7 +45,7 @@ def traced(monkeypatch, tmp_path):
 def alone(data, tmp_path_factory):
     """The same run in one process."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(job, "build_model", tracing_worker.build_plain)
+        monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
         folder = tmp_path_factory.mktemp("alone")
         finetune.finetune(make_job(data, batch_size=8), [SPEC], [str(folder)], threads=1)
     return folder

@@ -10,7 +10,7 @@ import pytest
 import torch
 from engine_data import SETTINGS, SPEC, assert_equal_runs, history, in_child, make_job, record, train, weights
 
-from chestct.training import checkpoint, finetune, module, pretrain, validation
+from chestct.training import checkpoint, finetune, loop, pretrain
 from chestct.training.settings import PretrainingSettings
 
 STATE = Path(".checkpoint") / "last.ckpt"
@@ -18,23 +18,23 @@ STATE = Path(".checkpoint") / "last.ckpt"
 
 def kill_at_step(monkeypatch, step, number=signal.SIGKILL, *, group=False):
     """Send this process a signal in the middle of a step."""
-    usual = module.TrainingModule.training_step
+    usual = loop.Loop.take_step
 
-    def training_step(self, batch, batch_idx):
-        if self.step == step:
+    def take_step(self, pieces):
+        if self.done == step:
             (os.killpg if group else os.kill)(os.getpid(), number)
-        return usual(self, batch, batch_idx)
+        usual(self, pieces)
 
-    monkeypatch.setattr(module.TrainingModule, "training_step", training_step)
+    monkeypatch.setattr(loop.Loop, "take_step", take_step)
 
 
 def kill_in_validation(monkeypatch, step, number):
     """Send this process a signal between two batches of the validation after a step."""
-    usual = validation.Validation._score
+    usual = loop.Loop.validate
 
-    def score(self, trainer, module_):
-        if module_.step == step:
-            check, self.seen = self.progress.during_validation, 0
+    def validate(self, validation):
+        if self.done == step:
+            check = self.progress.during_validation
 
             def during_validation(batch, total):
                 if batch == 1:
@@ -42,9 +42,9 @@ def kill_in_validation(monkeypatch, step, number):
                 check(batch, total)
 
             self.progress.during_validation = during_validation
-        return usual(self, trainer, module_)
+        return usual(self, validation)
 
-    monkeypatch.setattr(validation.Validation, "_score", score)
+    monkeypatch.setattr(loop.Loop, "validate", validate)
 
 
 def kill_in_write(monkeypatch, count):
@@ -194,14 +194,14 @@ def test_runs_that_a_killed_job_finished_are_taken_over(data, trained, tmp_path,
 
     def run():
         with pytest.MonkeyPatch.context() as patch:
-            usual = module.TrainingModule.training_step
+            usual = loop.Loop.take_step
 
-            def training_step(self, batch, batch_idx):
-                if first.joinpath("run.csv").exists() and self.step == 7:
+            def take_step(self, pieces):
+                if first.joinpath("run.csv").exists() and self.done == 7:
                     os.kill(os.getpid(), signal.SIGKILL)
-                return usual(self, batch, batch_idx)
+                usual(self, pieces)
 
-            patch.setattr(module.TrainingModule, "training_step", training_step)
+            patch.setattr(loop.Loop, "take_step", take_step)
             finetune.finetune(job, [SPEC, SPEC], folders, threads=1)
 
     assert in_child(run) == -signal.SIGKILL

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from chestct.errors import InputError
-from chestct.training import job, module
+from chestct.training import loop, start
 from chestct.training.machine import worker
 from chestct.training.windows import dataset as data
 
@@ -47,19 +47,19 @@ def _note(*words: object) -> None:
 def trace() -> None:
     """Change what the engine calls."""
     train, score = data.TrainingWindows.__getitem__, data.ScoringWindows.__getitem__
-    step = module.TrainingModule.training_step
+    step = loop.Loop.take_step
     data.TrainingWindows.__getitem__ = lambda self, key: _note("train", *key) or train(self, key)
     data.ScoringWindows.__getitem__ = lambda self, key: _note("score", self.items[key][0]) or score(self, key)
 
-    def training_step(self, batch, batch_idx):
-        if os.environ.get("RANK") == "1" and self.step == int(os.environ.get("KILL_AT_STEP", -1)):
+    def take_step(self, pieces):
+        if os.environ.get("RANK") == "1" and self.done == int(os.environ.get("KILL_AT_STEP", -1)):
             os.kill(os.getpid(), signal.SIGTERM)
-        if os.environ.get("RANK") == "1" and self.step == int(os.environ.get("FAIL_AT_STEP", -1)):
+        if os.environ.get("RANK") == "1" and self.done == int(os.environ.get("FAIL_AT_STEP", -1)):
             raise InputError("the second process failed", where="here", expected="none", remedy="try")
-        return step(self, batch, batch_idx)
+        step(self, pieces)
 
-    module.TrainingModule.training_step = training_step
-    job.build_model = build_plain
+    loop.Loop.take_step = take_step
+    start.build_model = build_plain
 
 
 def main(place: str | Path) -> None:

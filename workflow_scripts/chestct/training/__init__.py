@@ -1,1 +1,1 @@
-"""Training: pretraining, fine-tuning and prediction; torch and Lightning live here and in models."""
+"""Training: pretraining, fine-tuning and prediction; torch lives here and in models."""

@@ -106,3 +106,16 @@ def take_finished(folder: Path, key: str) -> bool:
 def clear(folder: Path) -> None:
     """Remove all that was kept for a next try: the job is done."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """States of torch's generators, of the CPU and of the GPU that is used."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state()} if device.type == "cuda" else {})
+
+
+def set_random_state(states: dict[str, torch.Tensor]) -> None:
+    """Go on from these states."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])

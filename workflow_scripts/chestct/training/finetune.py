@@ -17,20 +17,21 @@ from chestct.files import digest_object, sha256_file
 from chestct.runs import Run
 from chestct.training.budget import Batches, num_training_steps
 from chestct.training.checkpoint import StateFile, clear, keep_finished, take_finished
-from chestct.training.fit import Setting, fit
-from chestct.training.job import Job, build_start, run_seed
-from chestct.training.lean import pl
+from chestct.training.early_stopping import BestWeights, Validation
+from chestct.training.loop import Loop, Step
+from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import check_hardware, device_name, peak_memory_mb, reset_peak_memory
 from chestct.training.machine.launch import launch
 from chestct.training.machine.processes import Processes
-from chestct.training.module import Schedule, TrainingModule, WindowInput
 from chestct.training.record import write_results
+from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
-from chestct.training.validation import Validation
+from chestct.training.start import Job, build_start, run_seed, seed_everything
 from chestct.training.windows.augmentation import InputSettings
 from chestct.training.windows.batch_order import BalancedStream
 from chestct.training.windows.dataset import Scan, TrainingWindows
 from chestct.training.windows.scans import load_scans
+from chestct.training.windows.training_input import WindowInput
 
 __all__ = ["Job", "finetune", "finetune_run", "num_training_steps", "run_seed"]
 
@@ -72,9 +73,9 @@ def finetune_run(job: Job, run: Run, initial: dict[str, Any], folder: Path) -> N
         print(f"{run}: finished by an interrupted job", flush=True)
         return
     file = StateFile(folder, key)
-    module, validation, measured = _train(job, run, initial, scans, file, folder)
+    history, weights, measured = _train(job, run, initial, scans, file, folder)
     if processes.first:
-        write_results(folder, validation.best_state, module.history, resolved, row | measured)
+        write_results(folder, weights, history, resolved, row | measured)
         keep_finished(folder, key)
         file.remove()
     processes.barrier()
@@ -87,7 +88,7 @@ def _train(
     scans: tuple[list[Scan], list[Scan], str],
     file: StateFile,
     folder: Path,
-) -> tuple[TrainingModule, Validation, dict[str, Any]]:
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor], dict[str, Any]]:
     """Train one run; returns its learning curve, its best weights and columns of its record."""
     settings, seed, processes = job.settings, run_seed(run), Processes.current()
     training, held_out, _ = scans
@@ -99,20 +100,19 @@ def _train(
     )
     num_steps = num_training_steps(len(training), settings)
     validate_every = num_steps // settings.num_validations
-    setting = Setting(
+    computation = Computation(
         name=str(run),
         precision=settings.precision,
         gpus=job.gpus,
-        nodes=settings.nodes,
         num_workers=job.num_workers,
         batches=batches,
         processes=processes,
         file=file,
         events=folder / "tensorboard" if settings.tensorboard else None,
     )
-    pl.seed_everything(seed, verbose=False)
+    seed_everything(seed)
     reset_peak_memory(job.gpus)
-    model, still = build_start(job, run, initial)
+    model, frozen = build_start(job, run, initial)
     input_settings = InputSettings.of_model(run.model, settings, job.display_window_hu)
     schedule = Schedule(
         learning_rate=settings.learning_rate,
@@ -121,44 +121,52 @@ def _train(
         warm_up_steps=validate_every if settings.patience else None,
     )
     prepare = WindowInput(input_settings, batches, seed=seed)
-    loss = nn.functional.binary_cross_entropy_with_logits
-    module = TrainingModule(model, loss, prepare, schedule=schedule, still=still)
+    step = Step(
+        model,
+        prepare,
+        nn.functional.binary_cross_entropy_with_logits,
+        schedule,
+        frozen=frozen,
+        precision=settings.precision,
+        gpus=job.gpus,
+        batches=batches,
+    )
     validation = Validation(
-        held_out,
-        scoring_loader(
+        labels=torch.tensor([scan.label for scan in held_out]),
+        loader=scoring_loader(
             held_out,
             batch_size=2 * batches.piece,
             num_workers=job.num_workers,
             pin_memory=job.gpus > 0,
             processes=processes,
         ),
-        input_settings,
+        input_settings=input_settings,
         every=validate_every,
-        patience=settings.patience,
-        processes=processes,
+        best=BestWeights(patience=settings.patience, keep=processes.first),
     )
     labels = [scan.label for scan in training]
-    progress = fit(
-        module,
+    loop = Loop(
+        step,
         TrainingWindows(training, seed=seed),
         partial(BalancedStream, labels, batches, seed=seed, num_steps=num_steps),
-        setting,
-        {"augmentation": prepare.generator},
+        computation,
         validation=validation,
+        generator=prepare.generator,
     )
+    loop.run()
     measured = {
         "num_scans": len(training),
         "num_positive": sum(labels),
-        "num_steps": module.step,
-        "stopped_early": int(module.step < num_steps),
-        "best_epoch": validation.best_epoch,
-        "validation_auroc": validation.best[0],
+        "num_steps": loop.done,
+        "stopped_early": int(loop.done < num_steps),
+        "best_epoch": validation.best.epoch,
+        "validation_auroc": validation.best.auroc,
         "learning_rate": settings.learning_rate,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "peak_memory_mb": peak_memory_mb(job.gpus),
         "device": device_name(gpus=job.gpus, world=processes.world),
     }
-    return module, validation, measured | progress.measured(module.step)
+    return loop.history, validation.best.weights, measured | loop.progress.measured(loop.done)
 
 
 def finetune(

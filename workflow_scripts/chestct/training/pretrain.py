@@ -4,6 +4,7 @@ The clips stand in for Kinetics: the job is real (a 3D model learns to tell moti
 not, and whatever starts from its weights is marked as a stand-in.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,16 @@ from chestct.models import build_model, set_batchnorm_momentum
 from chestct.tables import write_table
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import StateFile, clear
-from chestct.training.fit import Setting, fit
-from chestct.training.lean import pl
+from chestct.training.early_stopping import copy_state
+from chestct.training.loop import Loop, Step
+from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import check_hardware, tune
 from chestct.training.machine.launch import launch
 from chestct.training.machine.processes import Processes
-from chestct.training.module import Schedule, TrainingModule
 from chestct.training.record import save_weights
+from chestct.training.schedule import Schedule
 from chestct.training.settings import PretrainingSettings, TrainingSettings
-from chestct.training.validation import copy_state
+from chestct.training.start import seed_everything
 from chestct.training.windows.augmentation import normalise
 from chestct.training.windows.batch_order import ShuffledStream
 from chestct.training.windows.generated_clips import CLASS_NAMES, make_clips
@@ -90,10 +92,10 @@ def pretrain(
     torch.set_num_threads(threads)
     check_hardware(gpus=gpus, precision=settings.precision)
     file = StateFile(folder, digest_object([repr(request), torch.__version__, gpus > 0, together.world]))
-    module = _train(request, together, file, folder, gpus)
+    loop = _train(request, together, file, folder, gpus)
     if together.first:
-        save_weights(copy_state(module.model), weights)
-        rows = pd.DataFrame(module.history).assign(validation_loss=np.nan, validation_auroc=np.nan)
+        save_weights(copy_state(loop.step.model), weights)
+        rows = pd.DataFrame(loop.history).assign(validation_loss=np.nan, validation_auroc=np.nan)
         print(rows.to_string(), flush=True)
         # The curve shows whether the model left chance.
         print(f"chance {np.log(len(CLASS_NAMES)):.2f}", flush=True)
@@ -102,9 +104,7 @@ def pretrain(
     together.barrier()
 
 
-def _train(
-    request: dict[str, Any], processes: Processes, file: StateFile, folder: Path, gpus: int
-) -> TrainingModule:
+def _train(request: dict[str, Any], processes: Processes, file: StateFile, folder: Path, gpus: int) -> Loop:
     settings, pretraining = request["settings"], request["pretraining"]
     model_name, window_slices = request["model_name"], request["window_slices"]
     seed, entry = pretraining.seed, MODELS[model_name]
@@ -114,7 +114,7 @@ def _train(
         rank=processes.rank,
         world=processes.world,
     )
-    pl.seed_everything(seed, verbose=False)
+    seed_everything(seed)
     clips, labels = make_clips(
         pretraining.num_clips, window_slices, settings.crop_px, np.random.default_rng(seed)
     )
@@ -128,7 +128,7 @@ def _train(
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
     tune(model, gpus=gpus, precision=settings.precision, compiled=settings.compile)
 
-    def prepare(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    def prepare(batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         clips_BTHW, targets = batch
         return normalise(clips_BTHW.float(), entry.mean, entry.std), targets
 
@@ -136,23 +136,30 @@ def _train(
     schedule = Schedule(
         learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, num_steps=num_steps
     )
-    module = TrainingModule(model, nn.functional.cross_entropy, prepare, schedule=schedule)
-    fit(
-        module,
+    step = Step(
+        model,
+        prepare,
+        nn.functional.cross_entropy,
+        schedule,
+        precision=settings.precision,
+        gpus=gpus,
+        batches=batches,
+    )
+    loop = Loop(
+        step,
         TensorDataset(torch.from_numpy(clips), torch.from_numpy(labels.astype(np.int64))),
         partial(ShuffledStream, len(clips), batches, seed=seed, num_steps=num_steps),
-        Setting(
+        Computation(
             name=f"pretraining {model_name}",
             precision=settings.precision,
             gpus=gpus,
-            nodes=settings.nodes,
             num_workers=0,
             batches=batches,
             processes=processes,
             file=file,
             events=folder / "tensorboard" if settings.tensorboard else None,
         ),
-        {},
         record_every=max(1, num_steps // _NUM_RECORDS),
     )
-    return module
+    loop.run()
+    return loop

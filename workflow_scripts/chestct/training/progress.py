@@ -8,10 +8,7 @@ import torch
 
 from chestct.errors import InputError
 from chestct.log import REPORT_SECONDS
-from chestct.training.budget import Batches
-from chestct.training.lean import pl
-from chestct.training.machine.processes import Processes
-from chestct.training.module import TrainingModule
+from chestct.training.machine.computation import Computation
 from chestct.training.windows.loader import Loader
 
 
@@ -53,34 +50,19 @@ class Events:
             self.writer.close()
 
 
-class Progress(pl.Callback):
+class Progress:
     """Reports where a run stands, and measures it.
 
     Args:
-        name: of the run, before every line.
+        computation: the run's name, batches and processes, of which the first one reports.
         num_steps: of the run.
-        batches: windows of a step.
         loader: whose waiting time counts.
-        processes: the first one reports.
         events: for TensorBoard.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        num_steps: int,
-        batches: Batches,
-        loader: Loader,
-        processes: Processes,
-        events: Events,
-    ) -> None:
-        self.name = name
-        self.num_steps = num_steps
-        self.batches = batches
-        self.loader = loader
-        self.processes = processes
-        self.events = events
+    def __init__(self, computation: Computation, *, num_steps: int, loader: Loader, events: Events) -> None:
+        self.computation, self.batches = computation, computation.batches
+        self.num_steps, self.loader, self.events = num_steps, loader, events
         self.resumed = 0
         # Of earlier tries.
         self._seconds_before = self._waited_before = 0.0
@@ -88,8 +70,8 @@ class Progress(pl.Callback):
 
     def say(self, text: str) -> None:
         """A line in the log."""
-        if self.processes.first:
-            print(f"{self.name}: {text}", flush=True)
+        if self.computation.processes.first:
+            print(f"{self.computation.name}: {text}", flush=True)
         self._reported = time.perf_counter()
 
     @property
@@ -102,44 +84,36 @@ class Progress(pl.Callback):
         """Seconds of it in which training waited for data."""
         return self._waited_before + self.loader.waited
 
-    def windows_per_second(self, steps: int) -> float:
-        """Training windows a second of that time."""
-        return steps * self.batches.size / max(self.seconds, 1e-9)
-
-    @property
-    def waited_percent(self) -> float:
-        """Share of that time in which training waited for data."""
-        return 100 * self.waited / max(self.seconds, 1e-9)
-
-    def measured(self, steps: int) -> dict[str, float]:
-        """Columns of a run's record."""
+    def speed(self, step: int) -> dict[str, float]:
+        """Training windows a second of that time, and the share of it in which training waited for data."""
+        seconds = max(self.seconds, 1e-9)
         return {
-            "seconds": round(self.seconds, 2),
-            "windows_per_second": round(self.windows_per_second(steps), 2),
-            "data_wait_percent": round(self.waited_percent, 2),
-            "resumed": self.resumed,
+            "windows_per_second": step * self.batches.size / seconds,
+            "data_wait_percent": 100 * self.waited / seconds,
         }
 
-    def begin(self, module: TrainingModule) -> None:
-        """Training goes on from here."""
-        self._start = time.perf_counter()
-        again = f", resumed after step {module.first_step}" if module.first_step else ""
-        self.say(f"{self.num_steps} steps of {self.batches.size} windows on {module.device}{again}")
+    def measured(self, step: int) -> dict[str, float]:
+        """Columns of a run's record."""
+        speed = {name: round(value, 2) for name, value in self.speed(step).items()}
+        return {"seconds": round(self.seconds, 2), "resumed": self.resumed} | speed
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Report if it is time."""
-        if time.perf_counter() - self._reported < REPORT_SECONDS or not module.losses:
+    def begin(self, step: int, device: torch.device) -> None:
+        """Training goes on after this step."""
+        self._start = time.perf_counter()
+        again = f", resumed after step {step}" if step else ""
+        self.say(f"{self.num_steps} steps of {self.batches.size} windows on {device}{again}")
+
+    def report(self, step: int, losses: list[torch.Tensor]) -> None:
+        """Report a step if it is time."""
+        if time.perf_counter() - self._reported < REPORT_SECONDS:
             return
-        loss = float(torch.stack(module.losses[-self.batches.accumulate :]).mean())
-        speed = self.windows_per_second(module.step)
+        loss = float(torch.stack(losses[-self.batches.accumulate :]).mean())
+        speed = self.speed(step)
         self.say(
-            f"step {module.step}/{self.num_steps}: loss {loss:.3f}, {speed:.1f} windows/s, "
-            f"{self.waited_percent:.0f} % of the time waiting for data, {self._left(module.step)} left"
+            f"step {step}/{self.num_steps}: loss {loss:.3f}, {speed['windows_per_second']:.1f} windows/s, "
+            f"{speed['data_wait_percent']:.0f} % of the time waiting for data, {self._left(step)} left"
         )
-        values = {"windows_per_second": speed, "data_wait_percent": self.waited_percent}
-        self.events.add(module.step, {"train/loss": loss} | values)
+        self.events.add(step, {"train/loss": loss} | speed)
 
     def _left(self, step: int) -> str:
         """Time to the last step, at the mean speed so far, validations included."""
@@ -150,22 +124,22 @@ class Progress(pl.Callback):
         return f"{seconds:.0f} s"
 
     def during_validation(self, number: int, total: int) -> None:
-        """Report if it is time."""
+        """Report a batch of a validation if it is time."""
         if time.perf_counter() - self._reported >= REPORT_SECONDS:
             self.say(f"validating, batch {number}/{total}")
 
-    def show_validation(self, module: TrainingModule, auroc: float, loss: float) -> None:
-        """Report a validation."""
-        self.say(f"step {module.step}/{self.num_steps}: validation AUROC {auroc:.3f}, loss {loss:.3f}")
-        row = module.history[-1]
+    def show_validation(self, row: dict[str, float]) -> None:
+        """Report a validation, given its row of the history."""
+        step, auroc, loss = row["step"], row["validation_auroc"], row["validation_loss"]
+        self.say(f"step {step}/{self.num_steps}: validation AUROC {auroc:.3f}, loss {loss:.3f}")
         values = {"validation/auroc": auroc, "validation/loss": loss, "train/mean_loss": row["train_loss"]}
-        self.events.add(module.step, values | {"learning_rate": row["learning_rate"]})
+        self.events.add(int(step), values | {"learning_rate": row["learning_rate"]})
 
-    def get_state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Times so far."""
         return {"resumed": self.resumed, "seconds": self.seconds, "waited": self.waited}
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.resumed = state["resumed"] + 1
         self._seconds_before, self._waited_before = state["seconds"], state["waited"]

@@ -65,3 +65,26 @@ def scan_logits(
             scores = score_windows(model, hu_BTHW.to(device, non_blocking=True), input_settings)
             logits.scatter_reduce_(0, scans.to(device, non_blocking=True), scores.float(), reduce="amax")
     return logits.cpu()
+
+
+def auroc(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    """Area under the ROC curve, by trapezoids in float32; equal scores share a corner of the curve.
+
+    Args:
+        scores: shape (N,).
+        labels: 0 or 1, both among them, shape (N,).
+    """
+    order = scores.argsort(descending=True)
+    differs = scores[order].diff(append=scores.new_full((1,), torch.inf)) != 0
+    (last,) = torch.where(differs)
+    true = labels[order].cumsum(0)[last]
+    false = last + 1 - true
+    zero = torch.zeros(1)
+    tpr, fpr = torch.cat([zero, true / true[-1]]), torch.cat([zero, false / false[-1]])
+    return float(torch.trapezoid(tpr, fpr))
+
+
+def validation_metrics(logits: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    """AUROC and loss of the logits of scans, as columns of a run's history."""
+    loss = float(nn.functional.binary_cross_entropy_with_logits(logits, labels.float()))
+    return {"validation_auroc": auroc(logits.sigmoid(), labels), "validation_loss": loss}

@@ -71,6 +71,12 @@ def tune(model: nn.Module, *, gpus: int, precision: str, compiled: bool = False)
         model.compile()
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which models compute: in mixed precision torch chooses the type of every operation."""
+    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
 def device_name(*, gpus: int, world: int) -> str:
     """What a run was computed on: the GPU's name, or cpu; with the number of processes above one."""
     name = torch.cuda.get_device_name() if gpus else "cpu"

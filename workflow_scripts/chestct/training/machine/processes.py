@@ -1,15 +1,17 @@
 """The processes that train one run together, and the few things that they agree on.
 
-Gradients are Lightning's business. What is small and lies on the CPU (a flag, scores, states of
+DistributedDataParallel exchanges gradients. What is small and lies on the CPU (a flag, scores, states of
 generators) goes through a group of its own, so that no GPU waits for it.
 """
 
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 _control: Any = None
 
@@ -21,6 +23,20 @@ def join(*, gpus: int) -> None:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if gpus else "gloo")
     _control = dist.new_group(backend="gloo")
+
+
+def distribute(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model as all processes train it together: gradients are their mean."""
+    from torch.nn.parallel import DistributedDataParallel
+
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    return DistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        gradient_as_bucket_view=True,
+        # Stochastic depth leaves whole blocks out of a step, others in every process.
+        find_unused_parameters=any(getattr(part, "survival", 1) < 1 for part in model.modules()),
+    )
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,15 @@ from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models import build_model, is_head
 from chestct.training.budget import Batches
-from chestct.training.machine.device import memory_errors, peak_memory_mb, reset_peak_memory, tune
-from chestct.training.module import WindowInput, freeze
+from chestct.training.loop import Step
+from chestct.training.machine.device import autocast, memory_errors, peak_memory_mb, reset_peak_memory, tune
+from chestct.training.schedule import Schedule
+from chestct.training.start import freeze, set_training
 from chestct.training.windows.augmentation import InputSettings, score_windows
+from chestct.training.windows.training_input import WindowInput
 
 #: Stored slices are this much wider than the crop that a model sees (256 for 224).
 _STORED_PER_CROP = 256 / 224
-_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +76,9 @@ class Measurement:
 def _build(name: str, window: int, size: int) -> tuple[nn.Module, list[nn.Module]]:
     """A model for training, and its modules that are not trained."""
     model = build_model(name, num_slices=window, size_px=size, seed=0)
-    still = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
-    return _set_training(model, still), still
-
-
-def _set_training(model: nn.Module, still: Sequence[nn.Module]) -> nn.Module:
-    model.train()
-    for module in still:
-        module.training = False
-    return model
+    frozen = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
+    set_training(model, frozen)
+    return model, frozen
 
 
 def _conv_backward_flops(
@@ -142,56 +138,63 @@ def _input_settings(name: str, size: int, *, augmented: bool) -> InputSettings:
     )
 
 
-def _training_step(name: str, model: nn.Module, setting: Setting, *, plain: bool) -> Callable[[], None]:
-    """A step on windows in memory: the engine's, or a plain float32 loop's with the same augmentation."""
+def _batch(setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
+    """Windows in memory, and labels."""
     stored = round(setting.size * _STORED_PER_CROP)
     generator = torch.Generator().manual_seed(0)
     hu_BTHW = torch.randint(-1024, 1024, (setting.batch, setting.window, stored, stored), generator=generator)
-    hu_BTHW = hu_BTHW.to(torch.int16)
-    labels = (torch.arange(setting.batch) % 2).float()
-    if setting.gpus:
-        hu_BTHW, labels = hu_BTHW.pin_memory(), labels.pin_memory()
-    settings = _input_settings(name, setting.size, augmented=True)
-    prepare = WindowInput(settings, Batches(size=setting.batch), seed=0)
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # A rate of nothing: weights that random labels pull about would change what is measured.
-    optimizer = torch.optim.Adam(parameters, lr=0.0, fused=None if plain else True)
-    dtype = None if plain else _AUTOCAST.get(setting.precision)
-    scaler = torch.amp.GradScaler(setting.device.type, enabled=dtype is torch.float16)
+    batch = hu_BTHW.to(torch.int16), (torch.arange(setting.batch) % 2).float()
+    return (batch[0].pin_memory(), batch[1].pin_memory()) if setting.gpus else batch
 
-    def step() -> None:
-        batch = (hu_BTHW.to(setting.device, non_blocking=True), labels.to(setting.device, non_blocking=True))
-        inputs, targets = prepare(batch)
-        with torch.autocast(setting.device.type, dtype=dtype, enabled=dtype is not None):
-            logits = model(inputs)
-        loss = binary_cross_entropy_with_logits(logits.float(), targets)
-        optimizer.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
 
-    return step
+def _training_step(
+    name: str, model: nn.Module, frozen: Sequence[nn.Module], setting: Setting
+) -> Callable[[], object]:
+    """The loop's own step."""
+    batch, batches = _batch(setting), Batches(size=setting.batch)
+    step = Step(
+        model,
+        WindowInput(_input_settings(name, setting.size, augmented=True), batches, seed=0),
+        binary_cross_entropy_with_logits,
+        # A rate of next to nothing: weights that random labels pull about would change what is measured.
+        Schedule(learning_rate=1e-30, weight_decay=0.0, num_steps=1_000_000, warm_up_steps=1),
+        frozen=frozen,
+        precision=setting.precision,
+        gpus=setting.gpus,
+        batches=batches,
+    )
+    return lambda: step([batch])
 
 
 def _scoring_step(name: str, model: nn.Module, setting: Setting) -> Callable[[], torch.Tensor]:
     settings = _input_settings(name, setting.size, augmented=False)
     hu_BTHW = torch.zeros((setting.batch, setting.window, setting.size, setting.size), dtype=torch.int16)
-    dtype = _AUTOCAST.get(setting.precision)
 
     def step() -> torch.Tensor:
-        with torch.no_grad(), torch.autocast(setting.device.type, dtype=dtype, enabled=dtype is not None):
+        with torch.no_grad(), autocast(setting.device, setting.precision):
             return score_windows(model, hu_BTHW.to(setting.device, non_blocking=True), settings)
 
     return step
 
 
 def _plain_seconds(name: str, setting: Setting) -> list[float]:
-    """The loop that needs no engine: float32 throughout, memory as it comes, eager, Adam as it comes."""
+    """The usual loop with the same augmentation: float32, eager, memory and Adam as they come."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = False, False
-    model, _ = _build(name, setting.window, setting.size)
+    model = _build(name, setting.window, setting.size)[0].to(setting.device)
+    batch, batches = _batch(setting), Batches(size=setting.batch)
+    prepare = WindowInput(_input_settings(name, setting.size, augmented=True), batches, seed=0)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.0)
+
+    def step() -> None:
+        inputs, targets = prepare([values.to(setting.device, non_blocking=True) for values in batch])
+        loss = binary_cross_entropy_with_logits(model(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
     try:
-        return _seconds(_training_step(name, model.to(setting.device), setting, plain=True), setting)
+        return _seconds(step, setting)
     except torch.OutOfMemoryError:
         return []
 
@@ -204,13 +207,11 @@ def measure(name: str, setting: Setting) -> Measurement:
     """
     torch.set_num_threads(setting.threads)
     forward_flops, train_flops = count_flops(name, window=setting.window, size=setting.size)
-    model, _ = _build(name, setting.window, setting.size)
+    model, frozen = _build(name, setting.window, setting.size)
     tune(model, gpus=setting.gpus, precision=setting.precision, compiled=setting.compiled)
-    torch.backends.cudnn.benchmark = bool(setting.gpus)
-    model = model.to(setting.device)
     with memory_errors(f"throughput of {name}", windows=setting.batch, precision=setting.precision):
         reset_peak_memory(setting.gpus)
-        train = _seconds(_training_step(name, model, setting, plain=False), setting)
+        train = _seconds(_training_step(name, model, frozen, setting), setting)
         peak_memory_gb = peak_memory_mb(setting.gpus) * 2**20 / 1e9
         score = _seconds(_scoring_step(name, model.eval(), setting), setting)
     del model

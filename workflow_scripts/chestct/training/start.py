@@ -1,11 +1,15 @@
-"""What the runs of a training job share, and the models that they start from."""
+"""What a run starts with: seeds, the model with its starting weights, what of it is trained."""
 
+import random
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import nn
 
 from chestct.catalogue import MODELS
@@ -14,7 +18,6 @@ from chestct.models import build_model, is_head, set_batchnorm_momentum
 from chestct.models.load_weights import load_initial_weights
 from chestct.runs import Run
 from chestct.training.machine.device import tune
-from chestct.training.module import freeze
 from chestct.training.settings import TrainingSettings
 from chestct.trusted_weights import check_trusted
 
@@ -79,7 +82,7 @@ def expected_sha256(initial: dict[str, Any]) -> str | None:
 
 
 def build_start(job: Job, run: Run, initial: dict[str, Any]) -> tuple[nn.Module, list[nn.Module]]:
-    """The model of a run with its starting weights, and those of its modules that are not trained.
+    """The model of a run with its starting weights, and its modules that are not trained.
 
     Raises:
         InputError: the weights are another file, or do not fit.
@@ -93,6 +96,33 @@ def build_start(job: Job, run: Run, initial: dict[str, Any]) -> tuple[nn.Module,
         loaded = load_initial_weights(model, name=name, init=run.init, path=initial["path"], sha256=sha256)
         print(f"{run}: {loaded}", flush=True)
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
-    still = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
+    frozen = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
     tune(model, gpus=job.gpus, precision=settings.precision, compiled=settings.compile)
-    return model, still
+    return model, frozen
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of Python, NumPy and PyTorch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (what libraries draw from)
+    torch.manual_seed(seed)
+
+
+def freeze(model: nn.Module, is_head: Callable[[str], bool]) -> list[nn.Module]:
+    """Take the gradients of all but the head away; returns the modules that are not trained.
+
+    Args:
+        model: the model.
+        is_head: whether a parameter or module of this name belongs to the head.
+    """
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(is_head(name))
+    heads = [module for name, module in model.named_modules() if is_head(name)]
+    return [module for module in model.modules() if not any(module is head for head in heads)]
+
+
+def set_training(model: nn.Module, frozen: Sequence[nn.Module]) -> None:
+    """Set a model to training mode, its frozen modules to evaluation: their statistics and dropout rest."""
+    model.train()
+    for module in frozen:
+        module.training = False  # not eval(): it would reach the head inside

@@ -1,0 +1,71 @@
+"""Which weights of a run are the best, and when a run stops early."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.loader import Loader
+
+
+def copy_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The model's state as tensors of their own on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+class BestWeights:
+    """Keeps the weights of the best validation, and counts those since that were no better.
+
+    The best has the highest AUROC; between equals the lower loss decides.
+
+    Args:
+        patience: validations without a better one after which a run stops; 0: it never does.
+        keep: whether this process keeps the weights, or only the counts.
+    """
+
+    def __init__(self, *, patience: int, keep: bool) -> None:
+        self.patience = patience
+        self.keep = keep
+        self.auroc, self.loss, self.epoch = -math.inf, math.inf, 0
+        self.weights: dict[str, torch.Tensor] = {}
+        self.without_progress = 0
+
+    def update(self, model: nn.Module, row: dict[str, float]) -> bool:
+        """Note a validation of the model, a row of the history; returns whether patience is at its end."""
+        auroc, loss = row["validation_auroc"], row["validation_loss"]
+        if (auroc, -loss) > (self.auroc, -self.loss):
+            self.auroc, self.loss, self.epoch, self.without_progress = auroc, loss, int(row["epoch"]), 0
+            self.weights = copy_state(model) if self.keep else {}
+            return False
+        self.without_progress += 1
+        return 0 < self.patience <= self.without_progress
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best so far."""
+        return {name: value for name, value in vars(self).items() if name not in ("patience", "keep")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        vars(self).update(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What a run is validated on: whole scans, of which a score is the maximum over its windows.
+
+    Attributes:
+        labels: of the scans.
+        loader: this process's share of their windows.
+        input_settings: what the model sees of a window.
+        every: steps between validations; not epochs, so that small subsets get as many as large ones.
+        best: keeps the best weights.
+    """
+
+    labels: torch.Tensor
+    loader: Loader
+    input_settings: InputSettings
+    every: int
+    best: BestWeights
