@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from chestct.plan.text import PARAMETERS
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", PARAMETERS.index)
 def test_parameters_of_the_plan(name: str) -> None:
     model = build_on_meta(name, num_slices=32, size_px=224)
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == PARAMETERS[name]

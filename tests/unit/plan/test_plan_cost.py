@@ -3,15 +3,16 @@
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from chestct.download.download_plan import STORED_BYTES_A_VOXEL
 from chestct.errors import InputError
 from chestct.plan import text
-from chestct.plan.cost import PlannedJob, Windows, count_windows, longest_chain, windows_of_run
+from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain, windows_of_run
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
-from chestct.plan.speeds import Speed, read_speeds
+from chestct.plan.speeds import read_speeds
 from chestct.runs import Run, list_arms, list_runs, selection_run, training_settings
 from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
@@ -39,9 +40,8 @@ def scans(num_scans=1000, slices=240.0):
 @pytest.mark.parametrize("num_slices", [1, 16, 32, 33, 48, 49, 240, 246])
 @pytest.mark.parametrize(("window", "stride"), [(32, 16), (16, 8), (32, 19)])
 def test_windows_of_a_scan_are_those_of_the_window_table(num_slices, window, stride):
-    assert scans(slices=float(num_slices)).windows(window, stride) == len(
-        window_starts(num_slices, window, stride)
-    )
+    subsets = {"window_slices": window, "window_stride": stride}
+    assert scans(slices=float(num_slices)).windows(subsets) == len(window_starts(num_slices, window, stride))
 
 
 @pytest.mark.parametrize("folds", [1, 5])
@@ -80,38 +80,40 @@ def test_every_job_counts_the_windows_of_its_runs(paper):
         job("predict", dataset="lidc", model="slow_r50"),
         job("list_series", dataset="lidc"),
     ]
-    pretrain, trial, choice, run, predict, other = count_windows(paper, {"lidc": scans()}, jobs)
+    found = count_windows(paper, {"lidc": scans()}, jobs)
     clips = paper["training"]["pretraining"]
-    assert pretrain.train == clips["num_clips"] * clips["epochs"]
-    assert (trial.train, trial.score) == windows_of_run(paper, scans(), selection_run(paper, *ARM.values()))
-    assert (run.train, run.score) == windows_of_run(paper, scans(), Run(**ARM, percent=10, seed=0, fold=0))
     num_runs = sum((run.dataset, run.model) == ("lidc", "slow_r50") for run in list_runs(paper))
-    assert predict.score == num_runs * 300 * len(window_starts(240, 32, 16))
-    assert choice.hours({}) == other.hours({}) == predict.train == 0
+    assert list(found[["train", "score"]].itertuples(index=False, name=None)) == [
+        (clips["num_clips"] * clips["epochs"], 0),
+        windows_of_run(paper, scans(), selection_run(paper, *ARM.values())),
+        (0, 0),
+        windows_of_run(paper, scans(), Run(**ARM, percent=10, seed=0, fold=0)),
+        (0, num_runs * 300 * len(window_starts(240, 32, 16))),
+        (0, 0),
+    ]
 
 
 def test_hours_follow_from_speeds():
-    speeds = {"m": Speed(train=10.0, score=40.0, standing="measured")}
-    two_hours = Windows(model="m", train=36_000.0, score=144_000.0)
-    assert two_hours.hours(speeds) == 2.0
-    assert Windows(model="other", train=1.0).hours(speeds) is None
-    assert Windows(model="m", train=1.0, score=None).hours(speeds) is None
-    assert longest_chain([job("a"), job("b")], [two_hours] * 2, speeds) == 2.0
-    assert longest_chain([job("a", after=(1,)), job("b")], [two_hours] * 2, speeds) == 4.0
+    speeds = pd.DataFrame({"train": [10.0], "score": [40.0]}, index=["m"])
+    rows = [("m", 36_000.0, 144_000.0), ("other", 1.0, 0.0), ("m", 1.0, math.nan), (None, 0.0, 0.0)]
+    hours = hours_of_jobs(pd.DataFrame(rows, columns=["model", "train", "score"]), speeds)
+    assert hours.tolist() == pytest.approx([2.0, math.nan, math.nan, 0.0], nan_ok=True)
+    assert longest_chain([job("a"), job("b")], [2.0, 2.0]) == 2.0
+    assert longest_chain([job("a", after=(1,)), job("b")], [2.0, 2.0]) == 4.0
 
 
 def test_a_probe_trains_as_fast_as_its_model_scores(paper):
-    speeds = read_speeds(text.THROUGHPUT, paper)["NVIDIA A100"]
-    assert speeds["penet_probe"].train == speeds["penet"].score > speeds["penet"].train
-    assert read_speeds(text.THROUGHPUT, paper | {"subsets": paper["subsets"] | {"window_slices": 31}}) == {}
+    speeds = read_speeds(paper)["NVIDIA A100"]
+    assert speeds["train"]["penet_probe"] == speeds["score"]["penet"] > speeds["train"]["penet"]
+    assert read_speeds(paper | {"subsets": paper["subsets"] | {"window_slices": 31}}) == {}
 
 
 def test_estimates_are_called_estimates(paper):
-    for of_models in read_speeds(text.THROUGHPUT, paper).values():
-        for speed in of_models.values():
-            assert speed.standing.startswith(("measured", "estimated: "))
-            if speed.standing.startswith("estimated"):
-                percent, peak = (float(word) for word in speed.standing.split() if word[0].isdigit())
+    for of_models in read_speeds(paper).values():
+        for standing in of_models["standing"]:
+            assert standing.startswith(("measured", "estimated: "))
+            if standing.startswith("estimated"):
+                percent, peak = (float(word) for word in standing.split() if word[0].isdigit())
                 assert 0 < percent < 50
                 assert peak == 312
 

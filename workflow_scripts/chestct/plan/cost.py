@@ -1,6 +1,6 @@
 """Windows that the jobs of a study train on and score, and the hours that this takes.
 
-All numbers are upper bounds where runs may stop early (training.patience).
+All numbers are upper bounds where runs may stop early (training.patience). What is not known is NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pandas as pd
+
 from chestct.plan.scans import Scans
-from chestct.plan.speeds import Speed
 from chestct.runs import RUN_KEYS, Run, list_runs, selection_run, training_settings
 from chestct.training.budget import num_training_steps
 
@@ -31,96 +32,65 @@ class PlannedJob:
     to_do: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Windows:
-    """What a job does with windows.
-
-    Attributes:
-        model: that it trains or scores; None for jobs without a model.
-        train: windows forward and backward; None if unknown.
-        score: windows forward alone; None if unknown.
-    """
-
-    model: str | None = None
-    train: float | None = 0.0
-    score: float | None = 0.0
-
-    def hours(self, speeds: Mapping[str, Speed]) -> float | None:
-        """Hours on one device; None if unknown."""
-        if self.train == 0 and self.score == 0:
-            return 0.0
-        if self.train is None or self.score is None or self.model not in speeds:
-            return None
-        speed = speeds[self.model]
-        return (self.train / speed.train + self.score / speed.score) / 3600
-
-
-def windows_of_run(config: dict[str, Any], scans: Scans, run: Run) -> tuple[float | None, float | None]:
+def windows_of_run(config: dict[str, Any], scans: Scans, run: Run) -> tuple[float, float]:
     """Windows that a run trains on, and that its validations score."""
     subsets, settings = config["subsets"], training_settings(config, run.model)
     num_train, num_validation = scans.split("train", subsets), scans.split("validation", subsets)
-    if num_train is None or num_validation is None:
-        return None, None
-    a_scan = scans.windows(subsets["window_slices"], subsets["window_stride"])
+    if num_train != num_train:
+        return num_train, num_train
     num_steps = num_training_steps(max(1, round(num_train * run.percent / 100)), settings)
-    train = float(num_steps * settings.batch_size)
-    score = None if a_scan is None else float(settings.num_validations * num_validation * a_scan)
-    return train, score
-
-
-def _windows_of_prediction(config: dict[str, Any], scans: Scans) -> float | None:
-    """Windows of the validation and test scans of a run."""
-    subsets = config["subsets"]
-    a_scan = scans.windows(subsets["window_slices"], subsets["window_stride"])
-    validation, test = scans.split("validation", subsets), scans.split("test", subsets)
-    if a_scan is None or validation is None or test is None:
-        return None
-    return float((validation + test) * a_scan)
+    score = settings.num_validations * num_validation * scans.windows(subsets)
+    return float(num_steps * settings.batch_size), score
 
 
 def count_windows(
     config: dict[str, Any], scans: Mapping[str, Scans], jobs: Sequence[PlannedJob]
-) -> list[Windows]:
-    """Windows of every job, in the order of the jobs.
+) -> pd.DataFrame:
+    """What every job does with windows.
 
     Args:
         config: the study's configuration.
         scans: what is known of every dataset, by its name.
         jobs: of the study.
-    """
-    runs = list_runs(config)
 
-    def windows_of(job: PlannedJob) -> Windows:
+    Returns:
+        a row a job, in the order of the jobs: rule, model (if any), to_do, and the windows that it trains on
+        (``train``: forward and backward) and scores (``score``: forward alone).
+    """
+    runs, subsets = list_runs(config), config["subsets"]
+
+    def windows_of(job: PlannedJob) -> tuple[float, float]:
         keys = {key: int(value) if value.isdigit() else value for key, value in job.wildcards.items()}
-        model = job.wildcards.get("model")
+        keys = {key: keys[key] for key in RUN_KEYS if key in keys}
         if job.rule == "pretrain":
             clips = config["training"]["pretraining"]
-            return Windows(model=model, train=float(clips["num_clips"] * clips["epochs"]))
+            return float(clips["num_clips"] * clips["epochs"]), 0.0
         if job.rule == "predict":
-            keys = {key: keys[key] for key in RUN_KEYS if key in keys}
             num_runs = sum(all(getattr(run, key) == keys[key] for key in keys) for run in runs)
-            score = _windows_of_prediction(config, scans[job.wildcards["dataset"]])
-            return Windows(model=model, score=None if score is None else num_runs * score)
-        if job.rule == "try_learning_rates":
-            run = selection_run(config, *(job.wildcards[key] for key in ("dataset", "model", "init")))
-        elif job.rule == "finetune":
-            run = Run(**{key: keys[key] for key in RUN_KEYS})  # type: ignore[arg-type]
-        else:
-            return Windows(model=model)
-        train, score = windows_of_run(config, scans[run.dataset], run)
-        return Windows(model=model, train=train, score=score)
+            known = scans[job.wildcards["dataset"]]
+            scored = known.split("validation", subsets) + known.split("test", subsets)
+            return 0.0, num_runs * scored * known.windows(subsets)
+        if job.rule not in ("finetune", "try_learning_rates"):
+            return 0.0, 0.0
+        run = Run(**keys) if job.rule == "finetune" else selection_run(config, **keys)  # type: ignore[arg-type]
+        return windows_of_run(config, scans[run.dataset], run)
 
-    return [windows_of(job) for job in jobs]
+    rows = [(job.rule, job.wildcards.get("model"), job.to_do, *windows_of(job)) for job in jobs]
+    return pd.DataFrame(rows, columns=["rule", "model", "to_do", "train", "score"])
 
 
-def longest_chain(
-    jobs: Sequence[PlannedJob], windows: Sequence[Windows], speeds: Mapping[str, Speed]
-) -> float:
-    """Hours of the longest chain of jobs that wait for each other, unknown ones left out."""
+def hours_of_jobs(windows: pd.DataFrame, speeds: pd.DataFrame) -> pd.Series:
+    """Hours of every job on one device, from ``count_windows`` and a device's ``read_speeds``."""
+    speed = speeds.reindex(windows["model"]).set_axis(windows.index)
+    hours = (windows["train"] / speed["train"] + windows["score"] / speed["score"]) / 3600
+    return hours.mask((windows["train"] == 0) & (windows["score"] == 0), 0.0).astype(float)
+
+
+def longest_chain(jobs: Sequence[PlannedJob], hours: Sequence[float]) -> float:
+    """Hours of the longest chain of jobs that wait for each other."""
 
     @cache
     def until(number: int) -> float:
-        before = max((until(other) for other in jobs[number].after), default=0.0)
-        return (windows[number].hours(speeds) or 0.0) + before
+        return hours[number] + max((until(before) for before in jobs[number].after), default=0.0)
 
     return max((until(number) for number in range(len(jobs))), default=0.0)

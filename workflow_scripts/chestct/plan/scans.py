@@ -1,11 +1,14 @@
-"""How many scans and slices a study's datasets hold: as listed, or as published while nothing is listed."""
+"""How many scans and slices a study's datasets hold: as listed, or as published while nothing is listed.
+
+What is not known is NaN, so that whatever is computed from it is NaN too.
+"""
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from chestct.tables import read_table
 
@@ -19,34 +22,31 @@ class Scans:
     """What is known of a dataset.
 
     Attributes:
-        num_scans: scans that the study takes, before any is refused or excluded; None if unknown.
-        slices: of a scan on average; None if unknown.
-        num_bytes: of the source's files; None if unknown.
-        num_shards: jobs that download and convert; None if unknown.
+        num_scans: scans that the study takes, before any is refused or excluded.
+        slices: of a scan on average.
+        num_bytes: of the source's files.
+        num_shards: jobs that download and convert.
         origin: where these numbers come from, in words.
     """
 
-    num_scans: int | None
-    slices: float | None
-    num_bytes: float | None
-    num_shards: int | None
+    num_scans: float
+    slices: float
+    num_bytes: float
+    num_shards: float
     origin: str
 
-    def windows(self, window: int, stride: int) -> int | None:
+    def windows(self, subsets: dict[str, Any]) -> float:
         """Windows that cover a scan of average length, its last slices included."""
-        if self.slices is None:
-            return None
-        return 1 + math.ceil(max(0.0, self.slices - window) / stride)
+        beyond = np.maximum(0.0, self.slices - subsets["window_slices"])
+        return float(1 + np.ceil(beyond / subsets["window_stride"]))
 
-    def split(self, name: str, subsets: dict[str, Any]) -> int | None:
+    def split(self, name: str, subsets: dict[str, Any]) -> float:
         """Scans of train, validation or test in one fold."""
-        if self.num_scans is None:
-            return None
         share = subsets["split"][name]
         if subsets["folds"] > 1:
             share /= subsets["split"]["train"] + subsets["split"]["validation"]
             share = 1 / subsets["folds"] if name == "test" else share * (1 - 1 / subsets["folds"])
-        return round(self.num_scans * share)
+        return float(np.round(self.num_scans * share))
 
 
 def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
@@ -59,48 +59,28 @@ def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
     Raises:
         InputError: the dataset was listed, but its table is broken.
     """
-    shard_size = config["download"]["shard_size"]
+    published, slices, num_bytes = PUBLISHED.get(entry["source"], (math.nan,) * 3)
     series_path = Path(config["data_dir"]) / entry["name"] / "series.csv"
     if series_path.is_file():
         series = read_table(series_path, "series")
+        index_path = Path("results") / config["study"] / "volumes" / entry["name"] / "index.csv"
+        # Converted scans say best; else files of a series, where a file is a slice.
+        known = series.loc[series["num_instances"] > 0, "num_instances"]
+        if index_path.is_file():
+            known = read_table(index_path, "index")["num_slices"]
         return Scans(
             num_scans=len(series),
-            slices=_mean_slices(config, entry, series),
-            num_bytes=float(series["num_bytes"].sum()) or _published_bytes(entry, len(series)),
-            num_shards=int(series["shard"].nunique()),
+            slices=float(known.mean()),
+            num_bytes=float(series["num_bytes"].sum()) or num_bytes * len(series) / published,
+            num_shards=series["shard"].nunique(),
             origin=f"listed in {series_path}",
         )
-    if entry["source"] in PUBLISHED:
-        num_scans, num_slices, num_bytes = PUBLISHED[entry["source"]]
-        taken = len(entry["patients"]) if "patients" in entry else num_scans
-        return Scans(
-            num_scans=taken,
-            slices=num_slices / num_scans,
-            num_bytes=num_bytes * taken / num_scans,
-            num_shards=math.ceil(taken / shard_size),
-            origin="as published",
-        )
-    num_patients: int | None = entry.get("num_patients")  # phantoms: a scan a patient
+    taken = entry.get("num_patients", published)  # phantoms: a scan a patient
+    taken = len(entry["patients"]) if "patients" in entry else taken
     return Scans(
-        num_scans=num_patients,
-        slices=None,
-        num_bytes=None,
-        num_shards=None if num_patients is None else math.ceil(num_patients / shard_size),
-        origin="not listed yet",
+        num_scans=taken,
+        slices=slices / published,
+        num_bytes=num_bytes * taken / published,
+        num_shards=float(np.ceil(taken / config["download"]["shard_size"])),
+        origin="as published" if entry["source"] in PUBLISHED else "not listed yet",
     )
-
-
-def _mean_slices(config: dict[str, Any], entry: dict[str, Any], series: pd.DataFrame) -> float | None:
-    """Converted scans say best; else files of a series, where a file is a slice."""
-    index_path = Path("results") / config["study"] / "volumes" / entry["name"] / "index.csv"
-    if index_path.is_file():
-        return float(read_table(index_path, "index")["num_slices"].mean())
-    known = series.loc[series["num_instances"] > 0, "num_instances"]
-    return float(known.mean()) if len(known) else None
-
-
-def _published_bytes(entry: dict[str, Any], num_scans: int) -> float | None:
-    if entry["source"] not in PUBLISHED:
-        return None
-    all_scans, _, num_bytes = PUBLISHED[entry["source"]]
-    return num_bytes * num_scans / all_scans

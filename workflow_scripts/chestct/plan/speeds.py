@@ -1,58 +1,43 @@
-"""How fast devices train and score: the table workflow_scripts/chestct/plan/throughput.csv."""
+"""How fast devices train and score: the table throughput.csv beside this file."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from chestct.catalogue import MODELS
 from chestct.tables import read_table
 
-
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """Windows a second of one model on one device.
-
-    Attributes:
-        train: forward, backward and update.
-        score: forward alone.
-        standing: "measured", or how it was estimated.
-    """
-
-    train: float
-    score: float
-    standing: str
+THROUGHPUT = Path(__file__).with_name("throughput.csv")
 
 
-def read_speeds(path: Path, config: Mapping[str, Any]) -> dict[str, dict[str, Speed]]:
-    """Speeds by device and model, for the study's precision, window and crop.
+def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
+    """Speeds by device, for the study's precision, window and crop.
 
-    A probe without a row of its own trains as fast as its model scores: it has no backward pass to speak of.
+    Of several rows for the same thing the last counts. A probe without a row of its own trains as fast as its
+    model scores: it has no backward pass to speak of.
 
-    Args:
-        path: table of schema ``throughput``; of several rows for the same thing the last counts.
-        config: the study's configuration.
+    Returns:
+        a table for each device, with a row a model: ``train`` (windows a second forward, backward and update),
+        ``score`` (forward alone) and ``standing`` ("measured", or how it was estimated).
 
     Raises:
         InputError: the table is broken.
     """
-    table = read_table(path, "throughput")
+    table = read_table(THROUGHPUT, "throughput")
     same = (
         (table["precision"] == config["training"]["precision"])
         & (table["window"] == config["subsets"]["window_slices"])
         & (table["size"] == config["training"]["crop_px"])
     )
-    speeds: dict[str, dict[str, Speed]] = {}
-    for row in table[same].to_dict("records"):
-        speed = Speed(
-            train=row["train_windows_per_second"],
-            score=row["score_windows_per_second"],
-            standing=row["standing"],
-        )
-        speeds.setdefault(row["device"], {})[row["model"]] = speed
-    for known in speeds.values():
+    columns = {"train_windows_per_second": "train", "score_windows_per_second": "score"}
+    table = table[same].rename(columns=columns).drop_duplicates(["device", "model"], keep="last")
+    speeds = {}
+    for device, rows in table.set_index("model").groupby("device"):
+        known = rows[["train", "score", "standing"]].copy()
         for name, entry in MODELS.items():
-            if name not in known and entry.probe_of in known:
-                base = known[entry.probe_of]
-                known[name] = replace(base, train=base.score)
+            if name not in known.index and entry.probe_of in known.index:
+                known.loc[name] = known.loc[entry.probe_of]
+                known.loc[name, "train"] = known.loc[name, "score"]
+        speeds[str(device)] = known
     return speeds
