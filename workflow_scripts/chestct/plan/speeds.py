@@ -18,8 +18,8 @@ def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
     model scores: it has no backward pass to speak of.
 
     Returns:
-        a table for each device, with a row a model: ``train`` (windows a second forward, backward and update),
-        ``score`` (forward alone) and ``standing`` ("measured", or how it was estimated).
+        tables with a row a model: ``train`` (windows a second forward, backward and update), ``score``
+        (forward alone) and ``standing`` ("measured", or how it was estimated).
 
     Raises:
         InputError: the table is broken.

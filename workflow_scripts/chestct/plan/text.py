@@ -130,12 +130,11 @@ def _cpu_line(config: Mapping[str, Any], scans: Mapping[str, Scans], slices: flo
     resamples = evaluation["num_resamples"] / 10_000 * tested / 1_000
     bootstrap = num_curves * len(evaluation["metrics"]) * BOOTSTRAP_SECONDS * resamples / 3600
     conversion = slices / CONVERTED_SLICES_A_SECOND / 3600
-    source = (
-        f"estimated from {CONVERTED_SLICES_A_SECOND:,} slices a second; waiting for the network comes on top"
-    )
+    pace = f"{CONVERTED_SLICES_A_SECOND:,} slices a second"
     return (
-        f"CPU hours of one core: conversion {_number(conversion, 1)} ({source}), bootstrap "
-        f"{_number(bootstrap, 1)}. Cores that a training job keeps meanwhile: {config['training']['threads']}."
+        f"CPU hours of one core: conversion {_number(conversion, 1)} (estimated from {pace}; waiting for the "
+        f"network comes on top), bootstrap {_number(bootstrap, 1)}. Cores that a training job keeps "
+        f"meanwhile: {config['training']['threads']}."
     )
 
 
