@@ -1,7 +1,9 @@
 """Small images as other encoders compress them, for what neither pydicom nor SimpleITK can write.
 
-Made once with imagecodecs 2026.3.6 (OpenJPEG, OpenJPH, libjpeg-turbo) and pyjpegls 1.5.1 (CharLS) from the
-images that ``IMAGES`` holds by formula; ``encoded_frames.json`` holds them as lines of base64.
+Made once from the images that ``IMAGES`` holds by formula, with imagecodecs 2026.3.6 (OpenJPEG, OpenJPH,
+libjpeg-turbo) and pyjpegls 1.5.1 (CharLS); the lossless JPEG frames, ``jpeg_lossless_N`` with predictor N,
+with ``tests/unit/volumes/lossless_jpeg.py`` of this repository's history. ``encoded_frames.json`` holds
+them as lines of base64.
 """
 
 import json

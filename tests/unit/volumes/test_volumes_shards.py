@@ -125,10 +125,10 @@ def test_identifiers_that_a_shard_cannot_hold(scans, tmp_path, bad):
 
 def test_series_identifier_must_match_where_it_is_a_uid(scans):
     arguments = {"dataset": "d", "size_px": None, "patient_id": "p", "study_id": "s"}
-    assert convert_one(scans / "good", series_id=UID, **arguments).accepted
-    assert convert_one(scans / "good", series_id="volume.1", **arguments).accepted
+    assert convert_one(scans / "good", series_id=UID, **arguments).volume
+    assert convert_one(scans / "good", series_id="volume.1", **arguments).volume
     wrong = convert_one(scans / "good", series_id=UID + ".2", **arguments)
-    assert not wrong.accepted and wrong.ledger["reason"] == "wrong_series"
+    assert wrong.volume is None and wrong.ledger["reason"] == "wrong_series"
 
 
 def test_fewer_files_than_announced(scans):

@@ -69,11 +69,6 @@ class Conversion:
     scan: Scan | None
     volume: Volume | None
 
-    @property
-    def accepted(self) -> bool:
-        """Whether there is a volume, repaired or not."""
-        return self.volume is not None
-
 
 def convert_one(
     path: str | Path,
