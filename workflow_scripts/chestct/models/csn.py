@@ -3,7 +3,10 @@
 from pytorchvideo.models.csn import create_csn
 from torch import nn
 
+from chestct.models.published_key_names import ZOO
 from chestct.models.stages import shorten_stages
+
+PUBLISHED = {"csn_r101_kinetics400": ZOO}
 
 _POOLS = {"stem_pool": nn.MaxPool3d, "head_pool": nn.AdaptiveAvgPool3d}
 

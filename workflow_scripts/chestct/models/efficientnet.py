@@ -8,7 +8,10 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
+from chestct.models.published_key_names import imagenet_slices
 from chestct.models.slices import SliceClassifier
+
+PUBLISHED = {"efficientnet_lite0_imagenet": imagenet_slices("_fc.")}
 
 NUM_FEATURES = 1280
 

@@ -10,6 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from chestct.models.published_key_names import Published, map_i3d
+from chestct.models.weight_files import parse_numpy_pickle
+
+PUBLISHED = {"i3d_kinetics400": Published(read=parse_numpy_pickle, num_classes=400, rename=map_i3d)}
+
 #: Output channels of the branches of every Inception module: 1x1; 1x1 then 3x3; 1x1 then 3x3; pool then 1x1.
 MIXED = {
     "mixed_3b": (64, 96, 128, 16, 32, 32),

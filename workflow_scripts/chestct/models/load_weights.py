@@ -1,5 +1,6 @@
 """Initial weights: loaded with proof that no parameter was left out and no other was in the file."""
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models import is_head
 from chestct.models.position_embeddings import resize_position_embeddings
-from chestct.models.published_key_names import PUBLISHED
+from chestct.models.published_key_names import Published
 from chestct.models.weight_files import Tensors, parse_own, read_checked
 
 
@@ -114,7 +115,8 @@ def load_initial_weights(
     state = model.state_dict()
     resized: tuple[str, ...] = ()
     if init in entry.weights:
-        published = PUBLISHED[entry.weights[init]]
+        module = importlib.import_module(f"chestct.models.{entry.module}")
+        published: Published | None = module.PUBLISHED[entry.weights[init]]
         tensors = published.rename(published.read(content, path))
         resized = resize_position_embeddings(tensors, state)
     else:

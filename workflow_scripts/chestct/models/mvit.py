@@ -6,6 +6,10 @@ from typing import Any
 from pytorchvideo.models.vision_transformers import create_multiscale_vision_transformers
 from torch import nn
 
+from chestct.models.published_key_names import ZOO
+
+PUBLISHED = {"mvit_base_32x3_kinetics400": ZOO}
+
 #: Stride of the patch embedding (T, H, W).
 PATCH_STRIDE = (2, 4, 4)
 

@@ -9,6 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from chestct.models.published_key_names import Published, map_penet
+from chestct.models.weight_files import parse_training_checkpoint
+
+PUBLISHED = {
+    "penet_kinetics600": Published(read=parse_training_checkpoint, num_classes=600, rename=map_penet)
+}
+
 EXPANSION = 2
 SE_REDUCTION = 16
 FINAL_SURVIVAL = 0.5

@@ -11,8 +11,6 @@ import torch
 
 from chestct.models.weight_files import (
     Tensors,
-    parse_numpy_pickle,
-    parse_own,
     parse_torch,
     parse_training_checkpoint,
     walk_arrays,
@@ -86,7 +84,7 @@ def map_videomae(state: Mapping[str, torch.Tensor]) -> Tensors:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What a published file holds.
+    """What a published file holds: a model's module has a dict PUBLISHED of these by ``weights_id``.
 
     Attributes:
         read: from the file's content and path to tensors, or a tree of arrays, under the published names.
@@ -100,27 +98,10 @@ class Published:
     rename: Callable[[Any], Tensors] = dict
 
 
-_ZOO = Published(read=parse_training_checkpoint, num_classes=400)
+#: The zoo of pytorchvideo keeps the names of the constructors that our models are built with.
+ZOO = Published(read=parse_training_checkpoint, num_classes=400)
 
 
-def _imagenet(classifier: str) -> Published:
+def imagenet_slices(classifier: str) -> Published:
+    """An ImageNet file of torchvision's or efficientnet-lite-pytorch's for ``chestct.models.slices``."""
     return Published(read=parse_torch, num_classes=1000, rename=partial(map_slices, classifier=classifier))
-
-
-#: Every file that the catalogue names. The zoo of pytorchvideo and torchvision's Swin keep the names of
-#: the constructors that our models are built with.
-PUBLISHED: dict[str, Published] = {
-    "slow_r50_kinetics400": _ZOO,
-    "slowfast_r50_kinetics400": _ZOO,
-    "r2plus1d_r50_kinetics400": _ZOO,
-    "csn_r101_kinetics400": _ZOO,
-    "mvit_base_32x3_kinetics400": _ZOO,
-    "x3d_m_kinetics400": _ZOO,
-    "swin3d_t_kinetics400": Published(read=parse_torch, num_classes=400),
-    "penet_kinetics600": Published(read=parse_training_checkpoint, num_classes=600, rename=map_penet),
-    "videomae_base_kinetics400": Published(read=parse_own, num_classes=400, rename=map_videomae),
-    "i3d_kinetics400": Published(read=parse_numpy_pickle, num_classes=400, rename=map_i3d),
-    "resnet18_imagenet": _imagenet("fc."),
-    "resnext101_32x8d_imagenet": _imagenet("fc."),
-    "efficientnet_lite0_imagenet": _imagenet("_fc."),
-}

@@ -5,7 +5,10 @@ from typing import Any
 from pytorchvideo.models.r2plus1d import create_r2plus1d
 from torch import nn
 
+from chestct.models.published_key_names import ZOO
 from chestct.models.stages import shorten_stages
+
+PUBLISHED = {"r2plus1d_r50_kinetics400": ZOO}
 
 _R50: dict[str, Any] = {
     "model_depth": 50,

@@ -9,7 +9,10 @@ from collections.abc import Callable
 from torch import nn
 from torchvision.models.resnet import ResNet, resnet18, resnext101_32x8d
 
+from chestct.models.published_key_names import imagenet_slices
 from chestct.models.slices import SliceClassifier
+
+PUBLISHED = {"resnet18_imagenet": imagenet_slices("fc."), "resnext101_32x8d_imagenet": imagenet_slices("fc.")}
 
 
 def create_backbone(constructor: Callable[..., ResNet]) -> tuple[nn.Module, int]:

@@ -5,7 +5,10 @@ from typing import Any
 from pytorchvideo.models.resnet import create_resnet
 from torch import nn
 
+from chestct.models.published_key_names import ZOO
 from chestct.models.stages import shorten_stages
+
+PUBLISHED = {"slow_r50_kinetics400": ZOO}
 
 _SLOW_R50: dict[str, Any] = {
     "model_depth": 50,

@@ -6,7 +6,10 @@ import torch
 from pytorchvideo.models.slowfast import create_slowfast
 from torch import nn
 
+from chestct.models.published_key_names import ZOO
 from chestct.models.stages import shorten_stages
+
+PUBLISHED = {"slowfast_r50_kinetics400": ZOO}
 
 #: The fast pathway sees this many times the slices of the slow one, as in the published R50.
 ALPHA = 4

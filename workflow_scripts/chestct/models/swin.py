@@ -3,6 +3,11 @@
 from torch import nn
 from torchvision.models.video.swin_transformer import SwinTransformer3d, swin3d_t
 
+from chestct.models.published_key_names import Published
+from chestct.models.weight_files import parse_torch
+
+PUBLISHED = {"swin3d_t_kinetics400": Published(read=parse_torch, num_classes=400)}
+
 
 def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
     """Swin-T as published (32 frames of 224 x 224), for windows of any size.

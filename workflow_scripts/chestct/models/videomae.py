@@ -13,6 +13,11 @@ from torch import nn
 from torch.nn.functional import interpolate, pad
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
+from chestct.models.published_key_names import Published, map_videomae
+from chestct.models.weight_files import parse_own
+
+PUBLISHED = {"videomae_base_kinetics400": Published(read=parse_own, num_classes=400, rename=map_videomae)}
+
 #: Tubelets of the published window (16 frames of 224 x 224) along T, H, W.
 PUBLISHED_GRID = (8, 14, 14)
 #: Slices of a tubelet.

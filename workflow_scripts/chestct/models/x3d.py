@@ -5,6 +5,10 @@ from typing import Any
 from pytorchvideo.models.x3d import create_x3d
 from torch import nn
 
+from chestct.models.published_key_names import ZOO
+
+PUBLISHED = {"x3d_m_kinetics400": ZOO}
+
 
 def _create(num_slices: int, size_px: int, num_classes: int, **options: Any) -> nn.Module:
     model = create_x3d(
