@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
-from logging import ERROR, INFO, LogRecord
+from logging import ERROR, LogRecord
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,16 @@ from chestct.status.run_state import Job, RunState
 _LOG_LINES = 40
 #: What Snakemake says of its own doings. Messages that are not listed here are shown.
 _ROUTINE = re.compile(
-    r"None$|Building DAG|Select jobs|Execute \d+ jobs|Updating |DAG of jobs will|Touching output"
-    r"|Trying to restart|Assuming unrestricted|Using shell|(Conda env|Singularity).*: ignored"
-    r"|Complete log|Elapsed time|Job \d+ has been submitted|Submitted array job|SLURM run ID|Job rate limit"
+    r"\s*(None$|Building DAG|Select jobs|Execute \d+ jobs|Updating |DAG of jobs will|Touching output"
+    r"|Trying to restart|Assuming unrestricted|(Conda env|Singularity).*: ignored|Config file .* extended"
+    r"|Job \d+ has been submitted|Submitted array job|SLURM run ID|Job rate limit|Cleaning up SLURM"
+    r"|Removing (temporary )?output|Will exit after|Processed \d+|Complete log|Elapsed time|Using shell"
+    # The end of the run shows the log of every failed job.
     r"|Exiting because a job execution failed|(WorkflowError:\s+)?At least one job did not complete"
-    r"|Removing (temporary )?output|Will exit after|Processed \d+|Config file .* extended|Cleaning up SLURM"
+    r"|(RuleException:\s+)?CalledProcessError in file|Shell command: None)"
 )
+#: Records that are printed as Snakemake prints them; for others there is a line of our own, or none.
+_PRINTED = (None, LogEvent.ERROR, LogEvent.GROUP_ERROR, LogEvent.SHELLCMD, LogEvent.DEBUG_DAG)
 _SUBMITTED = re.compile(r"Job (?P<job>\d+) has been submitted with SLURM jobid (?P<slurm>\d+)")
 _ARRAY = re.compile(r"Submitted array job with Snakemake IDs (\S+) and SLURM job ID (\d+)\. .* are (\d+)-")
 
@@ -75,7 +79,7 @@ class LogHandler(LogHandlerBase):
         if not settings.dryrun:
             # Under --quiet progress Snakemake would not tell of finished jobs, which are needed for events.
             settings.quiet = self._quiet - {Quietness.PROGRESS}
-        self._run = RunState()
+        self.run = RunState()
         self._study: dict[str, Any] = {}  # what the Snakefile says: results, report, single
         self._errors: dict[str, LogRecord] = {}  # the last error of every job that failed
         self._idle = False
@@ -96,7 +100,7 @@ class LogHandler(LogHandlerBase):
         """Print how the run ended."""
         if not self._closed and not self.common_settings.dryrun:
             self._closed = True
-            if self._run.began:
+            if self.run.began:
                 self._event("ended")
             if Quietness.ALL not in self._quiet or self._errors:
                 self._print("\n".join(self._end()))
@@ -104,19 +108,11 @@ class LogHandler(LogHandlerBase):
 
     def _shown(self, record: LogRecord) -> bool:
         """Whether Snakemake's own message is printed."""
-        event = getattr(record, "event", None)
         if self._as_snakemake:
             return self._filter.filter(record)
-        if record.levelno >= ERROR:
-            # The end of the run shows the log of a failed job.
-            failed_script = event == LogEvent.ERROR and "CalledProcessError in file" in record.getMessage()
-            routine = _ROUTINE.match(record.getMessage().lstrip())
-            return event != LogEvent.JOB_ERROR and not failed_script and not routine
-        if event == LogEvent.SHELLCMD and not getattr(record, "shellcmd", None):
+        if getattr(record, "event", None) not in _PRINTED or _ROUTINE.match(record.getMessage()):
             return False
-        if event not in (None, LogEvent.SHELLCMD, LogEvent.DEBUG_DAG) or not self._filter.filter(record):
-            return False
-        return record.levelno > INFO or not _ROUTINE.match(record.getMessage())
+        return record.levelno >= ERROR or self._filter.filter(record)
 
     def _take_in(self, record: LogRecord) -> None:
         """Turn a record into an event and, for jobs that ended, a line."""
@@ -124,8 +120,8 @@ class LogHandler(LogHandlerBase):
         if event == LogEvent.RUN_INFO:
             planned = {rule: number for rule, number in facts["stats"].items() if rule != "total"}
             self._event("begun", planned=planned, total=facts["stats"]["total"])
-            self._print_unless(Quietness.PROGRESS, f"{self._run.total} jobs")
-        elif event == LogEvent.PROGRESS and facts["total"] != self._run.total:
+            self._print_progress(f"{self.run.total} jobs")
+        elif event == LogEvent.PROGRESS and facts["total"] != self.run.total:
             self._event("total", total=facts["total"])
         elif event == LogEvent.JOB_INFO:
             job, wildcards = str(facts["jobid"]), dict(facts["wildcards"] or {})
@@ -138,15 +134,13 @@ class LogHandler(LogHandlerBase):
                 model=wildcards.get("model", ""),
                 log=facts["log"][0] if facts["log"] else "",
             )
-        elif event == LogEvent.JOB_FINISHED:
-            self._event("finished", job=str(facts["job_id"]))
-            self._print_unless(Quietness.PROGRESS, self._line(self._run.jobs[str(facts["job_id"])]))
-        elif event == LogEvent.JOB_ERROR:
-            job = str(facts["jobid"])
-            self._errors[job] = record
-            self._event("failed", job=job)
-            if job in self._run.jobs:
-                self._print_unless(Quietness.PROGRESS, self._line(self._run.jobs[job]))
+        elif event in (LogEvent.JOB_FINISHED, LogEvent.JOB_ERROR):
+            failed = event == LogEvent.JOB_ERROR
+            job = str(facts["jobid" if failed else "job_id"])
+            self._errors |= {job: record} if failed else {}
+            self._event("failed" if failed else "finished", job=job)
+            if job in self.run.jobs:
+                self._print_progress(self._line(self.run.jobs[job]))
         elif event is None:
             message = record.getMessage()
             self._idle = self._idle or message.startswith("Nothing to be done")
@@ -159,7 +153,7 @@ class LogHandler(LogHandlerBase):
     def _event(self, kind: str, **facts: Any) -> None:
         """Keep an event, and write it beside the study's results."""
         event = {"event": kind, "time": round(time.time(), 1), **facts}
-        self._run.apply(event)
+        self.run.apply(event)
         if results := self._study.get("results"):
             try:
                 append_event(Path(results) / "events.jsonl", event)
@@ -169,20 +163,19 @@ class LogHandler(LogHandlerBase):
 
     def _line(self, job: Job) -> str:
         """The line of a job that ended."""
-        run = self._run
+        run = self.run
         seconds = duration((job.ended or run.last) - job.started)
         width = len(str(run.total))
-        what = (
-            f"[{len(run.done):>{width}}/{run.total}] {'FAILED ' * job.failed}{job.rule} {job.label}".rstrip()
-        )
+        what = " ".join(filter(None, ["FAILED" if job.failed else "", job.rule, job.label]))
         left, unknown = run.seconds_left(run.last)
         waiting = run.total - len(run.done) - len(run.failed)
         tell = left is not None and waiting > 0 and 2 * unknown <= waiting
-        return f"{what}  {seconds}" + (f"  about {duration(left or 0)} left" if tell else "")
+        rest = f"  about {duration(left or 0)} left" if tell else ""
+        return f"[{len(run.done):>{width}}/{run.total}] {what}  {seconds}{rest}"
 
     def _end(self) -> list[str]:
         """How the run ended: the errors of failed jobs, what to do, where the report is."""
-        run, lines = self._run, []
+        run, lines = self.run, []
         for job, record in self._errors.items():
             lines += ["", *self._error(job, record)]
         if self._errors:
@@ -202,7 +195,7 @@ class LogHandler(LogHandlerBase):
     def _error(self, job: str, record: LogRecord) -> list[str]:
         """What is known of a job's failure: message, path and end of its logs."""
         facts = record.__dict__
-        known = self._run.jobs.get(job)
+        known = self.run.jobs.get(job)
         lines = [f"FAILED {facts['rule_name']} {known.label if known else ''}".rstrip()]
         lines += [f"  {facts['rule_msg']}"] if facts.get("rule_msg") else []
         for path in facts.get("log") or []:
@@ -210,8 +203,8 @@ class LogHandler(LogHandlerBase):
             lines += [f"  log: {path}" + ("" if shown else " (empty)"), *(f"    {line}" for line in shown)]
         return lines
 
-    def _print_unless(self, quietness: Quietness, text: str) -> None:
-        if not self._as_snakemake and not self._quiet & {quietness, Quietness.ALL}:
+    def _print_progress(self, text: str) -> None:
+        if not self._as_snakemake and not self._quiet & {Quietness.PROGRESS, Quietness.ALL}:
             self._print(text)
 
     def _print(self, text: str) -> None:

@@ -4,13 +4,17 @@ import os
 import re
 import subprocess
 import sys
+from logging import makeLogRecord
 
 import pytest
+from snakemake.settings.enums import Quietness
+from snakemake.settings.types import OutputSettings
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from chestct.status.events import append_event, event_file, latest_run
 from chestct.status.page import describe, last_lines
 from chestct.status.slurm_queue import job_states
-from snakemake_logger_plugin_chestct import job_label
+from snakemake_logger_plugin_chestct import LogHandler, job_label
 
 BEGAN = 1_795_676_400.0
 NOW = BEGAN + 150
@@ -206,6 +210,19 @@ def test_a_dry_run_and_a_wrong_snakefile_are_told_as_snakemake_does(tmp_path):
     assert not (tmp_path / "results").exists()
     (tmp_path / "Snakefile").write_text("raise WorkflowError('The configuration cannot be used')\n")
     assert "The configuration cannot be used" in snakemake(tmp_path)[1]
+
+
+def test_slurms_numbers_come_from_the_messages_of_its_executor():
+    handler = LogHandler(OutputSettings(quiet={Quietness.ALL}), None)
+    facts = {"rule_name": "train", "wildcards": {}, "log": []}
+    for job in (4, 5, 6):
+        handler.emit(makeLogRecord({"event": LogEvent.JOB_INFO, "jobid": job, **facts}))
+    for message in (
+        "Job 4 has been submitted with SLURM jobid 17 (log: /study/.snakemake/slurm_logs/17.log).",
+        "Submitted array job with Snakemake IDs 5,6 and SLURM job ID 18. The individual task IDs are 1-2.",
+    ):
+        handler.emit(makeLogRecord({"msg": message}))
+    assert [job.slurm for job in handler.run.jobs.values()] == ["17", "18_1", "18_2"]
 
 
 def test_a_label_names_what_tells_a_job_from_others():
