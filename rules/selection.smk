@@ -41,8 +41,7 @@ if RATES:
         params:
             run=lambda wildcards: asdict(tried_run(wildcards)),
             initial=lambda wildcards: initial_of(tried_run(wildcards)),
-            learning_rate=lambda wildcards: RATES[wildcards.rate],
-            settings=lambda wildcards: SETTINGS[wildcards.model],
+            settings=lambda wildcards: SETTINGS[wildcards.model] | {"learning_rate": RATES[wildcards.rate]},
             catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
             display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
             window_slices=config["subsets"]["window_slices"],

@@ -1,8 +1,10 @@
 """Rule finetune: trains a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from chestct.log import set_up_log
+from chestct.runs import Run
 from chestct.training.finetune import Job, finetune
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
@@ -12,26 +14,24 @@ from chestct.training.settings import TrainingSettings
 set_up_log(snakemake.log[0])
 inputs, params = snakemake.input, snakemake.params
 claim_gpus(params.gpus)
+settings = TrainingSettings(**params.settings)
+if inputs.choices:
+    settings = replace(settings, learning_rate=chosen_rate(inputs.choices))
 finetune(
     Job(
-        settings=TrainingSettings(**params.settings),
+        run=Run(**params.run),
+        initial=params.initial,
+        settings=settings,
         display_window_hu=params.display_window_hu,
         window_slices=params.window_slices,
         index=staged_index(inputs.index, dict(snakemake.resources.items())),
         windows=inputs.windows,
         splits=inputs.splits,
-        subsets={(params.run["percent"], params.run["seed"]): inputs.subset},
+        subset=inputs.subset,
         code_digest=params.code,
         gpus=params.gpus,
         num_workers=params.num_workers,
     ),
-    [
-        {
-            "run": params.run,
-            "initial": params.initial,
-            "learning_rate": chosen_rate(inputs.choices) if inputs.choices else None,
-        }
-    ],
-    [str(Path(snakemake.output.weights).parent)],
+    str(Path(snakemake.output.weights).parent),
     threads=snakemake.threads,
 )

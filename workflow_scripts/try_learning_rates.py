@@ -3,16 +3,31 @@
 from pathlib import Path
 
 from chestct.log import set_up_log
+from chestct.runs import Run
 from chestct.training.finetune import Job
 from chestct.training.machine.free_gpus import claim_gpus
-from chestct.training.trials import try_learning_rates
+from chestct.training.machine.staging import staged_index
+from chestct.training.settings import TrainingSettings
+from chestct.training.trials import try_learning_rate
 
 set_up_log(snakemake.log[0])
 inputs, params = snakemake.input, snakemake.params
 claim_gpus(params.gpus)
-try_learning_rates(
-    Job(),
-    [{"run": params.run, "initial": params.initial, "learning_rate": params.learning_rate}],
-    [str(Path(snakemake.output.weights).parent)],
+try_learning_rate(
+    Job(
+        run=Run(**params.run),
+        initial=params.initial,
+        settings=TrainingSettings(**params.settings),
+        display_window_hu=params.display_window_hu,
+        window_slices=params.window_slices,
+        index=staged_index(inputs.index, dict(snakemake.resources.items())),
+        windows=inputs.windows,
+        splits=inputs.splits,
+        subset=inputs.subset,
+        code_digest=params.code,
+        gpus=params.gpus,
+        num_workers=params.num_workers,
+    ),
+    str(Path(snakemake.output.weights).parent),
     threads=snakemake.threads,
 )

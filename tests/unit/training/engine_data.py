@@ -50,7 +50,6 @@ LUNG = InputSettings(
 )
 RUN = Run(dataset="d", model="swin_narrow", init="scratch", percent=100, seed=0, fold=0)
 SCRATCH = {"path": None, "sha256": None, "words": None, "stand_in": False}
-SPEC = {"run": RUN.asdict(), "initial": SCRATCH}
 
 
 def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
@@ -104,13 +103,15 @@ def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
 def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, **settings) -> finetune.Job:
     """A job on the data, with changed settings."""
     return finetune.Job(
+        run=RUN,
+        initial=SCRATCH,
         settings=replace(SETTINGS, **settings),
         display_window_hu=WINDOW,
         window_slices=8,
         index=data["index"],
         windows=data["windows"],
         splits=data["splits"],
-        subsets={(100, 0): data["subset"]},
+        subset=data["subset"],
         code_digest="code",
         gpus=0,
         num_workers=num_workers,
@@ -118,9 +119,9 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
     )
 
 
-def train(job: finetune.Job, folder: Path, *, run: Run = RUN, **spec) -> Path:
-    """Train one run of a job; returns its folder."""
-    finetune.finetune(job, [SPEC | {"run": run.asdict()} | spec], [str(folder)], threads=1)
+def train(job: finetune.Job, folder: Path, *, threads: int = 1, **changes) -> Path:
+    """Train the run of a job, with what is changed of the job; returns its folder."""
+    finetune.finetune(replace(job, **changes), str(folder), threads=threads)
     return folder
 
 

@@ -9,7 +9,6 @@ from engine_data import (
     RUN,
     SCRATCH,
     SETTINGS,
-    SPEC,
     WINDOW,
     assert_equal_runs,
     history,
@@ -91,12 +90,6 @@ def test_a_wrong_digest_of_the_starting_weights_stops_and_writes_nothing(data, t
     with pytest.raises(InputError, match=r"weights\.safetensors"):
         train(make_job(data), tmp_path, run=replace(RUN, init="ct"), initial=start)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_rate_of_its_own_goes_before_the_settings(data, tmp_path):
-    train(make_job(data, learning_rate=1e30), tmp_path, learning_rate=1e-5)
-    assert record(tmp_path)["learning_rate"] == 1e-5
-    assert history(tmp_path)["learning_rate"].max() <= 1e-5
 
 
 def test_a_loss_that_is_no_number_stops_with_the_remedy(data, tmp_path):
@@ -192,10 +185,3 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
     start = {"path": str(tmp_path / "video.safetensors"), "sha256": None, "words": "clips", "stand_in": True}
     train(make_job(data, min_steps=3), tmp_path / "run", run=replace(RUN, init="video"), initial=start)
     assert record(tmp_path / "run")["initial_stand_in"] == 1
-
-
-def test_runs_of_a_job_follow_one_another(data, trained, tmp_path):
-    folders = [str(tmp_path / name) for name in "ab"]
-    finetune.finetune(make_job(data), [SPEC, SPEC], folders, threads=1)
-    assert_equal_runs(tmp_path / "a", tmp_path / "b")
-    assert_equal_runs(tmp_path / "a", trained)

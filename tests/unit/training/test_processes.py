@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tracing_worker
-from engine_data import SPEC, history, in_child, make_job, record, weights
+from engine_data import history, in_child, make_job, record, train, weights
 from torch.distributed.launcher.api import elastic_launch
 
 from chestct.errors import InputError
-from chestct.training import finetune, start
+from chestct.training import start
 from chestct.training.budget import Batches
 from chestct.training.machine import launch
 
@@ -47,7 +47,7 @@ def alone(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
         folder = tmp_path_factory.mktemp("alone")
-        finetune.finetune(make_job(data, batch_size=8), [SPEC], [str(folder)], threads=1)
+        train(make_job(data, batch_size=8), folder)
     return folder
 
 
@@ -70,28 +70,22 @@ def test_two_processes_see_each_sample_once_and_train_as_one_does(data, alone, t
     monkeypatch.undo()
     monkeypatch.setenv("TRACE", str(traced))
     monkeypatch.setattr(launch, "WORKER", WORKER)
-    folders = [str(tmp_path / name) for name in "ab"]
-    finetune.finetune(make_job(data, batch_size=8, processes=2), [SPEC, SPEC], folders, threads=2)
-    for folder in folders:
-        assert_close_runs(Path(folder), alone)
-        assert {path.name for path in Path(folder).iterdir()} == {
-            "weights.safetensors",
-            "history.csv",
-            "run.csv",
-            "config.yaml",
-        }
-    assert record(tmp_path / "a")["device"] == "2 x cpu"
+    train(make_job(data, batch_size=8, processes=2), tmp_path / "run", threads=2)
+    assert_close_runs(tmp_path / "run", alone)
+    written = {path.name for path in (tmp_path / "run").iterdir()}
+    assert written == {"weights.safetensors", "history.csv", "run.csv", "config.yaml"}
+    assert record(tmp_path / "run")["device"] == "2 x cpu"
     ranks = read_trace(traced)
     assert len(ranks) == 2
-    # Two runs of 12 steps of 8 draws, half of each step's on either process, none on both.
+    # 12 steps of 8 draws, half of each step's on either process, none on both.
     draws = [Counter(int(words[1]) for words in rank if words[0] == "train") for rank in ranks]
     assert draws[0].keys().isdisjoint(draws[1])
-    assert draws[0] + draws[1] == Counter({draw: 2 for draw in range(96)})
+    assert draws[0] + draws[1] == Counter(range(96))
     for rank in draws:
         assert Counter(draw // 8 for draw in rank) == Counter({step: 4 for step in range(12)})
-    # 6 validation scans of 2 windows, 3 times in 2 runs, shared out evenly.
+    # 6 validation scans of 2 windows, 3 times, shared out evenly.
     scored = [sum(words[0] == "score" for words in rank) for rank in ranks]
-    assert scored == [36, 36]
+    assert scored == [18, 18]
 
 
 def test_preemption_of_one_process_saves_the_state_of_all(data, alone, traced, tmp_path, monkeypatch):
@@ -99,10 +93,10 @@ def test_preemption_of_one_process_saves_the_state_of_all(data, alone, traced, t
     with monkeypatch.context() as patch:
         patch.setenv("KILL_AT_STEP", "6")
         with pytest.raises(SystemExit) as end:
-            finetune.finetune(shared, [SPEC], [str(tmp_path / "run")], threads=2)
+            train(shared, tmp_path / "run", threads=2)
         assert end.value.code == 128 + signal.SIGTERM
     assert (tmp_path / "run" / ".checkpoint" / "last.ckpt").is_file()
-    finetune.finetune(shared, [SPEC], [str(tmp_path / "run")], threads=2)
+    train(shared, tmp_path / "run", threads=2)
     assert record(tmp_path / "run")["resumed"] == 1
     assert_close_runs(tmp_path / "run", alone)
     draws = Counter(int(words[1]) for rank in read_trace(traced) for words in rank if words[0] == "train")
@@ -114,7 +108,7 @@ def test_preemption_of_the_launching_process_reaches_all(data, alone, traced, tm
 
     def run():
         threading.Timer(0.1, wait_and_kill).start()
-        finetune.finetune(shared, [SPEC], [str(tmp_path / "run")], threads=2)
+        train(shared, tmp_path / "run", threads=2)
 
     def wait_and_kill():
         while not (traced / "rank-1.txt").exists():
@@ -123,7 +117,7 @@ def test_preemption_of_the_launching_process_reaches_all(data, alone, traced, tm
 
     assert in_child(run) == 128 + signal.SIGUSR1
     assert (tmp_path / "run" / ".checkpoint" / "last.ckpt").is_file()
-    finetune.finetune(shared, [SPEC], [str(tmp_path / "run")], threads=2)
+    train(shared, tmp_path / "run", threads=2)
     assert record(tmp_path / "run")["resumed"] == 1
     assert_close_runs(tmp_path / "run", alone)
 
@@ -131,9 +125,7 @@ def test_preemption_of_the_launching_process_reaches_all(data, alone, traced, tm
 def test_an_error_in_a_process_arrives_as_it_was(data, traced, tmp_path, monkeypatch):
     monkeypatch.setenv("FAIL_AT_STEP", "1")
     with pytest.raises(InputError, match="the second process failed\n  where: here"):
-        finetune.finetune(
-            make_job(data, batch_size=8, processes=2), [SPEC], [str(tmp_path / "run")], threads=2
-        )
+        train(make_job(data, batch_size=8, processes=2), tmp_path / "run", threads=2)
     assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -145,4 +137,4 @@ def test_a_batch_that_cannot_be_shared_out_is_refused():
 def test_several_nodes_outside_a_cluster_are_refused(data, tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(InputError, match="needs a Slurm job"):
-        finetune.finetune(make_job(data, nodes=2), [SPEC], [str(tmp_path)], threads=1)
+        train(make_job(data, nodes=2), tmp_path)

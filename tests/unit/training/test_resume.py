@@ -2,15 +2,14 @@
 
 import os
 import pickle
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
 import torch
-from engine_data import SETTINGS, SPEC, assert_equal_runs, history, in_child, make_job, record, train, weights
+from engine_data import SETTINGS, assert_equal_runs, history, in_child, make_job, record, train, weights
 
-from chestct.training import checkpoint, finetune, loop, pretrain
+from chestct.training import checkpoint, loop, pretrain
 from chestct.training.settings import PretrainingSettings
 
 STATE = Path(".checkpoint") / "last.ckpt"
@@ -185,53 +184,6 @@ def test_a_damaged_state_is_left_and_its_code_is_not_executed(data, trained, cut
     assert not mark.exists()
     assert record(cut)["resumed"] == 0
     assert_equal_runs(cut, trained)
-
-
-def test_runs_that_a_killed_job_finished_are_taken_over(data, trained, tmp_path, monkeypatch):
-    first, second = tmp_path / "first", tmp_path / "second"
-    folders = [str(first), str(second)]
-    job = make_job(data)
-
-    def run():
-        with pytest.MonkeyPatch.context() as patch:
-            usual = loop.Loop.take_step
-
-            def take_step(self, pieces):
-                if first.joinpath("run.csv").exists() and self.done == 7:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                usual(self, pieces)
-
-            patch.setattr(loop.Loop, "take_step", take_step)
-            finetune.finetune(job, [SPEC, SPEC], folders, threads=1)
-
-    assert in_child(run) == -signal.SIGKILL
-    for name in checkpoint.RESULTS:  # as Snakemake does before it starts the job again
-        (first / name).unlink()
-    trainings = []
-    usual = finetune._train
-    monkeypatch.setattr(finetune, "_train", lambda *given: trainings.append(given[-1]) or usual(*given))
-    finetune.finetune(job, [SPEC, SPEC], folders, threads=1)
-    assert trainings == [second]
-    for folder in (first, second):
-        assert_equal_runs(folder, trained)
-        assert not (folder / ".checkpoint").exists()
-    assert (record(first)["resumed"], record(second)["resumed"]) == (0, 1)
-
-
-def test_kept_results_count_only_if_their_record_proves_them(data, trained, tmp_path):
-    shutil.copytree(trained, tmp_path / "run")
-    checkpoint.keep_finished(tmp_path / "run", "key")
-    (kept,) = (tmp_path / "run" / ".checkpoint").iterdir()
-    for name in checkpoint.RESULTS:
-        (tmp_path / "run" / name).unlink()
-    assert not checkpoint.take_finished(tmp_path / "run", "other")
-    content = (kept / "weights.safetensors").read_bytes()
-    (kept / "weights.safetensors").write_bytes(content[:-1] + b"x")
-    assert not checkpoint.take_finished(tmp_path / "run", "key")
-    assert not (tmp_path / "run" / "run.csv").exists()
-    (kept / "weights.safetensors").write_bytes(content)
-    assert checkpoint.take_finished(tmp_path / "run", "key")
-    assert_equal_runs(tmp_path / "run", trained)
 
 
 def test_pretraining_goes_on_too(tmp_path):

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from engine_data import RUN, SCRATCH, make_job
+from engine_data import RUN, make_job
 from safetensors.torch import load_file
 
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
 from chestct.training import selection
-from chestct.training.trials import try_learning_rates
+from chestct.training.trials import try_learning_rate
 
 FILES = {
     "weights": "weights.safetensors",
@@ -59,14 +59,9 @@ def choices(path: Path, init: str, rate: float) -> str:
     return str(path)
 
 
-def test_every_run_gets_the_rate_of_its_arm(tmp_path):
+def test_an_arm_names_its_rate_and_all_arms_make_one_table(tmp_path):
     paths = [choices(tmp_path / f"{init}.csv", init, rate) for init, rate in (("video", 0.01), ("ct", 0.5))]
-    specs = [
-        {"run": {**RUN.asdict(), "init": init, "percent": 1}, "learning_rate": None}
-        for init in ("ct", "video")
-    ]
-    assert [s["learning_rate"] for s in selection.with_chosen_rates(specs, paths)] == [0.5, 0.01]
-    assert selection.with_chosen_rates(specs, []) == specs
+    assert [selection.chosen_rate(path) for path in paths] == [0.01, 0.5]
     selection.collect_trials(paths, str(tmp_path / "trials.csv"))
     assert len(read_table(tmp_path / "trials.csv", "choices")) == 4
 
@@ -94,12 +89,12 @@ RATES = [1e30, 0.003, 0.0001]
 def search(folder: Path, data: dict[str, str]) -> pd.DataFrame:
     """Try the rates, choose one, adopt its trial; returns the table of choices."""
     folders = [folder / f"rate-{rate}" for rate in RATES]
-    specs = [{"run": RUN.asdict(), "initial": SCRATCH, "learning_rate": rate} for rate in RATES]
-    job = make_job(data, min_steps=4, num_validations=2, max_epochs=1)
-    try_learning_rates(job, specs, [str(path) for path in folders], threads=1)
+    for rate, path in zip(RATES, folders, strict=True):
+        job = make_job(data, min_steps=4, num_validations=2, max_epochs=1, learning_rate=rate)
+        try_learning_rate(job, str(path), threads=1)
     files = {name: [str(path / file) for path in folders] for name, file in FILES.items()}
     path = str(folder / "choices.csv")
-    selection.choose_learning_rate(RUN.asdict(), RATES, files["record"], files["history"], path)
+    selection.choose_learning_rate(RUN, RATES, files["record"], files["history"], path)
     run = {name: str(folder / "run" / file) for name, file in FILES.items()}
     selection.adopt_trial(path, RATES, files, run)
     return read_table(path, "choices")

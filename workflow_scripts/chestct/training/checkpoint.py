@@ -1,12 +1,10 @@
 """What an interrupted job leaves for its next try, in a folder ``.checkpoint`` beside the run's results.
 
 Snakemake deletes the declared outputs of a failed or killed job and of one that it starts again; this
-folder is none of them. It holds the last state of a run, or the results of a run that ended while others
-of its job had still to be trained. Everything carries a key: a digest of all that decides the result
-(settings, data, code, starting weights). What has another key is never used.
+folder is none of them. The state carries a key: a digest of all that decides the result (settings, data,
+code, starting weights). A state with another key is never used.
 """
 
-import os
 import shutil
 import time
 from pathlib import Path
@@ -14,12 +12,9 @@ from typing import Any
 
 import torch
 
-from chestct.files import atomic_path, sha256_file
-from chestct.tables import read_table
+from chestct.files import atomic_path
 
 FOLDER = ".checkpoint"
-#: Results of a run; the record comes last, since it stands for the others.
-RESULTS = ("weights.safetensors", "history.csv", "config.yaml", "run.csv")
 #: Writing a state may take as large a share of the time as this.
 _LARGEST_SHARE = 0.05
 
@@ -63,44 +58,6 @@ class StateFile:
             torch.save({"key": self.key, "state": state}, temporary)
         self._written = time.monotonic()
         self._seconds = self._written - start
-
-    def remove(self) -> None:
-        """Forget the state, and what a write left that was killed."""
-        for path in self.path.parent.glob("*.ckpt"):
-            path.unlink(missing_ok=True)
-
-
-def _finished(folder: Path, key: str) -> Path:
-    return folder / FOLDER / f"finished-{key}"
-
-
-def _share(source: Path, target: Path) -> None:
-    """Give a file a second name, which costs nothing; where the file system cannot, copy it."""
-    with atomic_path(target) as temporary:
-        temporary.unlink()
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-
-
-def keep_finished(folder: Path, key: str) -> None:
-    """Keep a run's results for the case that its job does not end well."""
-    for name in RESULTS:
-        _share(folder / name, _finished(folder, key) / name)
-
-
-def take_finished(folder: Path, key: str) -> bool:
-    """Put the results of a finished run back; says whether there were any that their record proves."""
-    kept = _finished(folder, key)
-    if not (kept / RESULTS[-1]).is_file():
-        return False
-    record = read_table(kept / RESULTS[-1], "runs").iloc[0]
-    if sha256_file(kept / RESULTS[0]) != record["final_weights_sha256"]:
-        return False
-    for name in RESULTS:
-        _share(kept / name, folder / name)
-    return True
 
 
 def clear(folder: Path) -> None:

@@ -1,11 +1,10 @@
-"""Fine-tuning: trains the runs of a job one after another and writes a folder a run.
+"""Fine-tuning: trains a run and writes its folder.
 
 Arms differ in their starting weights only: the seed that draws the fresh head, the order of windows,
 augmentation and dropout depends on dataset, model, percent, seed and fold, never on the init.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ import torch
 from torch import nn
 
 from chestct.files import digest_object, sha256_file
-from chestct.runs import Run
 from chestct.training.budget import Batches, num_training_steps
-from chestct.training.checkpoint import StateFile, clear, keep_finished, take_finished
+from chestct.training.checkpoint import StateFile, clear
 from chestct.training.early_stopping import BestWeights, Validation
 from chestct.training.loop import Loop, Step
 from chestct.training.machine.computation import Computation
@@ -36,26 +34,15 @@ from chestct.training.windows.training_input import WindowInput
 __all__ = ["Job", "finetune", "finetune_run", "num_training_steps", "run_seed"]
 
 
-def finetune_run(job: Job, run: Run, initial: dict[str, Any], folder: Path) -> None:
-    """Train one run and write weights.safetensors, history.csv, run.csv and config.yaml.
+def finetune_run(job: Job, folder: Path) -> None:
+    """Train a run in this process, alone or with others, and write what it leaves.
 
-    A run that an earlier, interrupted job finished is taken over; one that it began goes on where it was.
-
-    Args:
-        job: what it shares with the other runs.
-        run: which of them.
-        initial: path (or None), sha256 (or None), words and stand_in of the starting weights; of a file
-            whose publisher names no digest also trusted_as, its name in the record of trusted files.
-        folder: where to write.
-
-    Raises:
-        InputError: the weights are another file, they do not fit, a set of scans has one class only, the
-            device is too small, or the loss is no number (DivergenceError).
-        SystemExit: a signal asked the run to end; its state is saved.
+    A run that an interrupted job began goes on where it was.
     """
+    run, initial = job.run, job.initial
     settings, processes = job.settings, Processes.current()
     tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
-    scans = load_scans(tables, job.subsets[run.percent, run.seed], run)
+    scans = load_scans(tables, job.subset, run)
     resolved: dict[str, Any] = {"run": run.asdict(), "settings": asdict(settings)}
     resolved |= {"display_window_hu": job.display_window_hu, "window_slices": job.window_slices}
     resolved |= {"initial": initial}
@@ -69,28 +56,23 @@ def finetune_run(job: Job, run: Run, initial: dict[str, Any], folder: Path) -> N
         "data_digest": scans[2],
     }
     key = digest_object([row, torch.__version__, job.gpus > 0, processes.world])
-    if processes.any(processes.first and take_finished(folder, key)):
-        print(f"{run}: finished by an interrupted job", flush=True)
-        return
     file = StateFile(folder, key)
-    history, weights, measured = _train(job, run, initial, scans, file, folder)
+    history, weights, measured = _train(job, scans, file, folder)
     if processes.first:
         write_results(folder, weights, history, resolved, row | measured)
-        keep_finished(folder, key)
-        file.remove()
+        clear(folder)
     processes.barrier()
 
 
 def _train(
     job: Job,
-    run: Run,
-    initial: dict[str, Any],
     scans: tuple[list[Scan], list[Scan], str],
     file: StateFile,
     folder: Path,
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor], dict[str, Any]]:
     """Train one run; returns its learning curve, its best weights and columns of its record."""
-    settings, seed, processes = job.settings, run_seed(run), Processes.current()
+    run, settings, processes = job.run, job.settings, Processes.current()
+    seed = run_seed(run)
     training, held_out, _ = scans
     batches = Batches(
         size=settings.batch_size,
@@ -112,7 +94,7 @@ def _train(
     )
     seed_everything(seed)
     reset_peak_memory(job.gpus)
-    model, frozen = build_start(job, run, initial)
+    model, frozen = build_start(job)
     input_settings = InputSettings.of_model(run.model, settings, job.display_window_hu)
     schedule = Schedule(
         learning_rate=settings.learning_rate,
@@ -169,26 +151,17 @@ def _train(
     return loop.history, validation.best.weights, measured | loop.progress.measured(loop.done)
 
 
-def finetune(
-    job: Job,
-    runs: Sequence[Mapping[str, Any]],
-    folders: Sequence[str],
-    *,
-    threads: int,
-    done: bool = True,
-) -> None:
-    """Train the runs of a job, in order, with as many processes as it has GPUs.
+def finetune(job: Job, folder: str, *, threads: int) -> None:
+    """Train a run, with a process a GPU, and write weights.safetensors, history.csv, run.csv and config.yaml.
 
     Args:
-        job: what the runs share.
-        runs: a mapping each, with keys ``run`` (key columns), ``initial`` (starting weights) and, where it
-            is not the settings', ``learning_rate``.
-        folders: output folder of every run.
+        job: the run and what its training takes.
+        folder: where to write.
         threads: CPU threads that torch may use.
-        done: these are the last runs of the Snakemake job: what was kept for its next try goes.
 
     Raises:
-        InputError: see ``finetune_run``; or the machine lacks what the job asks for.
+        InputError: the machine lacks what the job asks for, the weights are another file, they do not fit, a
+            set of scans has one class only, or the loss is no number (DivergenceError).
         SystemExit: a signal asked the job to end; the run's state is saved.
     """
     processes, nodes = Processes.current(), job.settings.nodes
@@ -196,35 +169,19 @@ def finetune(
     if per_node * nodes > processes.world:
         launch(
             "finetune",
-            {"job": job.as_data(), "runs": list(runs), "folders": list(folders), "done": done},
+            {"job": asdict(job), "folder": folder},
             gpus=job.gpus,
             processes=per_node,
             nodes=nodes,
             threads=threads,
-            folder=Path(folders[0]),
+            folder=Path(folder),
         )
         return
     torch.set_num_threads(threads)
     check_hardware(gpus=job.gpus, precision=job.settings.precision)
-    for number, (spec, folder) in enumerate(zip(runs, folders, strict=True), start=1):
-        if processes.first:
-            print(f"run {number} of {len(runs)}: {spec['run']}", flush=True)
-        rate = spec.get("learning_rate")
-        changed = job if rate is None else replace(job, settings=replace(job.settings, learning_rate=rate))
-        finetune_run(changed, Run(**spec["run"]), spec["initial"], Path(folder))
-    if done:
-        finish(folders)
+    finetune_run(job, Path(folder))
 
 
-def finish(folders: Sequence[str]) -> None:
-    """Remove what was kept of these runs for the case that their job was interrupted: it was not."""
-    processes = Processes.current()
-    processes.barrier()
-    if processes.first:
-        for folder in folders:
-            clear(Path(folder))
-
-
-def finetune_from_data(*, job: dict[str, Any], **arguments: Any) -> None:
+def finetune_from_data(*, job: dict[str, Any], folder: str, threads: int) -> None:
     """``finetune`` with a job as plain data, as another process sends it."""
-    finetune(Job.from_data(job), **arguments)
+    finetune(Job.from_data(job), folder, threads=threads)

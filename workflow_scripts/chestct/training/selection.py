@@ -14,7 +14,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
-from chestct.runs import RUN_KEYS
+from chestct.runs import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
 
 _COPIED = ["num_steps", "seconds", "final_weights_sha256"]
@@ -48,9 +48,14 @@ def rank_trials(trials: pd.DataFrame) -> pd.DataFrame:
     return trials.assign(chosen=(trials.index == order.index[0]).astype(int))
 
 
-def _trial(run: Mapping[str, Any], rate: float, record: str, history: str) -> dict[str, Any]:
+def _trial(run: Run, rate: float, record: str, history: str) -> dict[str, Any]:
     """The row of a trial; where training diverged there is a rate and nothing else."""
-    row: dict[str, Any] = {**run, "learning_rate": rate, "validation_auroc": None, "validation_loss": None}
+    row: dict[str, Any] = {
+        **run.asdict(),
+        "learning_rate": rate,
+        "validation_auroc": None,
+        "validation_loss": None,
+    }
     records, validations = read_table(record, "runs"), read_table(history, "history")
     if records.empty:
         return row | dict.fromkeys(_COPIED)
@@ -60,7 +65,7 @@ def _trial(run: Mapping[str, Any], rate: float, record: str, history: str) -> di
 
 
 def choose_learning_rate(
-    run: Mapping[str, Any],
+    run: Run,
     rates: Sequence[float],
     records: Sequence[str],
     histories: Sequence[str],
@@ -69,7 +74,7 @@ def choose_learning_rate(
     """Choose the learning rate of an arm and write its trials.
 
     Args:
-        run: key columns of the run that was tried.
+        run: that was tried.
         rates: learning rates.
         records, histories: run.csv and history.csv of every trial, in the order of the rates.
         output: table of schema ``choices``.
@@ -90,27 +95,6 @@ def chosen_rate(choices: str) -> float:
     """The learning rate that an arm's table of choices names."""
     table = read_table(choices, "choices")
     return float(table.loc[table["chosen"] == 1, "learning_rate"].item())
-
-
-def with_chosen_rates(specs: Sequence[Mapping[str, Any]], choices: Sequence[str]) -> list[dict[str, Any]]:
-    """Runs with the learning rates of their arms.
-
-    Args:
-        specs: mappings with ``run`` (key columns) and ``learning_rate``, None where the arm's choice counts.
-        choices: table of choices of every arm that the runs belong to; none where nothing was searched.
-
-    Returns:
-        The specs, with ``learning_rate`` set where there are choices.
-    """
-    rates = {}
-    for path in choices:
-        first = read_table(path, "choices").iloc[0]
-        rates[first["dataset"], first["model"], first["init"]] = chosen_rate(path)
-    if not rates:
-        return [dict(spec) for spec in specs]
-    return [
-        {**spec, "learning_rate": rates[tuple(spec["run"][key] for key in RUN_KEYS[:3])]} for spec in specs
-    ]
 
 
 def adopt_trial(

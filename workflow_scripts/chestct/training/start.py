@@ -1,9 +1,9 @@
-"""What a run starts with: seeds, the model with its starting weights, what of it is trained."""
+"""What a training job is given, and what its run starts with: seeds, the model, what of it is trained."""
 
 import random
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,41 +24,41 @@ from chestct.trusted_weights import check_trusted
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the runs of a job share.
+    """A run to train, with all that its training takes.
 
     Attributes:
-        settings: training settings of the model.
+        run: the run.
+        initial: its starting weights: path (or None), sha256 (or None), words and stand_in; of a file whose
+            publisher names no digest also trusted_as, its name in the record of trusted files.
+        settings: training settings.
         display_window_hu: centre and width, of the dataset.
         window_slices: slices a model sees.
-        index, windows, splits: paths of the tables.
-        subsets: path of the training subset by (percent, seed).
+        index, windows, splits, subset: paths of the tables.
         code_digest: of the modules that train.
         gpus: of every node, a process each; 0: CPU.
         num_workers: processes that read windows, for every process that trains.
         processes: that train together where there are no GPUs.
     """
 
+    run: Run
+    initial: dict[str, Any]
     settings: TrainingSettings
     display_window_hu: dict[str, float]
     window_slices: int
     index: str
     windows: str
     splits: str
-    subsets: dict[tuple[int, int], str]
+    subset: str
     code_digest: str
     gpus: int
     num_workers: int
     processes: int = 1
 
-    def as_data(self) -> dict[str, Any]:
-        """The job as plain data, for another process."""
-        return asdict(self) | {"subsets": [[*key, path] for key, path in self.subsets.items()]}
-
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> "Job":
-        """The job that another process sent."""
-        subsets = {(percent, seed): path for percent, seed, path in data["subsets"]}
-        return cls(**{**data, "subsets": subsets, "settings": TrainingSettings(**data["settings"])})
+        """The job that another process sent as plain data (``asdict``)."""
+        parts = {"run": Run(**data["run"]), "settings": TrainingSettings(**data["settings"])}
+        return cls(**(data | parts))
 
 
 def run_seed(run: Run) -> int:
@@ -81,13 +81,14 @@ def expected_sha256(initial: dict[str, Any]) -> str | None:
     return found
 
 
-def build_start(job: Job, run: Run, initial: dict[str, Any]) -> tuple[nn.Module, list[nn.Module]]:
+def build_start(job: Job) -> tuple[nn.Module, list[nn.Module]]:
     """The model of a run with its starting weights, and its modules that are not trained.
 
     Raises:
         InputError: the weights are another file, or do not fit.
     """
-    settings, name = job.settings, run.model
+    settings, run, initial = job.settings, job.run, job.initial
+    name = run.model
     model = build_model(
         name, num_slices=job.window_slices, size_px=settings.crop_px, num_classes=1, seed=run_seed(run)
     )
