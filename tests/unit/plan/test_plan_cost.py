@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from chestct.download.download_plan import STORED_BYTES_A_VOXEL
 from chestct.errors import InputError
@@ -20,17 +21,12 @@ from chestct.training.budget import num_training_steps
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def merge(base, overlay):
-    for key, value in overlay.items():
-        base[key] = merge(base[key], value) if isinstance(value, dict) and key in base else value
-    return base
-
-
 @pytest.fixture
 def paper(tmp_path):
     """The paper's study, with nothing listed yet."""
     config, overlay = (yaml.safe_load((ROOT / p).read_text()) for p in ("config.yaml", "studies/paper.yaml"))
-    return merge(config, overlay) | {"data_dir": str(tmp_path)}
+    update_config(config, overlay)
+    return config | {"data_dir": str(tmp_path)}
 
 
 def scans(num_scans=1000, slices=240.0):

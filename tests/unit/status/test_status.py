@@ -56,7 +56,7 @@ def run(tmp_path):
     return latest_run(write(tmp_path / "events.jsonl", EVENTS))
 
 
-def test_events_become_jobs(run):
+def test_events_become_jobs(run, tmp_path):
     assert run.total == 8
     assert [job.log for job in run.done] == ["logs/one.log"]
     assert {job.rule for job in run.running} == {"convert_series", "finetune"}
@@ -64,11 +64,8 @@ def test_events_become_jobs(run):
     assert (run.jobs["2"].slurm, run.jobs["3"].slurm) == ("18_1", "18_2")
     assert not run.failed
     assert not run.over
-
-
-def test_a_failed_job_that_is_not_started_again_stays_failed(tmp_path):
-    run = latest_run(write(tmp_path / "events.jsonl", EVENTS[:7]))
-    assert [job.log for job in run.failed] == ["logs/two.log"]
+    not_started_again = latest_run(write(tmp_path / "shorter.jsonl", EVENTS[:7]))
+    assert [job.log for job in not_started_again.failed] == ["logs/two.log"]
 
 
 def test_time_left_counts_known_rules_at_the_pace_so_far(run):
@@ -96,6 +93,7 @@ def test_the_page_names_what_runs_and_why_it_waits(run, tmp_path):
     line = "convert_series lidc shard 1, attempt 2, 30 s  Slurm 18_1 pending (PartitionTimeLimit)  scan 2\n"
     assert line in page
     assert "finetune lidc/i3d/video 10 %, 30 s  Slurm 18_2 running\n" in page
+    assert last_lines(tmp_path / "missing.log", 3) == []
 
 
 def test_a_run_that_was_killed_in_mid_line_harms_no_later_run(tmp_path):
@@ -123,10 +121,6 @@ def test_the_command_says_that_there_is_no_run(tmp_path):
     )
     assert done.returncode == 1
     assert "no run has started jobs here yet" in done.stderr
-
-
-def test_a_missing_log_has_no_last_lines(tmp_path):
-    assert last_lines(tmp_path, 3) == []
 
 
 def test_jobs_of_other_folders_are_no_part_of_the_queue(tmp_path, monkeypatch):
