@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -162,3 +163,20 @@ def assert_equals_reference(folder: Path, scan: Scan) -> None:
     np.testing.assert_array_equal(scan.hu, reference)
     np.testing.assert_allclose(scan.spacing_mm[::-1], image.GetSpacing(), rtol=1e-6)
     np.testing.assert_allclose(scan.origin_mm, image.GetOrigin(), atol=1e-4)
+
+
+#: Changes of a file for ``edited_bytes``: a place within it, bytes to remove, bytes to insert.
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 12), st.binary(max_size=12)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def edited_bytes(content: bytes, edits: list[tuple[float, int, bytes]], keep_length: bool) -> bytearray:
+    """The bytes of a file, changed behind the preamble; inserted bytes replace others to keep the length."""
+    changed = bytearray(content)
+    for place, removed, inserted in edits:
+        at = 128 + int(place * (len(changed) - 128))
+        changed[at : at + (len(inserted) if keep_length else removed)] = inserted
+    return changed

@@ -21,6 +21,25 @@ def printed_row(text):
     return table.iloc[0]
 
 
+@pytest.fixture
+def shard(tmp_path, hu):
+    """A shard of two scans."""
+    path = tmp_path / "shard.h5"
+    volumes = [
+        Volume(
+            patient_id="Anna Example",
+            study_id=study_id,
+            series_id="r",
+            hu=hu,
+            spacing_mm=(2.5, 0.75, 0.75),
+            z_mm=-300 + 2.5 * np.arange(6),
+        )
+        for study_id in ("s", "t")
+    ]
+    write_shard(path, volumes)
+    return path
+
+
 def test_convert_writes_the_volume_and_prints_its_ledger_row(series, hu, tmp_path, capsys):
     out = tmp_path / "out" / "scan.nii.gz"
     assert main(["convert", str(series), str(out)]) == 0
@@ -97,39 +116,15 @@ def test_output_that_cannot_be_written(series, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("ERROR: ")
 
 
-def test_export(tmp_path, hu, capsys):
-    z_mm = -50 + 1.25 * np.arange(6)
-    volume = Volume(
-        patient_id="p", study_id="s", series_id="r", hu=hu, spacing_mm=(1.25, 0.5, 0.75), z_mm=z_mm
-    )
-    write_shard(tmp_path / "shard.h5", [volume])
-    assert main(["export", str(tmp_path / "shard.h5"), "s", str(tmp_path / "s.nii.gz")]) == 0
+def test_export(shard, hu, tmp_path, capsys):
+    assert main(["export", str(shard), "s", str(tmp_path / "s.nii.gz")]) == 0
     image = sitk.ReadImage(str(tmp_path / "s.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), hu)
-    assert image.GetSpacing() == pytest.approx((0.75, 0.5, 1.25))
-    assert image.GetOrigin() == pytest.approx((0, 0, -50))
-    assert main(["export", str(tmp_path / "shard.h5"), "other", str(tmp_path / "o.nii.gz")]) == 1
+    assert image.GetSpacing() == pytest.approx((0.75, 0.75, 2.5))
+    assert image.GetOrigin() == pytest.approx((0, 0, -300))
+    assert main(["export", str(shard), "other", str(tmp_path / "o.nii.gz")]) == 1
     assert "scan other is not in its shard" in capsys.readouterr().err
     assert not (tmp_path / "o.nii.gz").exists()
-
-
-@pytest.fixture
-def shard(tmp_path, hu):
-    """A shard of two scans."""
-    path = tmp_path / "shard.h5"
-    volumes = [
-        Volume(
-            patient_id="Anna Example",
-            study_id=study_id,
-            series_id="r",
-            hu=hu,
-            spacing_mm=(2.5, 0.75, 0.75),
-            z_mm=-300 + 2.5 * np.arange(6),
-        )
-        for study_id in ("s", "t")
-    ]
-    write_shard(path, volumes)
-    return path
 
 
 def test_sheets_of_a_shard_and_of_its_series_are_the_same(shard, series, tmp_path):

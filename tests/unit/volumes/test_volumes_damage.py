@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import phantom, refusal, write_series
+from dicom_files import EDITS, edited_bytes, phantom, refusal, write_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.uid import (
@@ -273,13 +273,6 @@ def whole(tmp_path_factory):
     return folder, {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-EDITS = st.lists(
-    st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 8), st.binary(max_size=8)),
-    min_size=1,
-    max_size=4,
-)
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(
     max_examples=250,
@@ -300,10 +293,7 @@ def test_damage_at_random_never_reaches_other_slices(whole, which, edits, keep_l
     """
     folder, contents = whole
     name = f"{which:03d}.dcm"
-    content = bytearray(contents[name])
-    for place, removed, inserted in edits:
-        at = 128 + int(place * (len(content) - 128))
-        content[at : at + (len(inserted) if keep_length else removed)] = inserted
+    content = edited_bytes(contents[name], edits, keep_length)
     for other, bytes_ in contents.items():
         (folder / other).write_bytes(bytes_)
     (folder / name).write_bytes(content[: int(cut * len(content))])

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from dicom_files import make_slice
+from dicom_files import EDITS, edited_bytes, make_slice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
@@ -162,23 +162,11 @@ def plain_contents(tmp_path_factory):
     return [encoded(dataset, path) for dataset in PLAIN_FILES.values()], path
 
 
-#: Where to change what: a place within the file, bytes to remove, bytes to insert.
-EDITS = st.lists(
-    st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 12), st.binary(max_size=12)),
-    min_size=1,
-    max_size=3,
-)
-
-
 @settings(max_examples=250, deadline=None, derandomize=True)
 @given(which=st.integers(0, len(PLAIN_FILES) - 1), edits=EDITS, same_length=st.booleans())
 def test_damaged_files_have_the_same_header_or_are_left_to_pydicom(plain_contents, which, edits, same_length):
     contents, path = plain_contents
-    content = bytearray(contents[which])
-    for place, removed, inserted in edits:
-        at = 128 + int(place * (len(content) - 128))
-        content[at : at + (len(inserted) if same_length else removed)] = inserted
-    assert_equal_or_declined(bytes(content), path)
+    assert_equal_or_declined(bytes(edited_bytes(contents[which], edits, same_length)), path)
 
 
 def test_every_single_byte_may_be_wrong(plain_contents):
