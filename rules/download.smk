@@ -1,7 +1,7 @@
-# A source to DICOM series on disk, a series table, label tables and weight files.
+# From a source: DICOM series on disk, a table of series, tables of labels; and published weights.
 
-# How files are transferred is a resource: it changes no output, so that a change of it reruns nothing,
-# and `--resources connections=16` bounds the transfers of all jobs together.
+# How files are transferred is a resource and no parameter: it changes no output, and so reruns nothing.
+# `--resources connections=16` bounds the transfers of all jobs together.
 TRANSFER = {
     "connections": config["download"]["parallel"],
     "attempts": config["download"]["attempts"],

@@ -1,9 +1,9 @@
-# Predictions of all runs -> metrics with intervals, paired comparisons, claims; and checks that these methods hold.
+# Predictions of all runs -> metrics with intervals, paired comparisons, claims; checks of these methods.
 
 from chestct.catalogue import rows_of
 
 EVALUATION = f"{RESULTS}/evaluation"
-# Rows of the catalogue that evaluation and figures read: as parameters, so that another model reruns nothing.
+# What evaluation and figures read of the catalogue: a parameter, so that a row of another model reruns nothing.
 STUDY_MODELS = rows_of(MODELS)
 # Tables of a dataset, which collect_evaluation puts together.
 VALIDITY_TABLES = ("coverage", "power", "permuted")
@@ -51,7 +51,7 @@ rule bootstrap_metrics:
         "../workflow_scripts/bootstrap_metrics.py"
 
 
-# Asks for no prediction: it is done while models train.
+# Needs no prediction, and so runs while models train.
 rule simulate_coverage:
     input:
         cohort=f"{RESULTS}/subsets/{{dataset}}/cohort.csv",

@@ -3,8 +3,6 @@
 from chestct.figures.captions import CAPTIONS, QUALITY, TABLES
 
 FIGURES = f"{RESULTS}/figures"
-
-
 # The report shows PNG, whatever formats the study asks for.
 FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
 OTHER_FORMATS = [name for name in FIGURE_FORMATS if name != "png"]
@@ -13,7 +11,7 @@ PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contras
 
 
 def code_by_step(wildcards):
-    """Digest of the code of every step; of the code that trained, the table of runs tells it."""
+    """Digest of the code of every step but training, whose digest every run has in its own table."""
     digests = {}
     for step in ("download", "volumes", "subsets", "evaluation", "figures"):
         scripts = [rule.name for rule in workflow.rules if rule.script and Path(rule.snakefile).stem == step]
@@ -40,7 +38,7 @@ report: "../report/workflow.rst"
 rule plot_figures:
     input:
         **STUDY_TABLES,
-        manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
+        manifests=MANIFESTS,
     output:
         figures=figures_in_report(CAPTIONS),
         others=expand(f"{FIGURES}/{{name}}.{{format}}", name=CAPTIONS, format=OTHER_FORMATS),
@@ -69,7 +67,7 @@ rule plot_quality:
     input:
         indexes=expand(f"{RESULTS}/volumes/{{dataset}}/index.csv", dataset=DATASETS),
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
-        manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
+        manifests=MANIFESTS,
     output:
         figures=figures_in_report([QUALITY]),
         others=expand(f"{FIGURES}/{QUALITY}.{{format}}", format=OTHER_FORMATS),
@@ -93,7 +91,7 @@ rule plot_quality:
 rule write_tables:
     input:
         **STUDY_TABLES,
-        manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
+        manifests=MANIFESTS,
     output:
         csv=[
             in_report(f"{FIGURES}/{name}.csv", title, "2. Tables")
@@ -129,7 +127,7 @@ rule write_report:
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
         thumbnails=expand(f"{RESULTS}/volumes/{{dataset}}/thumbnails.csv", dataset=DATASETS),
         data_manifest=f"{RESULTS}/download/data_manifest.json",
-        manifests=expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS),
+        manifests=MANIFESTS,
     output:
         report=in_report(f"{RESULTS}/report.html", "The study on one page", "1. Report"),
     log:

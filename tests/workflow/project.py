@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chestct.files import digest_files
+from chestct.files import digest_object, sha256_file
 
 COPIED = ["Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies"]
 COPIED += ["report", "workflow_scripts"]
@@ -110,7 +110,8 @@ def smoke_numbers(root: Path, folder: Path, cache: pytest.Cache) -> Path:
 def _kept(root: Path, cache: pytest.Cache) -> Path:
     files = [path for name in COPIED for path in [root / name, *(root / name).rglob("*")]]
     sources = [path for path in files if path.is_file() and "__pycache__" not in path.parts]
-    return cache.mkdir("smoke") / digest_files([*sources, root / "requirements.lock"])
+    digests = {str(path): sha256_file(path) for path in [*sources, root / "requirements.lock"]}
+    return cache.mkdir("smoke") / digest_object(digests)
 
 
 def clean_environment() -> dict[str, str]:

@@ -78,10 +78,6 @@ def pending(project: Project) -> dict[str, str]:
     return {row[0]: row[2] for row in rows if len(row) == 6 and row[-1] == "update pending"}
 
 
-def test_a_copy_of_a_finished_study_has_nothing_to_do(copied: Project) -> None:
-    assert not pending(copied)
-
-
 def test_what_no_result_depends_on_redoes_nothing(copied: Project, edits: Edits) -> None:
     code = [str(path.relative_to(copied.folder)) for path in copied.folder.glob("workflow_scripts/**/*.py")]
     changes = HARMLESS | {

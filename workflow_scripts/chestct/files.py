@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,9 +47,3 @@ def digest_object(value: object) -> str:
     """Short digest of plain data (dicts, lists, numbers, text), independent of key order."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def digest_files(paths: Iterable[str | Path]) -> str:
-    """Short digest over the contents of files, independent of their order and of time stamps."""
-    parts = sorted((Path(path).name, sha256_file(path)) for path in paths)
-    return digest_object(parts)
