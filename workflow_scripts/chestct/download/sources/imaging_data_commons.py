@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pydicom
 
+from chestct.download.sources.dicom_header import read_header
 from chestct.download.transfer import s3
 from chestct.download.transfer.disk import check_space, disk_errors, remove_leftovers
 from chestct.download.transfer.retries import (
@@ -171,14 +171,10 @@ def _check_identity(part: Path, row: Mapping[Hashable, Any]) -> None:
         Altered: it says otherwise, or is no DICOM file.
     """
     try:
-        header = pydicom.dcmread(
-            part, stop_before_pixels=True, specific_tags=["PatientID", "SeriesInstanceUID"]
-        )
-        said = (str(header.get("PatientID")), str(header.get("SeriesInstanceUID")))
-    except OSError:
-        raise
-    except Exception as error:  # pydicom documents no list of what damaged bytes raise
-        raise Altered(f"{row['prefix']}: a file is no DICOM file: {error}") from error
+        header = read_header(part, ["PatientID", "SeriesInstanceUID"])
+    except InputError as error:
+        raise Altered(f"{row['prefix']}: a file is no DICOM file: {error.what}") from error
+    said = (str(header.get("PatientID")), str(header.get("SeriesInstanceUID")))
     if said != (row["patient_id"], row["series_id"]):
         raise Altered(f"{row['prefix']}: a file says that it is of another patient or series")
 

@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from chestct.download.labels.rspect_labels import SAFE_ID
 from chestct.download.transfer.disk import check_space, remove_leftovers
-from chestct.download.transfer.http import without_secrets
+from chestct.download.transfer.http import Remote
 from chestct.download.transfer.retries import ByteProgress, TransferSettings, Unobtainable, transfer_all
 from chestct.download.transfer.zip_archive import Archive
 from chestct.download.transfer.zip_directory import check_readable, read_directory
@@ -43,27 +43,33 @@ _MEMBER = (
 MEMBERS = "archive_members.parquet"
 
 
-def open_archive(entry: dict, settings: TransferSettings) -> Archive:
-    """The archive that the entry's ``archive`` names; environment variables in it are filled in.
-
-    Raises:
-        InputError: a variable is not set.
-    """
-    named = str(entry["archive"])
-    location = os.path.expandvars(named)
-    if "${" in location:
-        raise InputError(
-            f"dataset {entry['name']} needs the path or the address of RSPECT's archive",
-            where=f"configuration, datasets, {entry['name']}, key archive (got {named!r})",
-            expected="a path, https://..., or an environment variable that is set and holds one of them",
-            remedy=_REMEDY,
-        )
+def _archive(entry: dict, settings: TransferSettings) -> Archive:
+    location = os.path.expandvars(str(entry["archive"]))
     return Archive(location=location, remedy=_REMEDY, settings=settings)
 
 
 def shown_location(entry: dict) -> str:
     """Where the archive lies, without what may be a signature."""
-    return without_secrets(os.path.expandvars(str(entry["archive"])))
+    return _archive(entry, TransferSettings()).shown
+
+
+def open_archive(entry: dict, settings: TransferSettings) -> tuple[Archive, Remote]:
+    """The archive that the entry's ``archive`` names, and what is known of it before it is read.
+
+    Environment variables in ``archive`` are filled in.
+
+    Raises:
+        InputError: a variable is not set; there is no archive, no access or no answer.
+    """
+    archive = _archive(entry, settings)
+    if "${" in archive.location:
+        raise InputError(
+            f"dataset {entry['name']} needs the path or the address of RSPECT's archive",
+            where=f"configuration, datasets, {entry['name']}, key archive (got {entry['archive']!r})",
+            expected="a path, https://..., or an environment variable that is set and holds one of them",
+            remedy=_REMEDY,
+        )
+    return archive, archive.probe()
 
 
 def _find(archive: Archive, directory: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
@@ -96,11 +102,10 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
     Raises:
         InputError: no archive, no access, a damaged or dangerous one, or one without RSPECT's layout.
     """
-    archive = open_archive(entry, settings)
-    remote = archive.probe()
+    archive, remote = open_archive(entry, settings)
     if (root / MEMBERS).is_file() and (root / "train.csv").is_file():
         known = read_table(root / MEMBERS, "archive_members")
-        if not _changed(known, remote.size, remote.etag):
+        if not _changed(known, remote):
             return known
     with ByteProgress(0, f"{entry['name']}: directory of the archive") as bar:
         directory = read_directory(archive, remote.size, bar.update)
@@ -126,10 +131,10 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
     return check_table(members, "archive_members", where=root / MEMBERS)
 
 
-def _changed(members: pd.DataFrame, size: int, etag: str | None) -> bool:
+def _changed(members: pd.DataFrame, remote: Remote) -> bool:
     """Whether the archive is another than the one that was listed."""
-    other = (members["archive_bytes"] != size).any()
-    return bool(other or (etag and (members["archive_etag"].dropna() != etag).any()))
+    other = (members["archive_bytes"] != remote.size).any()
+    return bool(other or (remote.etag and (members["archive_etag"].dropna() != remote.etag).any()))
 
 
 def _read_members(path: Path, series_ids: list[str]) -> pd.DataFrame:
@@ -184,9 +189,8 @@ def obtain(
             lacking[row["series_id"]] = [m for m, whole in zip(wanted, there, strict=True) if not whole]
     if not lacking:
         return failed
-    archive = open_archive(entry, settings)
-    remote = archive.probe()
-    if _changed(members, remote.size, remote.etag):
+    archive, remote = open_archive(entry, settings)
+    if _changed(members, remote):
         raise InputError(
             "the archive is another than the one that was listed",
             where=archive.shown,

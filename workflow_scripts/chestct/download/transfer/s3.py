@@ -122,7 +122,7 @@ def _answers(where: str) -> Iterator[None]:
         raise Altered(f"{type(error).__name__}: {where}") from error
     except (BotoCoreError, ValueError) as error:  # ValueError: no address of an endpoint
         raise InputError(
-            f"S3 cannot be asked: {error}",
+            f"the S3 client does not work as it is configured: {error}",
             where=where,
             expected="an endpoint like https://HOST, or none for AWS",
             remedy="correct `endpoint_url` of the dataset, or AWS_PROFILE and AWS_ENDPOINT_URL",

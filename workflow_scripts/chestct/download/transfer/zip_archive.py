@@ -32,7 +32,7 @@ class Archive:
     @property
     def path(self) -> Path | None:
         """The archive's path if it is a file on disk."""
-        return None if "://" in self.location else Path(self.location).expanduser()
+        return None if "://" in self.location else Path(self.location).expanduser().resolve()
 
     @property
     def shown(self) -> str:
