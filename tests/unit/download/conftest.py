@@ -11,16 +11,13 @@ from chestct.download import datasets as sources
 from chestct.download.labels import lidc_labels
 from chestct.download.sources import imaging_data_commons
 from chestct.download.transfer import s3
-from chestct.download.transfer.retries import TransferSettings
-from tests.unit.download.file_server import BucketServer, FileServer, running
+from tests.unit.download.file_server import SETTINGS, BucketServer, FileServer, running
 from tests.unit.download.idc_bucket import cached_client, contents, index_row, index_rows
 from tests.unit.download.rspect_samples import copy_few
 from tests.unit.download.weights_samples import CONTENT
 from tests.unit.download.zip_samples import plain
 
 NUM_PATIENTS = 12
-#: Short waits between tries.
-SETTINGS = TransferSettings(first_wait_s=0.01, max_wait_s=0.05, reserve_bytes=0)
 
 
 def _write(entry: dict, root: Path) -> Path:
@@ -51,12 +48,6 @@ def _run_steps(entry: dict, root: Path, *, num_shards: int, shard_size: int = 5)
 def run_steps() -> Callable[..., None]:
     """The rules of the download step: run_steps(entry, root, num_shards=..., shard_size=5)."""
     return _run_steps
-
-
-@pytest.fixture(scope="session")
-def settings() -> TransferSettings:
-    """Transfer settings with short waits between tries."""
-    return SETTINGS
 
 
 @pytest.fixture(scope="session")

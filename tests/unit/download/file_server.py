@@ -13,7 +13,11 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from chestct.download.transfer.retries import TransferSettings
+
 ALWAYS = 1 << 30
+#: Short waits between tries.
+SETTINGS = TransferSettings(first_wait_s=0.01, max_wait_s=0.05, reserve_bytes=0)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from chestct.download.sources import lidc_idri
 from chestct.download.transfer import s3
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
-from tests.unit.download.file_server import BucketServer
+from tests.unit.download.file_server import SETTINGS, BucketServer
 
 #: Making a client takes longer than most of these tests.
 cached_client = cache(s3.make_client)
@@ -74,7 +74,7 @@ def entry_of(bucket: BucketServer, **more: object) -> dict:
 
 
 def obtain(
-    bucket: BucketServer, root: Path, settings: TransferSettings, **more: object
+    bucket: BucketServer, root: Path, settings: TransferSettings = SETTINGS, **more: object
 ) -> dict[str, Unobtainable]:
     entry = entry_of(bucket, **more)
     rows = lidc_idri.list_series(entry, root, 10, settings).series

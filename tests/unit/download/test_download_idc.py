@@ -7,9 +7,8 @@ import pytest
 
 from chestct.download.sources import lidc_idri
 from chestct.download.transfer import s3
-from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
-from tests.unit.download.file_server import ALWAYS, BucketServer, Fault
+from tests.unit.download.file_server import ALWAYS, SETTINGS, BucketServer, Fault
 from tests.unit.download.idc_bucket import (
     BUCKET,
     NUM_FILES,
@@ -26,21 +25,19 @@ from tests.unit.download.idc_bucket import (
 
 
 def test_all_files_arrive_and_are_not_fetched_again(
-    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, capfd: pytest.CaptureFixture[str]
+    bucket: BucketServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert obtain(bucket, tmp_path, settings) == {}
+    assert obtain(bucket, tmp_path) == {}
     assert tree(tmp_path) == expected_tree(0, 1, 2)
     assert "12 files: 100%" in capfd.readouterr().err
     bucket.asked.clear()
-    assert obtain(bucket, tmp_path, settings) == {}
+    assert obtain(bucket, tmp_path) == {}
     assert sorted(bucket.asked) == [f"?{prefix_of(n)}" for n in range(3)]
 
 
-def test_listing_counts_and_manifest(
-    bucket: BucketServer, tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_listing_counts_and_manifest(bucket: BucketServer, tmp_path: Path) -> None:
     entry = entry_of(bucket, patients=PATIENTS[1:])
-    listing = lidc_idri.list_series(entry, tmp_path, 1, settings)
+    listing = lidc_idri.list_series(entry, tmp_path, 1, SETTINGS)
     assert listing.series["series_id"].tolist() == ["1.2.1", "1.2.2"]
     assert listing.series["shard"].tolist() == [0, 1]
     assert listing.series["num_bytes"].tolist() == [sum(map(len, contents(n).values())) for n in (1, 2)]
@@ -58,13 +55,11 @@ def test_listing_counts_and_manifest(
     assert facts["source"] == f"s3://{BUCKET} at {bucket.url}"
     assert facts["licence"] == "CC BY 3.0" and any("10.1148/rg.230180" in t for t in facts["citation"])
     with pytest.raises(InputError, match="LIDC-IDRI-9999"):
-        lidc_idri.list_series(entry_of(bucket, patients=["LIDC-IDRI-9999"]), tmp_path, 1, settings)
+        lidc_idri.list_series(entry_of(bucket, patients=["LIDC-IDRI-9999"]), tmp_path, 1, SETTINGS)
 
 
-def test_only_what_is_lacking_or_damaged_is_fetched(
-    bucket: BucketServer, tmp_path: Path, settings: TransferSettings
-) -> None:
-    obtain(bucket, tmp_path, settings)
+def test_only_what_is_lacking_or_damaged_is_fetched(bucket: BucketServer, tmp_path: Path) -> None:
+    obtain(bucket, tmp_path)
     folder = tmp_path / PATIENTS[1] / "1.1.1" / "1.2.1"
     (folder / "f0-0000.dcm").unlink()
     (folder / "f1-0000.dcm").write_bytes(b"cut off")
@@ -72,7 +67,7 @@ def test_only_what_is_lacking_or_damaged_is_fetched(
     damaged[1500] ^= 1
     (folder / "f2-0000.dcm").write_bytes(damaged)
     bucket.asked.clear()
-    assert obtain(bucket, tmp_path, settings) == {}
+    assert obtain(bucket, tmp_path) == {}
     assert tree(tmp_path) == expected_tree(0, 1, 2)
     assert set(bucket.fetches()) == {key(1, k) for k in range(3)}
 
@@ -94,11 +89,9 @@ PASSING = [
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=lambda fault: f"{fault.kind}-{fault.code}-{fault.name[:1]}")
-def test_a_fault_that_passes_leaves_no_trace(
-    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, fault: Fault
-) -> None:
+def test_a_fault_that_passes_leaves_no_trace(bucket: BucketServer, tmp_path: Path, fault: Fault) -> None:
     bucket.faults = [replace(fault)]
-    assert obtain(bucket, tmp_path, settings) == {}
+    assert obtain(bucket, tmp_path) == {}
     assert tree(tmp_path) == expected_tree(0, 1, 2)
     assert bucket.asked.count(fault.name) == 2
 
@@ -112,10 +105,10 @@ def test_a_fault_that_passes_leaves_no_trace(
     ],
 )
 def test_a_fault_that_lasts_costs_one_series(
-    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, fault: Fault, reason: str, tries: int
+    bucket: BucketServer, tmp_path: Path, fault: Fault, reason: str, tries: int
 ) -> None:
     bucket.faults = [fault]
-    failed = obtain(bucket, tmp_path, replace(settings, attempts=3))
+    failed = obtain(bucket, tmp_path, replace(SETTINGS, attempts=3))
     assert {series: error.reason for series, error in failed.items()} == {"1.2.1": reason}
     assert FILE in failed["1.2.1"].detail
     assert bucket.asked.count(FILE) == tries
@@ -136,57 +129,51 @@ def test_a_fault_that_lasts_costs_one_series(
 )
 @pytest.mark.parametrize("wanted", [FILE, LIST], ids=["file", "list"])
 def test_what_concerns_all_stops_with_one_message_and_whole_files_stay(
-    bucket: BucketServer,
-    tmp_path: Path,
-    settings: TransferSettings,
-    fault: Fault,
-    words: str,
-    tries: int,
-    wanted: str,
+    bucket: BucketServer, tmp_path: Path, fault: Fault, words: str, tries: int, wanted: str
 ) -> None:
     bucket.faults = [replace(fault, name=wanted)]
     with pytest.raises(InputError, match=words) as caught:
-        obtain(bucket, tmp_path, replace(settings, attempts=3))
+        obtain(bucket, tmp_path, replace(SETTINGS, attempts=3))
     assert bucket.url in str(caught.value) and BUCKET in str(caught.value)
     assert bucket.asked.count(wanted) == tries
     found = tree(tmp_path)
     assert found.items() <= expected_tree(0, 1, 2).items()
     bucket.be_kind()
-    assert obtain(bucket, tmp_path, settings) == {}
+    assert obtain(bucket, tmp_path) == {}
     assert tree(tmp_path) == expected_tree(0, 1, 2)
     assert bucket.fetches().total() == 3 * NUM_FILES - len(found)
 
 
-def test_no_server_and_no_bucket(bucket: BucketServer, tmp_path: Path, settings: TransferSettings) -> None:
+def test_no_server_and_no_bucket(bucket: BucketServer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no good answer after 2 attempts: EndpointConnectionError"):
-        obtain(bucket, tmp_path, replace(settings, attempts=2), endpoint_url="http://127.0.0.1:9")
+        obtain(bucket, tmp_path, replace(SETTINGS, attempts=2), endpoint_url="http://127.0.0.1:9")
     bucket.faults = [Fault("status", ALWAYS, 404, "NoSuchBucket")]
     with pytest.raises(InputError, match="does not have the bucket"):
-        obtain(bucket, tmp_path, settings)
+        obtain(bucket, tmp_path)
     assert tree(tmp_path) == {}
 
 
 def test_a_silent_server_times_out(
-    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    bucket: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "TIMEOUT_S", (1, 0.2))
     monkeypatch.setattr(s3, "make_client", cached_client.__wrapped__)
     bucket.faults = [Fault("wait", name=key(0, 0), wait_s=0.6)]
-    assert obtain(bucket, tmp_path, settings) == {}
+    assert obtain(bucket, tmp_path) == {}
     assert tree(tmp_path) == expected_tree(0, 1, 2)
     assert bucket.asked.count(key(0, 0)) == 2
 
 
 def test_a_users_own_aws_settings(
-    bucket: BucketServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    bucket: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "make_client", cached_client.__wrapped__)
     monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.url)
     entry = {"name": "lidc", "from": "idc", "patients": PATIENTS[:1]}
-    rows = lidc_idri.list_series(entry, tmp_path, 10, settings).series
-    assert lidc_idri.obtain(entry, tmp_path, rows, settings) == {}
+    rows = lidc_idri.list_series(entry, tmp_path, 10, SETTINGS).series
+    assert lidc_idri.obtain(entry, tmp_path, rows, SETTINGS) == {}
     assert tree(tmp_path) == expected_tree(0)
     assert bucket.url in lidc_idri.manifest(entry)["source"]
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(InputError, match="nobody"):
-        lidc_idri.obtain(entry, tmp_path, rows, settings)
+        lidc_idri.obtain(entry, tmp_path, rows, SETTINGS)

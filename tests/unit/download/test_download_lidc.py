@@ -10,9 +10,9 @@ import pytest
 from chestct.download.labels import lidc_labels
 from chestct.download.sources import imaging_data_commons, lidc_idri
 from chestct.download.sources.study_folders import shard_row
-from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
+from tests.unit.download.file_server import SETTINGS
 
 
 @pytest.fixture(autouse=True)
@@ -37,20 +37,20 @@ def entry_of(folder: Path, **more: object) -> dict:
     return {"name": "lidc", "source": "lidc_idri", "folder": str(folder), **more}
 
 
-def list_taken(entry: dict, settings: TransferSettings, shard_size: int = 5) -> pd.DataFrame:
-    return lidc_idri.list_series(entry, Path("nowhere"), shard_size, settings).series
+def list_taken(entry: dict, shard_size: int = 5) -> pd.DataFrame:
+    return lidc_idri.list_series(entry, Path("nowhere"), shard_size, SETTINGS).series
 
 
 def test_a_users_folder_gives_the_labels_of_the_phantom(
-    folder: Path, nodule_root: Path, tmp_path: Path, settings: TransferSettings, prepared: list[list[str]]
+    folder: Path, nodule_root: Path, tmp_path: Path, prepared: list[list[str]]
 ) -> None:
     entry = entry_of(folder)
-    series = list_taken(entry, settings, 2)
+    series = list_taken(entry, 2)
     assert series["patient_id"].tolist() == [f"LIDC-PHANT-0000{k}" for k in range(3)]
     assert series["shard"].tolist() == [0, 0, 1] and prepared == [series["series_id"].tolist()]
     first = Path(series.loc[0, "path"])
     assert series.loc[0, "num_bytes"] == sum(path.stat().st_size for path in first.glob("*.dcm"))
-    assert lidc_idri.obtain(entry, tmp_path, series, settings) == {}
+    assert lidc_idri.obtain(entry, tmp_path, series, SETTINGS) == {}
     scans, slices = lidc_idri.read_labels(entry, tmp_path, series)
     expected = read_table(nodule_root / "labels.csv", "labels").iloc[:3]
     assert scans["label"].tolist() == expected["label"].tolist()
@@ -59,7 +59,7 @@ def test_a_users_folder_gives_the_labels_of_the_phantom(
     assert sorted(slices["sop_instance_uid"]) == sorted(mine["sop_instance_uid"])
 
 
-def test_manifest_counts_patients_and_radiographs(folder: Path, settings: TransferSettings) -> None:
+def test_manifest_counts_patients_and_radiographs(folder: Path) -> None:
     edit_headers(next(folder.glob("LIDC-PHANT-00002/*/*")), Modality="DX")
     facts = lidc_idri.manifest(entry_of(folder))
     assert (facts["num_patients"], facts["num_studies"], facts["num_other_series"]) == (2, 2, 1)
@@ -68,14 +68,14 @@ def test_manifest_counts_patients_and_radiographs(folder: Path, settings: Transf
     assert lidc_idri.manifest(entry_of(folder, patients=["LIDC-PHANT-00001"]))["num_patients"] == 1
 
 
-def test_patients_select_and_unknown_ones_are_named(folder: Path, settings: TransferSettings) -> None:
+def test_patients_select_and_unknown_ones_are_named(folder: Path) -> None:
     chosen = entry_of(folder, patients=["LIDC-PHANT-00001"])
-    listing = lidc_idri.list_series(chosen, Path("nowhere"), 5, settings)
+    listing = lidc_idri.list_series(chosen, Path("nowhere"), 5, SETTINGS)
     assert listing.series["patient_id"].tolist() == ["LIDC-PHANT-00001"]
     assert listing.left_out["patient_id"].tolist() == ["LIDC-PHANT-00000", "LIDC-PHANT-00002"]
     assert listing.left_out["reason"].unique().tolist() == ["not_selected"]
     with pytest.raises(InputError, match="LIDC-IDRI-9999"):
-        list_taken(entry_of(folder, patients=["LIDC-PHANT-00001", "LIDC-IDRI-9999"]), settings)
+        list_taken(entry_of(folder, patients=["LIDC-PHANT-00001", "LIDC-IDRI-9999"]))
 
 
 def edit_headers(series_dir: Path, **values: object) -> None:
@@ -95,17 +95,17 @@ def second_series(folder: Path, **values: object) -> tuple[Path, Path]:
     return first, extra
 
 
-def test_radiographs_are_passed_over(folder: Path, settings: TransferSettings) -> None:
+def test_radiographs_are_passed_over(folder: Path) -> None:
     second_series(folder, Modality="DX")
-    listing = lidc_idri.list_series(entry_of(folder), Path("nowhere"), 5, settings)
+    listing = lidc_idri.list_series(entry_of(folder), Path("nowhere"), 5, SETTINGS)
     assert len(listing.series) == 3 and listing.left_out.empty
 
 
 @pytest.mark.parametrize("shorter", ["first", "extra"])
-def test_of_two_ct_series_the_longer_is_taken(folder: Path, settings: TransferSettings, shorter: str) -> None:
+def test_of_two_ct_series_the_longer_is_taken(folder: Path, shorter: str) -> None:
     first, extra = second_series(folder)
     next((first if shorter == "first" else extra).glob("*.dcm")).unlink()
-    listing = lidc_idri.list_series(entry_of(folder), Path("nowhere"), 5, settings)
+    listing = lidc_idri.list_series(entry_of(folder), Path("nowhere"), 5, SETTINGS)
     taken = listing.series["path"].tolist()
     assert (str(extra) in taken, str(first) in taken) == (shorter == "first", shorter == "extra")
     assert listing.left_out[["series_id", "reason"]].values.tolist() == [
@@ -116,63 +116,53 @@ def test_of_two_ct_series_the_longer_is_taken(folder: Path, settings: TransferSe
 @pytest.mark.parametrize(
     "image_type", [["ORIGINAL", "PRIMARY", "LOCALIZER"], ["DERIVED", "PRIMARY"], ["ORIGINAL", "SECONDARY"]]
 )
-def test_scouts_and_derived_images_come_behind(
-    folder: Path, settings: TransferSettings, image_type: list[str]
-) -> None:
+def test_scouts_and_derived_images_come_behind(folder: Path, image_type: list[str]) -> None:
     first, _ = second_series(folder, ImageType=image_type)
     next(first.glob("*.dcm")).unlink()
-    assert str(first) in list_taken(entry_of(folder), settings)["path"].tolist()
+    assert str(first) in list_taken(entry_of(folder))["path"].tolist()
 
 
-def test_a_series_without_its_published_number_of_files_is_incomplete(
-    folder: Path, tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_a_series_without_its_published_number_of_files_is_incomplete(folder: Path, tmp_path: Path) -> None:
     published = imaging_data_commons.read_collection("lidc_idri").query("modality == 'CT'").iloc[0]
     series_dir = next(folder.glob("LIDC-PHANT-00000/*/*"))
     edit_headers(series_dir, SeriesInstanceUID=published["series_id"])
-    series = list_taken(entry_of(folder), settings)
+    series = list_taken(entry_of(folder))
     found = len(list(series_dir.glob("*.dcm")))
     assert series.loc[0, "num_instances"] == published["num_instances"] > found
-    failed = lidc_idri.obtain(entry_of(folder), tmp_path, series, settings)
+    failed = lidc_idri.obtain(entry_of(folder), tmp_path, series, SETTINGS)
     assert {uid: error.reason for uid, error in failed.items()} == {published["series_id"]: "incomplete"}
     assert f"{found} of {published['num_instances']}" in failed[published["series_id"]].detail
 
 
-def test_lost_files_are_the_scans_own_loss_and_a_lost_folder_stops(
-    folder: Path, tmp_path: Path, settings: TransferSettings
-) -> None:
-    series = list_taken(entry_of(folder), settings)
+def test_lost_files_are_the_scans_own_loss_and_a_lost_folder_stops(folder: Path, tmp_path: Path) -> None:
+    series = list_taken(entry_of(folder))
     lost = series.iloc[1]
     next(Path(lost["path"]).glob("*.dcm")).unlink()
-    failed = lidc_idri.obtain(entry_of(folder), tmp_path, series, settings)
+    failed = lidc_idri.obtain(entry_of(folder), tmp_path, series, SETTINGS)
     assert {uid: error.reason for uid, error in failed.items()} == {lost["series_id"]: "incomplete"}
     assert shard_row("lidc", tmp_path, lost, failed[lost["series_id"]])["status"] == "failed"
     shutil.rmtree(lost["path"])
     with pytest.raises(InputError, match="is gone"):
-        lidc_idri.obtain(entry_of(folder), tmp_path, series, settings)
+        lidc_idri.obtain(entry_of(folder), tmp_path, series, SETTINGS)
 
 
-def test_a_file_that_is_no_dicom_is_named_if_its_patient_is_wanted(
-    folder: Path, settings: TransferSettings
-) -> None:
+def test_a_file_that_is_no_dicom_is_named_if_its_patient_is_wanted(folder: Path) -> None:
     min(folder.glob("LIDC-PHANT-00000/*/*/*.dcm")).write_text("no image")
     with pytest.raises(InputError, match="does not open"):
-        list_taken(entry_of(folder), settings)
+        list_taken(entry_of(folder))
     with pytest.raises(InputError, match="does not open"):
-        list_taken(entry_of(folder, patients=["LIDC-PHANT-00000"]), settings)
-    assert len(list_taken(entry_of(folder, patients=["LIDC-PHANT-00002"]), settings)) == 1
+        list_taken(entry_of(folder, patients=["LIDC-PHANT-00000"]))
+    assert len(list_taken(entry_of(folder, patients=["LIDC-PHANT-00002"]))) == 1
 
 
 @pytest.mark.parametrize("folder_name", [None, "nowhere"])
-def test_without_a_folder_the_message_names_the_key(
-    folder_name: str | None, settings: TransferSettings
-) -> None:
+def test_without_a_folder_the_message_names_the_key(folder_name: str | None) -> None:
     entry = {"name": "lidc", "source": "lidc_idri"} | ({"folder": folder_name} if folder_name else {})
     with pytest.raises(InputError, match="needs a folder") as caught:
-        list_taken(entry, settings)
+        list_taken(entry)
     assert "key folder" in str(caught.value)
 
 
-def test_empty_folder_is_refused(tmp_path: Path, settings: TransferSettings) -> None:
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no CT series"):
-        list_taken(entry_of(tmp_path), settings)
+        list_taken(entry_of(tmp_path))

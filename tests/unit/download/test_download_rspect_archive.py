@@ -14,7 +14,7 @@ from chestct.download.sources import rspect, rspect_archive
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
-from tests.unit.download.file_server import ALWAYS, Fault, FileServer, running
+from tests.unit.download.file_server import ALWAYS, SETTINGS, Fault, FileServer, running
 from tests.unit.download.rspect_samples import contents, zip_folder
 
 
@@ -32,24 +32,24 @@ def entry_of(server: FileServer, **keys: object) -> dict:
 @pytest.mark.parametrize("prefix", ["", "./", "rsna-str/", "a/b/"])
 @pytest.mark.parametrize("make", ["deflated", "stored", "streamed"])
 def test_the_layout_is_found_below_any_folder(
-    prefix: str, make: str, small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
+    prefix: str, make: str, small_rspect: Path, server: FileServer, tmp_path: Path
 ) -> None:
     method = zipfile.ZIP_STORED if make == "stored" else zipfile.ZIP_DEFLATED
     server.content = zip_folder(small_rspect, prefix, method, streamed=make == "streamed")
     entry = entry_of(server)
-    listing = rspect.list_series(entry, tmp_path, 5, settings)
+    listing = rspect.list_series(entry, tmp_path, 5, SETTINGS)
     assert len(listing.series) == 3 and listing.left_out.empty
-    assert rspect.obtain(entry, tmp_path, listing.series, settings) == {}
+    assert rspect.obtain(entry, tmp_path, listing.series, SETTINGS) == {}
     assert contents(tmp_path) == contents(small_rspect)
 
 
 def test_the_directory_is_read_once_and_jobs_read_their_part(
-    small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
+    small_rspect: Path, server: FileServer, tmp_path: Path
 ) -> None:
     entry = entry_of(server)
-    first = rspect.list_series(entry, tmp_path, 1, settings).series
+    first = rspect.list_series(entry, tmp_path, 1, SETTINGS).series
     server.asked.clear()
-    again = rspect.list_series(entry, tmp_path, 1, settings).series
+    again = rspect.list_series(entry, tmp_path, 1, SETTINGS).series
     pd.testing.assert_frame_equal(first, again)
     assert server.asked == [(0, 1)]
     assert "0a1b2c" not in (tmp_path / rspect_archive.MEMBERS).read_bytes().decode("latin1")
@@ -58,22 +58,22 @@ def test_the_directory_is_read_once_and_jobs_read_their_part(
     mine = members[members["series_id"] == row["series_id"]]
     assert row["num_bytes"] == mine["num_bytes"].sum() and len(mine) == 6
     server.asked.clear()
-    rspect.obtain(entry, tmp_path, first.iloc[1:2], settings)
+    rspect.obtain(entry, tmp_path, first.iloc[1:2], SETTINGS)
     assert server.asked == [(0, 1), (mine["offset"].min(), mine["end"].max())]
     assert set(contents(tmp_path)) == {n for n in contents(small_rspect) if row["series_id"] in n}
 
 
 def test_a_job_fetches_only_what_is_lacking_or_cut(
-    small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
+    small_rspect: Path, server: FileServer, tmp_path: Path
 ) -> None:
     entry = entry_of(server)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
-    rspect.obtain(entry, tmp_path, series, settings)
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
+    rspect.obtain(entry, tmp_path, series, SETTINGS)
     names = sorted(contents(tmp_path))
     (tmp_path / names[2]).unlink()
     (tmp_path / names[9]).write_bytes(b"cut")
     server.asked.clear()
-    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    assert rspect.obtain(entry, tmp_path, series, SETTINGS) == {}
     assert contents(tmp_path) == contents(small_rspect)
     members = read_table(tmp_path / rspect_archive.MEMBERS, "archive_members")
     files = "train/" + members["study_id"] + "/" + members["series_id"] + "/" + members["name"]
@@ -81,7 +81,7 @@ def test_a_job_fetches_only_what_is_lacking_or_cut(
     ranges = list(zip(lacking["offset"], lacking["end"], strict=True))
     assert sorted(server.asked) == sorted([(0, 1), *ranges])
     server.asked.clear()
-    assert rspect.obtain(entry, tmp_path, series, settings) == {} and server.asked == []
+    assert rspect.obtain(entry, tmp_path, series, SETTINGS) == {} and server.asked == []
 
 
 def drop_one_file(folder: Path) -> None:
@@ -118,31 +118,31 @@ def test_scans_that_the_archive_lacks_go_to_the_ledger(
 
 
 def test_a_scan_that_stays_altered_goes_to_the_ledger(
-    small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
+    small_rspect: Path, server: FileServer, tmp_path: Path
 ) -> None:
     entry = entry_of(server)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
     members = read_table(tmp_path / rspect_archive.MEMBERS, "archive_members")
     bad = members.iloc[8]
     server.faults = [Fault("flip", ALWAYS, at=int(bad["end"]) - 2)]
     server.asked.clear()
-    failed = rspect.obtain(entry, tmp_path, series, settings)
+    failed = rspect.obtain(entry, tmp_path, series, SETTINGS)
     assert {key: error.reason for key, error in failed.items()} == {bad["series_id"]: "altered"}
     assert bad["name"] in failed[bad["series_id"]].detail
     assert server.asked.count((bad["offset"], bad["end"])) == 1, "the one member alone, once more"
     there = contents(small_rspect)
     assert contents(tmp_path).items() < there.items() and len(contents(tmp_path)) == len(there) - 1
     server.faults = [Fault("flip", 1, at=int(bad["end"]) - 2)]
-    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    assert rspect.obtain(entry, tmp_path, series, SETTINGS) == {}
     assert contents(tmp_path) == there
 
 
 @pytest.mark.parametrize("change", ["size", "etag"])
 def test_an_archive_that_changes_is_noticed_and_listed_anew(
-    change: str, small_rspect: Path, server: FileServer, tmp_path: Path, settings: TransferSettings
+    change: str, small_rspect: Path, server: FileServer, tmp_path: Path
 ) -> None:
     entry = entry_of(server)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
     server.content = zip_folder(small_rspect, "another-folder/")
     if change == "size":
         server.etag = ""
@@ -150,11 +150,11 @@ def test_an_archive_that_changes_is_noticed_and_listed_anew(
         server.content = zip_folder(small_rspect, "rsna/")
         server.etag = '"second"'
     with pytest.raises(InputError, match="another than the one that was listed") as caught:
-        rspect.obtain(entry, tmp_path, series, settings)
+        rspect.obtain(entry, tmp_path, series, SETTINGS)
     assert "--forcerun list_series" in str(caught.value) and "0a1b2c" not in str(caught.value)
     assert contents(tmp_path) == {}
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
-    assert rspect.obtain(entry, tmp_path, series, settings) == {}
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
+    assert rspect.obtain(entry, tmp_path, series, SETTINGS) == {}
     assert contents(tmp_path) == contents(small_rspect)
 
 
@@ -177,44 +177,42 @@ def zip_of(*names: str) -> bytes:
     ],
 )
 def test_archives_of_another_layout_are_refused_and_nothing_is_written(
-    names: tuple[str, ...], words: str, server: FileServer, tmp_path: Path, settings: TransferSettings
+    names: tuple[str, ...], words: str, server: FileServer, tmp_path: Path
 ) -> None:
     server.content = zip_of(*names)
     with pytest.raises(InputError, match=words):
-        rspect.list_series(entry_of(server), tmp_path / "root", 5, settings)
+        rspect.list_series(entry_of(server), tmp_path / "root", 5, SETTINGS)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_address_may_come_from_the_environment(
-    server: FileServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = entry_of(server) | {"archive": "${RSPECT_ARCHIVE}"}
     monkeypatch.delenv("RSPECT_ARCHIVE", raising=False)
     with pytest.raises(InputError, match="needs the path or the address") as caught:
-        rspect.list_series(entry, tmp_path, 5, settings)
+        rspect.list_series(entry, tmp_path, 5, SETTINGS)
     assert "registry.opendata.aws" in str(caught.value)
     monkeypatch.setenv("RSPECT_ARCHIVE", f"{server.url}/r.zip?X-Amz-Signature=0a1b2c")
-    assert len(rspect.list_series(entry, tmp_path, 5, settings).series) == 3
+    assert len(rspect.list_series(entry, tmp_path, 5, SETTINGS).series) == 3
     assert rspect.manifest(entry)["source"] == f"{server.url}/r.zip"
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
-    server: FileServer, tmp_path: Path, settings: TransferSettings
+    server: FileServer, tmp_path: Path
 ) -> None:
     entry = entry_of(server)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
     roomy = TransferSettings(reserve_bytes=os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize)
     with pytest.raises(InputError, match="the disk is too small"):
         rspect.obtain(entry, tmp_path, series, roomy)
     assert contents(tmp_path) == {}
 
 
-def test_the_list_of_members_is_missing_or_broken(
-    server: FileServer, tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_the_list_of_members_is_missing_or_broken(server: FileServer, tmp_path: Path) -> None:
     entry = entry_of(server)
-    series = rspect.list_series(entry, tmp_path, 5, settings).series
+    series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
     for damage in (lambda path: path.write_bytes(b"no table"), Path.unlink):
         damage(tmp_path / rspect_archive.MEMBERS)
         with pytest.raises(InputError, match="list of the archive's members cannot be read"):
-            rspect.obtain(entry, tmp_path, series, settings)
+            rspect.obtain(entry, tmp_path, series, SETTINGS)

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from chestct.download.sources import rspect, rspect_archive
-from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
-from tests.unit.download.file_server import FileServer, running
+from tests.unit.download.file_server import SETTINGS, FileServer, running
 from tests.unit.download.rspect_samples import contents, zip_folder
 
 
@@ -44,12 +43,12 @@ def hidden(root: Path) -> list[Path]:
 
 
 def test_a_job_that_is_killed_goes_on_where_it_was(
-    server: FileServer, entry: dict, small_rspect: Path, tmp_path: Path, settings: TransferSettings
+    server: FileServer, entry: dict, small_rspect: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    series = rspect.list_series(entry, data, 5, settings).series
+    series = rspect.list_series(entry, data, 5, SETTINGS).series
     server.delay_s = 0.15
-    arguments = (entry, data, series, replace(settings, parallel=2))
+    arguments = (entry, data, series, replace(SETTINGS, parallel=2))
     job = multiprocessing.get_context("spawn").Process(target=rspect.obtain, args=arguments)
     job.start()
     while len(contents(data)) < 3:
@@ -66,19 +65,18 @@ def test_a_job_that_is_killed_goes_on_where_it_was(
         (data / name).with_name(f".{Path(name).name}.0123abcd.part").write_bytes(there[name][:100])
     server.asked.clear()
     server.delay_s = 0
-    assert rspect.obtain(entry, data, series, settings) == {}
+    assert rspect.obtain(entry, data, series, SETTINGS) == {}
     assert contents(data) == there and hidden(data) == []
     assert asked_files(server, data) == set(lacking)
 
 
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
 def test_a_disk_that_others_fill_meanwhile(
-    server: FileServer, entry: dict, small_rspect: Path, small_disk: Path, settings: TransferSettings
+    server: FileServer, entry: dict, small_rspect: Path, small_disk: Path
 ) -> None:
     """The space is there when the job begins and is gone when it writes."""
     data = small_disk / "data"
-    settings = replace(settings, parallel=2)
-    series = rspect.list_series(entry, data, 5, settings).series
+    series = rspect.list_series(entry, data, 5, SETTINGS).series
     other = small_disk / "of-somebody-else"
 
     server.asked.clear()
@@ -90,13 +88,13 @@ def test_a_disk_that_others_fill_meanwhile(
 
     server.before = fill
     with pytest.raises(InputError, match="the disk is full") as caught:
-        rspect.obtain(entry, data, series, settings)
+        rspect.obtain(entry, data, series, replace(SETTINGS, parallel=2))
     assert str(data) in str(caught.value)
     there, whole = contents(small_rspect), contents(data)
     assert whole.items() < there.items() and hidden(data) == []
     other.unlink()
     server.before = lambda: None
     server.asked.clear()
-    assert rspect.obtain(entry, data, series, settings) == {}
+    assert rspect.obtain(entry, data, series, SETTINGS) == {}
     assert contents(data) == there
     assert asked_files(server, data) == there.keys() - whole.keys()

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from chestct.download.transfer.retries import TransferSettings
 from chestct.download.transfer.zip_directory import check_readable, read_directory
 from chestct.download.transfer.zip_members import extract
 from chestct.errors import InputError
@@ -61,23 +60,21 @@ def check_directory(path: Path, table: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("make", ARCHIVES)
 def test_the_directory_is_zipfiles_and_members_come_out_whole(
-    make: Callable[[], bytes], tmp_path: Path, settings: TransferSettings
+    make: Callable[[], bytes], tmp_path: Path
 ) -> None:
-    archive, size = on_disk(make(), tmp_path, settings)
+    archive, size = on_disk(make(), tmp_path)
     table = read_directory(archive, size)
     check_directory(tmp_path / "a.zip", table)
     extract(archive, members_of(table, tmp_path / "out"))
     check_files(tmp_path / "out", {} if make is empty else FILES)
 
 
-def test_zip64_records_of_every_kind(
-    tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_zip64_records_of_every_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sizes, offsets and counts in zip64 fields, as beyond 4 GiB or 65,535 members."""
     with monkeypatch.context() as patch:
         patch.setattr(zipfile, "ZIP64_LIMIT", 300)
         patch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
-        archive, size = on_disk(plain(), tmp_path, settings)
+        archive, size = on_disk(plain(), tmp_path)
     content = (tmp_path / "a.zip").read_bytes()
     assert b"PK\6\6" in content and b"PK\6\7" in content
     table = read_directory(archive, size)
@@ -86,9 +83,7 @@ def test_zip64_records_of_every_kind(
     check_files(tmp_path / "out", FILES)
 
 
-def test_members_beyond_4_gib_of_a_real_file(
-    zip_server: FileServer, tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_members_beyond_4_gib_of_a_real_file(zip_server: FileServer, tmp_path: Path) -> None:
     """A sparse file: its members lie behind 5 GiB of nothing."""
     path = tmp_path / "large.zip"
     with open(path, "wb") as file:
@@ -96,7 +91,7 @@ def test_members_beyond_4_gib_of_a_real_file(
     with zipfile.ZipFile(path, "a") as archive:
         write_files(archive)
     zip_server.content = path
-    archive = remote(zip_server, settings)
+    archive = remote(zip_server)
     size = archive.probe().size
     assert size > 5 << 30
     table = read_directory(archive, size)
@@ -154,35 +149,29 @@ def overlapping() -> bytes:
     ],
 )
 def test_archives_that_are_refused(
-    make: Callable[[], bytes],
-    words: str,
-    zip_server: FileServer,
-    tmp_path: Path,
-    settings: TransferSettings,
+    make: Callable[[], bytes], words: str, zip_server: FileServer, tmp_path: Path
 ) -> None:
     zip_server.content = content = make()
-    for archive in (on_disk(content, tmp_path, settings)[0], remote(zip_server, settings)):
+    for archive in (on_disk(content, tmp_path)[0], remote(zip_server)):
         with pytest.raises(InputError, match=words) as caught:
             read_directory(archive, len(content))
         assert archive.shown in str(caught.value) and "signed" not in str(caught.value)
 
 
-def test_encrypted_members_and_unusual_methods_are_refused(
-    tmp_path: Path, settings: TransferSettings
-) -> None:
+def test_encrypted_members_and_unusual_methods_are_refused(tmp_path: Path) -> None:
     encrypted = bytearray(zipped(lambda archive: archive.writestr("p/a", b"x")))
     encrypted[encrypted.index(b"PK\1\2") + 8] |= 1
     packed = zipped(lambda archive: archive.writestr("p/a", b"x" * 99, zipfile.ZIP_BZIP2))
     for content, words in ((bytes(encrypted), "encrypted"), (packed, "another method")):
-        archive, size = on_disk(content, tmp_path, settings)
+        archive, size = on_disk(content, tmp_path)
         with pytest.raises(InputError, match=words):
             check_readable(archive, read_directory(archive, size))
-    archive, size = on_disk(plain(), tmp_path, settings)
+    archive, size = on_disk(plain(), tmp_path)
     check_readable(archive, read_directory(archive, size))
 
 
-def test_an_archive_on_disk_that_goes_or_shrinks_is_named(tmp_path: Path, settings: TransferSettings) -> None:
-    archive, size = on_disk(plain(), tmp_path, settings)
+def test_an_archive_on_disk_that_goes_or_shrinks_is_named(tmp_path: Path) -> None:
+    archive, size = on_disk(plain(), tmp_path)
     members = members_of(read_directory(archive, size), tmp_path / "out")
     (tmp_path / "a.zip").write_bytes(plain()[:600])
     with pytest.raises(InputError, match="shorter than it was"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from chestct.download.transfer import zip_archive, zip_members
-from chestct.download.transfer.retries import TransferSettings, Unobtainable
+from chestct.download.transfer.retries import Unobtainable
 from chestct.download.transfer.zip_directory import check_readable, read_directory
 from chestct.download.transfer.zip_members import Member, extract, unpack
 from chestct.errors import InputError
@@ -30,11 +30,7 @@ from tests.unit.download.zip_samples import (
 
 @pytest.mark.parametrize(("make", "mask"), [(plain, 0x15), (with_data_descriptors, 0x80)])
 def test_whatever_byte_is_altered_no_wrong_file_appears(
-    make: Callable[[], bytes],
-    mask: int,
-    tmp_path: Path,
-    settings: TransferSettings,
-    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[], bytes], mask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte in turn: the archive is refused, or a member is, or all files are right.
 
@@ -47,7 +43,7 @@ def test_whatever_byte_is_altered_no_wrong_file_appears(
     content = make()
     outcomes = {"refused": 0, "altered": 0, "right": 0}
     for k in range(len(content)):
-        archive, _ = on_disk(content[:k] + bytes([content[k] ^ mask]) + content[k + 1 :], tmp_path, settings)
+        archive, _ = on_disk(content[:k] + bytes([content[k] ^ mask]) + content[k + 1 :], tmp_path)
         written.clear()
         try:
             table = read_directory(archive, len(content))
@@ -64,9 +60,9 @@ def test_whatever_byte_is_altered_no_wrong_file_appears(
 
 
 def test_neighbours_share_requests_of_bounded_size(
-    zip_server: FileServer, tmp_path: Path, settings: TransferSettings, monkeypatch: pytest.MonkeyPatch
+    zip_server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = remote(zip_server, settings)
+    archive = remote(zip_server)
     table = read_directory(archive, zip_server.size())
     members = members_of(table, tmp_path / "out")
     zip_server.asked.clear()
@@ -116,10 +112,8 @@ def test_unpack_never_makes_more_than_promised() -> None:
         Fault("flip"),
     ],
 )
-def test_faults_that_pass_leave_no_trace(
-    fault: Fault, zip_server: FileServer, tmp_path: Path, settings: TransferSettings
-) -> None:
-    archive = remote(zip_server, settings)
+def test_faults_that_pass_leave_no_trace(fault: Fault, zip_server: FileServer, tmp_path: Path) -> None:
+    archive = remote(zip_server)
     members = members_of(read_directory(archive, zip_server.size()), tmp_path / "out")
     zip_server.faults = [fault]
     extract(archive, members)
@@ -138,18 +132,16 @@ def test_faults_that_pass_leave_no_trace(
         (Fault("cut", ALWAYS), "no good answer after"),
     ],
 )
-def test_faults_that_last_end_in_one_message(
-    fault: Fault, words: str, zip_server: FileServer, settings: TransferSettings
-) -> None:
+def test_faults_that_last_end_in_one_message(fault: Fault, words: str, zip_server: FileServer) -> None:
     zip_server.faults = [fault]
-    archive = remote(zip_server, settings)
+    archive = remote(zip_server)
     with pytest.raises(InputError, match=words) as caught:
         read_directory(archive, archive.probe().size)
     assert zip_server.url in str(caught.value) and "signed" not in str(caught.value)
 
 
-def test_a_server_without_ranges_is_refused(zip_server: FileServer, settings: TransferSettings) -> None:
+def test_a_server_without_ranges_is_refused(zip_server: FileServer) -> None:
     zip_server.ranges = False
     with pytest.raises(InputError, match="does not serve ranges") as caught:
-        remote(zip_server, settings).probe()
+        remote(zip_server).probe()
     assert "its path instead" in str(caught.value)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from chestct.download.transfer.retries import TransferSettings
 from chestct.download.transfer.zip_archive import Archive
 from chestct.download.transfer.zip_members import Member
-from tests.unit.download.file_server import FileServer
+from tests.unit.download.file_server import SETTINGS, FileServer
 
 FILES = {f"p/f{k}.bin": np.random.default_rng(k).bytes(400 + 100 * k) + bytes(500) for k in range(6)}
 
@@ -32,11 +31,11 @@ class Pipe(io.RawIOBase):
         return self.sink.write(data)
 
 
-def on_disk(content: bytes, folder: Path, settings: TransferSettings) -> tuple[Archive, int]:
+def on_disk(content: bytes, folder: Path) -> tuple[Archive, int]:
     """An archive in a folder, and its size."""
     path = folder / "a.zip"
     path.write_bytes(content)
-    return Archive(location=str(path), remedy="see the docs", settings=settings), len(content)
+    return Archive(location=str(path), remedy="see the docs", settings=SETTINGS), len(content)
 
 
 def zipped(
@@ -88,5 +87,5 @@ def check_files(folder: Path, files: dict[str, bytes]) -> None:
     assert found == {name.replace("/", "_"): data for name, data in files.items()}
 
 
-def remote(server: FileServer, settings: TransferSettings) -> Archive:
-    return Archive(location=f"{server.url}/a.zip?key=signed", remedy="see the docs", settings=settings)
+def remote(server: FileServer) -> Archive:
+    return Archive(location=f"{server.url}/a.zip?key=signed", remedy="see the docs", settings=SETTINGS)
