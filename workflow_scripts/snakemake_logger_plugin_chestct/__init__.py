@@ -93,6 +93,8 @@ class LogHandler(LogHandlerBase):
                 self._take_in(record)
             if self._shown(record):
                 self._console.handle(record)
+            if getattr(record, "exception", "") == "LockException":
+                self._print("make unlock frees it, and cancels the Slurm jobs that a killed run left.")
         except Exception:
             self.handleError(record)
 
