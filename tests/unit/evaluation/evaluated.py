@@ -33,6 +33,7 @@ class Evaluated:
 def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFrame]:
     """Evaluate every dataset and collect; return all tables."""
     settings = {**SETTINGS, **options}
+    num_simulations = settings.pop("num_simulations", 4)
     datasets = list(files.predictions)
     for dataset in datasets:
         evaluate_dataset(
@@ -47,16 +48,17 @@ def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFra
             **settings,
         )
         simulations = {name: settings[name] for name in ("num_resamples", "confidence", "seed")}
-        simulations["num_simulations"] = 4
         simulate_coverage(
             cohort=files.cohorts[dataset],
             splits=files.splits[dataset],
             coverage_path=folder / dataset / "coverage.csv",
+            num_simulations=num_simulations,
             **simulations,
         )
         check_validity(
             draws=folder / dataset / "draws.npz",
             **{f"{name}_path": folder / dataset / f"{name}.csv" for name in ("power", "permuted")},
+            num_simulations=num_simulations,
             **simulations,
         )
     names = (*TABLES, *VALIDITY_TABLES)

@@ -146,7 +146,10 @@ def write_study(
     percents: Sequence[int],
     seeds: Sequence[int] = (0,),
 ) -> StudyFiles:
-    """Write a whole study: every model with those of the inits that it has."""
+    """Write a whole study: every model with those of the inits that it has.
+
+    Options of a dataset are those of ``write_dataset`` and ``without``, its absent inits or (model, init).
+    """
     files = StudyFiles(list(models), {}, {}, {}, {}, {})
     for dataset, options in datasets.items():
         options = dict(options)
@@ -155,7 +158,11 @@ def write_study(
         files.subsets[dataset] = write_subsets(folder, splits, percents, seeds)
         files.predictions[dataset], files.runs[dataset] = [], []
         for model in models:
-            own = [init for init in inits if init in MODELS[model].inits and init not in without]
+            own = [
+                init
+                for init in inits
+                if init in MODELS[model].inits and not {init, (model, init)} & {*without}
+            ]
             files.predictions[dataset].append(write_predictions(folder, splits, model, own, percents, seeds))
             files.runs[dataset].extend(product([model], own, percents, seeds))
     return files

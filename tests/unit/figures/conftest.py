@@ -14,7 +14,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory):
     def get(kind: str) -> Study:
         if kind not in made:
             folder: Path = tmp_path_factory.mktemp(kind)
-            made[kind] = make_study(kind, folder, num_resamples=200)
+            made[kind] = make_study(kind, folder, num_resamples=100)
         return made[kind]
 
     return get

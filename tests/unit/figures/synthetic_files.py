@@ -1,4 +1,4 @@
-"""Files of a made-up study that training, download and volumes would write."""
+"""What training, download and volumes write of a synthetic study."""
 
 import hashlib
 import json
@@ -11,45 +11,6 @@ from chestct.catalogue import MODELS
 from chestct.tables import write_table
 
 PHANTOMS = {"rspect_phantom", "lidc_phantom"}
-
-
-def write_cohort(
-    folder: Path, dataset: str, *, num_patients: int, folds: int = 1, baseline: bool = False
-) -> pd.DataFrame:
-    """Write cohort.csv and splits.csv, a scan a patient; return the splits."""
-    rng = np.random.default_rng(num_patients)
-    number = np.arange(num_patients)
-    part = number % 10
-    splits = pd.DataFrame(
-        {
-            "dataset": dataset,
-            "patient_id": [f"P{i:04d}" for i in number],
-            "study_id": [f"{dataset}-{i:04d}-0" for i in number],
-            "label": (number % 5 < 2).astype(int),
-        }
-    )
-    cohort = splits.assign(status="used", reason=pd.NA, baseline=np.nan, num_slices=32)
-    if baseline:
-        cohort["baseline"] = cohort["label"] * 900.0 + rng.normal(1500, 800, num_patients)
-    parts = []
-    for fold in range(folds):
-        tested = number % folds == fold if folds > 1 else np.isin(part, (5, 7, 9))
-        validation = part == 1 if folds > 1 else part == 6
-        split = np.where(tested, "test", np.where(validation, "validation", "train"))
-        parts.append(splits.assign(fold=fold, split=split))
-    excluded = cohort.head(3).assign(
-        study_id=[f"{dataset}-excluded-{i}" for i in range(3)],
-        label=pd.NA,
-        status="excluded",
-        reason=["indeterminate", "indeterminate", "refused: missing_slices"],
-        baseline=np.nan,
-    )
-    cohort = pd.concat([cohort, excluded]).astype({"label": "Int64"})
-    write_table(cohort, folder / "subsets" / dataset / "cohort.csv", "cohort")
-    splits = pd.concat(parts)
-    write_table(splits, folder / "subsets" / dataset / "splits.csv", "splits")
-    write_ledger(folder, dataset, cohort)
-    return splits
 
 
 def run_row(
@@ -102,6 +63,28 @@ def run_row(
         "python": "3.11.7",
         "torch": "2.13.0",
     }
+
+
+def histories_table(runs: pd.DataFrame, num_validations: int, rng: np.random.Generator) -> pd.DataFrame:
+    """The table "histories": runs end with their last step and peak at their validation AUROC."""
+    done = np.linspace(0, 1, num_validations + 1)[1:]
+    rise = 1 - np.exp(-4 * done)
+    rise = rise / rise[-1]
+    noise = rng.normal(0, 0.02, (len(runs), num_validations))
+    best = runs["validation_auroc"].to_numpy(dtype=float)[:, None]
+    auroc = 0.5 + (best - 0.5) * rise + noise
+    auroc = np.clip(auroc - auroc.max(axis=1, keepdims=True) + best, 0, 1)
+    loss = 0.7 - 0.9 * (auroc - 0.5) + np.abs(noise)
+    steps = np.ceil(runs["num_steps"].to_numpy(dtype=float)[:, None] * done).astype(int)
+    keys = ["dataset", "model", "init", "percent", "seed", "fold"]
+    table = runs[keys].loc[runs.index.repeat(num_validations)].reset_index(drop=True)
+    return table.assign(
+        step=steps.ravel(),
+        epoch=np.tile(np.arange(num_validations), len(runs)),
+        train_loss=(loss - 0.05 * rise).ravel(),
+        validation_loss=loss.ravel(),
+        validation_auroc=auroc.ravel(),
+    )
 
 
 def write_manifest(folder: Path, dataset: str) -> None:

@@ -1,7 +1,7 @@
-"""Made-up studies with all tables and manifests that figures, result tables and report read.
+"""Synthetic studies with all tables and manifests that figures, result tables and report read.
 
-The numbers are drawn from a model of an evaluated study (``synthetic_evaluation``), so that they agree with
-one another; nothing of the evaluation step is needed.
+Predictions are drawn from a model (``synthetic_predictions``) and evaluated by the evaluation step itself, so
+that the numbers agree with one another.
 """
 
 from dataclasses import dataclass
@@ -10,28 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from synthetic_claims import claims_rows, multipliers_rows
-from synthetic_details import (
-    calibration_table,
-    coverage_table,
-    curves_table,
-    histories_table,
-    permuted_table,
-    power_table,
-)
-from synthetic_evaluation import (
-    Sample,
-    adjust,
-    comparisons_rows,
-    make_sample,
-    means_rows,
-    metrics_rows,
-)
-from synthetic_files import run_row, write_cohort, write_data_manifest, write_manifest
+from evaluated import evaluate
+from synthetic_files import histories_table, run_row, write_data_manifest, write_ledger, write_manifest
+from synthetic_predictions import write_study
 
 from chestct.catalogue import MODELS
+from chestct.evaluation.metrics import METRICS
 from chestct.figures.captions import TABLES
-from chestct.tables import column_types, write_table
+from chestct.tables import read_table, write_table
 
 INITS = ["scratch", "video", "ct", "imagenet"]
 NARROW = [name for name in MODELS if name.endswith("_narrow") and name != "videomae_narrow"]
@@ -39,7 +25,8 @@ NARROW = [name for name in MODELS if name.endswith("_narrow") and name != "video
 DEFAULT = [*NARROW, "i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0"]
 SEVEN = [name for name, entry in MODELS.items() if entry.seven and name not in NARROW]
 TWO_D = ["resnet18", "resnext101_32x8d", "lrcn_resnext101_32x8d"]
-PAPER = [*SEVEN, *TWO_D, *(f"{name}_probe" for name in SEVEN)]
+PROBES = [f"{name}_probe" for name in SEVEN]
+PAPER = [*SEVEN, *TWO_D, *PROBES]
 THIRTEEN = [*SEVEN, "x3d_m", "videomae_base", "i3d", *TWO_D]
 
 
@@ -80,23 +67,23 @@ class Study:
 
 def _options(kind: str) -> tuple[dict[str, dict], list[str], list[str], list[int], list[int], int]:
     """Datasets, models, inits, percents, seeds, validations a run."""
-    without_ct = ("ct", "video_ct")
+    untrained = [(probe, init) for probe in PROBES for init in ("scratch", "video_ct")]
     phantoms = {
-        "rspect_phantom": {"num_patients": 300, "without": without_ct},
-        "lidc_phantom": {"num_patients": 300},
+        "rspect_phantom": {"num_patients": 200, "without": ["ct", "video_ct"]},
+        "lidc_phantom": {"num_patients": 200},
     }
     small = {"lidc_phantom": {"num_patients": 40}}
     real = {
-        "rspect_pulmonary_embolism": {"num_patients": 7000, "without": without_ct},
-        "lidc_idri_nodules_three_readers": {"num_patients": 1010},
+        "rspect_pulmonary_embolism": {"num_patients": 200, "without": ["ct", "video_ct", *untrained]},
+        "lidc_idri_nodules_three_readers": {"num_patients": 100, "without": untrained},
     }
     nodules = {"real_nodules": {"num_patients": 93, "folds": 5, "baseline": True}}
     trio = ["slow_narrow", "i3d", "efficientnet_lite0"]
     five = [1, 10, 25, 50, 100]
     return {
         "default": (phantoms, DEFAULT, INITS, [10, 100], [0], 3),
-        "full": (real, THIRTEEN, [*INITS, "video_ct"], five, [0, 1, 2], 25),
-        "paper": (real, PAPER, [*INITS, "video_ct"], five, [0, 1, 2], 25),
+        "full": (real, THIRTEEN, [*INITS, "video_ct"], five, [0, 1], 25),
+        "paper": (real, PAPER, [*INITS, "video_ct"], five, [0], 25),
         "own_data": (nodules, ["i3d"], INITS[:2], [100], [0], 4),
         "smoke": (small, trio, ["scratch", "video", "imagenet"], [50, 100], [0], 2),
         "bare": (small, ["efficientnet_lite0"], ["scratch"], [100], [0], 1),
@@ -104,100 +91,39 @@ def _options(kind: str) -> tuple[dict[str, dict], list[str], list[str], list[int
     }[kind]
 
 
-def make_study(kind: str, folder: Path, *, num_resamples: int = 200) -> Study:
+def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
     """Write a study of a kind.
 
     Args:
-        kind: default; paper (as its configuration has it, long names of datasets); full (thirteen models,
-            four or five inits); own_data (one model, five folds, a baseline); smoke; bare (one arm);
-            extras (X3D and I3D, none of the seven).
+        kind: default; paper (frozen probes, long names of datasets); full (thirteen models, four or five
+            inits); own_data (one model, five folds, a baseline); smoke; bare (one arm); extras (X3D and I3D,
+            none of the seven).
         folder: where to write.
-        num_resamples: of the draws behind all intervals.
+        num_resamples: of the bootstrap.
     """
     datasets, models, inits, percents, seeds, num_validations = _options(kind)
-    rng = np.random.default_rng(7)
-    samples, runs = [], []
-    for dataset, options in datasets.items():
-        settings = dict(options)
-        without = settings.pop("without", ())
-        splits = write_cohort(folder, dataset, **settings)
+    files = write_study(folder, datasets, models, inits, percents, seeds)
+    metrics = evaluate(
+        files, folder / "evaluation", metrics=list(METRICS), num_resamples=num_resamples, num_simulations=20
+    )["metrics"]
+    auroc = metrics[metrics["metric"] == "auroc"].set_index(["dataset", "model", "init", "percent", "seed"])
+    rows = []
+    for dataset in datasets:
         write_manifest(folder, dataset)
-        arms = [
-            (model, init, percent)
-            for model in models
-            for init in inits
-            if init in MODELS[model].inits and init not in without and _trained(model, init)
-            for percent in percents
-        ]
-        if options.get("baseline"):
-            arms.append(("baseline", "none", 100))
-        sample = _sample(dataset, splits, arms, seeds, num_resamples, rng)
-        samples.append(sample)
-        folds = splits["fold"].unique()
-        for (model, init, percent, seed), fold in product(sample.draws, folds):
-            if model != "baseline":
-                auroc = min(0.995, float(sample.draws[model, init, percent, seed][0]) + 0.01)
-                key = (dataset, model, init, percent, seed, int(fold))
-                runs.append(run_row(*key, num_train=sample.num_train, auroc=auroc))
+        write_ledger(folder, dataset, read_table(files.cohorts[dataset], "cohort"))
+        splits = read_table(files.splits[dataset], "splits")
+        num_train = int((splits["split"] == "train").groupby(splits["fold"]).sum().mean())
+        for run, fold in product(files.runs[dataset], splits["fold"].unique()):
+            value = float(auroc.loc[(dataset, *run), "value"])
+            rows.append(run_row(dataset, *run, int(fold), num_train=num_train, auroc=value))
     write_data_manifest(folder)
-    study = Study(folder, list(datasets))
-    tables = _tables(samples, pd.DataFrame(runs), num_validations, rng)
-    for name, table in tables.items():
-        write_table(table, study.table(name), name)
+    study, runs = Study(folder, list(datasets)), pd.DataFrame(rows)
+    write_table(runs, study.table("runs"), "runs")
+    histories = histories_table(runs, num_validations, np.random.default_rng(7))
+    write_table(histories, study.table("histories"), "histories")
     if len(percents) == 5:
-        write_table(_trials(tables["runs"]), study.table("trials"), "choices")
+        write_table(_trials(runs), study.table("trials"), "choices")
     return study
-
-
-def _trained(model: str, init: str) -> bool:
-    """Frozen probes read pretrained features."""
-    return not MODELS[model].frozen or init in ("video", "ct")
-
-
-def _sample(
-    dataset: str,
-    splits: pd.DataFrame,
-    arms: list[tuple[str, str, int]],
-    seeds: list[int],
-    num_resamples: int,
-    rng: np.random.Generator,
-) -> Sample:
-    tested = splits[splits["split"] == "test"]
-    in_training = (splits["split"] == "train").groupby(splits["fold"]).sum()
-    return make_sample(
-        dataset,
-        num_train=int(in_training.mean()),
-        num_scans=len(tested),
-        num_positive=int(tested["label"].sum()),
-        arms=arms,
-        seeds=seeds,
-        num_resamples=num_resamples,
-        rng=rng,
-    )
-
-
-def _tables(
-    samples: list[Sample], runs: pd.DataFrame, num_validations: int, rng: np.random.Generator
-) -> dict[str, pd.DataFrame]:
-    means = pd.DataFrame([row for sample in samples for row in means_rows(sample, rng)])
-    comparisons = [row for sample in samples for row in comparisons_rows(sample, rng)]
-    columns = [name for name in column_types("comparisons") if name != "p_holm"]
-    compared = adjust(pd.DataFrame(comparisons, columns=columns))
-    multipliers = [row for sample in samples for row in multipliers_rows(sample)]
-    return {
-        "metrics": pd.DataFrame([row for sample in samples for row in metrics_rows(sample)]),
-        "means": means,
-        "comparisons": compared,
-        "claims": pd.DataFrame(claims_rows(samples, rng)),
-        "curves": curves_table(means),
-        "calibration": calibration_table(means),
-        "multipliers": pd.DataFrame(multipliers, columns=list(column_types("multipliers"))),
-        "coverage": coverage_table(samples, rng),
-        "power": power_table(compared, samples),
-        "permuted": permuted_table(compared, rng),
-        "runs": runs,
-        "histories": histories_table(runs, num_validations, rng),
-    }
 
 
 def _trials(runs: pd.DataFrame) -> pd.DataFrame:
