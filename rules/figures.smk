@@ -1,6 +1,7 @@
 # Metrics -> figures, result tables, report.
 
-from chestct.figures.captions import CAPTIONS, QUALITY, TABLES
+from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION, REPORT_CAPTION, table_captions
+from chestct.figures.names import QUALITY, TABLES
 
 FIGURES = f"{RESULTS}/figures"
 # The report shows PNG, whatever formats the study asks for.
@@ -81,6 +82,7 @@ rule plot_quality:
         **needs("plot_quality"),
     params:
         datasets=list(DATASETS),
+        captions={QUALITY: QUALITY_CAPTION},
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
         code=code_of("plot_quality"),
@@ -109,6 +111,11 @@ rule write_tables:
     params:
         datasets=list(DATASETS),
         catalogue=STUDY_MODELS,
+        captions=table_captions(
+            confidence=config["evaluation"]["confidence"],
+            num_resamples=config["evaluation"]["num_resamples"],
+            num_seeds=len(config["seeds"]),
+        ),
         confidence=config["evaluation"]["confidence"],
         code=code_of("write_tables"),
     script:
@@ -140,6 +147,7 @@ rule write_report:
         **needs("write_report"),
     params:
         study=STUDY,
+        captions={"report": REPORT_CAPTION},
         datasets=list(DATASETS),
         catalogue=STUDY_MODELS,
         confidence=config["evaluation"]["confidence"],

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chestct.figures.quality import plot_quality
+from chestct.figures.scan_quality import plot_quality
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])

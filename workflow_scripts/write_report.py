@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from chestct.figures.captions import TABLES
+from chestct.figures.names import TABLES
 from chestct.figures.report import write_report
 from chestct.figures.study_tables import read_study
 from chestct.log import set_up_log

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from chestct.figures.captions import TABLES
-from chestct.figures.result_tables import write_tables
+from chestct.figures.names import TABLES
+from chestct.figures.publication_tables import write_tables
 from chestct.figures.study_tables import read_study
 from chestct.log import set_up_log
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from project import copy_project
 
-from chestct.figures.captions import CAPTIONS, QUALITY
+from chestct.figures.captions import CAPTIONS
+from chestct.figures.names import QUALITY
 
 #: The figures step alone: what the other steps write is made up.
 _SNAKEFILE = """

@@ -11,7 +11,7 @@ from synthetic_predictions import write_study
 from chestct.evaluation.claims import Cell, DatasetDraws, claims_table
 from chestct.evaluation.contrasts import ArmKey, Quantity, claim_models
 from chestct.evaluation.curves import GRID, run_curves
-from chestct.evaluation.efficiency import monotone, patients_needed
+from chestct.evaluation.label_efficiency import monotone, patients_needed
 from chestct.evaluation.resampling import bootstrap_counts
 
 

@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from chestct.evaluation.delong import placements, standard_errors
+from chestct.evaluation.holm import holm
 from chestct.evaluation.intervals import (
     acceleration,
     bca_intervals,
-    holm,
     normal_intervals,
     percentile_intervals,
     quantiles,

@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 from synthetic_study import Study
 
-from chestct.figures.captions import CAPTIONS, QUALITY
+from chestct.figures.captions import CAPTIONS
+from chestct.figures.names import QUALITY
 from chestct.figures.report import write_report
 from chestct.figures.study_tables import StudyTables, read_study
 

@@ -16,7 +16,7 @@ from synthetic_predictions import write_study
 
 from chestct.catalogue import MODELS
 from chestct.evaluation.metrics import METRICS
-from chestct.figures.captions import TABLES
+from chestct.figures.names import TABLES
 from chestct.tables import read_table, write_table
 
 INITS = ["scratch", "video", "ct", "imagenet"]

@@ -8,9 +8,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from chestct.errors import InputError
-from chestct.figures import quality, style
-from chestct.figures.captions import QUALITY
-from chestct.figures.quality import count_outcomes, plot_quality, quality_of
+from chestct.figures import scan_quality, style
+from chestct.figures.names import QUALITY
+from chestct.figures.scan_quality import count_outcomes, plot_quality, quality_of
 from chestct.tables import write_table
 
 
@@ -49,7 +49,7 @@ def make_index(spacings, num_slices):
 
 def draw(indexes, ledgers):
     with matplotlib.rc_context(style.RC_PARAMS):
-        figure = quality._figure([f"dataset_{i}" for i in range(len(indexes))], indexes, ledgers)
+        figure = scan_quality._figure([f"dataset_{i}" for i in range(len(indexes))], indexes, ledgers)
         FigureCanvasAgg(figure).draw()
     return figure
 

@@ -16,7 +16,6 @@ from report_page import NOT_DRAWN, Page, draw_figures, report_of
 
 from chestct.errors import InputError
 from chestct.figures.captions import CAPTIONS
-from chestct.figures.study_tables import read_study
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +90,8 @@ def test_report_has_the_claims_first_and_every_figure(reports):
 
 
 @pytest.mark.parametrize("kind", ["default", "own_data"])
-def test_report_has_every_number(studies, reports, kind):
-    study = read_study(**studies(kind).inputs)
+def test_report_has_every_number(tables, reports, kind):
+    study = tables(kind)
     text = page_of(reports(kind)).text.replace("\N{MINUS SIGN}", "-")
     for table, column, form in [
         (study.means, "value", "{:.3f}"),
@@ -110,12 +109,12 @@ def test_report_has_every_number(studies, reports, kind):
     assert "missing slices: 1" in text and "indeterminate: 2" in text
 
 
-def test_report_offers_its_tables_as_one_archive(studies, reports):
+def test_report_offers_its_tables_as_one_archive(tables, reports):
     page = page_of(reports("default"))
     (address,) = [text for text in page.addresses if text.startswith("data:application/zip")]
     archive = zipfile.ZipFile(io.BytesIO(base64.b64decode(address.split(",", 1)[1])))
     assert archive.testzip() is None and "metrics.csv" in archive.namelist()
-    study = read_study(**studies("default").inputs)
+    study = tables("default")
     metrics = pd.read_csv(archive.open("metrics.csv"))
     assert len(metrics) == len(study.metrics)
     assert metrics["value"].to_numpy() == pytest.approx(study.metrics["value"].to_numpy(), rel=1e-5)
@@ -126,10 +125,10 @@ def test_report_repeats(studies, figures, reports, tmp_path):
     assert again.read_bytes() == reports("own_data").read_bytes()
 
 
-def test_text_of_the_user_is_escaped(studies, figures, reports, tmp_path):
+def test_text_of_the_user_is_escaped(studies, figures, reports, tmp_path, tables):
     """A dataset that is called like a tag is shown as it is called, everywhere."""
     evil = "<script>document.title='evil'</script>\"'&"
-    study = read_study(**studies("smoke").inputs)
+    study = tables("smoke")
     (name,) = study.datasets
     tables = {
         field.name: value.replace({"dataset": {name: evil}})
@@ -172,7 +171,7 @@ def test_figures_import_without_the_other_steps_libraries():
         "import sys\n"
         "for name in ('torch', 'pydicom', 'SimpleITK', 'h5py', 'scipy', 'sklearn'):\n"
         "    sys.modules[name] = None\n"
-        "import chestct.figures.render, chestct.figures.report, chestct.figures.result_tables\n"
+        "import chestct.figures.render, chestct.figures.report, chestct.figures.publication_tables\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -8,28 +8,34 @@ import re
 import pandas as pd
 import pytest
 
-from chestct.figures.claims import read_claims
-from chestct.figures.result_tables import PUBLISHED, contrasts_table, results_table, write_tables
-from chestct.figures.study_tables import read_study
-from chestct.figures.table_formats import to_latex, to_markdown
+from chestct.figures.claim_sentences import read_claims
+from chestct.figures.publication_tables import (
+    PUBLISHED,
+    contrasts_table,
+    results_table,
+    to_latex,
+    to_markdown,
+    write_tables,
+)
 
 _MINUS = "\N{MINUS SIGN}"
-_TEX = [
-    (r"\textbackslash{}", "\\"),
-    (r"\textasciitilde{}", "~"),
-    (r"\textasciicircum{}", "^"),
-    (r"\dots{}", "\u2026"),
-    ("$-$", _MINUS),
-    ("$<$", "<"),
-    ("$>$", ">"),
-]
+_LATEX = {
+    r"\textbackslash \space ": "\\ ",
+    r"\textbackslash ": "\\",
+    r"\textasciitilde ": "~",
+    r"\textasciicircum ": "^",
+    r"\dots{}": "\u2026",
+    "$-$": _MINUS,
+    "$<$": "<",
+    "$>$": ">",
+}
 
 
 def read_markdown(text: str) -> list[list[str]]:
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    rows = [re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |")) for line in lines]
-    assert set(rows[1]) == {"---"}
-    return [[html.unescape(cell).replace(r"\|", "|") for cell in row] for row in [rows[0], *rows[2:]]]
+    rows = [re.split(r"(?<!\\)\|", line[1:-1]) for line in lines]
+    assert all(re.fullmatch(":?-+", cell) for cell in rows[1])
+    return [[html.unescape(cell.strip()).replace(r"\|", "|") for cell in row] for row in [rows[0], *rows[2:]]]
 
 
 def read_latex(text: str) -> list[list[str]]:
@@ -42,16 +48,16 @@ def read_latex(text: str) -> list[list[str]]:
 
 
 def _cells(line: str) -> list[str]:
-    cells = re.split(r"(?<!\\) & ", line.removesuffix(r" \\"))
-    for code, letter in _TEX:
+    cells = re.split(r"(?<!\\)& ", line.removesuffix(r" \\"))
+    for code, letter in _LATEX.items():
         cells = [cell.replace(code, letter) for cell in cells]
-    return [re.sub(r"\\([%_&#${}])", r"\1", cell) for cell in cells]
+    return [re.sub(r"\\([%_&#${}])", r"\1", cell).strip() for cell in cells]
 
 
 @pytest.mark.parametrize("kind", ["default", "own_data", "bare"])
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_all_formats_hold_the_same_numbers(studies, tmp_path, kind, name):
-    study = read_study(**studies(kind).inputs)
+def test_all_formats_hold_the_same_numbers(tables, tmp_path, kind, name):
+    study = tables(kind)
     write_tables(study, tmp_path)
     with open(tmp_path / f"{name}.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
@@ -64,8 +70,8 @@ def test_all_formats_hold_the_same_numbers(studies, tmp_path, kind, name):
     assert latex.isascii(), "a LaTeX engine without Unicode reads it"
 
 
-def test_results_table_holds_the_means(studies):
-    study = read_study(**studies("default").inputs)
+def test_results_table_holds_the_means(tables):
+    study = tables("default")
     table = results_table(study)
     assert list(table.columns) == ["Dataset", "Model", "Start", "10 %", "100 %"]
     rows = study.means[study.means["metric"] == "auroc"]
@@ -79,19 +85,19 @@ def test_results_table_holds_the_means(studies):
     assert row["10 %"] == f"{mean['value']:.3f} ({mean['ci_low']:.3f} to {mean['ci_high']:.3f})"
 
 
-def test_baseline_stands_under_the_largest_percent(studies):
-    table = results_table(read_study(**studies("own_data").inputs))
+def test_baseline_stands_under_the_largest_percent(tables):
+    table = results_table(tables("own_data"))
     row = table[table["Model"] == "Trivial baseline"].iloc[0]
     assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to 0\.\d{3}\)", row["100 %"])
 
 
-def test_contrasts_are_those_of_means_or_of_3d_models(studies):
-    table = contrasts_table(read_study(**studies("default").inputs))
+def test_contrasts_are_those_of_means_or_of_3d_models(tables):
+    table = contrasts_table(tables("default"))
     assert set(table["Models"]) == {"Mean of the seven"}
     assert f"video {_MINUS} best 2D" in set(table["Contrast"])
     rivals = table.loc[table["Contrast"] == f"video {_MINUS} best 2D", "Against"]
     assert set(rivals) <= {"EfficientNet-Lite0", "LRCN (EfficientNet-Lite0)"} and len(rivals)
-    alone = contrasts_table(read_study(**studies("own_data").inputs))
+    alone = contrasts_table(tables("own_data"))
     assert set(alone["Models"]) == {"I3D"} and "Models resampled" in alone
 
 
@@ -102,17 +108,16 @@ def test_markup_in_names_is_escaped():
     assert read_latex(to_latex(table, "")) == [["a|b"], *table.to_numpy().tolist()]
 
 
-def test_claims_of_the_default_study(studies):
-    study = read_study(**studies("default").inputs)
+def test_claims_of_the_default_study(tables):
+    study = tables("default")
     claims = read_claims(study)
     assert [claim.key for claim in claims] == ["video_vs_scratch", "video_3d_vs_2d", "video_vs_ct"]
     assert [len(claim.cells) for claim in claims] == study.claims["num_cells"].tolist() == [4, 4, 2]
-    assert {cell.subject for claim in claims for cell in claim.cells} == {"Mean of the seven"}
-    assert {cell.dataset for cell in claims[2].cells} == {"lidc_phantom"}
-    assert {cell.rival for cell in claims[0].cells} == {""}
-    assert all(cell.rival for cell in claims[1].cells)
+    assert {*claims[0].cells["Models"], *claims[1].cells["Models"]} == {"Mean of the seven"}
+    assert set(claims[2].cells["Dataset"]) == {"lidc_phantom"}
+    assert (claims[0].cells["Against"] == "").all() and (claims[1].cells["Against"] != "").all()
     for claim, row in zip(claims, study.claims.to_dict("records"), strict=True):
-        above = sum(cell.direction == "above" for cell in claim.cells)
+        above = (claim.cells["Interval and zero"] == "above").sum()
         assert (above, claim.verdict) == (row["num_above"], row["verdict"].replace("_", " "))
 
 
@@ -129,31 +134,31 @@ _ROW = {
         (
             "supported",
             {},
-            "Supported: the mean difference in AUROC over 10 combinations of dataset and percent "
+            "Supported: the mean difference in AUROC over 10 combinations of dataset and percentage "
             "(2 datasets, 7 models) is +0.031 "
-            f"(95 % interval +0.012 to +0.050, {_MINUS}0.002 to +0.066 with the models resampled too; "
-            "p < 0.0001 after Holm's adjustment for the claims tested); one by one they lie "
-            f"between {_MINUS}0.010 and +0.060, the interval wholly above zero in 3 and wholly below in 1.",
+            f"(95 % interval +0.012 to +0.050, {_MINUS}0.002 to +0.066 with models resampled too; "
+            "p < 0.0001 after Holm's adjustment for the number of claims tested); the single differences lie "
+            f"between {_MINUS}0.010 and +0.060, with the interval entirely above zero in 3 and entirely "
+            "below zero in 1.",
         ),
         (
             "not_supported",
             {"difference": -0.03, "ci_low": -0.05, "ci_high": -0.01, "models_low": None, "models_high": None}
             | {"num_cells": 1, "num_datasets": 1, "num_models": 1, "p_holm": 0.004},
-            "Not supported: the mean difference in AUROC over 1 combination of dataset and percent "
+            "Not supported: the mean difference in AUROC over 1 combination of dataset and percentage "
             f"(1 dataset, 1 model) is {_MINUS}0.030 (95 % interval {_MINUS}0.050 to {_MINUS}0.010; "
-            "p = 0.0040 after Holm's adjustment for the claims tested).",
+            "p = 0.0040 after Holm's adjustment for the number of claims tested).",
         ),
-        ("not_tested", dict.fromkeys(_ROW), "Not tested: this study lacks the arms that it compares."),
+        ("not_tested", dict.fromkeys(_ROW), "Not tested: this study lacks the arms that the claim compares."),
     ],
 )
-def test_a_claim_is_one_sentence(studies, verdict, changes, sentence):
-    study = read_study(**studies("default").inputs)
+def test_a_claim_is_one_sentence(tables, verdict, changes, sentence):
+    study = tables("default")
     row = study.claims.head(1).astype(object).assign(**_ROW | changes, verdict=verdict)
     (claim,) = read_claims(dataclasses.replace(study, claims=row))
     assert claim.sentence == sentence
-    assert claim.tested == bool(claim.cells) == (verdict != "not_tested")
+    assert claim.tested == (len(claim.cells) > 0) == (verdict != "not_tested")
 
 
-def test_claims_without_a_mean_go_by_model(studies):
-    claim = read_claims(read_study(**studies("own_data").inputs))[0]
-    assert [cell.subject for cell in claim.cells] == ["I3D"]
+def test_claims_without_a_mean_go_by_model(tables):
+    assert read_claims(tables("own_data"))[0].cells["Models"].tolist() == ["I3D"]

@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 
 from chestct.figures.cohort_flow import cohort_flow
+from chestct.figures.report_attachments import archive_tables
 from chestct.figures.report_costs import costs_of
-from chestct.figures.report_files import archive_tables
 from chestct.figures.report_tables import show
-from chestct.figures.report_text import contrast_title, hide_folders, interval, p_value
 from chestct.figures.report_validity import delong_agreement, validity_of
-from chestct.figures.study_tables import read_study
+from chestct.figures.wording import contrast_title, hide_folders, interval, p_value
 
 
 def test_archive_hides_folders():
@@ -39,8 +38,8 @@ def test_cohort_flow_counts(studies):
     assert sum(split["scans"] for split in flow["first_splits"]) == used == 93
 
 
-def test_costs_add_up(studies):
-    study = read_study(**studies("smoke").inputs)
+def test_costs_add_up(tables):
+    study = tables("smoke")
     keys = ["dataset", "model", "init", "percent", "seed", "fold"]
     first = study.runs.iloc[[0]][keys]
     trials = pd.concat([first, first], ignore_index=True).assign(chosen=[1, 0], seconds=[500.0, 7200.0])
@@ -53,8 +52,8 @@ def test_costs_add_up(studies):
     assert sum(int(row["Runs"]) for row in models) == len(study.runs)
 
 
-def test_delong_agreement_counts(studies):
-    study = read_study(**studies("smoke").inputs)
+def test_delong_agreement_counts(tables):
+    study = tables("smoke")
     rows = study.comparisons[study.comparisons["metric"] == "auroc"].head(4).copy()
     rows["p_value"], rows["delong_p"] = [0.01, 0.01, 0.2, 0.2], [0.02, 0.3, 0.04, 0.5]
     found = delong_agreement(dataclasses.replace(study, comparisons=rows))
@@ -62,8 +61,8 @@ def test_delong_agreement_counts(studies):
     assert "in 2 of 4 comparisons of AUROC (50.0 %)" in found["sentence"]
 
 
-def test_validity_sentences_count_what_the_tables_say(studies):
-    study = read_study(**studies("smoke").inputs)
+def test_validity_sentences_count_what_the_tables_say(tables):
+    study = tables("smoke")
     coverage = study.coverage.copy()
     coverage["low"], coverage["high"] = 0.93, 0.97
     coverage.loc[coverage.index[0], ["low", "high"]] = [0.80, 0.94]

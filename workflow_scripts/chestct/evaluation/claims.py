@@ -15,7 +15,8 @@ import pandas as pd
 
 from chestct.evaluation.contrasts import BEST_2D, ArmKey, Arms, Quantity, mean_name, mean_of, part_values
 from chestct.evaluation.estimates import widened
-from chestct.evaluation.intervals import holm, percentile_intervals, two_sided_p_values
+from chestct.evaluation.holm import holm
+from chestct.evaluation.intervals import percentile_intervals, two_sided_p_values
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.resampling import Draws
 from chestct.files import atomic_path

@@ -13,7 +13,6 @@ import numpy as np
 
 from chestct.catalogue import MODELS
 from chestct.evaluation.matching import BASELINE, RunKey
-from chestct.evaluation.predictions import is_rival
 
 #: Minuend and subtrahend within one model.
 INIT_CONTRASTS = (("video", "scratch"), ("video", "ct"), ("video_ct", "video"), ("imagenet", "scratch"))
@@ -190,25 +189,6 @@ def seed_values(quantity: Quantity, arms: Arms) -> np.ndarray:
             for seed in common_seeds(quantity, arms)
         ]
     )
-
-
-def best_2d_models(validation_auroc: Mapping[RunKey, float]) -> dict[int, str]:
-    """The 2D model that 3D models are compared with, by percent: the best on validation.
-
-    The mean over seeds of its ImageNet runs' validation AUROC decides, at every percent on its own; no test
-    score is seen. Models without a defined AUROC come last; of equals, the first in the catalogue is taken.
-    """
-    sums: dict[tuple[int, str], list[float]] = {}
-    for key, value in validation_auroc.items():
-        assert is_rival(key.model, key.init)
-        sums.setdefault((key.percent, key.model), []).append(value)
-    order = list(MODELS)
-    best: dict[int, tuple[float, int, str]] = {}
-    for (percent, model), values in sums.items():
-        mean = float(np.mean(values))
-        rank = (mean if np.isfinite(mean) else -1.0, -order.index(model), model)
-        best[percent] = max(best.get(percent, rank), rank)
-    return {percent: model for percent, (_, _, model) in best.items()}
 
 
 def claim_models(models: Iterable[str]) -> list[str]:

@@ -10,25 +10,27 @@ import numpy as np
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.evaluation.best_2d import best_2d_models
+from chestct.evaluation.calibration import calibration_rows
 from chestct.evaluation.claims import Cell, DatasetDraws, claim_cells
 from chestct.evaluation.contrasts import (
     Quantity,
     arms_of,
-    best_2d_models,
     claim_models,
     list_contrasts,
     list_means,
 )
-from chestct.evaluation.curves import calibration_rows, curve_rows
+from chestct.evaluation.curves import curve_rows
 from chestct.evaluation.delong import placements
-from chestct.evaluation.efficiency import multiplier_rows
-from chestct.evaluation.estimates import delong_columns, estimate, holm_within_families, interval_columns
+from chestct.evaluation.estimates import delong_columns, estimate, interval_columns
+from chestct.evaluation.holm import holm_within_families
+from chestct.evaluation.label_efficiency import multiplier_rows
 from chestct.evaluation.matching import BASELINE, RunKey
 from chestct.evaluation.metrics import METRICS, PROBABILITY_METRICS, sensitivity
-from chestct.evaluation.patients import arm_patients, count_patients
 from chestct.evaluation.predictions import load_scores
 from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
 from chestct.evaluation.scans import TestSet, load_test_set
+from chestct.evaluation.training_patients import arm_patients, count_patients
 from chestct.tables import column_types, write_table
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,6 @@ from chestct.evaluation.delong import standard_errors
 from chestct.evaluation.intervals import (
     acceleration,
     bca_intervals,
-    holm,
     normal_intervals,
     percentile_intervals,
     two_sided_p_values,
@@ -119,8 +118,3 @@ def delong_columns(
         "delong_high": high,
         "delong_p": np.where(np.isfinite(errors), p_values, np.nan),
     }
-
-
-def holm_within_families(p_values: pd.Series, families: pd.Series) -> np.ndarray:
-    """P values adjusted within each family."""
-    return p_values.groupby(families, sort=False).transform(lambda part: holm(part.to_numpy())).to_numpy()

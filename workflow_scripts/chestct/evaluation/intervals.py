@@ -1,4 +1,4 @@
-"""Intervals and p values from bootstrap draws, for many quantities at once.
+"""Confidence intervals and p values from bootstrap resamples, for many quantities at once.
 
 Shapes: K quantities, R resamples, J patients left out one at a time.
 """
@@ -91,15 +91,6 @@ def two_sided_p_values(draws_KR: np.ndarray) -> np.ndarray:
     """
     smaller_K = np.minimum((draws_KR <= 0).sum(axis=1), (draws_KR >= 0).sum(axis=1))
     return np.minimum(1.0, 2 * (1 + smaller_K) / (draws_KR.shape[1] + 1))
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """P values adjusted for their number (Holm, Scand. J. Stat. 6(2), 1979), in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    factors = np.arange(len(order), 0, -1)
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p_values[order]))
-    return adjusted
 
 
 def normal_intervals(

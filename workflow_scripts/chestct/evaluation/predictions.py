@@ -13,6 +13,7 @@ import pandas as pd
 
 from chestct.catalogue import INIT_TITLES, MODELS
 from chestct.errors import InputError
+from chestct.evaluation.best_2d import is_candidate
 from chestct.evaluation.matching import Matched, RunKey
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.scans import TestSet, name_scans
@@ -32,16 +33,11 @@ class Scores(NamedTuple):
     validation_auroc: dict[RunKey, float]
 
 
-def is_rival(model: str, init: str) -> bool:
-    """Whether an arm may be the 2D model that 3D models are compared with: a trained one, from ImageNet."""
-    return MODELS[model].family == "2d" and not MODELS[model].frozen and init == "imagenet"
-
-
 def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
     """Read the scores of every run of a dataset.
 
     Args:
-        paths: predictions tables; of the split "validation" only the runs that ``is_rival`` are read.
+        paths: predictions tables; of the split "validation" only the runs that ``is_candidate`` are read.
         test_set: scans, labels and folds that every run must have.
 
     Raises:
@@ -65,7 +61,7 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
                 )
             origin[key], test[key] = path, scores
         validation |= _validation_auroc(table[~of_test], test_set, path)
-    without = [key for key in test if is_rival(key.model, key.init) and key not in validation]
+    without = [key for key in test if is_candidate(key.model, key.init) and key not in validation]
     if without and len(test_set.validation):
         raise InputError(
             f"predictions lack validation scans: {name_scans(test_set.validation['study_id'])}",
@@ -147,10 +143,10 @@ def _test_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dic
 def _validation_auroc(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dict[RunKey, float]:
     """Validation AUROC of the runs of a table that may be the best 2D model."""
     arms = rows[["model", "init"]].drop_duplicates().itertuples(index=False)
-    rivals = [(model, init) for model, init in arms if is_rival(model, init)]
-    if not rivals:
+    candidates = [(model, init) for model, init in arms if is_candidate(model, init)]
+    if not candidates:
         return {}
-    rows = rows[pd.MultiIndex.from_frame(rows[["model", "init"]]).isin(rivals)]
+    rows = rows[pd.MultiIndex.from_frame(rows[["model", "init"]]).isin(candidates)]
     reference = test_set.validation
     index = pd.MultiIndex.from_frame(reference[["fold", "study_id"]])
     place = index.get_indexer(pd.MultiIndex.from_frame(rows[["fold", "study_id"]]))

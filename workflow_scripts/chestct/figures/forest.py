@@ -1,11 +1,11 @@
-"""Forest plot: the difference that video pretraining makes, by model, dataset and percent."""
+"""Forest plot of the difference between video pretraining and training from scratch, by model and dataset."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from chestct.figures import style
-from chestct.figures.dots import DotGrid, draw_points, row_words
+from chestct.figures.dot_grid import DotGrid, draw_points, write_numbers
 from chestct.figures.panels import NothingToPlotError, finish, marker_look, value_limits
 from chestct.figures.study_tables import StudyTables
 
@@ -13,7 +13,7 @@ _CONTRAST = "video - scratch"
 
 
 def forest(study: StudyTables) -> Figure:
-    """Differences in AUROC, video - scratch; for means, the interval with models resampled too runs thin.
+    """Differences in AUROC, video - scratch; for means, a thin line is the interval over patients and models.
 
     Raises:
         NothingToPlotError: the study has no such comparison.
@@ -45,7 +45,7 @@ def forest(study: StudyTables) -> Figure:
             thickness=1.6 if wide else 1.2,
         )
         if len(grid.percents) <= 2:
-            row_words(axis, panel, heights, "difference")
+            write_numbers(axis, panel, heights, "difference")
     grid.label(f"Difference in AUROC, video {style.MINUS} scratch", _limits(rows))
     arms = {(model, init) for model in rows["model"].unique() for init in ("video", "scratch")}
     return finish(
@@ -54,11 +54,8 @@ def forest(study: StudyTables) -> Figure:
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
-    wider = rows.rename(columns={"models_low": "ci_low", "models_high": "ci_high"})[["ci_low", "ci_high"]]
-    ends = pd.concat(
-        [rows[["ci_low", "ci_high"]], wider.iloc[:, -2:].set_axis(["ci_low", "ci_high"], axis=1)]
-    )
-    low, high = value_limits(ends)
+    wider = rows.assign(ci_low=rows["models_low"], ci_high=rows["models_high"])
+    low, high = value_limits(pd.concat([rows, wider]))
     return min(low, -0.01), max(high, 0.01)
 
 
@@ -73,7 +70,7 @@ def _handles(alpha: float, *, wide: bool) -> list[Line2D]:
     ]
     if wide:
         handles += [
-            Line2D([], [], color=colour, linewidth=1.6, label=f"{100 * (1 - alpha):g} %, patients resampled"),
-            Line2D([], [], color=colour, linewidth=0.6, label="models resampled too"),
+            Line2D([], [], color=colour, linewidth=1.6, label=f"{100 * (1 - alpha):g} % over patients"),
+            Line2D([], [], color=colour, linewidth=0.6, label="over patients and models"),
         ]
     return handles

@@ -1,4 +1,4 @@
-"""What the figures share: panels, axes, points with intervals, legends, the stand-in footer."""
+"""Parts that the figures share: panels, axes, lines with intervals, legends and the note below the panels."""
 
 import math
 import textwrap
@@ -14,26 +14,26 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from chestct.catalogue import MODELS
 from chestct.figures import style
-from chestct.figures.study_tables import StudyTables, stand_in_note
+from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
 
 _TICK_ROOM = 0.22  # inches from one labelled tick to the next
 _DODGE = 0.014  # of an axis, between the arms of a panel
 
 
 class NothingToPlotError(Exception):
-    """The study lacks what a figure shows; the message says what."""
+    """The study lacks the data of a figure; the message says which."""
 
 
 def new_panels(
     num_rows: int, num_columns: int, *, width: float, height: float, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of at most a journal page with panels, shape (num_rows, num_columns)."""
+    """A figure, at most as high as a journal page, with panels of shape (num_rows, num_columns)."""
     figure = Figure(figsize=(width, min(height, style.PAGE_HEIGHT)), layout="constrained")
     return figure, figure.subplots(num_rows, num_columns, squeeze=False, **{"sharex": True} | options)
 
 
 def auroc_rows(study: StudyTables) -> pd.DataFrame:
-    """Rows of the table "means" that are AUROC.
+    """The AUROC rows of the table "means".
 
     Raises:
         NothingToPlotError: the study does not measure it.
@@ -45,7 +45,7 @@ def auroc_rows(study: StudyTables) -> pd.DataFrame:
 
 
 def subject_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that stand for the study: means over models of the seven, its only such model, its only 3D model.
+    """Rows that represent the study's 3D models: means over models of the seven, else its only 3D model.
 
     Args:
         rows: of a table with a column "model".
@@ -53,7 +53,7 @@ def subject_of(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         NothingToPlotError: the study has several 3D models but none of the seven, or no 3D model.
     """
-    means = rows[rows["model"].map(style.is_mean).astype(bool)]
+    means = rows[are_means(rows)]
     if len(means):
         return means
     three_d = [m for m in rows["model"].unique() if m in MODELS and MODELS[m].family == "3d"]
@@ -66,7 +66,7 @@ def subject_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def subject_title(rows: pd.DataFrame) -> str:
-    """Name of what ``subject_of`` returned; of means over several numbers of models, the largest."""
+    """Title of the rows that ``subject_of`` returned; for several means, the one over the most models."""
     models = sorted(rows["model"].unique(), key=style.model_rank)
     if "mean_of_seven" in models or not style.is_mean(models[0]):
         return style.model_title("mean_of_seven" if "mean_of_seven" in models else models[0])
@@ -74,15 +74,25 @@ def subject_title(rows: pd.DataFrame) -> str:
 
 
 def own_models(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the study's models: no means, no baseline, no frozen probes (which have their own figure)."""
+    """Rows of single models, without means, the baseline and frozen probes (which have their own figure)."""
     single = rows["model"].isin(list(MODELS)) & ~rows["model"].map(style.is_probe).astype(bool)
     return rows[single]
 
 
+def models_and_means(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of single models, then rows of means over models."""
+    return pd.concat([own_models(rows), rows[are_means(rows)]])
+
+
 def present(names: Iterable[str], rows: pd.DataFrame, column: str = "dataset") -> list[str]:
-    """Those of the names that rows have, in the names' order."""
+    """The names that occur in the rows, in the order of ``names``."""
     found = set(rows[column])
     return [name for name in names if name in found]
+
+
+def floats(rows: pd.DataFrame, *columns: str) -> list[np.ndarray]:
+    """Columns as arrays of floats."""
+    return [rows[column].to_numpy(dtype=float) for column in columns]
 
 
 def inits_of(rows: pd.DataFrame) -> list[str]:
@@ -91,7 +101,7 @@ def inits_of(rows: pd.DataFrame) -> list[str]:
 
 
 def shown_percents(percents: Sequence[int], limit: int = 5) -> list[int]:
-    """At most ``limit`` of the percents, the smallest, the largest and those evenly between."""
+    """At most ``limit`` of the percentages: the smallest, the largest and evenly spaced ones between."""
     if len(percents) <= limit:
         return list(percents)
     picks = np.round(np.linspace(0, len(percents) - 1, limit)).astype(int)
@@ -99,7 +109,7 @@ def shown_percents(percents: Sequence[int], limit: int = 5) -> list[int]:
 
 
 def percent_axis(axis: Axes, percents: Sequence[int], width: float) -> None:
-    """Logarithmic axis of shares of the training patients: a tick a share, labelled where there is room.
+    """Logarithmic axis of percentages of the training patients, with labels at ticks that have room.
 
     Args:
         axis: panel.
@@ -122,30 +132,30 @@ def percent_axis(axis: Axes, percents: Sequence[int], width: float) -> None:
 
 
 def value_limits(rows: pd.DataFrame, *, upper: float = 1.0) -> tuple[float, float]:
-    """Limits that hold all intervals, with a margin."""
+    """Axis limits around all intervals, with a margin."""
     low, high = float(rows["ci_low"].min()), float(rows["ci_high"].max())
     margin = max(0.04 * (high - low), 0.01)
     return low - margin, min(high + margin, upper + 0.01)
 
 
 def draw_arms(axis: Axes, rows: pd.DataFrame, *, bands: bool, column: str = "percent") -> None:
-    """A line with intervals an init, along a logarithmic axis whose limits are set.
+    """One line with intervals for each init, along a logarithmic x axis whose limits are set.
 
     Args:
         axis: panel.
-        rows: of the table "means"; of every init, one a point.
-        bands: whether to shade the intervals too, which more than two inits would make muddy.
-        column: of x.
+        rows: of the table "means", one per init and point.
+        bands: whether to shade the intervals too, which is unreadable for more than two inits.
+        column: column of the x values.
     """
     inits = inits_of(rows)
     low_x, high_x = axis.get_xlim()
     for position, init in enumerate(inits):
         mark = style.INIT_MARKS[init]
-        # Side by side, the intervals of several arms do not cover each other.
+        # Shifted sideways, the intervals of several arms do not cover each other.
         dodge = (high_x / low_x) ** ((position - (len(inits) - 1) / 2) * _DODGE)
         for _, arm in rows[rows["init"] == init].sort_values(column).groupby("model", sort=False):
             x = arm[column].to_numpy(dtype=float) * dodge
-            y, low, high = (arm[name].to_numpy(dtype=float) for name in ("value", "ci_low", "ci_high"))
+            y, low, high = floats(arm, "value", "ci_low", "ci_high")
             if bands and len(arm) > 1:
                 axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
             axis.vlines(x, low, high, color=mark.colour, linewidth=0.8)
@@ -180,10 +190,10 @@ def reference_handle(label: str, colour: str = style.REFERENCE_COLOUR, line: obj
 
 
 def legend_columns(labels: Sequence[str], width: float) -> int:
-    """Entries a row that fit beside one another on a figure of this width (inches), rows equally long."""
+    """Number of legend entries per row that fit a figure of this width in inches, in rows of equal length."""
     for num_rows in range(1, len(labels)):
         columns = math.ceil(len(labels) / num_rows)
-        # Entries run down the columns.
+        # Matplotlib fills a legend column by column.
         widest = [max(map(len, labels[i * num_rows : (i + 1) * num_rows] or [""])) for i in range(columns)]
         if sum(letters / style.LETTERS_AN_INCH + 0.47 for letters in widest) < width:
             return columns
@@ -191,7 +201,7 @@ def legend_columns(labels: Sequence[str], width: float) -> int:
 
 
 def arms_of(rows: pd.DataFrame) -> set[tuple[str, str]]:
-    """(model, init) of the rows that a figure shows."""
+    """(model, init) of the rows."""
     return set(zip(rows["model"], rows["init"], strict=True))
 
 
@@ -201,12 +211,24 @@ def finish(
     *,
     datasets: Iterable[str],
     arms: Iterable[tuple[str, str]],
-    handles: Sequence[Line2D],
+    handles: Sequence[Line2D] | None = None,
     note: str = "",
     intervals: str | None = "bootstrap over patients",
 ) -> Figure:
-    """Add the legend above the panels and, below them, the note on intervals and stand-in data."""
-    width = figure.get_figwidth()
+    """Add the legend above the panels and, below them, the note on intervals and stand-in data.
+
+    Args:
+        figure: with all panels drawn.
+        study: tables of the study.
+        datasets: that the figure shows.
+        arms: (model, init) that the figure shows.
+        handles: entries of the legend; one per init of the arms unless given.
+        note: first sentences below the panels.
+        intervals: kind of the intervals; None if the figure shows none of the study's.
+    """
+    width, arms = figure.get_figwidth(), list(arms)
+    if handles is None:
+        handles = [init_handle(init) for init in sorted({init for _, init in arms}, key=style.init_rank)]
     if handles:
         columns = legend_columns([str(handle.get_label()) for handle in handles], width)
         figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
@@ -214,7 +236,7 @@ def finish(
     words = [note]
     if intervals is not None:
         words.append(f"Mean over {seeds} seeds." if seeds > 1 else "")
-        words.append(f"Intervals: {100 * study.confidence:g} %, {intervals}.")
+        words.append(f"{100 * study.confidence:g} % intervals: {intervals}.")
     letters = int(width * style.FOOTER_LETTERS_AN_INCH)
     stand_in = stand_in_note(study, datasets, arms)
     lines = textwrap.wrap(" ".join(filter(None, words)), letters) + textwrap.wrap(stand_in, letters)
@@ -224,7 +246,7 @@ def finish(
 
 
 def notice(name: str, reason: str) -> Figure:
-    """A small figure that says why there is nothing to see."""
+    """A small figure that states why the study has no such figure."""
     figure = Figure(figsize=(style.SINGLE_COLUMN, 1.1))
     figure.set_layout_engine("none")
     text = "\n".join(textwrap.wrap(f"Not drawn: {reason}", 58))

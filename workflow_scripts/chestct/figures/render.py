@@ -15,7 +15,18 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from chestct.figures import curves, efficiency, forest, histories, lines, reliability, rivals, simulations
+from chestct.figures import (
+    auroc_by_percent,
+    calibration,
+    forest,
+    label_efficiency,
+    learning_curves,
+    probe_vs_finetuned,
+    roc_and_precision_recall,
+    validity,
+    video_3d_vs_2d,
+    video_vs_ct,
+)
 from chestct.figures.captions import CAPTIONS
 from chestct.figures.panels import NothingToPlotError, notice
 from chestct.figures.study_tables import StudyTables
@@ -23,22 +34,22 @@ from chestct.figures.style import RC_PARAMS
 from chestct.files import atomic_path, write_text
 
 _log = logging.getLogger(__name__)
-# Embedding a font in a PDF is told glyph by glyph otherwise, some hundred lines a figure.
+# Otherwise fontTools logs every glyph that it embeds in a PDF, some hundred lines per figure.
 logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 FIGURES: dict[str, Callable[[StudyTables], Figure]] = {
-    "auroc_by_percent": lines.auroc_by_percent,
-    "label_efficiency": efficiency.label_efficiency,
-    "auroc_by_percent_per_model": lines.auroc_by_percent_per_model,
+    "auroc_by_percent": auroc_by_percent.auroc_by_percent,
+    "label_efficiency": label_efficiency.label_efficiency,
+    "auroc_by_percent_per_model": auroc_by_percent.auroc_by_percent_per_model,
     "forest": forest.forest,
-    "video_3d_vs_2d": rivals.video_3d_vs_2d,
-    "video_vs_ct": rivals.video_vs_ct,
-    "probe_vs_finetuned": rivals.probe_vs_finetuned,
-    "roc_curves": curves.roc_curves,
-    "precision_recall_curves": curves.precision_recall_curves,
-    "calibration": reliability.calibration,
-    "learning_curves": histories.learning_curves,
-    "validity": simulations.validity,
+    "video_3d_vs_2d": video_3d_vs_2d.video_3d_vs_2d,
+    "video_vs_ct": video_vs_ct.video_vs_ct,
+    "probe_vs_finetuned": probe_vs_finetuned.probe_vs_finetuned,
+    "roc_curves": roc_and_precision_recall.roc_curves,
+    "precision_recall_curves": roc_and_precision_recall.precision_recall_curves,
+    "calibration": calibration.calibration,
+    "learning_curves": learning_curves.learning_curves,
+    "validity": validity.validity,
 }
 assert list(FIGURES) == list(CAPTIONS)
 
@@ -64,10 +75,10 @@ def project_style() -> Iterator[None]:
 
 
 def lay_out(figure: Figure) -> None:
-    """Arrange a figure's panels once and for all.
+    """Lay out a figure's panels once.
 
-    Every drawing would lay the panels out anew from where the last one left them; laid out once, all formats
-    look the same, in whatever order they are written.
+    Otherwise every drawing would lay the panels out again, starting from the last layout. Laid out once, all
+    formats look the same, in whatever order they are written.
     """
     engine = figure.get_layout_engine()
     if engine is not None:
@@ -79,16 +90,16 @@ def save_figure(figure: Figure, folder: str | Path, name: str, *, formats: Seque
     """Write a figure as ``folder/NAME.FORMAT``, the same bytes every time."""
     lay_out(figure)
     for kind in formats:
-        figure.dpi = dpi  # a vector format leaves its own
+        figure.dpi = dpi  # writing a vector format changes it
         with atomic_path(Path(folder) / f"{name}.{kind}") as temporary:
-            # Figure.savefig would draw everything twice, the first time to no end.
+            # Figure.savefig would draw everything twice.
             _WRITERS[kind](figure, temporary)
 
 
 def plot_figure(
     name: str, study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int
 ) -> str | None:
-    """Write one figure, or a small notice where the study lacks its data; return why it shows nothing."""
+    """Write one figure, or a notice if the study lacks its data; return the reason in that case."""
     with project_style():
         try:
             figure, reason = FIGURES[name](study), None
@@ -102,24 +113,23 @@ def plot_figure(
 def plot_figures(
     study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int, processes: int = 1
 ) -> dict[str, str | None]:
-    """Write every figure as ``folder/NAME.FORMAT`` and say in ``folder/figures.json`` which show nothing.
+    """Write every figure as ``folder/NAME.FORMAT``, and in ``folder/figures.json`` why some are missing.
 
-    A figure whose data the study lacks becomes a small notice, so that the files are the same for all
-    studies.
+    A figure whose data the study lacks becomes a small notice, so that all studies have the same files.
 
     Args:
         study: tables of the study.
         folder: where to write.
         formats: some of png, pdf, svg.
         dpi: of png.
-        processes: that draw side by side.
+        processes: number of processes that draw in parallel.
 
     Returns:
-        For every figure, why it shows nothing, or None.
+        For every figure, the reason why it is missing, or None.
     """
     draw = partial(plot_figure, study=study, folder=folder, formats=formats, dpi=dpi)
     if processes > 1:
-        # Forked, so that none imports matplotlib and its fonts again.
+        # Forked processes need not import matplotlib and its fonts again.
         with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
             reasons = dict(zip(FIGURES, pool.map(draw, FIGURES), strict=True))
     else:

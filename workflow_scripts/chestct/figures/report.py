@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.figures import style
-from chestct.figures.captions import CAPTIONS, QUALITY
-from chestct.figures.claims import Claim, read_claims
+from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
+from chestct.figures.claim_sentences import read_claims
 from chestct.figures.cohort_flow import cohort_flow
-from chestct.figures.quality import quality_of
+from chestct.figures.names import QUALITY, TABLES
+from chestct.figures.publication_tables import captions_of, contrasts_table, results_table
+from chestct.figures.report_attachments import archive_tables, embed_figure
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
-from chestct.figures.report_files import archive_tables, embed_figure
 from chestct.figures.report_provenance import provenance_of, settings_of
 from chestct.figures.report_tables import (
     MAX_ROWS,
@@ -28,15 +27,10 @@ from chestct.figures.report_tables import (
     show,
     trials_table,
 )
-from chestct.figures.report_text import hide_folders
 from chestct.figures.report_validity import validity_of
-from chestct.figures.result_tables import (
-    contrasts_caption,
-    contrasts_table,
-    results_caption,
-    results_table,
-)
+from chestct.figures.scan_quality import quality_of
 from chestct.figures.study_tables import StudyTables, origin_of_weights
+from chestct.figures.wording import hide_folders
 from chestct.files import write_text
 from chestct.tables import read_table
 
@@ -46,44 +40,28 @@ _PAPER = (
     "CT tasks, MIDL 2023, PMLR 227:758-774"
 )
 #: Sections by group, in the order of the page.
-_NAVIGATION = [
-    ("Outcome", [("stand-ins", "Stand-ins"), ("claims", "Claims"), ("figures", "Figures")]),
-    (
-        "Numbers",
-        [
-            ("efficiency", "Label efficiency"),
-            ("results", "Results"),
-            ("comparisons", "Comparisons"),
-            ("valid", "Validity"),
-        ],
-    ),
-    (
-        "Study",
-        [
-            ("study", "What was run"),
-            ("data", "Data and weights"),
-            ("cohort", "Cohort"),
-            ("quality", "Scan quality"),
-            ("training", "Training"),
-            ("costs", "Costs"),
-        ],
-    ),
-    ("Origin", [("provenance", "Provenance"), ("configuration", "Configuration"), ("cite", "How to cite")]),
-]
+_NAVIGATION = {
+    "Outcome": {"stand-ins": "Stand-ins", "claims": "Claims", "figures": "Figures"},
+    "Numbers": {
+        "efficiency": "Label efficiency",
+        "results": "Results",
+        "comparisons": "Comparisons",
+        "valid": "Validity",
+    },
+    "Study": {
+        "study": "What was run",
+        "data": "Data and weights",
+        "cohort": "Cohort",
+        "quality": "Scan quality",
+        "training": "Training",
+        "costs": "Costs",
+    },
+    "Origin": {"provenance": "Provenance", "configuration": "Configuration", "cite": "How to cite"},
+}
 #: Figures that stand with what they show; all others are in the section of figures.
 _PLACES = {"label_efficiency": "efficiency", "validity": "validity", "learning_curves": "training"}
-#: Tables in the archive; curves, calibration and histories are large, and drawn.
-_ARCHIVED = (
-    "metrics",
-    "means",
-    "comparisons",
-    "claims",
-    "multipliers",
-    "coverage",
-    "power",
-    "permuted",
-    "runs",
-)
+#: Tables that the archive leaves out: they are large, and drawn as figures.
+_NOT_ARCHIVED = ("curves", "calibration", "histories")
 
 
 def write_report(
@@ -124,7 +102,7 @@ def write_report(
     weights = origin_of_weights(study)
     stand_ins = [name for name in study.datasets if study.manifests[name]["stand_in"]]
     searched = None if trials is None else read_table(trials, "choices")
-    archived = {name: getattr(study, name) for name in _ARCHIVED}
+    archived = {name: getattr(study, name) for name in TABLES if name not in _NOT_ARCHIVED}
     page = _environment().get_template(_TEMPLATE)
     text = page.render(
         study_name=study_name,
@@ -143,17 +121,16 @@ def write_report(
         level=f"{1 - study.confidence:.2g}",
         num_resamples=int(study.means["num_resamples"].max()),
         claims=[
-            vars(claim) | {"tested": claim.tested, "table": _cells(claim)} for claim in read_claims(study)
+            vars(claim) | {"tested": claim.tested, "cells": show(claim.cells)} for claim in read_claims(study)
         ],
         figures=_figures(Path(figures_folder), dpi),
         multipliers=multipliers_table(study),
         results=_results(study),
-        results_caption=results_caption(study),
+        captions=captions_of(study) | {QUALITY: QUALITY_CAPTION},
         means=means_table(study),
         metrics=metrics_table(study),
         archive=archive_tables(archived if searched is None else archived | {"trials": searched}),
         contrasts=show(contrasts_table(study)),
-        contrasts_caption=contrasts_caption(study),
         mean_comparisons=comparisons_table(study, means=True),
         model_comparisons=comparisons_table(study, means=False),
         validity=validity_of(study),
@@ -192,24 +169,6 @@ def _figures(folder: Path, dpi: int) -> dict[str, list[dict[str, Any]]]:
             figure |= embed_figure(folder / f"{name}.png", dpi)
         places[_PLACES.get(name, "results")].append(figure)
     return places
-
-
-def _cells(claim: Claim) -> Shown:
-    """The cells of a claim as a table."""
-    titles = {
-        "dataset": "Dataset",
-        "percent": "%",
-        "subject": "Models",
-        "rival": "Against",
-        "difference": "Difference",
-        "interval": "Interval",
-        "models_interval": "Models resampled",
-        "p": "p",
-        "p_holm": "p (Holm)",
-        "direction": "Interval and zero",
-    }
-    rows = pd.DataFrame([asdict(cell) for cell in claim.cells], columns=list(titles))
-    return show(rows.rename(columns=titles))
 
 
 def _results(study: StudyTables) -> list[tuple[str, Shown]]:

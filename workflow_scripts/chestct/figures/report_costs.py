@@ -1,4 +1,4 @@
-"""What the study was made of and what it cost: runs by model, hours, speed, memory."""
+"""Runs and costs in the report: runs by model, hours, speed and memory."""
 
 from typing import Any
 
@@ -6,14 +6,15 @@ import pandas as pd
 
 from chestct.figures import style
 from chestct.figures.report_tables import Shown, show
-from chestct.figures.report_text import count, hide_folders
 from chestct.figures.study_tables import StudyTables
+from chestct.figures.table_columns import format_columns, percentage
+from chestct.figures.wording import count, hide_folders
 
 _RUN = ["dataset", "model", "init", "percent", "seed", "fold"]
 
 
 def arms_table(study: StudyTables) -> Shown:
-    """What was run: a row a dataset and model."""
+    """The runs by dataset and model."""
     rows = []
     for (dataset, model), part in study.runs.groupby(["dataset", "model"], sort=False):
         starts = sorted(part["init"].unique(), key=style.init_rank)
@@ -49,10 +50,10 @@ def costs_of(study: StudyTables, trials: pd.DataFrame | None) -> dict[str, Any]:
     runs = study.runs
     steps = [("Fine-tuning", len(runs), float(runs["seconds"].sum()))]
     if trials is not None:
-        # The chosen trial of an arm is one of its runs already.
+        # The chosen trial of an arm is also one of its runs.
         done = trials.merge(runs[_RUN], on=_RUN, how="left", indicator=True)["_merge"].eq("both").to_numpy()
         extra = trials[~((trials["chosen"] == 1).to_numpy() & done)]
-        steps.append(("Learning-rate search, trials not taken", len(extra), float(extra["seconds"].sum())))
+        steps.append(("Learning-rate search, trials not chosen", len(extra), float(extra["seconds"].sum())))
     total = sum(seconds for _, _, seconds in steps)
     table = pd.DataFrame(
         [
@@ -62,9 +63,9 @@ def costs_of(study: StudyTables, trials: pd.DataFrame | None) -> dict[str, Any]:
     )
     resumed = int((runs["resumed"] > 0).sum())
     sentence = (
-        f"{count(len(runs), 'training run')}, {_hours(total)} hours of training and validation in all on "
+        f"{count(len(runs), 'training run')}, {_hours(total)} hours of training and validation in total on "
         f"{', '.join(sorted(runs['device'].unique()))}"
-        + (f"; {count(resumed, 'run')} went on from a saved state." if resumed else ".")
+        + (f"; {count(resumed, 'run')} resumed from a saved state." if resumed else ".")
     )
     return {"sentence": sentence, "steps": show(table), "models": _by_model(runs, total)}
 
@@ -75,7 +76,7 @@ def _hours(seconds: float) -> str:
 
 
 def _share(part: float, total: float) -> str:
-    return f"{100 * part / total:.1f} %" if total else ""
+    return percentage(part / total) if total else ""
 
 
 def _by_model(runs: pd.DataFrame, total: float) -> Shown:
@@ -90,7 +91,7 @@ def _by_model(runs: pd.DataFrame, total: float) -> Shown:
                 "Runs": str(len(part)),
                 "Hours": _hours(seconds),
                 "Share": _share(seconds, total),
-                "Seconds a run": f"{part['seconds'].median():.1f}",
+                "Seconds per run": f"{part['seconds'].median():.1f}",
                 "Windows/s": f"{part['windows_per_second'].median():.1f}",
                 "Data wait": f"{waited / seconds:.1f} %" if seconds else "",
                 "Peak memory (MiB)": f"{part['peak_memory_mb'].max():.0f}",
@@ -101,30 +102,21 @@ def _by_model(runs: pd.DataFrame, total: float) -> Shown:
 
 
 def runs_table(runs: pd.DataFrame) -> Shown:
-    """Every training run, with what leads back to it."""
-
-    def decimals(column: str, form: str) -> list[str]:
-        return ["" if pd.isna(value) else form.format(value) for value in runs[column]]
-
+    """Every training run, with its starting and final weights."""
+    headings = (
+        "Dataset, Model, Start, %, Seed, Fold, Training scans, Positive, Learning rate, "
+        "Steps, Best epoch, Validation AUROC, Seconds, Starting weights, Their SHA-256, "
+        "Final SHA-256"
+    )
     return show(
-        pd.DataFrame(
-            {
-                "Dataset": runs["dataset"],
-                "Model": runs["model"].map(style.model_title),
-                "Start": runs["init"].map(style.init_title),
-                "%": runs["percent"],
-                "Seed": runs["seed"],
-                "Fold": runs["fold"],
-                "Training scans": runs["num_scans"],
-                "Positive": runs["num_positive"],
-                "Learning rate": decimals("learning_rate", "{:g}"),
-                "Steps": runs["num_steps"],
-                "Best epoch": runs["best_epoch"],
-                "Validation AUROC": decimals("validation_auroc", "{:.3f}"),
-                "Seconds": decimals("seconds", "{:.1f}"),
-                "Starting weights": hide_folders(runs["initial_weights"].fillna("random").tolist()),
-                "Their sha256": runs["initial_weights_sha256"].fillna("").str[:12],
-                "Final sha256": runs["final_weights_sha256"].str[:12],
-            }
+        format_columns(
+            runs,
+            headings,
+            Training_scans=runs["num_scans"],
+            Best_epoch=runs["best_epoch"],
+            Seconds=[f"{seconds:.1f}" for seconds in runs["seconds"]],
+            Starting_weights=hide_folders(runs["initial_weights"].fillna("random").tolist()),
+            **{"Their SHA-256": runs["initial_weights_sha256"].fillna("").str[:12]},
+            **{"Final SHA-256": runs["final_weights_sha256"].str[:12]},
         )
     )

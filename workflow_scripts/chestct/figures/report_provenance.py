@@ -1,4 +1,4 @@
-"""What leads the report's numbers back: versions, digests of configuration, code, data, weights, tables."""
+"""Provenance in the report: versions, and digests of configuration, code, data, weights and tables."""
 
 from importlib import metadata
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from chestct.figures import style
-from chestct.figures.report_text import hide_folders
 from chestct.figures.study_tables import StudyTables
+from chestct.figures.wording import hide_folders
 from chestct.files import digest_object, sha256_file
 
 _PACKAGES = ("numpy", "pandas", "matplotlib", "jinja2", "pyyaml")
@@ -33,7 +33,7 @@ def provenance_of(
         tables: files whose digests are stated, by name.
     """
     runs = study.runs
-    # Weights that a run of the study ended with are in the table of runs already.
+    # Weights trained by a run of this study are listed in the table of runs.
     weights = runs.dropna(subset=["initial_weights_sha256"]).drop_duplicates("initial_weights_sha256")
     weights = weights[~weights["initial_weights_sha256"].isin(runs["final_weights_sha256"])]
     return [
@@ -72,11 +72,11 @@ def _distinct(values: pd.Series) -> str:
 
 
 def settings_of(configuration: dict[str, Any]) -> Facts:
-    """The settings that a reader asks for first, in words; what the configuration lacks is left out."""
+    """The most important settings in words; those missing from the configuration are left out."""
     subsets, training = configuration.get("subsets", {}), configuration.get("training", {})
     evaluation, volumes = configuration.get("evaluation", {}), configuration.get("volumes", {})
     facts = [
-        ("Percents", _joined(configuration.get("percents", []), " % of the training patients")),
+        ("Training set sizes", _joined(configuration.get("percents", []), " % of the training patients")),
         ("Seeds", _joined(configuration.get("seeds", []), "")),
         (
             "Split of patients",
@@ -111,5 +111,5 @@ def _text(form: str, values: dict[str, Any]) -> str:
 def _rates(training: dict[str, Any]) -> str:
     if training.get("learning_rates"):
         tried = ", ".join(f"{rate:g}" for rate in training["learning_rates"])
-        return f"searched for every arm among {tried}"
+        return f"chosen for every arm among {tried}"
     return f"{training['learning_rate']:g}, unless a model has its own" if "learning_rate" in training else ""

@@ -1,13 +1,13 @@
-"""What shows the intervals and tests valid: coverage, power, the permuted-label control, DeLong."""
+"""Validity of intervals and tests in the report: coverage, power, permuted labels, DeLong's test."""
 
 from typing import Any
 
 import pandas as pd
 
-from chestct.figures import style
 from chestct.figures.report_tables import show
-from chestct.figures.report_text import contrast_title, count, signed
 from chestct.figures.study_tables import StudyTables
+from chestct.figures.table_columns import format_columns, percentage
+from chestct.figures.wording import contrast_title, count, signed
 
 _ENOUGH_POWER = 0.8
 _METHODS = {"percentile": "percentile", "bca": "BCa", "delong": "DeLong"}
@@ -29,39 +29,31 @@ def validity_of(study: StudyTables) -> dict[str, Any]:
     }
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
 def _coverage(rows: pd.DataFrame) -> dict[str, Any] | None:
     if rows.empty:
         return None
     within = int(((rows["low"] <= rows["nominal"]) & (rows["nominal"] <= rows["high"])).sum())
     sentence = (
         f"Simulated at the sizes of the study's test sets, the nominal {100 * rows['nominal'].iloc[0]:g} % "
-        f"intervals hold the true value in {_percent(rows['coverage'].min())} to "
-        f"{_percent(rows['coverage'].max())} of {int(rows['num_simulations'].max()):,} simulations; the "
+        f"intervals hold the true value in {percentage(rows['coverage'].min())} to "
+        f"{percentage(rows['coverage'].max())} of {int(rows['num_simulations'].max()):,} simulations; the "
         f"nominal coverage lies within the Monte Carlo interval in {within} of {count(len(rows), 'case')}."
     )
-    table = pd.DataFrame(
-        {
-            "Quantity": rows["quantity"].map(_QUANTITIES),
-            "Method": rows["method"].map(_METHODS),
-            "Test set of": rows["dataset"],
-            "Scans": rows["num_scans"].map(str),
-            "Positive": rows["num_positive"].map(str),
-            "True value": rows["true_value"].map("{:g}".format),
-            "Coverage": rows["coverage"].map(_percent),
-            "Monte Carlo interval": _shares(rows),
-            "Mean width": rows["mean_width"].map("{:.3f}".format),
-        }
+    headings = (
+        "Quantity, Method, Test set of, Scans, Positive, True value, Coverage, "
+        "Monte Carlo interval, Mean width"
+    )
+    table = format_columns(
+        rows,
+        headings,
+        Quantity=rows["quantity"].map(_QUANTITIES),
+        Method=rows["method"].map(_METHODS),
+        Test_set_of=rows["dataset"],
+        True_value=rows["true_value"].map("{:g}".format),
+        Coverage=rows["coverage"].map(percentage),
+        Mean_width=rows["mean_width"].map("{:.3f}".format),
     )
     return {"sentence": sentence, "table": show(table)}
-
-
-def _shares(rows: pd.DataFrame) -> list[str]:
-    ends = rows[["low", "high"]].to_numpy(dtype=float)
-    return [f"{_percent(low)} to {_percent(high)}" for low, high in ends]
 
 
 def _power(rows: pd.DataFrame, study: StudyTables) -> dict[str, Any] | None:
@@ -75,7 +67,7 @@ def _power(rows: pd.DataFrame, study: StudyTables) -> dict[str, Any] | None:
         at = int(own.get(dataset, 0))
         here = part.loc[part["num_scans"] == at, "power"]
         chance = (
-            f"the {at} test scans have a chance of {_percent(here.iloc[0])} to see it" if len(here) else ""
+            f"the {at} test scans have a chance of {percentage(here.iloc[0])} to see it" if len(here) else ""
         )
         enough = part.loc[part["power"] >= _ENOUGH_POWER, "num_scans"]
         needed = (
@@ -88,17 +80,15 @@ def _power(rows: pd.DataFrame, study: StudyTables) -> dict[str, Any] | None:
             + "; ".join(filter(None, [chance, f"of the sizes tried, {needed}"]))
             + "."
         )
-    table = pd.DataFrame(
-        {
-            "Dataset": rows["dataset"],
-            "Contrast": rows["contrast"].map(contrast_title),
-            "%": rows["percent"].map(str),
-            "True difference": rows["true_difference"].map("{:g}".format),
-            "Test scans": rows["num_scans"].map(str),
-            "Standard error": rows["standard_error"].map("{:.4f}".format),
-            "Power": rows["power"].map(_percent),
-            "Monte Carlo interval": _shares(rows),
-        }
+    headings = (
+        "Dataset, Contrast, %, True difference, Test scans, Standard error, Power, Monte Carlo interval"
+    )
+    table = format_columns(
+        rows,
+        headings,
+        Test_scans=rows["num_scans"].map(str),
+        Standard_error=rows["standard_error"].map("{:.4f}".format),
+        Power=rows["power"].map(percentage),
     )
     return {"sentence": " ".join(sentences), "table": show(table)}
 
@@ -110,22 +100,18 @@ def _permuted(rows: pd.DataFrame, level: float) -> dict[str, Any] | None:
     above = int((rows["low"] > level).sum())
     sentence = (
         f"With the test labels permuted among patients there is nothing to find: comparisons should come out "
-        f"significant in {_percent(level)} of permutations. They do in "
-        f"{_percent(rows['share_significant'].min())} to {_percent(rows['share_significant'].max())}; "
-        f"{_percent(level)} lies within the Monte Carlo interval in {within} of {count(len(rows), 'case')}, "
-        f"and significantly more than that is found in {above}."
+        f"significant in {percentage(level)} of permutations. They do in "
+        f"{percentage(rows['share_significant'].min())} to {percentage(rows['share_significant'].max())}; "
+        f"{percentage(level)} lies within the Monte Carlo interval in {within} of "
+        f"{count(len(rows), 'case')}, and significantly more than that is found in {above}."
     )
-    table = pd.DataFrame(
-        {
-            "Dataset": rows["dataset"],
-            "Model": rows["model"].map(style.model_title),
-            "%": rows["percent"].map(str),
-            "Contrast": rows["contrast"].map(contrast_title),
-            "Permutations": rows["num_permutations"].map(str),
-            "Significant": rows["share_significant"].map(_percent),
-            "Monte Carlo interval": _shares(rows),
-            "Mean difference": rows["mean_difference"].map(signed),
-        }
+    headings = "Dataset, Model, %, Contrast, Permutations, Significant, Monte Carlo interval, Mean difference"
+    table = format_columns(
+        rows,
+        headings,
+        Permutations=rows["num_permutations"].map(str),
+        Significant=rows["share_significant"].map(percentage),
+        Mean_difference=rows["mean_difference"].map(signed),
     )
     return {"sentence": sentence, "table": show(table)}
 
@@ -153,8 +139,8 @@ def delong_agreement(study: StudyTables) -> dict[str, Any] | None:
     )
     sentence = (
         f"DeLong's test, which needs no resampling, decides as the bootstrap does at p below {level:.2g} in "
-        f"{agree} of {count(len(rows), 'comparison')} of AUROC ({_percent(agree / len(rows))}); the ends of "
-        f"their intervals differ by {apart.median():.4f} in the median and {apart.max():.4f} at most. "
+        f"{agree} of {count(len(rows), 'comparison')} of AUROC ({percentage(agree / len(rows))}); the ends "
+        f"of their intervals differ by {apart.median():.4f} in the median and {apart.max():.4f} at most. "
         "DeLong's variance takes scans as independent, also those of one patient."
     )
     return {"sentence": sentence, "table": show(table)}

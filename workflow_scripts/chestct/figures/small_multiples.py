@@ -1,4 +1,4 @@
-"""Small panels, one a model, in a block of rows a dataset."""
+"""Small panels, one per model, in one block of rows per dataset."""
 
 import math
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ _TITLE_SIZE, _TITLE_LETTERS_AN_INCH = 6.5, 20
 
 
 def balanced_columns(number: int, most: int) -> int:
-    """Columns for a number of panels, at most ``most``, that leave the last row as full as may be."""
+    """Number of columns, at most ``most``, for which the last row of panels is as full as possible."""
     return math.ceil(number / math.ceil(number / most)) if number else 1
 
 
 def num_rows(counts: Sequence[int], columns: int) -> int:
-    """Rows of panels of all blocks."""
+    """Number of rows of panels in all blocks."""
     return sum(math.ceil(count / columns) for count in counts)
 
 
@@ -31,13 +31,13 @@ def small_panels(
     Args:
         figure: with a constrained layout.
         place: of all blocks in the figure.
-        counts: panels of every block.
-        columns: of every block.
+        counts: number of panels of every block.
+        columns: number of columns of every block.
         options: of all panels.
 
     Returns:
-        Panels by block. Those of the first column have labels at their y ticks; those with none below them,
-        labels at their x ticks.
+        Panels by block. Only panels in the first column label their y ticks, and only panels with none below
+        them label their x ticks.
     """
     grid = place.subgridspec(num_rows(counts, columns), columns)
     blocks: list[list[Axes]] = []
@@ -55,7 +55,7 @@ def small_panels(
 
 
 def name_block(block: Sequence[Axes], columns: int, *, x: str = "", y: str) -> None:
-    """Name the axes of a block: y at its first panel, x in the middle of its last row."""
+    """Set the axis titles of a block: y at its first panel, x in the middle of its last row."""
     block[0].set_ylabel(y)
     start = (len(block) - 1) // columns * columns
     if x:
@@ -63,7 +63,7 @@ def name_block(block: Sequence[Axes], columns: int, *, x: str = "", y: str) -> N
 
 
 def name_panel(axis: Axes, model: str, width: float) -> None:
-    """Put a model's name over its panel, of this width in inches."""
+    """Set a model's name as the title of its panel, which is this wide in inches."""
     # Neighbours' names leave a gap of a letter.
     axis.set_title(
         style.wrap_name(style.model_title(model), int(width * _TITLE_LETTERS_AN_INCH) - 1),

@@ -1,4 +1,4 @@
-"""The tables that figures, result tables and report are made of, and what in them is a stand-in."""
+"""The tables of a study that figures and report show, and which of its data are stand-ins."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,12 @@ import pandas as pd
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
+from chestct.figures.names import TABLES
 from chestct.figures.style import init_rank, init_title, is_mean, model_rank, model_title
 from chestct.tables import read_table
+
+#: Tables that are sorted by model, init and percentage.
+_ORDERED = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "permuted")
 
 _GENERATED = {
     "video": "video pretraining on generated clips",
@@ -23,21 +27,22 @@ _GENERATED = {
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTables:
-    """What the evaluation and the training of a study came to.
+    """The tables of a study's evaluation and training.
 
-    Tables are named as their schemas; rows that carry a model come in the order of models, inits, percents.
+    Tables are named after their schemas. Evaluation tables with a column "model" are sorted by model, init
+    and percentage.
 
     Attributes:
         datasets: names in the order of the configuration.
-        metrics: a row a run and metric.
-        means: a row an arm, averaged over seeds, and the means over models.
+        metrics: one row per run and metric.
+        means: one row per arm, averaged over seeds, and the means over models.
         comparisons: paired contrasts.
         claims: the paper's three claims.
-        curves, calibration: ROC, precision-recall and reliability, at the largest percent.
+        curves, calibration: ROC, precision-recall and reliability curves, at the largest percentage.
         multipliers: label efficiency.
-        coverage, power, permuted: what shows the intervals and tests valid.
+        coverage, power, permuted: checks of the intervals and tests.
         runs, histories: of the training.
-        manifests: what the download step says of every dataset.
+        manifests: the download step's description of every dataset.
         confidence: of the intervals.
     """
 
@@ -59,71 +64,45 @@ class StudyTables:
 
     @property
     def percents(self) -> list[int]:
-        """Shares of the training patients, ascending; the baseline's does not count."""
+        """Percentages of the training patients, ascending, without that of the baseline."""
         return sorted(self.means.loc[self.means["model"] != "baseline", "percent"].astype(int).unique())
 
 
 def read_study(
-    *,
-    metrics: str | Path,
-    means: str | Path,
-    comparisons: str | Path,
-    claims: str | Path,
-    curves: str | Path,
-    calibration: str | Path,
-    multipliers: str | Path,
-    coverage: str | Path,
-    power: str | Path,
-    permuted: str | Path,
-    runs: str | Path,
-    histories: str | Path,
-    manifests: Sequence[str | Path],
-    datasets: Sequence[str],
-    confidence: float,
+    *, manifests: Sequence[str | Path], datasets: Sequence[str], confidence: float, **paths: str | Path
 ) -> StudyTables:
     """Read the tables of a study.
 
     Args:
-        metrics, means, comparisons, claims, curves, calibration, multipliers, coverage, power, permuted,
-            runs, histories: tables of these names.
-        manifests: manifest.json a dataset, in the order of ``datasets``.
+        manifests: manifest.json of every dataset, in the order of ``datasets``.
         datasets: names.
         confidence: of the intervals in the tables.
+        paths: of every table in ``names.TABLES``, by name.
 
     Raises:
         InputError: a table or manifest is missing or broken.
     """
+    tables = {name: read_table(paths[name], name) for name in TABLES}
     return StudyTables(
+        **{name: _in_order(table) if name in _ORDERED else table for name, table in tables.items()},
         datasets=tuple(datasets),
-        metrics=_in_order(read_table(metrics, "metrics")),
-        means=_in_order(read_table(means, "means")),
-        comparisons=_in_order(read_table(comparisons, "comparisons")),
-        claims=read_table(claims, "claims"),
-        curves=_in_order(read_table(curves, "curves")),
-        calibration=_in_order(read_table(calibration, "calibration")),
-        multipliers=_in_order(read_table(multipliers, "multipliers")),
-        coverage=read_table(coverage, "coverage"),
-        power=read_table(power, "power"),
-        permuted=_in_order(read_table(permuted, "permuted")),
-        runs=read_table(runs, "runs"),
-        histories=read_table(histories, "histories"),
         manifests=dict(zip(datasets, map(read_manifest, manifests), strict=True)),
         confidence=confidence,
     )
 
 
 def read_manifest(path: str | Path) -> dict[str, Any]:
-    """Read what the download step says of a dataset.
+    """Read the download step's description of a dataset.
 
     Raises:
-        InputError: the file is no JSON object with the key stand_in.
+        InputError: the file is not a JSON object with the key stand_in.
     """
     try:
         manifest = json.loads(Path(path).read_text(encoding="utf-8"))
         manifest["stand_in"] = bool(manifest["stand_in"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"manifest of a dataset is not readable: {error!r}",
+            f"the manifest of a dataset cannot be read: {error!r}",
             where=path,
             expected="a JSON object with name, version, source, licence, citation, stand_in, description",
             remedy="delete the file and rerun the download step",
@@ -139,8 +118,13 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[order].reset_index(drop=True)
 
 
+def are_means(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row's model stands for a mean over models."""
+    return rows["model"].map(is_mean).astype(bool)
+
+
 def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tuple[str, str]]) -> str:
-    """One line that says which of the data behind a figure are generated; empty where none are.
+    """One line that names the generated data behind a figure; empty if there are none.
 
     Args:
         study: tables of the study.
@@ -182,10 +166,10 @@ def _expand_means(study: StudyTables, arms: Iterable[tuple[str, str]]) -> set[tu
 
 
 def origin_of_weights(study: StudyTables) -> list[dict[str, Any]]:
-    """For every init and model that starts from trained weights: from which, and whether on generated data.
+    """The origin of the starting weights of every pretrained init and model.
 
     Returns:
-        Dicts with init, models (titles), words, stand_in; one a distinct origin.
+        One dict per distinct origin: init, models (titles), words, stand_in.
     """
     runs = study.runs[study.runs["init"] != "scratch"]
     origins: dict[tuple[str, str, bool], list[str]] = {}
@@ -207,7 +191,7 @@ def origin_of_weights(study: StudyTables) -> list[dict[str, Any]]:
 
 
 def _without_model(words: str) -> str:
-    """Origins that name the model itself ("lidc, slow_narrow scratch, 100 %") read alike for all models."""
+    """Drop model names ("lidc, slow_narrow scratch, 100 %"), so that all models share one wording."""
     for model in sorted(MODELS, key=len, reverse=True):
         words = words.replace(f"{model} ", "")
     return words

@@ -1,4 +1,4 @@
-"""The quality of the scans: what became of them, their spacing and length, and what they look like."""
+"""Scan quality: outcome of the conversion, slice spacing and number of slices, and thumbnails."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from chestct.figures import style
-from chestct.figures.captions import QUALITY
+from chestct.figures.names import QUALITY
 from chestct.figures.render import project_style, save_figure
 from chestct.figures.study_tables import read_manifest
 from chestct.tables import read_table
@@ -20,9 +20,9 @@ from chestct.tables import read_table
 _PANEL_HEIGHT = 1.75
 _NUM_BINS = 24
 _LABEL_LETTERS = 30
-#: Reasons shown one by one; what is rarer is counted together.
+#: Number of reasons shown; rarer ones are counted together.
 _MAX_REASONS = 6
-#: Colour and hatching of an outcome, which read in grey too.
+#: Colour and hatching of an outcome; the hatching distinguishes them in grey.
 _OUTCOMES = {
     "accepted": (style.PALETTE[0], ""),
     "repaired": (style.PALETTE[1], "///"),
@@ -37,8 +37,8 @@ def count_outcomes(ledger: pd.DataFrame) -> list[tuple[str, str, int]]:
         ledger: the table "ledger".
 
     Returns:
-        (status, reason in words, scans): converted first, the most frequent reason first. A scan that was
-        repaired in several ways counts once for each.
+        (status, reason, number of scans): converted scans first, then by frequency. A scan that was repaired
+        in several ways counts once for each.
     """
     counts: list[tuple[str, str, int]] = []
     for status in _OUTCOMES:
@@ -62,7 +62,7 @@ def plot_quality(
     formats: Sequence[str],
     dpi: int,
 ) -> None:
-    """Write ``folder/scan_quality.FORMAT``: a row of panels a dataset.
+    """Write ``folder/scan_quality.FORMAT``: one row of panels per dataset.
 
     Args:
         datasets: names.
@@ -101,7 +101,7 @@ def _figure(
         _draw_outcomes(outcomes, ledger)
         outcomes.set_title(f"{name}: {len(ledger)} scans", loc="left", weight="bold")
         _draw_histogram(spacing, index["spacing_z_mm"], "Slice spacing (mm)")
-        _draw_histogram(length, index["num_slices"], "Slices a scan")
+        _draw_histogram(length, index["num_slices"], "Slices per scan")
         length.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return figure
 
@@ -143,7 +143,7 @@ def _draw_histogram(axis: Axes, values: pd.Series, label: str) -> None:
 
 
 def quality_of(dataset: str, ledger_path: str | Path, thumbnails_path: str | Path) -> dict[str, Any]:
-    """What the report says and shows of a dataset's scans.
+    """Numbers and thumbnails of a dataset's scans for the report.
 
     Returns:
         dataset; num_scans, num_converted, num_repaired; counts: (status, reason, scans); converted and

@@ -1,4 +1,4 @@
-"""Models side by side, a row a model and a column a percent: the grid, and points with intervals."""
+"""Grid of dot plots: one row per model, one column per percentage, points with horizontal intervals."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
@@ -10,21 +10,32 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from chestct.figures import style
-from chestct.figures.panels import marker_look, new_panels, present, shown_percents
+from chestct.figures.panels import (
+    arms_of,
+    finish,
+    floats,
+    init_handle,
+    marker_look,
+    new_panels,
+    present,
+    shown_percents,
+    value_limits,
+)
 from chestct.figures.study_tables import StudyTables
 
-_ENTRY_HEIGHT = 0.165  # inches a model
+_ENTRY_HEIGHT = 0.165  # inches per model
+_SPREAD = 0.66  # part of a model's row over which its points are spread
 
 Panel = tuple[Axes, str, int]
 
 
 class DotGrid:
-    """Panels, a row a dataset and a column a percent; models run down the left side.
+    """Panels, one row per dataset and one column per percentage; models are listed on the left.
 
     Args:
         study: tables of the study.
-        rows: what is shown; of columns dataset, model, percent.
-        arms_a_model: points of a model in a panel.
+        rows: what is shown, with the columns dataset, model, percent.
+        arms_per_model: number of points of a model in a panel.
         rank: order of the models.
     """
 
@@ -33,7 +44,7 @@ class DotGrid:
         study: StudyTables,
         rows: pd.DataFrame,
         *,
-        arms_a_model: int = 1,
+        arms_per_model: int = 1,
         rank: Callable[[str], tuple] = style.model_rank,
     ) -> None:
         self.datasets = present(study.datasets, rows)
@@ -42,8 +53,8 @@ class DotGrid:
             name: sorted(rows.loc[rows["dataset"] == name, "model"].unique(), key=rank)
             for name in self.datasets
         }
-        # A model's points share its row; from the third on, the row grows.
-        entry = _ENTRY_HEIGHT * (1 + 0.22 * max(arms_a_model - 2, 0))
+        # Two points of a model fit a row; more make it higher.
+        entry = _ENTRY_HEIGHT * (1 + 0.22 * max(arms_per_model - 2, 0))
         heights = [0.42 + entry * max(len(models), 3) for models in self.models.values()]
         self.width = style.SINGLE_COLUMN if len(self.percents) == 1 else style.DOUBLE_COLUMN
         self.figure: Figure
@@ -102,20 +113,18 @@ class DotGrid:
         }
         return rows["model"].map(place).to_numpy(dtype=float)
 
-    def rule_off(self) -> None:
-        """Thin lines between models."""
+    def separate_models(self) -> None:
+        """Draw thin lines between models."""
         for axis, dataset, _ in self.panels():
             for y in range(len(self.models[dataset]) - 1):
                 axis.axhline(y + 0.5, color=style.RULE_COLOUR, linewidth=0.4, zorder=0)
 
     def label(self, words: str, limits: tuple[float, float]) -> None:
-        """Name and limits of the axis that all panels share."""
+        """Set limits and title of the x axes; the title stands below the middle or each of two columns."""
+        middle = self.percents[len(self.percents) // 2]
         for axis, dataset, percent in self.panels():
             axis.set_xlim(limits)
-            if dataset == self.datasets[-1] and percent == self.percents[len(self.percents) // 2]:
-                # One name in the middle of an odd number of columns, or under each of one or two.
-                axis.set_xlabel(words)
-            elif dataset == self.datasets[-1] and len(self.percents) <= 2:
+            if dataset == self.datasets[-1] and (len(self.percents) <= 2 or percent == middle):
                 axis.set_xlabel(words)
 
 
@@ -129,19 +138,19 @@ def draw_points(
     filled: np.ndarray | bool = True,
     thickness: float = 0.9,
 ) -> None:
-    """Points with horizontal intervals, all of one init.
+    """Draw points with horizontal intervals, all of one init.
 
     Args:
         axis: panel.
-        rows: with the column of the value, ci_low and ci_high.
+        rows: with the value, ci_low and ci_high.
         heights: y, shape (len(rows),).
-        init: decides colour and marker.
-        column: of the value.
+        init: determines colour and marker.
+        column: column of the value.
         filled: whether markers are filled; shape (len(rows),) or one for all.
         thickness: of the intervals, in points.
     """
     mark = style.INIT_MARKS[init]
-    value, low, high = (rows[name].to_numpy(dtype=float) for name in (column, "ci_low", "ci_high"))
+    value, low, high = floats(rows, column, "ci_low", "ci_high")
     axis.hlines(heights, low, high, color=mark.colour, linewidth=thickness)
     are_filled = np.broadcast_to(filled, value.shape)
     for fill in (True, False):
@@ -152,8 +161,31 @@ def draw_points(
             )
 
 
-def row_words(axis: Axes, rows: pd.DataFrame, heights: np.ndarray, column: str) -> None:
-    """Write the numbers of points beside their rows, right of the panel; means in bold."""
+def compare_arms(
+    study: StudyTables, rows: pd.DataFrame, arms: Sequence[tuple[str, bool, str | None]]
+) -> Figure:
+    """A grid in which the points of a model's arms lie below one another within its row.
+
+    Args:
+        study: tables of the study.
+        rows: AUROC rows of the table "means" with a column filled.
+        arms: init, whether its markers are filled, and its name in the legend (None: that of the init).
+    """
+    grid = DotGrid(study, rows, arms_per_model=len(arms))
+    for axis, dataset, percent in grid.panels():
+        panel = grid.of_panel(rows, dataset, percent)
+        for position, (init, filled, _) in enumerate(arms):
+            arm = panel[(panel["init"] == init) & (panel["filled"] == filled)]
+            shift = ((len(arms) - 1) / 2 - position) * _SPREAD / max(len(arms), 3)
+            draw_points(axis, arm, grid.heights(arm, dataset) + shift, init, filled=filled)
+    grid.separate_models()
+    grid.label("AUROC", value_limits(rows))
+    handles = [init_handle(init, label, line=False, filled=filled) for init, filled, label in arms]
+    return finish(grid.figure, study, datasets=grid.datasets, arms=arms_of(rows), handles=handles)
+
+
+def write_numbers(axis: Axes, rows: pd.DataFrame, heights: np.ndarray, column: str) -> None:
+    """Write the values and intervals of points to the right of the panel; means in bold."""
     transform = axis.get_yaxis_transform()
     for y, (_, row) in zip(heights, rows.iterrows(), strict=True):
         value, *ends = (style.signed(row[name]) for name in (column, "ci_low", "ci_high"))

@@ -1,7 +1,7 @@
-"""The paper's three claims in sentences, each with the one contrast that tests it.
+"""The paper's three claims (Ke et al., MIDL 2023, abstract), each in one sentence with its verdict.
 
-Claims: Ke et al., MIDL 2023, abstract. The evaluation holds the study against them (table "claims"); here
-its numbers become words, beside the cells (dataset and percent) that they average over.
+The evaluation decides the verdicts (table "claims"). Here their numbers become sentences, together with the
+cells (combinations of dataset and percentage) that a claim's contrast averages over.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ import pandas as pd
 
 from chestct.catalogue import MODELS
 from chestct.figures import style
-from chestct.figures.report_text import count, interval, p_value, signed
-from chestct.figures.study_tables import StudyTables
+from chestct.figures.study_tables import StudyTables, are_means
+from chestct.figures.table_columns import format_columns
+from chestct.figures.wording import count, interval, p_value, signed
 
 _METRIC = "auroc"
 
-#: By claim: its statement, the contrast that tests it, and that contrast in words.
+#: By claim: its statement, the contrast that tests it, and the contrast in words.
 CLAIMS = {
     "video_vs_scratch": (
         "Video pretraining improves the average performance of seven 3D models, whatever the size of the "
@@ -39,39 +40,18 @@ CLAIMS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """A contrast at one dataset and percent.
-
-    Attributes:
-        dataset, percent, subject: which; subject is a mean or a model, in words.
-        rival: the 2D model it is held against, in words; empty for other contrasts.
-        difference, interval, models_interval, p, p_holm: of AUROC, in words.
-        direction: "above" or "below" where the whole interval is on that side of zero, else "holds zero".
-    """
-
-    dataset: str
-    percent: int
-    subject: str
-    rival: str
-    difference: str
-    interval: str
-    models_interval: str
-    p: str
-    p_holm: str
-    direction: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim with what the study says of it.
+    """A claim and what the study's results say about it.
 
     Attributes:
         key: in the table "claims".
         statement: the claim.
-        contrast: what tests it, in words.
+        contrast: the contrast that tests it, in words.
         verdict: supported, not supported, undecided, or not tested.
         sentence: the verdict with its numbers.
-        cells: what the contrast averages over; empty where it is not tested.
+        cells: the combinations of dataset and percentage that the contrast averages over, a table of text
+            with the columns Dataset, %, Models, Against, Difference, Interval, Models resampled, p, p (Holm),
+            Interval and zero; empty if the claim is not tested.
     """
 
     key: str
@@ -79,7 +59,7 @@ class Claim:
     contrast: str
     verdict: str
     sentence: str
-    cells: tuple[Cell, ...]
+    cells: pd.DataFrame
 
     @property
     def tested(self) -> bool:
@@ -100,7 +80,7 @@ def read_claims(study: StudyTables) -> list[Claim]:
                 contrast=words,
                 verdict=str(row["verdict"]).replace("_", " "),
                 sentence=_sentence(row, study.confidence),
-                cells=tuple(_cells(study, contrast)) if tested else (),
+                cells=_cells(contrast_rows(study, contrast if tested else "")),
             )
         )
     return claims
@@ -108,20 +88,20 @@ def read_claims(study: StudyTables) -> list[Claim]:
 
 def _sentence(row: dict[Any, Any], confidence: float) -> str:
     if row["verdict"] == "not_tested":
-        return "Not tested: this study lacks the arms that it compares."
+        return "Not tested: this study lacks the arms that the claim compares."
     ends = interval(row["ci_low"], row["ci_high"], with_sign=True)
     wider = interval(row["models_low"], row["models_high"], with_sign=True)
-    resampled = f", {wider} with the models resampled too" if wider else ""
+    resampled = f", {wider} with models resampled too" if wider else ""
     num_cells, num_models = int(row["num_cells"]), int(row["num_models"])
     averaged = (
-        f"over {count(num_cells, 'combination')} of dataset and percent "
+        f"over {count(num_cells, 'combination')} of dataset and percentage "
         f"({count(int(row['num_datasets']), 'dataset')}, {count(num_models, 'model')})"
     )
     spread = ""
     if num_cells > 1:
         spread = (
-            f"; one by one they lie between {signed(row['smallest'])} and {signed(row['largest'])}, "
-            f"the interval wholly above zero in {int(row['num_above'])} and wholly below in "
+            f"; the single differences lie between {signed(row['smallest'])} and {signed(row['largest'])}, "
+            f"with the interval entirely above zero in {int(row['num_above'])} and entirely below zero in "
             f"{int(row['num_below'])}"
         )
     verdict = str(row["verdict"]).replace("_", " ").capitalize()
@@ -129,17 +109,19 @@ def _sentence(row: dict[Any, Any], confidence: float) -> str:
     return (
         f"{verdict}: the mean difference in AUROC {averaged} is {signed(row['difference'])} "
         f"({100 * confidence:g} % interval {ends}{resampled}; "
-        f"p {'' if adjusted.startswith('<') else '= '}{adjusted} after Holm's adjustment for the claims "
-        f"tested){spread}."
+        f"p {'' if adjusted.startswith('<') else '= '}{adjusted} after Holm's adjustment for the number of "
+        f"claims tested){spread}."
     )
 
 
 def contrast_rows(study: StudyTables, contrast: str) -> pd.DataFrame:
-    """AUROC rows of "comparisons" for a contrast: of means over models, or of the 3D models one by one
-    where the study has no mean; datasets in the study's order, percents ascending."""
+    """AUROC rows of "comparisons" for a contrast, by dataset and ascending percentage.
+
+    They are those of the means over models or, in a study without means, of the single 3D models.
+    """
     rows = study.comparisons
     rows = rows[(rows["metric"] == _METRIC) & (rows["contrast"] == contrast)]
-    means = rows[rows["model"].map(style.is_mean).astype(bool)]
+    means = rows[are_means(rows)]
     if means.empty:
         means = rows[rows["model"].map(_is_3d).astype(bool)]
     places = means["dataset"].map(study.datasets.index)
@@ -151,28 +133,14 @@ def _is_3d(model: str) -> bool:
     return model in MODELS and MODELS[model].family == "3d" and not MODELS[model].frozen
 
 
-def _cells(study: StudyTables, contrast: str) -> list[Cell]:
-    return [
-        Cell(
-            dataset=str(row["dataset"]),
-            percent=int(row["percent"]),
-            subject=style.model_title(row["model"]),
-            rival=rival_title(row["rival"]),
-            difference=signed(row["difference"]),
-            interval=interval(row["ci_low"], row["ci_high"], with_sign=True),
-            models_interval=interval(row["models_low"], row["models_high"], with_sign=True),
-            p=p_value(row["p_value"]),
-            p_holm=p_value(row["p_holm"]),
-            direction=_direction(row["ci_low"], row["ci_high"]),
-        )
-        for row in contrast_rows(study, contrast).to_dict("records")
+def _cells(rows: pd.DataFrame) -> pd.DataFrame:
+    sides = [
+        "above" if low > 0 else "below" if high < 0 else "holds zero"
+        for low, high in rows[["ci_low", "ci_high"]].to_numpy(dtype=float)
     ]
-
-
-def rival_title(rival: Any) -> str:
-    """Name of the 2D model of a contrast; empty where there is none."""
-    return "" if pd.isna(rival) else style.model_title(str(rival))
-
-
-def _direction(low: float, high: float) -> str:
-    return "above" if low > 0 else "below" if high < 0 else "holds zero"
+    return format_columns(
+        rows,
+        "Dataset, %, Models, Against, Difference, Interval, Models resampled, p, p (Holm), Interval and zero",
+        Models=rows["model"].map(style.model_title),
+        Interval_and_zero=sides,
+    )

@@ -1,4 +1,4 @@
-"""AUROC against the share of training patients: the mean of the seven, and a panel a model."""
+"""AUROC against the percentage of training patients: the mean of the seven, and a panel for each model."""
 
 import math
 
@@ -25,18 +25,18 @@ from chestct.figures.panels import (
     value_limits,
 )
 from chestct.figures.small_multiples import balanced_columns
-from chestct.figures.study_tables import StudyTables
+from chestct.figures.study_tables import StudyTables, are_means
 
 
 def draw_baseline(axis: Axes, baseline: pd.DataFrame) -> None:
-    """A horizontal line at the trivial baseline of a dataset, if it has one."""
+    """Draw a horizontal line at the trivial baseline of a dataset, if it has one."""
     if len(baseline):
         mark = style.INIT_MARKS["none"]
         axis.axhline(float(baseline["value"].iloc[0]), color=mark.colour, linestyle=mark.line, linewidth=0.9)
 
 
 def line_handles(rows: pd.DataFrame, baseline: pd.DataFrame) -> list[Line2D]:
-    """Legend entries of the inits, and of the baseline."""
+    """Legend entries of the inits and of the baseline."""
     handles = [init_handle(init) for init in inits_of(rows)]
     if len(baseline):
         mark = style.INIT_MARKS["none"]
@@ -45,21 +45,21 @@ def line_handles(rows: pd.DataFrame, baseline: pd.DataFrame) -> list[Line2D]:
 
 
 def dataset_title(rows: pd.DataFrame, width: float) -> str:
-    """Name and size of the test set, over a panel of this width in inches."""
+    """Name of the dataset and size of its test set, for a panel of this width in inches."""
     first = rows.iloc[0]
     name = style.wrap_name(str(first["dataset"]), int(width * style.LETTERS_AN_INCH))
     return f"{name}\n{first['num_scans']} test scans, {first['num_positive']} positive"
 
 
 def subject_label(subject: pd.DataFrame) -> str:
-    """What the y axis of a figure about the mean shows."""
+    """Title of the y axis of a figure about the mean."""
     title = subject_title(subject)
-    is_mean = subject["model"].map(style.is_mean).any()
+    is_mean = are_means(subject).any()
     return f"AUROC, {title[0].lower() + title[1:] if is_mean else title}"
 
 
 def auroc_by_percent(study: StudyTables) -> Figure:
-    """Mean over the study's models of the seven, a panel a dataset; a lone model stands for itself.
+    """Mean over the study's models of the seven (or its only 3D model), one panel per dataset.
 
     Raises:
         NothingToPlotError: the study has several 3D models but none of the seven, or no 3D model.
@@ -81,7 +81,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         draw_baseline(axis, baseline[baseline["dataset"] == dataset])
         axis.set_ylim(limits)
         axis.set_title(dataset_title(of_panel, width / columns - 0.6))
-        axis.set_xlabel("Training patients (%)")
+        axis.set_xlabel("Training patients (% of all)")
         axis.tick_params(labelbottom=True)
     for axis in axes.flat[len(datasets) :]:
         axis.remove()
@@ -98,7 +98,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
 
 
 def fewer_models(means: pd.DataFrame) -> str:
-    """Which arms are means over fewer models than the others, if any."""
+    """Note on arms that are means over fewer models than the others; empty if there are none."""
     fewer = means[means["num_models"] < means["num_models"].max()].drop_duplicates(["dataset", "init"])
     words = [
         f"{style.init_title(init)} in {dataset}: {style.model_title(model).lower()}"
@@ -108,7 +108,7 @@ def fewer_models(means: pd.DataFrame) -> str:
 
 
 def auroc_by_percent_per_model(study: StudyTables) -> Figure:
-    """A panel a model and dataset; panels of a dataset share their axis."""
+    """One panel per model and dataset; panels of a dataset share their axis."""
     rows = auroc_rows(study)
     baseline = rows[rows["model"] == "baseline"]
     rows = own_models(rows)
@@ -148,7 +148,7 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         axis.tick_params(labelbottom=True)
     for axis in axes[-1]:
         if axis in figure.axes:
-            axis.set_xlabel("Training patients (%)")
+            axis.set_xlabel("Training patients (% of all)")
     return finish(
         figure,
         study,

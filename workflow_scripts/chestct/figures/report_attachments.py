@@ -1,4 +1,4 @@
-"""What the report carries inside: figures as small PNGs, and the study's tables as one archive."""
+"""Files embedded in the report: figures as small PNGs, and the study's tables as one archive."""
 
 import base64
 import io
@@ -9,12 +9,12 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from chestct.figures.report_text import hide_folders
+from chestct.figures.wording import hide_folders
 
 _SCREEN_DOTS_AN_INCH = 125
-#: Enough for the figures' flat colours and the edges of their letters; a third of the bytes of full colour.
+#: Enough for the figures' flat colours and smooth letters, at a third of the size of full colour.
 _NUM_COLOURS = 128
-#: A date that every copy of the same tables has.
+#: A fixed date, so that the same tables give the same bytes.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -33,7 +33,7 @@ def embed_figure(path: Path, dpi: int) -> dict[str, Any]:
 
 
 def archive_tables(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
-    """Tables as CSV in one ZIP file, six significant digits a number, without folders of this machine.
+    """Tables as CSV in one ZIP file, with six significant digits and without local paths.
 
     Returns:
         data: Base64 text; size_bytes: of the file; names: of its members.

@@ -1,4 +1,4 @@
-"""Label efficiency: AUROC against the number of training patients, and how many patients an init saves."""
+"""Label efficiency: AUROC against the number of training patients, and the data multiplier of pretraining."""
 
 import numpy as np
 import pandas as pd
@@ -7,13 +7,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chestct.figures import style
-from chestct.figures.lines import dataset_title, draw_baseline, fewer_models, line_handles, subject_label
+from chestct.figures.auroc_by_percent import (
+    dataset_title,
+    draw_baseline,
+    fewer_models,
+    line_handles,
+    subject_label,
+)
 from chestct.figures.panels import (
     NothingToPlotError,
     arms_of,
     auroc_rows,
     draw_arms,
     finish,
+    floats,
     inits_of,
     marker_look,
     new_panels,
@@ -28,16 +35,16 @@ _ARROW_POINTS = 11
 
 
 def label_efficiency(study: StudyTables) -> Figure:
-    """AUROC against the number of training patients above, the data multiplier below; a column a dataset.
+    """AUROC against the number of training patients above, the data multiplier below; one column per dataset.
 
     Raises:
-        NothingToPlotError: nothing stands for the study's 3D models, or there is one percent alone.
+        NothingToPlotError: as ``subject_of``, or the study has a single percentage.
     """
     rows = auroc_rows(study)
     baseline = rows[rows["model"] == "baseline"]
     subject = subject_of(rows)
     if subject["percent"].nunique() < 2:
-        raise NothingToPlotError("the study has one share of the training patients alone.")
+        raise NothingToPlotError("the study has only one percentage of the training patients.")
     multipliers = study.multipliers[study.multipliers["model"].isin(subject["model"].unique())]
     datasets = present(study.datasets, subject)
 
@@ -66,7 +73,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         axes[-1, column].set_xlabel("Training patients")
     axes[0, 0].set_ylabel(subject_label(subject))
     if len(multipliers):
-        axes[1, 0].set_ylabel("Patients from scratch\nfor the same AUROC (times)")
+        axes[1, 0].set_ylabel("Data multiplier\n(patients from scratch)")
         _multiplier_axis(axes[1, 0], multipliers)
     return finish(
         figure,
@@ -79,7 +86,8 @@ def label_efficiency(study: StudyTables) -> Figure:
 
 
 _BOUNDS = (
-    "Open marks with arrows are bounds: no arm from scratch, or already the smallest, reaches this AUROC."
+    "Open markers with arrows are bounds: no training set from scratch reaches this AUROC, or the smallest "
+    "does."
 )
 
 
@@ -100,7 +108,7 @@ def _draw_multipliers(axis: Axes, rows: pd.DataFrame) -> None:
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init].sort_values("num_patients")
         x = arm["num_patients"].to_numpy(dtype=float) * 10 ** ((position - (len(inits) - 1) / 2) * _DODGE)
-        y, low, high = (arm[name].to_numpy(dtype=float) for name in ("multiplier", "ci_low", "ci_high"))
+        y, low, high = floats(arm, "multiplier", "ci_low", "ci_high")
         axis.vlines(x, low, high, color=mark.colour, linewidth=0.8)
         for filled in (True, False):
             chosen = (arm["bound"] == "exact").to_numpy(dtype=bool) == filled

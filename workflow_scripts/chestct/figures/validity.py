@@ -1,4 +1,4 @@
-"""Validity: coverage of the intervals, power by number of test scans, and the permuted-label control."""
+"""Validity: coverage of the intervals, power by number of test scans, control with permuted labels."""
 
 from itertools import cycle
 from typing import Any
@@ -11,16 +11,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from chestct.figures import style
-from chestct.figures.panels import NothingToPlotError, finish, present
-from chestct.figures.report_text import contrast_title
+from chestct.figures.panels import NothingToPlotError, finish, floats, present
 from chestct.figures.study_tables import StudyTables
+from chestct.figures.wording import contrast_title
 
 _METHODS = {"percentile": "Percentile", "bca": "BCa", "delong": "DeLong"}
 _SPREAD = 0.5
 
 
 def validity(study: StudyTables) -> Figure:
-    """Coverage on the left; on the right power above the permuted-label control.
+    """Coverage on the left; on the right power above the control with permuted labels.
 
     Raises:
         NothingToPlotError: the study ran no simulation.
@@ -49,7 +49,7 @@ def validity(study: StudyTables) -> Figure:
         arms=[],
         handles=[_dataset_handle(study, name) for name in datasets] if controls else [],
         note=(
-            f"Intervals: {100 * study.confidence:g} %, Monte Carlo, "
+            f"{100 * study.confidence:g} % Monte Carlo intervals over "
             f"{int(coverage['num_simulations'].max())} simulated test sets."
         ),
         intervals=None,
@@ -67,7 +67,7 @@ def _look(mark: style.Mark, size: float = 4) -> dict[str, Any]:
 
 
 def _draw_coverage(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
-    """A heading a dataset; below it, a row a quantity, with the methods under one another."""
+    """A heading per dataset; below it a row per quantity, with the methods below one another."""
     labels: list[str] = []
     headings: list[int] = []
     offsets = dict(zip(_METHODS, np.linspace(0.5, -0.5, len(_METHODS)) * _SPREAD, strict=True))
@@ -112,7 +112,7 @@ def _marks(study: StudyTables) -> dict[str, style.Mark]:
 def _dataset_handle(study: StudyTables, dataset: str) -> Line2D:
     mark = _marks(study)[dataset]
     size = study.means.loc[study.means["dataset"] == dataset, "num_scans"].iloc[0]
-    words = f"{dataset} (marked: its {size} test scans)"
+    words = f"{dataset} (marker: its {size} test scans)"
     return Line2D([], [], linestyle=mark.line, label=words, **_look(mark, 5))
 
 
@@ -124,7 +124,7 @@ def _draw_power(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
     for dataset in present(study.datasets, rows):
         mark = marks[dataset]
         own = rows[rows["dataset"] == dataset].sort_values("num_scans")
-        x, low, high = (own[name].to_numpy(dtype=float) for name in ("num_scans", "low", "high"))
+        x, low, high = floats(own, "num_scans", "low", "high")
         axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
         axis.plot(x, own["power"], color=mark.colour, linestyle=mark.line)
         power = float(np.interp(np.log(sizes[dataset]), np.log(x), own["power"]))
@@ -134,7 +134,9 @@ def _draw_power(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_ylim(-0.02, 1.02)
-    axis.set_ylabel(f"Power for {first['true_difference']:g},\n{contrast_title(first['contrast'])}")
+    axis.set_ylabel(
+        f"Power at a difference of {first['true_difference']:g},\n{contrast_title(first['contrast'])}"
+    )
     axis.set_xlabel("Test scans")
 
 

@@ -1,4 +1,4 @@
-"""Calibration: how often scans of a score are positive, and how scores are spread."""
+"""Calibration: the observed share of positive scans by score, and the distribution of scores."""
 
 import math
 
@@ -7,25 +7,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chestct.figures import style
-from chestct.figures.lines import dataset_title
+from chestct.figures.auroc_by_percent import dataset_title
 from chestct.figures.panels import (
     NothingToPlotError,
     arms_of,
     finish,
-    init_handle,
+    floats,
     inits_of,
     marker_look,
     own_models,
     subject_of,
 )
-from chestct.figures.study_tables import StudyTables
+from chestct.figures.study_tables import StudyTables, are_means
 
 _DODGE = 0.008
 _COLUMNS = 4
 
 
 def calibration(study: StudyTables) -> Figure:
-    """Reliability diagrams of the mean of the seven (or of single models) over the spread of scores.
+    """Reliability diagrams of the mean of the seven (or of single models) above the distribution of scores.
 
     Raises:
         NothingToPlotError: the study has no calibration table.
@@ -37,7 +37,7 @@ def calibration(study: StudyTables) -> Figure:
     rows = rows.join(sizes.add_suffix("_of_dataset"), on="dataset")
     try:
         shown = subject_of(rows)
-        shown = shown.assign(panel="mean" if shown["model"].map(style.is_mean).any() else shown["model"])
+        shown = shown.assign(panel="mean" if are_means(shown).any() else shown["model"])
     except NothingToPlotError:
         shown = own_models(rows)
         shown = shown.assign(panel=shown["model"])
@@ -60,9 +60,9 @@ def calibration(study: StudyTables) -> Figure:
             part.assign(num_scans=part["num_scans_of_dataset"], num_positive=part["num_positive_of_dataset"]),
             width / columns - 0.6,
         )
-        models = [model for model in part["model"].unique()]
-        if not style.is_mean(models[0]):
-            title += f"\n{style.model_title(models[0])}"
+        model = part["model"].iloc[0]
+        if not style.is_mean(model):
+            title += f"\n{style.model_title(model)}"
         diagram.set_title(title)
         spread.set_xlabel("Score")
         spread.tick_params(labelbottom=True)
@@ -79,12 +79,11 @@ def calibration(study: StudyTables) -> Figure:
         study,
         datasets=[dataset for dataset, _ in panels],
         arms=arms_of(shown),
-        handles=[init_handle(init) for init in inits_of(shown)],
         note=(
             f"{percents[-1]} % of training patients. Class-balanced training and the maximum over windows "
-            "raise scores above the share of positive scans: points below the diagonal are expected."
+            "raise scores above the prevalence: points below the diagonal are expected."
         ),
-        intervals="Wilson's, for the share of a bin's scans",
+        intervals="Wilson's, for the share in each bin",
     )
 
 
@@ -94,21 +93,12 @@ def _draw(diagram: Axes, spread: Axes, rows: pd.DataFrame) -> None:
     for number, init in enumerate(inits):
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init].sort_values("mean_score")
-        x, y, low, high = (
-            arm[name].to_numpy(dtype=float) for name in ("mean_score", "share_positive", "low", "high")
-        )
+        x, y, low, high, counts = floats(arm, "mean_score", "share_positive", "low", "high", "num_scans")
+        look = {"color": mark.colour, "linestyle": mark.line, "linewidth": 0.9} | marker_look(init)
         shifted = x + (number - (len(inits) - 1) / 2) * _DODGE
         diagram.vlines(shifted, low, high, color=mark.colour, linewidth=0.8)
-        diagram.plot(shifted, y, color=mark.colour, linestyle=mark.line, linewidth=0.9, **marker_look(init))
-        counts = arm["num_scans"].to_numpy(dtype=float)
-        spread.plot(
-            x,
-            100 * counts / counts.sum(),
-            color=mark.colour,
-            linestyle=mark.line,
-            linewidth=0.9,
-            **marker_look(init),
-        )
+        diagram.plot(shifted, y, **look)
+        spread.plot(x, 100 * counts / counts.sum(), **look)
     diagram.set_xlim(-0.03, 1.03)
     diagram.set_ylim(-0.03, 1.03)
     diagram.tick_params(labelbottom=False)

@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves with pointwise bands: the mean of the seven, then a panel a model."""
+"""ROC and precision-recall curves with pointwise bands: the mean of the seven, and a panel per model."""
 
 import numpy as np
 import pandas as pd
@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chestct.figures import style
-from chestct.figures.lines import dataset_title
+from chestct.figures.auroc_by_percent import dataset_title
 from chestct.figures.panels import (
     NothingToPlotError,
     arms_of,
     finish,
-    init_handle,
+    floats,
     inits_of,
     own_models,
     present,
@@ -36,12 +36,12 @@ _NUM_MARKERS = 6
 
 
 def roc_curves(study: StudyTables) -> Figure:
-    """ROC curves at the largest percent."""
+    """ROC curves at the largest percentage."""
     return _curves(study, "roc")
 
 
 def precision_recall_curves(study: StudyTables) -> Figure:
-    """Precision-recall curves at the largest percent; a dotted line at the share of positive scans."""
+    """Precision-recall curves at the largest percentage; a dotted line at the prevalence."""
     return _curves(study, "precision_recall")
 
 
@@ -82,7 +82,6 @@ def _curves(study: StudyTables, curve: str) -> Figure:
         study,
         datasets=datasets,
         arms=arms_of(shown),
-        handles=[init_handle(init) for init in inits_of(shown)],
         note=f"{int(rows['percent'].max())} % of training patients.",
         intervals="bootstrap over patients, pointwise",
     )
@@ -91,7 +90,7 @@ def _curves(study: StudyTables, curve: str) -> Figure:
 def _panels(
     num_datasets: int, counts: list[int], columns: int, *, has_subject: bool
 ) -> tuple[Figure, list[Axes], list[list[Axes]]]:
-    """A large panel a dataset where there is a subject, and below them a small panel a model and dataset."""
+    """A large panel per dataset if there is a subject; below them a small panel per model and dataset."""
     width = style.DOUBLE_COLUMN if num_datasets > 1 or columns > 2 else style.SINGLE_COLUMN
     rows = num_rows(counts, columns)
     heights = [2.9] * has_subject + [(1.38 if columns > 4 else 1.9) * rows] * (rows > 0)
@@ -114,11 +113,11 @@ def _draw(axis: Axes, rows: pd.DataFrame, curve: str, *, large: bool) -> None:
     for number, init in enumerate(inits_of(rows)):
         arm = rows[rows["init"] == init].sort_values("x", kind="stable")
         mark = style.INIT_MARKS[init]
-        x, y, low, high = (arm[name].to_numpy(dtype=float) for name in ("x", "y", "low", "high"))
+        x, y, low, high = floats(arm, "x", "y", "low", "high")
         axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
         look: dict = {"linestyle": mark.line, "linewidth": 1.1 if large else 0.8}
         if large:
-            # Markers tell the lines apart in grey; those of different inits lie at different places.
+            # Markers distinguish the lines in grey; those of different inits lie at different places.
             places = np.linspace(0.08, 0.8, _NUM_MARKERS) + 0.025 * number
             look |= {
                 "marker": mark.marker,

@@ -1,4 +1,4 @@
-"""Numbers and names in the words of report and tables."""
+"""How report and tables write numbers, contrasts and metrics, and how they hide local paths."""
 
 import re
 from pathlib import PurePosixPath
@@ -16,10 +16,10 @@ _ABSOLUTE = re.compile(
 
 
 def hide_folders(value: Any) -> Any:
-    """Plain data with absolute paths cut to their last part: where files lie says who ran the study.
+    """Cut absolute paths in plain data to their last part, since folder names may identify a person.
 
-    A text that is a path is cut whole, blanks and all; in other text, runs without blanks that look like
-    one. Addresses (with ``://``) stay.
+    A text that is a path as a whole may contain blanks; within other text, a path ends at the first blank.
+    URLs (with ``://``) are kept.
     """
     if isinstance(value, dict):
         return {key: hide_folders(part) for key, part in value.items()}
@@ -33,23 +33,23 @@ def hide_folders(value: Any) -> Any:
 
 
 def plain(value: float) -> str:
-    """A number with three decimals; empty where there is none."""
+    """A number with three decimals; empty if it is missing."""
     return "" if pd.isna(value) else f"{value:.3f}".replace("-", style.MINUS)
 
 
 def signed(value: float) -> str:
-    """A difference with its sign and three decimals; empty where there is none."""
+    """A difference with its sign and three decimals; empty if it is missing."""
     return "" if pd.isna(value) else style.signed(value)
 
 
 def interval(low: float, high: float, *, with_sign: bool = False) -> str:
-    """Both ends of an interval; empty where there is none."""
+    """Both ends of an interval; empty if it is missing."""
     form = signed if with_sign else plain
     return "" if pd.isna(low) or pd.isna(high) else f"{form(low)} to {form(high)}"
 
 
 def p_value(value: float) -> str:
-    """Four decimals, "< 0.0001" below; empty where there is none."""
+    """Four decimals, or "< 0.0001"; empty if it is missing."""
     if pd.isna(value):
         return ""
     return f"< {_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.4f}"
@@ -60,13 +60,23 @@ def count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+def integer(value: float) -> str:
+    """A whole number, which a table with missing values holds as a float."""
+    return str(int(value))
+
+
+def rival_title(rival: Any) -> str:
+    """Name of the 2D model of a contrast; empty for contrasts without one."""
+    return "" if pd.isna(rival) else style.model_title(str(rival))
+
+
 def metric_title(metric: str) -> str:
     """Name of a metric in tables."""
     return style.METRIC_TITLES.get(metric, metric.replace("_", " "))
 
 
 def contrast_title(contrast: str) -> str:
-    """A contrast in words: "video_ct - best_2d" becomes "video, then ct - best 2D" with a true minus sign."""
+    """A contrast as shown: "video_ct - best_2d" becomes "video, then ct - best 2D" with a true minus sign."""
     minuend, _, subtrahend = contrast.partition(" - ")
     if subtrahend == f"{minuend}_probe":
         minuend, subtrahend = f"{minuend}, fine-tuned", "frozen probe"

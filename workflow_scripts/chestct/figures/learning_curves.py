@@ -1,4 +1,4 @@
-"""Learning curves: validation AUROC by model, and validation loss, against the share of a run's steps."""
+"""Learning curves: validation AUROC by model, and validation loss, against training progress."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ from chestct.figures.panels import (
     NothingToPlotError,
     arms_of,
     finish,
-    init_handle,
     inits_of,
     marker_look,
     own_models,
@@ -28,14 +27,14 @@ from chestct.figures.small_multiples import (
 from chestct.figures.study_tables import StudyTables
 
 _RUN = ["model", "init", "seed", "fold"]
-#: Where a run's points lie, rounded to this share of the steps, for the median over runs.
+#: The median over runs is taken at this many points of training progress.
 _GRID = 200
 _COLUMNS = 7
 _MANY = 1000
 
 
 def learning_curves(study: StudyTables) -> Figure:
-    """A panel a model and dataset with the AUROC, and below a panel a dataset with the loss of all models.
+    """A panel per model and dataset with the AUROC; below, a panel per dataset with the loss of all models.
 
     Raises:
         NothingToPlotError: no run was validated.
@@ -65,17 +64,16 @@ def learning_curves(study: StudyTables) -> Figure:
             below.set_ylim(*_limits(scored["validation_loss"]))
         letters = int((figure.get_figwidth() / len(datasets) - 0.6) * style.LETTERS_AN_INCH)
         below.set_title(style.wrap_name(f"{dataset}, all models", letters))
-        below.set_xlabel("Share of steps (%)")
+        below.set_xlabel("Training steps (%)")
     losses[0].set_ylabel("Validation loss")
     return finish(
         figure,
         study,
         datasets=datasets,
         arms=arms_of(rows),
-        handles=[init_handle(init) for init in inits_of(rows)],
         note=(
-            f"{percent} % of training patients. Thin: runs (seeds, folds); thick: their median, "
-            "as long as half of them go on. 100 %: the longest run of the model."
+            f"{percent} % of training patients. Thin: runs (seeds, folds); thick: their median, while at "
+            "least half of them are training. 100 %: the end of the model's longest run."
         ),
         intervals=None,
     )
@@ -95,7 +93,7 @@ def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:
     for init in inits_of(rows):
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init]
-        alpha = min(0.4, 6 / arm.groupby(_RUN).ngroups)  # many runs make a haze, not a block
+        alpha = min(0.4, 6 / arm.groupby(_RUN).ngroups)  # many runs overlap
         lines = [part[["share", column]].to_numpy(dtype=float) for _, part in arm.groupby(_RUN, sort=False)]
         axis.add_collection(LineCollection(lines, colors=mark.colour, linewidths=0.35, alpha=alpha))
         share, median = _median(arm, column)
@@ -107,7 +105,7 @@ def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:
 
 
 def _median(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Median over runs by share of the steps, as long as at least half of the runs go on."""
+    """Median over runs by training progress, while at least half of the runs are training."""
     num_runs = rows.groupby(_RUN).ngroups
     places = (rows["share"] * _GRID / 100).round() * 100 / _GRID
     values = rows.groupby(places)[column].agg(["median", "size"])
@@ -116,7 +114,7 @@ def _median(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:
-    """Limits that hold all points; of very many, all but the wildest few at either end."""
+    """Axis limits around all points; of very many points, without the most extreme ones at either end."""
     share = 0.005 if len(values) > _MANY else 0.0
     low, high = np.quantile(values.to_numpy(dtype=float), [share, 1 - share])
     margin = max(0.06 * (high - low), 0.01)

@@ -1,0 +1,18 @@
+"""Holm's correction of p values for multiple testing."""
+
+import numpy as np
+import pandas as pd
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Adjust p values for their number (Holm, Scand. J. Stat. 6(2), 1979); the order is kept."""
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p_values[order]))
+    return adjusted
+
+
+def holm_within_families(p_values: pd.Series, families: pd.Series) -> np.ndarray:
+    """Adjust p values within each family of comparisons."""
+    return p_values.groupby(families, sort=False).transform(lambda part: holm(part.to_numpy())).to_numpy()

@@ -1,0 +1,23 @@
+"""Names of the tables that the figures step reads, and of the figure that has a section of its own.
+
+Read without matplotlib and pandas: the workflow lists inputs and outputs by them.
+"""
+
+#: Tables that figures, publication tables and report read, by the step whose results folder holds them.
+TABLES = {
+    "metrics": "evaluation",
+    "means": "evaluation",
+    "comparisons": "evaluation",
+    "claims": "evaluation",
+    "curves": "evaluation",
+    "calibration": "evaluation",
+    "multipliers": "evaluation",
+    "coverage": "evaluation",
+    "power": "evaluation",
+    "permuted": "evaluation",
+    "runs": "training",
+    "histories": "training",
+}
+
+#: The figure of the scans' quality, which the report shows in a section of its own.
+QUALITY = "scan_quality"

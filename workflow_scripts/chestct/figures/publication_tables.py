@@ -1,0 +1,159 @@
+"""Tables for a publication: results by arm, contrasts and claims, each as CSV, Markdown and LaTeX."""
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from chestct.figures import style
+from chestct.figures.captions import table_captions
+from chestct.figures.claim_sentences import contrast_rows, read_claims
+from chestct.figures.study_tables import StudyTables
+from chestct.figures.table_columns import format_columns
+from chestct.figures.wording import interval, plain
+from chestct.files import atomic_path, write_text
+
+
+def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
+    """Values with intervals as text, averaged over seeds, one row per dataset and arm.
+
+    Args:
+        study: tables of the study.
+        metric: name in the table "means".
+
+    Returns:
+        Columns Dataset, Model, Start, then one for each percentage ("10 %"); empty where the study has no
+        such run. The baseline, which is not trained, is listed under the largest percentage.
+    """
+    rows = study.means[study.means["metric"] == metric]
+    percent = rows["percent"].where(rows["model"] != "baseline", max(study.percents))
+    keys = zip(rows["dataset"], rows["model"], rows["init"], percent, strict=True)
+    numbers = rows[["value", "ci_low", "ci_high"]].to_numpy()
+    cells = {
+        key: f"{plain(value)} ({interval(low, high)})"
+        for key, (value, low, high) in zip(keys, numbers, strict=True)
+    }
+    arms = rows[["dataset", "model", "init"]].drop_duplicates()
+    places = arms["dataset"].map(study.datasets.index)
+    arms = arms.loc[places.sort_values(kind="stable").index]
+    names = list(arms.itertuples(index=False, name=None))
+    table = {
+        "Dataset": [dataset for dataset, _, _ in names],
+        "Model": [style.model_title(model) for _, model, _ in names],
+        "Start": [style.init_title(init) for _, _, init in names],
+    }
+    for share in study.percents:
+        table[f"{share} %"] = [cells.get((*arm, share), "") for arm in names]
+    return pd.DataFrame(table)
+
+
+def contrasts_table(study: StudyTables) -> pd.DataFrame:
+    """Differences in AUROC as text, of means over models (of single 3D models where there is no mean).
+
+    Returns:
+        Columns Dataset, Contrast, Models, Against, %, Difference, Interval, Models resampled, p, p (Holm),
+        p (DeLong).
+    """
+    tables = [contrast_rows(study, contrast) for contrast in study.comparisons["contrast"].unique()]
+    rows = pd.concat(tables) if tables else study.comparisons.head(0)
+    places = rows["dataset"].map(study.datasets.index).reset_index(drop=True)
+    rows = rows.iloc[places.sort_values(kind="stable").index]
+    return format_columns(
+        rows,
+        "Dataset, Contrast, Models, Against, %, Difference, Interval, Models resampled, p, p (Holm), p "
+        "(DeLong)",
+        Models=rows["model"].map(style.model_title),
+    )
+
+
+def claims_table(study: StudyTables) -> pd.DataFrame:
+    """The three claims as text.
+
+    Returns:
+        Columns Claim, Contrast, Verdict, Difference, Interval, Models resampled, p, p (Holm), Cells, Above,
+        Below: the last three count combinations of dataset and percentage, and those whose interval lies
+        entirely above or below zero.
+    """
+    rows, claims = study.claims, read_claims(study)
+    return format_columns(
+        rows,
+        "Claim, Contrast, Verdict, Difference, Interval, Models resampled, p, p (Holm), Cells, Above, Below",
+        Claim=[claim.statement for claim in claims],
+        Contrast=[claim.contrast for claim in claims],
+        Verdict=[claim.verdict for claim in claims],
+        Cells=rows["num_cells"].map(str),
+        Above=rows["num_above"].map(str),
+        Below=rows["num_below"].map(str),
+    )
+
+
+def captions_of(study: StudyTables) -> dict[str, str]:
+    """Captions of the tables with the study's own numbers, by name of the table."""
+    return table_captions(
+        confidence=study.confidence,
+        num_resamples=int(study.means["num_resamples"].max()),
+        num_seeds=int(study.means["num_seeds"].max()),
+    )
+
+
+#: By file name: the table, and the column by which LaTeX breaks it into several tabulars that fit a page.
+PUBLISHED: dict[str, tuple[Callable[[StudyTables], pd.DataFrame], str | None]] = {
+    "results": (results_table, "Dataset"),
+    "contrasts": (contrasts_table, "Dataset"),
+    "claims": (claims_table, None),
+}
+
+
+def write_tables(study: StudyTables, folder: str | Path) -> None:
+    """Write ``folder/NAME.csv``, ``.md`` and ``.tex`` of every table, with the same numbers in all three."""
+    captions = captions_of(study)
+    for name, (make, group) in PUBLISHED.items():
+        table = make(study)
+        with atomic_path(Path(folder) / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False)
+        write_text(Path(folder) / f"{name}.md", f"{captions[name]}\n\n{to_markdown(table)}\n")
+        write_text(Path(folder) / f"{name}.tex", to_latex(table, captions[name], group=group))
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """GitHub's table syntax; characters that Markdown or HTML would interpret are escaped."""
+
+    def escape(text: object) -> str:
+        return html.escape(str(text), quote=False).replace("|", r"\|").replace("\n", " ")
+
+    # Numbers are formatted already: 0.700 must not become 0.7.
+    return table.map(escape).rename(columns=escape).to_markdown(index=False, disable_numparse=True)
+
+
+#: Characters that pandas does not escape for LaTeX.
+_LATEX = str.maketrans(
+    {
+        "<": r"$<$",
+        ">": r"$>$",
+        "\u2265": r"$\geq$",
+        "\u2264": r"$\leq$",
+        "\u2026": r"\dots{}",
+        style.MINUS: r"$-$",
+    }
+)
+#: Longer texts wrap in a column of fixed width.
+_LONG = 40
+
+
+def to_latex(table: pd.DataFrame, caption: str, *, group: str | None = None) -> str:
+    r"""Tabulars with the rules of the package booktabs.
+
+    Args:
+        table: text.
+        caption: written above as a comment.
+        group: column whose distinct values get a tabular each; it stays a column.
+    """
+    parts = [table] if group is None else [part for _, part in table.groupby(group, sort=False)]
+    tabulars = []
+    for part in parts or [table]:
+        is_long = [part[column].str.len().max() > _LONG for column in part]
+        kinds = "".join(r"p{0.2\linewidth}" if wraps else "l" for wraps in is_long)
+        latex = part.to_latex(index=False, escape=True, column_format=f"@{{}}{kinds}@{{}}")
+        tabulars.append(latex.translate(_LATEX))
+    return "\n".join([f"% {caption} Needs \\usepackage{{booktabs}}.", *tabulars])
