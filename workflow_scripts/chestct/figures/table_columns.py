@@ -78,7 +78,8 @@ def format_columns(rows: pd.DataFrame, headings: str, **others: Iterable[Any]) -
         {
             heading: own[heading] if heading in own else _format(rows, heading)
             for heading in headings.split(", ")
-        }
+        },
+        dtype="str",
     )
 
 
