@@ -1,4 +1,4 @@
-"""The rules of the figures step on a made-up study, and the workflow's own report of it."""
+"""The rules of the figures step on a synthetic study, and the workflow's own report of it."""
 
 import importlib
 import shutil
@@ -56,7 +56,7 @@ def test_rules_write_figures_tables_and_report(project):
         for suffix in ("csv", "md", "tex"):
             assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 100
     page = (results / "report.html").read_text(encoding="utf-8")
-    assert len(page) < 5e6 and "searched for no learning rates" in page
+    assert len(page) < 5e6 and "did not search for learning rates" in page
     assert project.planned(study="made_up") == {}
 
 

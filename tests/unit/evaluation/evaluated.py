@@ -1,4 +1,4 @@
-"""Runs the evaluation on a made-up study and reads its tables."""
+"""Runs the evaluation on a synthetic study and reads its tables."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Predictions of a made-up study, in the tables that the evaluation reads.
+"""Predictions of a synthetic study, in the tables that the evaluation reads.
 
 Scores are drawn from a labelled Gaussian model; how well an arm does is decided by its model, init and
 percent, and scans share a difficulty over all arms, as predictions of real models do.
@@ -42,29 +42,20 @@ def write_dataset(
 ) -> tuple[Path, Path, pd.DataFrame]:
     """Write cohort.csv and splits.csv of a dataset; return their paths and the splits."""
     rng = _rng(dataset)
-    rows = []
-    for number in range(num_patients):
-        positive = int(number % 5 < 2)
-        part = number % 10
-        for scan in range(scans_a_patient):
-            for fold in range(folds):
-                if folds > 1:
-                    split = (
-                        "test" if number % folds == fold else ("validation" if part in (1, 4) else "train")
-                    )
-                else:
-                    split = "test" if part >= 5 else ("validation" if part in (1, 4) else "train")
-                rows.append(
-                    {
-                        "dataset": dataset,
-                        "patient_id": f"P{number:04d}",
-                        "study_id": f"{dataset}-{number:04d}-{scan}",
-                        "label": positive,
-                        "fold": fold,
-                        "split": split,
-                    }
-                )
-    splits = pd.DataFrame(rows)
+    scans = product(range(num_patients), range(scans_a_patient), range(folds))
+    number, scan, fold = np.array(list(scans)).T
+    part = number % 10
+    tested = number % folds == fold if folds > 1 else part >= 5
+    splits = pd.DataFrame(
+        {
+            "dataset": dataset,
+            "patient_id": [f"P{i:04d}" for i in number],
+            "study_id": [f"{dataset}-{i:04d}-{j}" for i, j in zip(number, scan, strict=True)],
+            "label": (number % 5 < 2).astype(int),
+            "fold": fold,
+            "split": np.where(tested, "test", np.where(np.isin(part, (1, 4)), "validation", "train")),
+        }
+    )
     cohort = splits.drop_duplicates("study_id")[["dataset", "patient_id", "study_id", "label"]].copy()
     cohort["status"] = "used"
     cohort["reason"] = pd.NA
@@ -96,23 +87,13 @@ def write_predictions(
     held_out = splits[splits["split"] != "train"].reset_index(drop=True)
     difficulty = _rng(dataset).normal(size=len(held_out))
     tables = []
-    for init in inits:
-        for percent in percents:
-            for seed in seeds:
-                rng = _rng(f"{dataset} {model} {init} {percent} {seed}")
-                skill = 1.3 + _GAIN[init] + 0.7 * np.log10(percent / 100) + 0.4 * _rng(model).random()
-                noise = 0.6 * difficulty + 0.8 * rng.normal(size=len(held_out))
-                logit = skill * (held_out["label"] - 0.5) + noise
-                tables.append(
-                    held_out.assign(
-                        model=model,
-                        init=init,
-                        percent=percent,
-                        seed=seed,
-                        score=(1 / (1 + np.exp(-logit))).round(3),
-                        num_windows=4,
-                    )
-                )
+    for init, percent, seed in product(inits, percents, seeds):
+        rng = _rng(f"{dataset} {model} {init} {percent} {seed}")
+        skill = 1.3 + _GAIN[init] + 0.7 * np.log10(percent / 100) + 0.4 * _rng(model).random()
+        noise = 0.6 * difficulty + 0.8 * rng.normal(size=len(held_out))
+        score = 1 / (1 + np.exp(-(skill * (held_out["label"] - 0.5) + noise)))
+        run = {"model": model, "init": init, "percent": percent, "seed": seed}
+        tables.append(held_out.assign(**run, score=score.round(3), num_windows=4))
     path = folder / "training" / dataset / model / "predictions.csv"
     write_table(pd.concat(tables), path, "predictions")
     return path

@@ -115,9 +115,8 @@ def test_claims_fall_back_on_other_3d_models():
 
 
 def test_study_without_the_seven_tests_its_own_3d_models(tmp_path):
-    files = write_study(
-        tmp_path, {"lidc": {"num_patients": 40}}, ["i3d", "x3d_narrow"], ["scratch", "video"], [100]
-    )
+    datasets = {"lidc": {"num_patients": 40}}
+    files = write_study(tmp_path, datasets, ["i3d", "x3d_narrow"], ["scratch", "video"], [100])
     row = one_row(evaluate(files, tmp_path)["claims"], claim="video_vs_scratch")
     assert row["num_models"] == 2 and row["verdict"] != "not_tested"
 

@@ -7,93 +7,72 @@ from evaluated import edit, evaluate
 from synthetic_predictions import StudyFiles
 
 from chestct.errors import InputError
-from chestct.tables import read_table, write_table
 
 DATASET = "lidc_phantom"
-TEST_SCAN = "lidc_phantom-0005-0"
+TEST, VALIDATION = f"{DATASET}-0005-0", f"{DATASET}-0001-0"
 
 
-def _drop(table):
-    return table[~((table["study_id"] == TEST_SCAN) & (table["init"] == "video"))]
+def path_of(files: StudyFiles, table: str):
+    """Path of a table: predictions of the 3D or the 2D model, the splits, or the cohort."""
+    predictions = dict(zip(("3d", "2d"), files.predictions[DATASET], strict=True))
+    return (predictions | {"splits": files.splits[DATASET], "cohort": files.cohorts[DATASET]})[table]
 
 
-def _repeat(table):
-    return pd.concat([table, table[table["study_id"] == TEST_SCAN]])
+def put(scan: str, column: str, value):
+    """A change of a scan's value in a column."""
+    return lambda t: t.assign(**{column: t[column].astype(object).where(t["study_id"] != scan, value)})
 
 
-def _flip(table):
-    table.loc[table["study_id"] == TEST_SCAN, "label"] ^= 1
+def flip(scan: str):
+    """A change of a scan's label."""
+    return lambda t: t.assign(label=t["label"].where(t["study_id"] != scan, 1 - t["label"]))
 
 
-def _blank(table):
-    table.loc[table["study_id"] == TEST_SCAN, "score"] = np.nan
+def add(scan: str, **values):
+    """A repetition of a scan's rows, with other values in some columns."""
+    return lambda t: pd.concat([t, t[t["study_id"] == scan].assign(**values)])
 
 
-def _words(table):
-    return table.astype({"score": object}).assign(
-        score=table["score"].where(table["study_id"] != TEST_SCAN, "nan?")
-    )
-
-
-def _stray(table):
-    extra = table[table["study_id"] == TEST_SCAN].assign(study_id=f"{TEST_SCAN}-stray")
-    return pd.concat([table, extra])
-
-
-def _above(table):
-    table.loc[table["study_id"] == TEST_SCAN, "score"] = 1.5
-
-
-def _below(table):
-    table.loc[table["study_id"] == TEST_SCAN, "score"] = -0.01
-
-
-def _infinite(table):
-    table.loc[table["study_id"] == TEST_SCAN, "score"] = np.inf
-
-
-def _twice(table):
-    return pd.concat([table, table[table["init"] == "video"]])
-
-
-def _fold(table):
-    table.loc[table["study_id"] == TEST_SCAN, "fold"] = 1
+def fill_baseline(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(baseline=np.where(table["study_id"] == TEST, np.nan, 1.0))
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("table", "change", "message"),
     [
-        (_drop, "lack test scans"),
-        (_repeat, "repeat test scans"),
-        (_flip, "disagree with the cohort"),
-        (_blank, "without a score"),
-        (_words, "without a score"),
-        (_stray, "outside the test set"),
-        (_fold, "another fold"),
-        (_above, "outside 0 to 1"),
-        (_below, "outside 0 to 1"),
-        (_infinite, "outside 0 to 1"),
-        (_twice, "repeat test scans"),
+        ("3d", lambda t: t[(t["study_id"] != TEST) | (t["init"] != "video")], f"lack test scans: {TEST}"),
+        ("3d", lambda t: t[t["study_id"] == TEST], "lack test scans: .* and 14 more"),
+        ("3d", add(TEST), f"repeat test scans: {TEST}"),
+        ("3d", lambda t: pd.concat([t, t[t["init"] == "video"]]), f"repeat test scans: {TEST}"),
+        ("3d", add(TEST, study_id=f"{TEST}-stray"), f"outside the test set: {TEST}-stray"),
+        ("3d", flip(TEST), f"disagree with the cohort: {TEST}"),
+        ("3d", put(TEST, "fold", 1), f"another fold than the split's: {TEST}"),
+        ("3d", put(TEST, "score", np.nan), f"without a score: scans {TEST}"),
+        ("3d", put(TEST, "score", "nan?"), f"without a score: scans {TEST}"),
+        ("3d", put(TEST, "score", 1.5), f"outside 0 to 1: scans {TEST}"),
+        ("3d", put(TEST, "score", -0.01), f"outside 0 to 1: scans {TEST}"),
+        ("3d", put(TEST, "score", np.inf), f"outside 0 to 1: scans {TEST}"),
+        ("3d", lambda t: t[t["init"] != "video"], "slow_narrow, video, 100 %, seed 0"),
+        ("3d", lambda t: t.assign(model="slow_naroww"), "unknown model slow_naroww"),
+        ("3d", lambda t: t.assign(init="vidoe"), "unknown init vidoe"),
+        ("3d", lambda t: t.assign(dataset="other"), "unknown dataset other"),
+        ("2d", lambda t: t[t["study_id"] != VALIDATION], f"lack validation scans: {VALIDATION}"),
+        ("2d", lambda t: t[t["split"] == "test"], f"lack validation scans: {VALIDATION}"),
+        ("2d", add(VALIDATION), f"repeat validation scans: {VALIDATION}"),
+        ("2d", add(VALIDATION, study_id=f"{VALIDATION}x"), f"outside the validation set: {VALIDATION}x"),
+        ("2d", flip(VALIDATION), f"labels that disagree with the splits: {VALIDATION}"),
+        ("splits", lambda t: t[(t["label"] == 0) | (t["split"] != "test")], "do not hold both labels"),
+        ("splits", flip(TEST), f"differ from the cohort: {TEST}"),
+        ("splits", add(TEST, fold=1), f"test set twice: {TEST}"),
+        ("cohort", lambda t: t[t["study_id"] != TEST], f"does not use: {TEST}"),
+        ("cohort", fill_baseline, f"without a baseline score: {TEST}"),
     ],
 )
-def test_bad_predictions_are_refused_by_scan(small_study, tmp_path, change, message):
-    edit(small_study.predictions[DATASET][0], change)
-    with pytest.raises(InputError, match=message) as refusal:
+def test_bad_tables_are_refused_by_scan(small_study, tmp_path, table, change, message):
+    edit(path_of(small_study, table), change)
+    with pytest.raises(InputError, match=message):
         evaluate(small_study, tmp_path / "out")
-    assert TEST_SCAN in str(refusal.value)
     assert not list((tmp_path / "out").rglob("*.csv"))
-
-
-def test_many_bad_scans_are_counted(small_study, tmp_path):
-    edit(small_study.predictions[DATASET][0], lambda t: t[t["study_id"] == TEST_SCAN])
-    with pytest.raises(InputError, match=r"lack test scans: .* and 14 more"):
-        evaluate(small_study, tmp_path)
-
-
-def test_missing_run_is_refused(small_study, tmp_path):
-    edit(small_study.predictions[DATASET][0], lambda t: t[t["init"] != "video"])
-    with pytest.raises(InputError, match="slow_narrow, video, 100 %, seed 0"):
-        evaluate(small_study, tmp_path)
 
 
 def test_run_in_two_tables_is_refused(small_study, tmp_path):
@@ -102,86 +81,13 @@ def test_run_in_two_tables_is_refused(small_study, tmp_path):
         evaluate(small_study, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("model", "slow_naroww", "unknown model slow_naroww"),
-        ("init", "vidoe", "unknown init vidoe"),
-        ("dataset", "other", "unknown dataset other"),
-    ],
-)
-def test_unknown_names_are_refused(small_study, tmp_path, column, value, message):
-    edit(small_study.predictions[DATASET][0], lambda t: t.assign(**{column: value}))
-    with pytest.raises(InputError, match=message):
-        evaluate(small_study, tmp_path)
-
-
-VALIDATION_SCAN = f"{DATASET}-0001-0"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t[t["study_id"] != VALIDATION_SCAN], "lack validation scans"),
-        (lambda t: pd.concat([t, t[t["study_id"] == VALIDATION_SCAN]]), "repeat validation scans"),
-        (
-            lambda t: pd.concat(
-                [t, t[t["study_id"] == VALIDATION_SCAN].assign(study_id=VALIDATION_SCAN + "x")]
-            ),
-            f"outside the validation set: {VALIDATION_SCAN}x",
-        ),
-        (
-            lambda t: t.assign(label=t["label"].where(t["study_id"] != VALIDATION_SCAN, 1 - t["label"])),
-            "labels that disagree with the splits",
-        ),
-        (lambda t: t[t["split"] == "test"], "lack validation scans"),
-    ],
-    ids=["missing", "repeated", "stray", "label", "all missing"],
-)
-def test_bad_validation_predictions_of_2d_models_are_refused_by_scan(small_study, tmp_path, change, message):
-    edit(small_study.predictions[DATASET][1], change)
-    with pytest.raises(InputError, match=message) as refusal:
-        evaluate(small_study, tmp_path / "out")
-    assert VALIDATION_SCAN in str(refusal.value)
-
-
-def test_one_class_is_refused(small_study, tmp_path):
-    edit(small_study.splits[DATASET], lambda t: t[(t["label"] == 0) | (t["split"] != "test")])
-    with pytest.raises(InputError, match="do not hold both labels"):
-        evaluate(small_study, tmp_path)
-
-
-def test_splits_that_disagree_with_the_cohort_are_refused(small_study, tmp_path):
-    edit(small_study.splits[DATASET], _flip)
-    with pytest.raises(InputError, match=f"differ from the cohort: {TEST_SCAN}"):
-        evaluate(small_study, tmp_path)
-    edit(small_study.splits[DATASET], _flip)
-    edit(small_study.cohorts[DATASET], lambda t: t[t["study_id"] != TEST_SCAN])
-    with pytest.raises(InputError, match=f"does not use: {TEST_SCAN}"):
-        evaluate(small_study, tmp_path)
-
-
-def test_scan_in_two_test_sets_is_refused(small_study, tmp_path):
-    edit(small_study.splits[DATASET], lambda t: pd.concat([t, t[t["study_id"] == TEST_SCAN].assign(fold=1)]))
-    with pytest.raises(InputError, match=f"test set twice: {TEST_SCAN}"):
-        evaluate(small_study, tmp_path)
-
-
-def test_half_a_baseline_is_refused(small_study, tmp_path):
-    cohort = read_table(small_study.cohorts[DATASET], "cohort")
-    cohort["baseline"] = np.where(cohort["study_id"] == TEST_SCAN, np.nan, 1.0)
-    write_table(cohort, small_study.cohorts[DATASET], "cohort")
-    with pytest.raises(InputError, match=f"without a baseline score: {TEST_SCAN}"):
-        evaluate(small_study, tmp_path)
-
-
-def test_missing_training_subset_is_refused(small_study: StudyFiles, tmp_path):
+def test_missing_training_subset_is_refused(small_study, tmp_path):
     small_study.subsets[DATASET].clear()
     with pytest.raises(InputError, match="no training subset of 100 %, seed 0"):
         evaluate(small_study, tmp_path)
 
 
 @pytest.mark.parametrize(("metrics", "message"), [(["auroc", "f1"], "f1"), (["auprc"], "auroc is not among")])
-def test_metrics_that_cannot_be_had_are_refused(small_study, tmp_path, metrics, message):
+def test_unusable_metrics_are_refused(small_study, tmp_path, metrics, message):
     with pytest.raises(InputError, match=message):
         evaluate(small_study, tmp_path, metrics=metrics)

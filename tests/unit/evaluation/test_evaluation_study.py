@@ -1,5 +1,6 @@
 """The evaluation of a study, from tables to tables."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,13 @@ from sklearn.metrics import roc_auc_score
 from synthetic_predictions import StudyFiles, write_study
 
 from chestct.evaluation.dataset import TABLES
+from chestct.evaluation.holm import holm
 from chestct.tables import read_table
+
+
+def study_of(folder, models, inits=("scratch", "video"), **options) -> StudyFiles:
+    """A study of one dataset, with 40 patients unless its options say otherwise, at one percentage."""
+    return write_study(folder, {"lidc": {"num_patients": 40} | options}, models, inits, [100])
 
 
 def test_metrics_have_every_run_with_its_value_inside_its_interval(small_study, tmp_path):
@@ -51,12 +58,7 @@ def test_identical_predictions_differ_by_exactly_nothing(small_study, tmp_path):
 
 def test_comparison_is_the_difference_of_the_metrics_and_narrower_than_unpaired(small_study, tmp_path):
     tables = evaluate(small_study, tmp_path)
-    row = one_row(
-        tables["comparisons"],
-        contrast="video - best_2d",
-        model="slow_narrow",
-        metric="auroc",
-    )
+    row = one_row(tables["comparisons"], contrast="video - best_2d", model="slow_narrow", metric="auroc")
     video = one_row(tables["metrics"], model="slow_narrow", init="video", metric="auroc")
     rival = one_row(tables["metrics"], model="efficientnet_lite0", init="imagenet", metric="auroc")
     assert row["difference"] == pytest.approx(video["value"] - rival["value"], abs=1e-12)
@@ -93,12 +95,8 @@ def test_models_resampled_too_widen_the_interval_of_a_mean(full_study):
         single = table["num_models"] == 1
         assert table.loc[single, "models_low"].isna().all()
         means = table[~single]
-        assert (
-            (means["models_high"] - means["models_low"]) > 0.95 * (means["ci_high"] - means["ci_low"])
-        ).all()
-        assert (means["models_high"] - means["models_low"]).mean() > (
-            means["ci_high"] - means["ci_low"]
-        ).mean()
+        wide, narrow = (means[f"{name}_high"] - means[f"{name}_low"] for name in ("models", "ci"))
+        assert (wide > 0.95 * narrow).all() and wide.mean() > narrow.mean()
 
 
 def test_seeds_are_pooled_and_their_spread_is_shown_apart(full_study):
@@ -132,18 +130,8 @@ def test_p_values_are_adjusted_within_their_family(full_study):
     family = table[table["family"] == "lidc_phantom / auroc / video - scratch / models"]
     assert len(family) == 18  # nine 3D arms, frozen probe among them, at two percents
     assert set(family["model"]) == {*SEVEN, "x3d_narrow", "slow_narrow_probe"}
-    expected = step_down(family["p_value"].to_numpy())
-    assert family["p_holm"].to_numpy() == pytest.approx(expected)
+    assert family["p_holm"].to_numpy() == pytest.approx(holm(family["p_value"].to_numpy()))
     assert len(table[table["family"] == "lidc_phantom / auroc / video - scratch / mean"]) == 2
-
-
-def step_down(p_values: np.ndarray) -> list[float]:
-    """Holm's step-down procedure, written out."""
-    adjusted, reached = dict.fromkeys(range(len(p_values)), 0.0), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = reached
-    return list(adjusted.values())
 
 
 def test_probes_are_compared_with_the_model_that_they_probe(full_study):
@@ -176,42 +164,43 @@ def test_agreement_of_delong_and_bootstrap_is_logged(small_study, tmp_path, capl
     assert f"agree at p < 0.05 in {agree} of {len(table)} comparisons of AUROC" in caplog.text
 
 
+def with_2d_models(files: StudyFiles, folder, change) -> StudyFiles:
+    """The study with changed predictions of its two 2D models."""
+    paths = list(files.predictions["lidc_phantom"])
+    for number, path in enumerate(paths):
+        if path.parent.name in ("efficientnet_lite0", "lrcn_efficientnet_lite0"):
+            paths[number] = folder / f"{path.parent.name}.csv"
+            shutil.copy(path, paths[number])
+            edit(paths[number], change)
+    return replace(files, predictions={"lidc_phantom": paths})
+
+
 def test_best_2d_model_is_chosen_on_validation_alone(full_study, tmp_path):
     """Scores of test scans that would make the other model the better one change no choice."""
     rivals = full_study.tables["comparisons"].query("contrast == 'video - best_2d'")
     chosen = rivals.groupby("percent")["rival"].unique()
-    files = full_study.files
-    for path in files.predictions["lidc_phantom"]:
-        table = pd.read_csv(path)
-        if table["model"].iloc[0] not in ("efficientnet_lite0", "lrcn_efficientnet_lite0"):
-            continue
+
+    def make_the_choice_the_worst(table):
         for percent, (rival,) in chosen.items():
             of_test = (table["split"] == "test") & (table["percent"] == percent)
             worst = table["label"] if table["model"].iloc[0] != rival else 1 - table["label"]
             table.loc[of_test, "score"] = worst[of_test] * 0.8 + 0.1
-        table.to_csv(tmp_path / path.parent.name, index=False)
-    changed = [
-        tmp_path / path.parent.name if (tmp_path / path.parent.name).is_file() else path
-        for path in files.predictions["lidc_phantom"]
-    ]
-    again = evaluate(replace(files, predictions={"lidc_phantom": changed}), tmp_path / "out")["comparisons"]
-    again = again.query("contrast == 'video - best_2d'")
+
+    files = with_2d_models(full_study.files, tmp_path, make_the_choice_the_worst)
+    again = evaluate(files, tmp_path / "out")
+    again = again["comparisons"].query("contrast == 'video - best_2d'")
     assert again.groupby("percent")["rival"].unique().map(list).to_dict() == chosen.map(list).to_dict()
     # The test scores did change: the chosen model is now the worst possible there.
     assert (again.query("metric == 'auroc'")["difference"] > 0.5).all()
 
 
 def test_better_validation_scores_change_the_choice(full_study, tmp_path):
-    files = full_study.files
-    paths = list(files.predictions["lidc_phantom"])
-    for number, path in enumerate(paths):
-        table = pd.read_csv(path)
-        if table["model"].iloc[0] == "lrcn_efficientnet_lite0":
-            of_validation = table["split"] == "validation"
-            table.loc[of_validation, "score"] = table.loc[of_validation, "label"] * 0.8 + 0.1
-            paths[number] = tmp_path / "better.csv"
-            table.to_csv(paths[number], index=False)
-    again = evaluate(replace(files, predictions={"lidc_phantom": paths}), tmp_path / "out")["comparisons"]
+    def make_perfect(table):
+        of_validation = (table["split"] == "validation") & (table["model"] == "lrcn_efficientnet_lite0")
+        table.loc[of_validation, "score"] = table.loc[of_validation, "label"] * 0.8 + 0.1
+
+    files = with_2d_models(full_study.files, tmp_path, make_perfect)
+    again = evaluate(files, tmp_path / "out")["comparisons"]
     assert set(again["rival"].dropna()) == {"lrcn_efficientnet_lite0"}
 
 
@@ -220,33 +209,20 @@ def test_a_baseline_that_is_no_probability_has_no_brier_score(full_study, tmp_pa
         full_study.files, tmp_path, metrics=["auroc", "brier", "calibration_error"], num_resamples=100
     )
     assert set(tables["metrics"].query("model == 'baseline'")["metric"]) == {"auroc"}
-    assert set(tables["metrics"].query("model == 'csn_narrow'")["metric"]) == {
-        "auroc",
-        "brier",
-        "calibration_error",
-    }
+    assert tables["metrics"].query("model == 'csn_narrow'")["metric"].nunique() == 3
 
 
 def test_mean_of_fewer_models_says_how_many(tmp_path):
-    files = write_study(
-        tmp_path, {"lidc_phantom": {"num_patients": 40}}, [*SEVEN[:3], "i3d"], ["scratch", "video"], [100]
-    )
-    tables = evaluate(files, tmp_path)
+    tables = evaluate(study_of(tmp_path, [*SEVEN[:3], "i3d"]), tmp_path)
     assert "mean_of_3" in set(tables["comparisons"]["model"]) & set(tables["means"]["model"])
     assert "mean_of_seven" not in set(tables["comparisons"]["model"])
 
 
 def test_folds_are_pooled_and_the_baseline_enters(tmp_path):
-    files = write_study(
-        tmp_path,
-        {"nodules": {"num_patients": 50, "folds": 5, "baseline": True}},
-        ["i3d"],
-        ["scratch", "video"],
-        [100],
-    )
+    files = study_of(tmp_path, ["i3d"], num_patients=50, folds=5, baseline=True)
     tables = evaluate(files, tmp_path)
     assert (tables["metrics"]["num_scans"] == 50).all()
-    cohort = read_table(files.cohorts["nodules"], "cohort").query("status == 'used'")
+    cohort = read_table(files.cohorts["lidc"], "cohort").query("status == 'used'")
     row = one_row(tables["metrics"], model="baseline", metric="auroc")
     assert (row["init"], row["percent"], row["seed"]) == ("none", 100, 0)
     assert row["value"] == pytest.approx(roc_auc_score(cohort["label"].astype(int), cohort["baseline"]))
@@ -255,22 +231,14 @@ def test_folds_are_pooled_and_the_baseline_enters(tmp_path):
 
 
 def test_patients_with_several_scans(tmp_path):
-    files = write_study(
-        tmp_path, {"lidc": {"num_patients": 40, "scans_a_patient": 3}}, ["i3d"], ["scratch", "video"], [100]
-    )
+    files = study_of(tmp_path, ["i3d"], scans_a_patient=3)
     assert (evaluate(files, tmp_path)["metrics"]["num_scans"] == 60).all()
 
 
 def test_numbers_follow_the_seed_and_no_other_dataset(tmp_path):
     datasets = {"one": {"num_patients": 40}, "two": {"num_patients": 40}}
     both = write_study(tmp_path, datasets, ["i3d"], ["scratch", "video"], [100])
-    first = StudyFiles(
-        both.models,
-        *(
-            {"one": part["one"]}
-            for part in (both.predictions, both.cohorts, both.splits, both.subsets, both.runs)
-        ),
-    )
+    first = StudyFiles(both.models, *({"one": part["one"]} for part in list(vars(both).values())[1:]))
     together = evaluate(both, tmp_path / "a")
     alone = evaluate(first, tmp_path / "b")
     again = evaluate(first, tmp_path / "c")
@@ -285,8 +253,7 @@ def test_numbers_follow_the_seed_and_no_other_dataset(tmp_path):
 
 
 def test_one_arm_leaves_an_empty_table_of_comparisons(tmp_path):
-    files = write_study(tmp_path, {"lidc": {"num_patients": 40}}, ["i3d"], ["scratch"], [100])
-    tables = evaluate(files, tmp_path)
+    tables = evaluate(study_of(tmp_path, ["i3d"], ["scratch"]), tmp_path)
     assert len(tables["comparisons"]) == len(tables["multipliers"]) == 0
     assert tables["claims"]["verdict"].tolist() == ["not_tested"] * 3
 

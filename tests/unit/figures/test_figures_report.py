@@ -69,13 +69,13 @@ def test_report_marks_stand_ins(reports):
     assert page.ids.index("stand-ins") < page.ids.index("claims")
     assert "Parts of this study run on stand-in data" in page.text
     # Of the three claims the study tests two.
-    assert page.text.count("Stand-in data: this tests the machinery only.") == 2
+    assert page.text.count("Stand-in data: this tests the software only.") == 2
 
 
 def test_report_of_real_data_says_so(reports):
     text = page_of(reports("own_data")).text
     assert "No stand-ins: all scans and all starting weights of this study are real." in text
-    assert "tests the machinery only" not in text
+    assert "tests the software only" not in text
     assert f"{NOT_DRAWN}: no model with both" in text
     assert "5-fold cross-validation" in text
 
@@ -161,7 +161,7 @@ def test_report_of_the_full_size_is_quick_and_light(studies, figures, tmp_path):
     assert time.process_time() - start < 15
     assert path.stat().st_size < 4e6
     page = page_of(path)
-    assert "Too many rows for a page: see metrics.csv" in page.text
+    assert "Too many rows for this page: see metrics.csv" in page.text
     assert len(page.table("Dataset", "Model", "Starts", "%", "Seeds", "Folds", "Runs", "Parameters")) == 26
     assert "chosen" in {row[-1] for row in next(t for t in page.tables if t[0][-1] == "Chosen")[1:]}
 

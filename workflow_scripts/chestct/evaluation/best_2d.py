@@ -14,10 +14,10 @@ def is_candidate(model: str, init: str) -> bool:
 
 
 def best_2d_models(validation_auroc: Mapping[RunKey, float]) -> dict[int, str]:
-    """The 2D model that 3D models are compared with, by percent: the best on validation.
+    """The 2D model with the best validation AUROC, by percentage.
 
-    The mean over seeds of its ImageNet runs' validation AUROC decides, at every percent on its own; no test
-    score is seen. Models without a defined AUROC come last; of equals, the first in the catalogue is taken.
+    The validation AUROC of the ImageNet runs is averaged over seeds; test scores are not used. Models without
+    a defined AUROC rank last; among equal models the first in the catalogue is chosen.
     """
     sums: dict[tuple[int, str], list[float]] = {}
     for key, value in validation_auroc.items():

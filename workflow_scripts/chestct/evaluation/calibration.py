@@ -14,10 +14,10 @@ from chestct.evaluation.metrics import NUM_BINS, score_bins
 def calibration_rows(
     quantities: Sequence[Quantity], labels: np.ndarray, scores: Mapping[RunKey, np.ndarray], confidence: float
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table calibration: of every arm and mean, its runs' scores pooled.
+    """Rows of the table "calibration" for every arm and mean, with the scores of its runs pooled.
 
-    Bins without a score are left out. The interval is Wilson's with as many scans as the bin holds of a run
-    on average: several runs' scores of one scan are no further scans.
+    Empty bins are left out. The number of scans in Wilson's interval is the average over the runs, because
+    the scores of several runs for one scan are not independent.
     """
     for quantity in quantities:
         arms = [arm for arm, _ in quantity.parts]

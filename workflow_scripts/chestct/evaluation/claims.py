@@ -1,7 +1,7 @@
-"""The paper's three claims, one pre-specified contrast each.
+"""Verdicts on the paper's three claims, each tested by one pre-specified contrast of AUROC.
 
-A claim is about AUROC, averaged over the models of ``contrasts.claim_models``, then over percents, then over
-datasets, all with equal weight. A cell is one dataset and percent of it.
+The contrast is averaged over the models of ``contrasts.claim_models``, then over percentages, then over
+datasets, all with equal weight. A cell is one combination of dataset and percentage.
 """
 
 import json
@@ -27,13 +27,14 @@ CLAIMS = {"video_vs_scratch": "video - scratch", "video_3d_vs_2d": BEST_2D, "vid
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A claim's contrast on one dataset at one percent.
+    """A claim's contrast on one dataset at one percentage.
 
     Attributes:
         claim: key of ``CLAIMS``.
         quantity: the contrast, averaged over models.
         values: on the sample and on every resample, shape (1 + num_resamples,).
-        widened: with models resampled too, shape (num_resamples,); of one model, its resamples.
+        widened: on resamples of patients and models, shape (num_resamples,); of patients only if the contrast
+            has a single model.
     """
 
     claim: str
@@ -44,14 +45,14 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetDraws:
-    """What of a dataset's evaluation the claims and the validity checks need.
+    """The part of a dataset's evaluation that the claims and the validity checks need.
 
     Attributes:
         dataset: name.
-        patients: number of every scan's patient, shape (num_scans,).
+        patients: index of the patient of every scan, shape (num_scans,).
         labels: shape (num_scans,).
-        cells: claims by percent.
-        scores: of the runs behind the cells of the largest percent, shape (num_scans,) each.
+        cells: of the claims, by percentage.
+        scores: by run, of the runs that the cells of the largest percentage need; shape (num_scans,) each.
     """
 
     dataset: str
@@ -62,12 +63,12 @@ class DatasetDraws:
 
     @property
     def largest(self) -> list[Cell]:
-        """The cells of the largest percent, which the validity checks take."""
+        """The cells of the largest percentage, which the validity checks use."""
         percents = [cell.quantity.percent for cell in self.cells]
         return [cell for cell in self.cells if cell.quantity.percent == max(percents)]
 
     def save(self, path: str | Path) -> None:
-        """Write all to one file, whole or not at all."""
+        """Write everything to one file atomically."""
         about = {
             "dataset": self.dataset,
             "cells": [{"claim": cell.claim, "quantity": asdict(cell.quantity)} for cell in self.cells],
@@ -118,7 +119,7 @@ def claim_cells(
         contrasts: of the dataset, for AUROC.
         arms: values over all counts of ``draws``.
         draws: of the dataset.
-        models: that the claims are tested on.
+        models: on which the claims are tested.
         seed: of the resamples of models.
     """
     cells = []
@@ -143,11 +144,11 @@ def claim_cells(
 
 
 def claims_table(datasets: Iterable[DatasetDraws], confidence: float) -> pd.DataFrame:
-    """The table claims: a row a claim.
+    """The table "claims", one row per claim.
 
-    Resamples of patients are independent between datasets, those of models the same on all (a model is one
-    model). p values are adjusted over the claims that the study can test; "undecided" is a p_holm of at least
-    1 - confidence.
+    Patients are resampled independently in every dataset; models are resampled jointly, since a model is the
+    same in all datasets. p values are adjusted for the number of claims that the study can test. A claim is
+    undecided if its p_holm is at least 1 - confidence.
     """
     cells = [(draws.dataset, cell) for draws in datasets for cell in draws.cells]
     rows = [

@@ -1,8 +1,8 @@
-"""What is estimated: arms, their means over models, and the contrasts between arms.
+"""Quantities that are estimated: arms, their means over models, and contrasts (differences) between arms.
 
-An arm is what one (model, init, percent) scored, a seed each. Its values are an array a seed, whose last
-axis runs over the sample and its resamples, or over scans; means and differences are the same arithmetic
-on any of them, so that every comparison is paired.
+An arm is one combination of model, init and percentage. It has one array of values per seed, whose last axis
+runs over the sample and its resamples, or over scans. Means and differences are taken element by element, so
+every comparison is paired.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ _COUNT_WORDS = {7: "seven"}
 
 
 class ArmKey(NamedTuple):
-    """What identifies an arm within a dataset."""
+    """Identifies an arm within a dataset."""
 
     model: str
     init: str
@@ -36,15 +36,15 @@ _BASELINE = ArmKey(BASELINE.model, BASELINE.init, BASELINE.percent)
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """An arm, a difference of arms, or the mean of these over models.
+    """An arm, a difference between arms, or the mean of either over models.
 
     Attributes:
         model: a model, or the name of the mean.
         label: the init, or the contrast in words.
-        percent: share of the training patients.
-        parts: an arm and the one to subtract, if any; one part a model, averaged.
+        percent: percentage of the training patients.
+        parts: one per model, averaged: an arm and the arm to subtract from it, if any.
         is_mean: whether it is a mean over models.
-        rival: the 2D model that is subtracted, where it was chosen as the best.
+        rival: the best 2D model, in contrasts with it.
     """
 
     model: str
@@ -61,12 +61,12 @@ class Quantity:
 
 
 def mean_name(num_models: int) -> str:
-    """Name of a mean over the study's models of the seven: mean_of_seven where all are there."""
+    """Name of a mean over those of the seven models that the study has; mean_of_seven if it has all."""
     return f"mean_of_{_COUNT_WORDS.get(num_models, num_models)}"
 
 
 def arms_of(values: Mapping[RunKey, np.ndarray]) -> Arms:
-    """Group values by arm; the order of runs is kept."""
+    """Group values by arm in the order of the runs."""
     arms: Arms = {}
     for key, array in values.items():
         arms.setdefault(ArmKey(key.model, key.init, key.percent), {})[key.seed] = array
@@ -74,7 +74,7 @@ def arms_of(values: Mapping[RunKey, np.ndarray]) -> Arms:
 
 
 def list_means(arms: Arms) -> list[Quantity]:
-    """Every arm, then the mean over the models of the seven that have the init and percent."""
+    """Every arm, then the means over the models of the seven that have the init and percentage."""
     singles = [
         Quantity(model=key.model, label=key.init, percent=key.percent, parts=((key, None),)) for key in arms
     ]
@@ -82,12 +82,12 @@ def list_means(arms: Arms) -> list[Quantity]:
 
 
 def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
-    """Every comparison that the arms allow, then the means of each over the models of the seven.
+    """Every comparison that the arms allow, then the mean of each over the models of the seven.
 
     Within a model: ``INIT_CONTRASTS``; fine-tuned minus frozen probe (``INIT - INIT_probe``); every arm minus
-    the trivial baseline (``INIT - baseline``), where the dataset has one. A fine-tuned 3D model after video
-    pretraining minus the best 2D model (``best_2d``, a model by percent). Arms without a common seed
-    are not compared.
+    the trivial baseline (``INIT - baseline``), if the dataset has one. Between models: a fine-tuned 3D model
+    after video pretraining minus the best 2D model (``best_2d`` names it by percentage). Arms without a
+    common seed are not compared.
     """
     models = list(dict.fromkeys(key.model for key in arms if key.model != BASELINE.model))
     percents = sorted({key.percent for key in arms if key.model != BASELINE.model})
@@ -133,7 +133,7 @@ def _means_over_the_seven(singles: Iterable[Quantity]) -> list[Quantity]:
 
 
 def mean_of(quantities: Sequence[Quantity], name: str) -> Quantity:
-    """The mean over models of quantities of one label and percent."""
+    """The mean over models of quantities with the same label and percentage."""
     first = quantities[0]
     return Quantity(
         model=name,
@@ -147,7 +147,7 @@ def mean_of(quantities: Sequence[Quantity], name: str) -> Quantity:
 
 def _seeds(part: tuple[ArmKey, ArmKey | None], arms: Arms) -> list[int]:
     arm, subtrahend = part
-    if subtrahend is None or subtrahend == _BASELINE:  # a fixed score, the same whatever the seed of training
+    if subtrahend is None or subtrahend == _BASELINE:  # its scores do not depend on the seed
         return list(arms[arm])
     return sorted(arms[arm].keys() & arms[subtrahend].keys())
 
@@ -167,7 +167,7 @@ def common_seeds(quantity: Quantity, arms: Arms) -> list[int]:
 
 
 def num_seeds(quantity: Quantity, arms: Arms) -> int:
-    """Seeds that a part is averaged over; of several parts the fewest."""
+    """Number of seeds that a part is averaged over; the smallest if the parts differ."""
     return min(len(_seeds(part, arms)) for part in quantity.parts)
 
 
@@ -182,7 +182,7 @@ def part_values(quantity: Quantity, arms: Arms) -> np.ndarray:
 
 
 def seed_values(quantity: Quantity, arms: Arms) -> np.ndarray:
-    """Values of the quantity with one seed each, averaged over models, shape (num_common_seeds, ...)."""
+    """Values of the quantity for every common seed, averaged over models, shape (num_common_seeds, ...)."""
     return np.array(
         [
             np.mean([_of_seed(part, arms, seed) for part in quantity.parts], axis=0)
@@ -192,8 +192,10 @@ def seed_values(quantity: Quantity, arms: Arms) -> np.ndarray:
 
 
 def claim_models(models: Iterable[str]) -> list[str]:
-    """Models that the paper's claims are tested on: the study's models of the seven, or, where these are
-    fewer than two, its fine-tuned 3D models."""
+    """Models on which the paper's claims are tested.
+
+    These are the study's models of the seven or, if it has fewer than two of them, its fine-tuned 3D models.
+    """
     known = list(models)
     seven = [name for name in known if MODELS[name].seven]
     if len(seven) > 1:

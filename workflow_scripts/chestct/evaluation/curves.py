@@ -11,15 +11,15 @@ from chestct.evaluation.matching import RunKey
 
 #: False positive rates and recalls of the points.
 GRID = np.linspace(0, 1, 41)
-#: Resamples behind a band: the first ones; a curve's width needs fewer than an interval that decides.
+#: Bands use this many resamples, the first ones: they need fewer than intervals that decide a claim.
 MAX_BAND_RESAMPLES = 500
 
 
 def run_curves(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
     """Curves of one run at the points of ``GRID``, on every resample.
 
-    ROC: the sensitivity of the best threshold with a false positive rate of at most x. Precision-recall: the
-    precision at the highest threshold that finds a share x of the positive scans, or, for x = 0, any.
+    ROC: the highest sensitivity at a false positive rate of at most x. Precision-recall: the precision at the
+    highest threshold with a recall of at least x, and above 0.
 
     Args:
         labels, scores: shape (num_scans,).
@@ -35,7 +35,7 @@ def run_curves(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> di
         np.cumsum(ranked_SR * of_class, axis=0)[last_of_tie].T.astype(np.float64)
         for of_class in (positive, ~positive)
     )
-    # A threshold above all scores calls nothing.
+    # A threshold above all scores calls no scan positive.
     found, false = (np.pad(values, ((0, 0), (1, 0))) for values in (found, false))
     num_found, num_false = found[:, -1:], false[:, -1:]
     place = _places(false, np.floor(GRID * num_false + 1e-9), side="right") - 1
@@ -49,7 +49,7 @@ def run_curves(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> di
 
 
 def _places(rising: np.ndarray, wanted: np.ndarray, side: Any) -> np.ndarray:
-    """``searchsorted`` of every row in its own row: rows are laid end to end, each above the one before."""
+    """``searchsorted`` within every row, in one call: each row is shifted above the previous one."""
     num_rows, width = rising.shape
     offset = np.arange(num_rows)[:, None] * (rising[:, -1].max() + 2)
     flat = np.searchsorted((rising + offset).ravel(), wanted + offset, side=side)
@@ -63,14 +63,14 @@ def curve_rows(
     counts: np.ndarray,
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table curves: of every arm and mean, averaged over seeds and models at each point.
+    """Rows of the table "curves" for every arm and mean, averaged over seeds and models at each point.
 
     Args:
-        quantities: arms and means of one percent.
+        quantities: arms and means at one percentage.
         labels: shape (num_scans,).
         scores: shape (num_scans,) by run.
-        counts: the sample itself, then resamples of it; the first ``MAX_BAND_RESAMPLES`` make the band.
-        confidence: of the band, at each point on its own.
+        counts: the sample itself, then its resamples, of which the first ``MAX_BAND_RESAMPLES`` are used.
+        confidence: of the pointwise band.
     """
     counts = counts[: 1 + MAX_BAND_RESAMPLES]
     by_arm: dict[tuple[str, str], dict[str, np.ndarray]] = {}

@@ -1,4 +1,4 @@
-"""The evaluation of one dataset: predictions of all runs in, tables out."""
+"""Evaluation of one dataset: from the predictions of all runs to the tables of metrics and comparisons."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,23 +58,23 @@ def evaluate_dataset(
     """Score every run of a dataset and compare them on shared resamples of patients.
 
     Args:
-        predictions: predictions tables, one a model.
+        predictions: tables of predictions, one per model.
         cohort, splits: tables of the dataset.
-        subsets: training subsets, a table a percent and seed.
-        runs: (model, init, percent, seed) that must be there.
+        subsets: tables of training subsets, one per percentage and seed.
+        runs: (model, init, percent, seed) that must be present.
         models: of the study.
         tables: where to write ``TABLES``, by name.
-        draws_path: where to write what the claims and the validity checks need.
-        metrics: names in ``METRICS``; AUROC is reckoned in any case, for claims and multipliers.
-        specificity: at which sensitivity is read.
-        num_resamples: of patients, the same for all runs.
+        draws_path: where to write the ``DatasetDraws`` for the claims and the validity checks.
+        metrics: names in ``METRICS``; AUROC, which the claims and multipliers need, must be among them.
+        specificity: at which sensitivity is evaluated.
+        num_resamples: number of resamples of patients, which all runs share.
         confidence: of the intervals, between 0 and 1.
-        seed: of the resamples; with the dataset's name it decides them, so that adding a dataset leaves the
-            others' numbers as they are.
+        seed: of the resamples. Together with the dataset's name it determines them, so adding a dataset does
+            not change the numbers of the others.
 
     Raises:
-        InputError: a table is not what ``load_test_set`` and ``load_scores`` expect, a run is missing, or
-            a metric is unknown.
+        InputError: ``load_test_set`` or ``load_scores`` refuse a table, a run is missing, or a metric is
+            unknown.
     """
     _check_metrics(metrics)
     test_set = load_test_set(cohort, splits)
@@ -123,10 +123,10 @@ def evaluate_dataset(
 
 
 def _joined(parts: Sequence[pd.DataFrame], name: str, test_set: TestSet) -> pd.DataFrame:
-    """A table of the dataset from its parts, with the columns that are alike in all rows."""
+    """A table of the dataset from its parts, with the columns that have the same value in all rows."""
     columns = list(column_types(name))
     filled = [part for part in parts if len(part)]
-    if not filled:  # a study of one arm compares nothing; its table is then a header
+    if not filled:  # a study with one arm has no comparisons: only the header is written
         return pd.DataFrame(columns=columns)
     table = pd.concat(filled, ignore_index=True).assign(dataset=test_set.dataset)
     if "num_positive" in columns:
@@ -140,7 +140,7 @@ def _check_metrics(metrics: Sequence[str]) -> None:
         raise InputError(
             f"unknown metrics {unknown}"
             if unknown
-            else "auroc is not among the metrics; the claims are about it",
+            else "auroc is not among the metrics, but the claims need it",
             where="evaluation.metrics",
             expected=f"auroc and others of {', '.join(METRICS)}",
             remedy="correct the configuration",
@@ -163,12 +163,12 @@ def _check_complete(
 def _with_baseline(
     scores: dict[RunKey, np.ndarray], test_set: TestSet, metric: str
 ) -> dict[RunKey, np.ndarray]:
-    """Scores with the trivial baseline, where the metric is defined on it."""
+    """Scores with the trivial baseline, if the metric is defined for it."""
     baseline = test_set.baseline
     if baseline is None:
         return scores
     if metric in PROBABILITY_METRICS and (baseline.min() < 0 or baseline.max() > 1):
-        return scores  # a size or a count is no probability
+        return scores  # a size or a count is not a probability
     return {**scores, BASELINE: baseline}
 
 
@@ -178,7 +178,7 @@ def _metrics_table(values: Mapping[RunKey, np.ndarray], draws: Draws, confidence
 
 
 def _with_families(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Comparisons of one dataset, metric and contrast are a family: of single models, or of means."""
+    """Add families and p_holm: a family is one dataset, metric and contrast, of single models or of means."""
     kind = np.where(table["num_models"] > 1, "mean", "models")
     family: pd.Series = dataset + " / " + table["metric"] + " / " + table["contrast"] + " / " + kind
     return table.assign(family=family, p_holm=holm_within_families(table["p_value"], family))

@@ -3,7 +3,7 @@
 DeLong, DeLong and Clarke-Pearson, Biometrics 44(3), 1988, in the midrank form of Sun and Xu, IEEE Signal
 Process. Lett. 21(11), 2014. A mean or difference of correlated AUROCs is linear, so its placement values are
 the same mean or difference of the runs' placement values, and no covariance matrix is needed. Scans
-count as independent: several scans of one patient are not allowed for, unlike in the bootstrap.
+count as independent, even several scans of one patient, unlike in the bootstrap.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def _midranks(values: np.ndarray) -> np.ndarray:
 
 
 def placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Placement value of every scan: the share of the other class that it is on the right side of.
+    """Placement value of every scan: the share of the other class that it is ranked correctly against.
 
     Args:
         labels: 0 or 1, shape (num_scans,).
@@ -38,7 +38,7 @@ def placements(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def standard_errors(labels: np.ndarray, placements_KS: np.ndarray) -> np.ndarray:
     """Standard error of K linear contrasts of AUROCs from their placement values, shape (K,).
 
-    NaN where a class has one scan.
+    NaN if a class has a single scan.
     """
     variance_K = np.zeros(len(placements_KS))
     for label in (0, 1):

@@ -1,4 +1,4 @@
-"""Columns of estimates: a value with its intervals, for many quantities at once."""
+"""Values with intervals and p values, for many quantities at once."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -21,7 +21,7 @@ _shares_of_models = cache(model_weights)
 
 
 def interval_columns(values_KL: np.ndarray, draws: Draws, confidence: float) -> dict[str, np.ndarray]:
-    """value, percentile and BCa interval of K rows of values over all counts of ``draws``."""
+    """Value, percentile and BCa interval of K rows of values over all counts of ``draws``."""
     values_K = values_KL[:, 0]
     sorted_KR = np.sort(draws.resampled(values_KL), axis=1)
     ci_low, ci_high = percentile_intervals(sorted_KR, confidence)
@@ -38,9 +38,9 @@ def interval_columns(values_KL: np.ndarray, draws: Draws, confidence: float) -> 
 
 
 def widened(quantity: Quantity, values_ML: np.ndarray, draws: Draws, seed: int) -> np.ndarray:
-    """Draws of a mean over models with the models resampled too, within every draw; (num_resamples,).
+    """Values of a mean over models on resamples of both patients and models, shape (num_resamples,).
 
-    Its interval speaks of models like these, not of these models alone.
+    Their interval is about models like these rather than these particular models.
     """
     shares_RM = _shares_of_models(quantity.models, draws.num_resamples, seed)
     return np.einsum("rm,mr->r", shares_RM, draws.resampled(values_ML))
@@ -49,7 +49,7 @@ def widened(quantity: Quantity, values_ML: np.ndarray, draws: Draws, seed: int) 
 def estimate(
     quantities: Sequence[Quantity], arms: Arms, draws: Draws, *, confidence: float, seed: int, tested: bool
 ) -> pd.DataFrame:
-    """Estimates of quantities over the draws of their arms.
+    """Estimate quantities from the values of their arms on the sample and its resamples.
 
     Args:
         quantities: what to estimate.
@@ -57,11 +57,11 @@ def estimate(
         draws: of the dataset.
         confidence: of the intervals.
         seed: of the resamples of models.
-        tested: whether to add ``p_value``, of "it is zero".
+        tested: whether to add ``p_value``, for the null hypothesis that the quantity is zero.
 
     Returns:
-        A row a quantity, in order: model, label, percent, rival, value, the intervals, num_models, num_seeds,
-        seed_sd (missing for one seed), num_resamples.
+        One row per quantity, in their order: model, label, percent, rival, value, the intervals, num_models,
+        num_seeds, seed_sd (missing for one seed), num_resamples.
     """
     values_KL = np.empty((len(quantities), len(draws.counts)))
     wide = np.full((len(quantities), 2), np.nan)
@@ -101,11 +101,11 @@ def delong_columns(
     values: np.ndarray,
     confidence: float,
 ) -> dict[str, np.ndarray]:
-    """DeLong's interval and p value of quantities of AUROC.
+    """DeLong's intervals and p values of contrasts of AUROC.
 
     Args:
         quantities: contrasts.
-        placements: placement values of scans, by arm and seed.
+        placements: placement values of the scans, by arm and seed.
         labels: shape (num_scans,).
         values: of the quantities.
         confidence: of the interval.

@@ -13,11 +13,11 @@ _inverse_cdf = np.vectorize(_NORMAL.inv_cdf, otypes=[float])
 
 
 def quantiles(sorted_KR: np.ndarray, levels_K: np.ndarray | float) -> np.ndarray:
-    """Quantile of every row at a level of its own, by linear interpolation, as ``numpy.quantile``.
+    """Quantile of every row at its own level, with the linear interpolation of ``numpy.quantile``.
 
     Args:
         sorted_KR: rows in ascending order.
-        levels_K: between 0 and 1; one number for all rows, or one a row.
+        levels_K: between 0 and 1; one number for all rows, or one per row.
     """
     last = sorted_KR.shape[1] - 1
     place = np.broadcast_to(levels_K, len(sorted_KR)) * last
@@ -25,12 +25,12 @@ def quantiles(sorted_KR: np.ndarray, levels_K: np.ndarray | float) -> np.ndarray
     rows = np.arange(len(sorted_KR))
     low, high = sorted_KR[rows, below], sorted_KR[rows, np.minimum(below + 1, last)]
     share, step = place - below, high - low
-    # From the nearer end, which keeps the result between the two and equal to NumPy's to the last bit.
+    # Interpolating from the nearer end keeps the result between both and bit-identical to NumPy.
     return np.where(share < 0.5, low + step * share, high - step * (1 - share))
 
 
 def percentile_intervals(sorted_KR: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval of every row of sorted draws: lower and upper ends, shape (K,)."""
+    """Percentile interval of every row of sorted resamples: lower and upper ends, shape (K,)."""
     tail = (1 - confidence) / 2
     return quantiles(sorted_KR, tail), quantiles(sorted_KR, 1 - tail)
 
@@ -40,8 +40,9 @@ def acceleration(left_out_KJ: np.ndarray, stratum_J: np.ndarray) -> np.ndarray:
 
     A stratum's influence values are (size - 1) x (mean - value); their cubes and squares, over size^3 and
     size^2, are summed over strata (Davison and Hinkley, Bootstrap Methods, 1997, section 5.3.2;
-    ``scipy.stats.bootstrap`` does the same for two samples). 0 where nothing varies, and where a value is not
-    defined because a class went with the patient: then only the bias is corrected.
+    ``scipy.stats.bootstrap`` does the same for two samples). It is 0 where nothing varies, and where a value
+    is
+    undefined because the sample without the patient has one class: then only the bias is corrected.
     """
     cubes_K, squares_K = np.zeros(len(left_out_KJ)), np.zeros(len(left_out_KJ))
     for stratum in np.unique(stratum_J):
@@ -50,7 +51,7 @@ def acceleration(left_out_KJ: np.ndarray, stratum_J: np.ndarray) -> np.ndarray:
         influence_KJ = (size - 1) * (values_KJ.mean(axis=1, keepdims=True) - values_KJ)
         cubes_K += (influence_KJ**3).sum(axis=1) / size**3
         squares_K += (influence_KJ**2).sum(axis=1) / size**2
-    # What rounding leaves of "nothing varies" is no variation.
+    # Variation at the level of rounding errors counts as none.
     varies = np.isfinite(cubes_K) & (squares_K > 1e-24)
     return np.divide(cubes_K, 6 * squares_K**1.5, out=np.zeros(len(cubes_K)), where=varies)
 
@@ -62,16 +63,16 @@ def bca_intervals(
 
     Args:
         values_K: on the sample itself.
-        sorted_KR: draws in ascending order.
+        sorted_KR: values on the resamples in ascending order.
         acceleration_K: from ``acceleration``.
         confidence: between 0 and 1.
 
     Returns:
-        Lower and upper ends, shape (K,). Where all draws lie on one side of the value, the bias counts as
-        if half a draw lay on the other.
+        Lower and upper ends, shape (K,). Where all resamples lie on one side of the value, half a
+        resample is assumed to lie on the other.
     """
     num_draws = sorted_KR.shape[1]
-    # Draws equal to the value count half, as many are where a metric has few distinct values.
+    # Resamples equal to the value count half; there are many if a metric has few distinct values.
     below_K = (sorted_KR < values_K[:, None]).sum(axis=1) + (sorted_KR <= values_K[:, None]).sum(axis=1)
     share_K = np.clip(below_K / (2 * num_draws), 0.5 / num_draws, 1 - 0.5 / num_draws)
     bias_K = _inverse_cdf(share_K)
@@ -83,11 +84,11 @@ def bca_intervals(
 
 
 def two_sided_p_values(draws_KR: np.ndarray) -> np.ndarray:
-    """P values of "the difference is zero" from bootstrap draws of differences, shape (K,).
+    """P values of the null hypothesis of no difference, from bootstrap resamples of differences, shape (K,).
 
-    Twice the smaller share of draws on either side of zero, the sample itself counted once on each
-    (Davison and Hinkley, 1997, section 4.2.5), so that it is never 0. It inverts the percentile interval:
-    below 0.05 where the 95 % interval excludes zero, up to one draw.
+    A p value is twice the smaller share of resamples on either side of zero. The sample itself counts once on
+    each side (Davison and Hinkley, 1997, section 4.2.5), so p is never 0. The test inverts the percentile
+    interval: p is below 0.05 where the 95 % interval excludes zero, up to one resample.
     """
     smaller_K = np.minimum((draws_KR <= 0).sum(axis=1), (draws_KR >= 0).sum(axis=1))
     return np.minimum(1.0, 2 * (1 + smaller_K) / (draws_KR.shape[1] + 1))
@@ -96,9 +97,9 @@ def two_sided_p_values(draws_KR: np.ndarray) -> np.ndarray:
 def normal_intervals(
     values_K: np.ndarray, errors_K: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normal interval of values with standard errors, and the two-sided p of "zero": three of shape (K,).
+    """Normal intervals of values with standard errors, and two-sided p values for zero; each of shape (K,).
 
-    Without any error p is 1 for a value of zero, else 0.
+    If the standard error is 0, p is 1 for a value of zero and else 0.
     """
     reach_K = _NORMAL.inv_cdf((1 + confidence) / 2) * errors_K
     distance_K = np.full(len(values_K), np.inf)
@@ -111,7 +112,7 @@ def wilson_interval(hits: float, trials: float, confidence: float) -> tuple[floa
     """Interval of a share (Wilson, J. Am. Stat. Assoc. 22(158), 1927).
 
     Args:
-        hits, trials: need not be whole, as in an average over seeds.
+        hits, trials: need not be whole numbers, for averages over seeds.
         confidence: between 0 and 1.
     """
     z = _NORMAL.inv_cdf((1 + confidence) / 2)

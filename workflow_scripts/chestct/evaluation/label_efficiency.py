@@ -1,4 +1,4 @@
-"""Label efficiency: how many times more patients the reference needs to reach an init's AUROC."""
+"""Label efficiency: how many times as many patients training from scratch needs for the same AUROC."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,15 +9,15 @@ from chestct.evaluation.contrasts import Arms, Quantity, part_values
 from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.resampling import Draws
 
-#: Init and the one that would have to catch up with it.
+#: Pretraining, and the reference that has to reach its AUROC.
 _PAIRS = (("video", "scratch"), ("ct", "scratch"))
 
 
 def monotone(values_PR: np.ndarray) -> np.ndarray:
-    """Nearest non-decreasing sequence down every column, by least squares.
+    """Non-decreasing least-squares fit to every column.
 
     Isotonic regression in its min-max form (Robertson, Wright and Dykstra, Order Restricted Statistical
-    Inference, 1988, section 1.4); few rows, many columns.
+    Inference, 1988, section 1.4), fast for few rows and many columns.
     """
     num_rows = len(values_PR)
     sums = np.concatenate([np.zeros((1, values_PR.shape[1])), np.cumsum(values_PR, axis=0)])
@@ -34,15 +34,17 @@ def monotone(values_PR: np.ndarray) -> np.ndarray:
 
 
 def patients_needed(levels_R: np.ndarray, patients_P: np.ndarray, curve_PR: np.ndarray) -> np.ndarray:
-    """Patients at which a rising curve first reaches a level, linear over the logarithm of patients.
+    """Number of patients at which a rising curve first reaches a level.
+
+    The curve is interpolated linearly over the logarithm of the number of patients.
 
     Args:
-        levels_R: one a resample.
+        levels_R: one per resample.
         patients_P: ascending.
         curve_PR: non-decreasing down every column.
 
     Returns:
-        Shape (num_resamples,); infinite where the level is never reached, 0 where the curve begins at or
+        Shape (num_resamples,); infinite where the level is never reached, 0 where the curve starts at or
         above it.
     """
     needed_R = np.full(len(levels_R), np.inf)
@@ -63,11 +65,12 @@ def multiplier_rows(
     draws: Draws,
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table multipliers, for every model and mean that has both inits at two percents or more.
+    """Rows of the table "multipliers", for models and means with both inits at two or more percentages.
 
-    The reference's AUROC over its percents is made monotone, on the sample and on every resample, and read at
-    the init's AUROC. Where the reference never gets there, or is there with its fewest patients, the
-    multiplier is a bound, on the sample (``bound``) and in the draws of its interval.
+    The AUROC of the reference over its percentages is made monotone, on the sample and on every resample, and
+    inverted at the AUROC of the init. Where the reference never reaches it, or reaches it with its fewest
+    patients, the multiplier is a bound, both on the sample (``bound``) and in the resamples behind its
+    interval.
     """
     named = {(mean.model, mean.label, mean.percent): mean for mean in means}
     values = {

@@ -1,4 +1,4 @@
-"""Rows of predictions, each at its place in the list of scans that every run must have."""
+"""Match the rows of predictions to the list of scans that every run must have predicted."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ RUN_COLUMNS = ["model", "init", "percent", "seed"]
 
 
 class RunKey(NamedTuple):
-    """What identifies a run within a dataset."""
+    """Identifies a run within a dataset."""
 
     model: str
     init: str
@@ -32,7 +32,7 @@ BASELINE = RunKey(model="baseline", init="none", percent=100, seed=0)
 
 
 class Matched:
-    """Rows of several runs, each row at its place in a list of scans; refused unless every run fills it."""
+    """Rows of several runs, matched to a list of scans; refused unless every run has every scan once."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Matched:
         self.keys = [RunKey(m, i, int(p), int(s)) for m, i, p, s in firsts.itertuples(index=False)]
 
     def check(self, study_ids: np.ndarray) -> None:
-        """Every scan once in every run, no other scan, and a number as its score."""
+        """Refuse runs with missing, repeated or unknown scans, or scores that are not finite."""
         self.refuse(f"predictions hold scans outside {self._whole}", self._place < 0)
         cell = self._run * self._size + self._place
         count = np.bincount(cell, minlength=len(self.keys) * self._size)

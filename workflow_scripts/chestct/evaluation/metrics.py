@@ -23,8 +23,8 @@ Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 NUM_BINS = 10  # of the calibration error, of equal width
 
 _EXACT_IN_FLOAT32 = 2**24
-_RUNS_A_PRODUCT = 32  # bins of so many runs are summed in one matrix product
-_COUNTS_A_PRODUCT = 2**21  # counts that are float64 at one time
+_RUNS_PER_PRODUCT = 32  # runs whose bins are summed in one matrix product
+_COUNTS_PER_PRODUCT = 2**21  # counts converted to float64 at a time
 
 
 class _Rows(NamedTuple):
@@ -193,7 +193,7 @@ def sensitivity(
 
 def _weighted_sums(counts: np.ndarray, weights_SW: np.ndarray) -> np.ndarray:
     """``counts @ weights`` in float64, whatever the counts are kept as; shape (num_resamples, W)."""
-    rows = max(1, _COUNTS_A_PRODUCT // counts.shape[1])
+    rows = max(1, _COUNTS_PER_PRODUCT // counts.shape[1])
     blocks = (counts[start : start + rows] for start in range(0, len(counts), rows))
     return np.concatenate([block.astype(np.float64) @ weights_SW for block in blocks])
 
@@ -224,8 +224,8 @@ def calibration_error(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray
     totals_R = _weighted_sums(counts, np.ones((len(labels), 1)))[:, 0]
     scans = np.arange(len(labels))
     values = []
-    for start in range(0, len(runs_KS), _RUNS_A_PRODUCT):
-        part_KS = runs_KS[start : start + _RUNS_A_PRODUCT]
+    for start in range(0, len(runs_KS), _RUNS_PER_PRODUCT):
+        part_KS = runs_KS[start : start + _RUNS_PER_PRODUCT]
         weights_SKB = np.zeros((len(labels), len(part_KS), NUM_BINS))
         for number, run in enumerate(part_KS):
             weights_SKB[scans, number, score_bins(run)] = labels - run

@@ -1,7 +1,7 @@
-"""Predictions, checked against the scans that they must be about.
+"""Read predictions and check them against the test and validation scans.
 
-A run that lacks a test scan, repeats one, carries another label or a score that is no number is refused
-with the scans named: averaging over what happens to be there would compare runs on different scans.
+A run with a missing or repeated scan, a wrong label or an invalid score is refused with the scans named:
+otherwise runs would be compared on different scans.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,9 +24,9 @@ class Scores(NamedTuple):
     """Scores of the runs of a dataset.
 
     Attributes:
-        test: shape (num_scans,) in the order of the test set, by run in the order of the catalogue.
-        validation_auroc: mean over folds, of the ImageNet runs of 2D models; NaN where no fold's validation
-            scans have both labels.
+        test: by run in the order of the catalogue; shape (num_scans,) in the order of the test set.
+        validation_auroc: of the ImageNet runs of 2D models, averaged over folds; NaN if no fold has
+            validation scans of both labels.
     """
 
     test: dict[RunKey, np.ndarray]
@@ -37,7 +37,7 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
     """Read the scores of every run of a dataset.
 
     Args:
-        paths: predictions tables; of the split "validation" only the runs that ``is_candidate`` are read.
+        paths: tables of predictions; of the split "validation" only the runs with ``is_candidate`` are read.
         test_set: scans, labels and folds that every run must have.
 
     Raises:
@@ -56,7 +56,7 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
                 raise InputError(
                     f"run {key.title} of {test_set.dataset} is in two tables",
                     where=f"{origin[key]} and {path}",
-                    expected="one table a dataset and model",
+                    expected="one table for every dataset and model",
                     remedy="pass every predictions table once",
                 )
             origin[key], test[key] = path, scores
@@ -66,7 +66,7 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
         raise InputError(
             f"predictions lack validation scans: {name_scans(test_set.validation['study_id'])}",
             where=f"{origin[without[0]]}, run {without[0].title}",
-            expected="scores of validation scans, which decide the best 2D model",
+            expected="scores of the validation scans, on which the best 2D model is chosen",
             remedy="predict this run again on the current splits",
         )
     models, inits = list(MODELS), list(INIT_TITLES)
@@ -85,7 +85,7 @@ def _read(path: str | Path) -> pd.DataFrame:
 
 
 def _explain(path: str | Path, error: InputError) -> InputError:
-    """The schema's check reports row numbers; where scores are at fault, name the scans instead."""
+    """Name the scans if scores are invalid; the schema check reports row numbers only."""
     try:
         raw = pd.read_csv(path, dtype={"study_id": "string"}, usecols=["study_id", "score"])
     except (OSError, ValueError):
@@ -128,7 +128,7 @@ def _check_names(table: pd.DataFrame, dataset: str, path: str | Path) -> None:
 
 
 def _test_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dict[RunKey, np.ndarray]:
-    """Scores of every run of a table in the order of the test set."""
+    """Scores of every run in a table, in the order of the test set."""
     place = pd.Index(test_set.study_ids).get_indexer(pd.Index(rows["study_id"].to_numpy(dtype=object)))
     expected = f"the {len(test_set.study_ids)} test scans of {test_set.dataset}, each once"
     places = Matched(rows, place, len(test_set.study_ids), path, expected, "test scans", "the test set")
@@ -141,7 +141,7 @@ def _test_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dic
 
 
 def _validation_auroc(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dict[RunKey, float]:
-    """Validation AUROC of the runs of a table that may be the best 2D model."""
+    """Validation AUROC of those runs in a table that may be the best 2D model."""
     arms = rows[["model", "init"]].drop_duplicates().itertuples(index=False)
     candidates = [(model, init) for model, init in arms if is_candidate(model, init)]
     if not candidates:
@@ -150,7 +150,7 @@ def _validation_auroc(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -
     reference = test_set.validation
     index = pd.MultiIndex.from_frame(reference[["fold", "study_id"]])
     place = index.get_indexer(pd.MultiIndex.from_frame(rows[["fold", "study_id"]]))
-    expected = f"the {len(reference)} validation scans of {test_set.dataset}, each once a fold"
+    expected = f"the {len(reference)} validation scans of {test_set.dataset}, each once per fold"
     places = Matched(rows, place, len(reference), path, expected, "validation scans", "the validation set")
     places.check(reference["study_id"].to_numpy(dtype=object))
     labels, folds = (reference[name].to_numpy(dtype=np.int64) for name in ("label", "fold"))

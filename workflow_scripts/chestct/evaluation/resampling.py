@@ -1,8 +1,8 @@
-"""The bootstrap: resamples of patients as counts.
+"""Bootstrap resamples of patients, stored as counts.
 
-A resample is stored as the number of times that each scan is in it. Every run of a dataset is scored on
-the same counts, so that differences between runs are paired, and a metric needs one pass over
-scores that were sorted once (``chestct.evaluation.metrics``).
+A resample is the number of times that each scan occurs in it. Every run of a dataset is evaluated on the same
+counts, so differences between runs are paired, and a metric needs one pass over scores that are sorted once
+(``chestct.evaluation.metrics``).
 """
 
 import hashlib
@@ -21,10 +21,10 @@ def bootstrap_counts(
 ) -> np.ndarray:
     """Draw patients with replacement, separately among those with and without a positive scan.
 
-    All scans of a patient come and go together (the cluster bootstrap: Field and Welsh, J. R. Stat. Soc. B
-    69(3), 2007). Stratifying keeps the number of patients with a positive scan as it is in the sample.
-    A resample in which all scans have one label (possible only where patients have scans of both)
-    is drawn again, since no ranking metric is defined on it.
+    All scans of a patient are drawn together (the cluster bootstrap: Field and Welsh, J. R. Stat. Soc. B
+    69(3), 2007). Stratification keeps the number of patients with a positive scan constant. A resample in
+    which all scans have one label (possible only if patients have scans of both labels) is drawn again, since
+    ranking metrics are not defined on it.
 
     Args:
         patient_ids: patient of every scan, shape (num_scans,).
@@ -33,8 +33,8 @@ def bootstrap_counts(
         rng: source of randomness.
 
     Returns:
-        int32 counts, shape (num_resamples, num_scans), in Fortran order (a scan's counts lie together,
-        which is how the metrics read them).
+        int32 counts, shape (num_resamples, num_scans), in Fortran order: the metrics read all counts of a
+        scan together.
 
     Raises:
         InputError: resamples with both labels cannot be drawn.
@@ -79,15 +79,15 @@ def _draw(
 
 
 def leave_one_out_counts(patient_ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of the samples that lack one patient each, for the acceleration of BCa intervals.
+    """Counts of the leave-one-patient-out samples, for the acceleration of BCa intervals.
 
     Args:
         patient_ids: patient of every scan, shape (num_scans,).
         labels: 0 or 1, shape (num_scans,).
 
     Returns:
-        int32 counts, shape (num_patients, num_scans), and the stratum of the patient left out (1: with a
-        positive scan), shape (num_patients,).
+        int32 counts, shape (num_patients, num_scans), and the stratum of the patient left out (1 if the
+        patient has a positive scan), shape (num_patients,).
     """
     patients, patient_of_scan = np.unique(patient_ids, return_inverse=True)
     counts = (np.arange(len(patients))[:, None] != patient_of_scan).astype(np.int32)
@@ -98,10 +98,10 @@ def leave_one_out_counts(patient_ids: np.ndarray, labels: np.ndarray) -> tuple[n
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """What every run of a dataset is scored on: the sample, its resamples, and it without each patient.
+    """Counts on which all runs of a dataset are evaluated: sample, resamples, leave-one-patient-out samples.
 
     Attributes:
-        counts: float32 in Fortran order, as metrics read fastest; shape (1 + num_resamples + num_patients,
+        counts: float32 in Fortran order, which metrics read fastest; shape (1 + num_resamples + num_patients,
             num_scans): the sample itself first, the leave-one-patient-out samples last.
         num_resamples: number of resamples.
         stratum: of the patient left out, shape (num_patients,).
@@ -117,18 +117,18 @@ class Draws:
         return self.counts[: 1 + self.num_resamples]
 
     def resampled(self, values: np.ndarray) -> np.ndarray:
-        """Of values over all counts (last axis), those on the resamples."""
+        """The values on the resamples, from values over all counts (last axis)."""
         return values[..., 1 : 1 + self.num_resamples]
 
     def left_out(self, values: np.ndarray) -> np.ndarray:
-        """Of values over all counts (last axis), those without a patient."""
+        """The values on the leave-one-patient-out samples, from values over all counts (last axis)."""
         return values[..., 1 + self.num_resamples :]
 
 
 def draw_resamples(
     patient_ids: np.ndarray, labels: np.ndarray, num_resamples: int, rng: np.random.Generator
 ) -> Draws:
-    """The sample, ``bootstrap_counts`` and ``leave_one_out_counts`` in one."""
+    """Combine the sample, ``bootstrap_counts`` and ``leave_one_out_counts``."""
     resamples = bootstrap_counts(patient_ids, labels, num_resamples, rng)
     left_out, stratum = leave_one_out_counts(patient_ids, labels)
     counts = np.empty((1 + num_resamples + len(stratum), len(labels)), dtype=np.float32, order="F")
@@ -139,7 +139,7 @@ def draw_resamples(
 
 
 def named_rng(seed: int, *names: str) -> np.random.Generator:
-    """Generator that the seed and some names alone decide, so that others leave its numbers as they are."""
+    """Random generator determined by the seed and names, so other names do not change its numbers."""
     digest = hashlib.sha256("/".join(names).encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
@@ -147,8 +147,8 @@ def named_rng(seed: int, *names: str) -> np.random.Generator:
 def model_weights(models: Sequence[str], num_resamples: int, seed: int) -> np.ndarray:
     """Shares of models in resamples of models with replacement, shape (num_resamples, num_models).
 
-    The seed and the models decide them: the same models get the same shares on every dataset and at every
-    percent, since a model is one model wherever it is trained.
+    They are determined by the seed and the models: the same models get the same shares on every dataset and
+    at every percentage.
     """
     rng = named_rng(seed, "models", *models)
     even = np.full(len(models), 1 / len(models))

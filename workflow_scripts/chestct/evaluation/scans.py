@@ -1,4 +1,4 @@
-"""The scans that the runs of a dataset are scored on."""
+"""The test scans (and validation scans) of a dataset, which every run must have predicted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True)
 class TestSet:
-    """The scans that every run of a dataset is scored on.
+    """The test scans of a dataset, on which every run is evaluated.
 
     Attributes:
         dataset: name.
         study_ids, patient_ids, labels, folds: shape (num_scans,), in the order of study_ids.
-        baseline: score of the trivial baseline, shape (num_scans,), or None.
-        validation: study_id, fold and label of the validation scans, which decide the best 2D model.
+        baseline: scores of the trivial baseline, shape (num_scans,), or None.
+        validation: study_id, fold and label of the validation scans, on which the best 2D model is chosen.
     """
 
-    __test__ = False  # not a test class, whatever its name suggests to pytest
+    __test__ = False  # pytest would take it for a test class by its name
 
     dataset: str
     study_ids: np.ndarray
@@ -36,7 +36,7 @@ class TestSet:
 
 
 def name_scans(study_ids: Iterable[object]) -> str:
-    """The first few of a list of scans, for a message."""
+    """List the first few scans, for a message."""
     ids = sorted({str(study_id) for study_id in study_ids})
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
     return ", ".join(ids[:_SHOWN]) + more

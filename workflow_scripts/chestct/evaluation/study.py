@@ -1,4 +1,4 @@
-"""All datasets of a study together: joint tables, and the paper's claims."""
+"""Evaluation of all datasets of a study: joint tables, and the verdicts on the paper's claims."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ def collect(
     claims_path: str | Path,
     confidence: float,
 ) -> None:
-    """Put the tables of all datasets together and judge the claims.
+    """Concatenate the tables of all datasets and decide the claims.
 
     Args:
-        tables: paths of every table in ``TABLES`` and ``VALIDITY_TABLES``, a dataset each, by name.
-        draws: what ``evaluate_dataset`` wrote beside them.
+        tables: paths of every table in ``TABLES`` and ``VALIDITY_TABLES`` by name, one per dataset.
+        draws: files that ``evaluate_dataset`` wrote beside them, one per dataset.
         collected: where to write the joint tables, by name.
         claims_path: where to write the table claims.
         confidence: of the claims' intervals and verdicts.

@@ -1,4 +1,4 @@
-"""How many training patients an arm had, from the tables of training subsets."""
+"""Number of training patients of an arm, from the tables of training subsets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from chestct.tables import read_table
 
 
 def count_patients(subsets: Sequence[str | Path]) -> dict[tuple[int, int], float]:
-    """Training patients by (percent, seed), on average over folds."""
+    """Number of training patients by (percent, seed), averaged over folds."""
     counts: dict[tuple[int, int], float] = {}
     for path in subsets:
         table = read_table(path, "subset")
@@ -24,7 +24,7 @@ def count_patients(subsets: Sequence[str | Path]) -> dict[tuple[int, int], float
 
 
 def arm_patients(mean: Quantity, arms: Arms, num_patients: Mapping[tuple[int, int], float]) -> float:
-    """Training patients of an arm or of a mean of arms, on average over seeds; NaN for the baseline.
+    """Number of training patients of an arm or a mean of arms, averaged over seeds; NaN for the baseline.
 
     Raises:
         InputError: an arm's subset is not among the tables.
@@ -37,7 +37,7 @@ def arm_patients(mean: Quantity, arms: Arms, num_patients: Mapping[tuple[int, in
         raise InputError(
             f"no training subset of {absent[0][0]} %, seed {absent[0][1]}, which {mean.model} was trained on",
             where="the subset tables of the study",
-            expected="a table of every percent and seed",
+            expected="one table for every percentage and seed",
             remedy="rerun the subsets step",
         )
     return float(np.mean([num_patients[key] for key in used]))

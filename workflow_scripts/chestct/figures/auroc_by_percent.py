@@ -47,7 +47,7 @@ def line_handles(rows: pd.DataFrame, baseline: pd.DataFrame) -> list[Line2D]:
 def dataset_title(rows: pd.DataFrame, width: float) -> str:
     """Name of the dataset and size of its test set, for a panel of this width in inches."""
     first = rows.iloc[0]
-    name = style.wrap_name(str(first["dataset"]), int(width * style.LETTERS_AN_INCH))
+    name = style.wrap_name(str(first["dataset"]), int(width * style.LETTERS_PER_INCH))
     return f"{name}\n{first['num_scans']} test scans, {first['num_positive']} positive"
 
 
@@ -135,7 +135,7 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
             axis.set_ylim(limits)
             axis.set_title(
                 style.wrap_name(
-                    style.model_title(model), int((width - 0.5) / columns * style.LETTERS_AN_INCH) - 1
+                    style.model_title(model), int((width - 0.5) / columns * style.LETTERS_PER_INCH) - 1
                 )
             )
         for axis in block.flat[len(models) :]:

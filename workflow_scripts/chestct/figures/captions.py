@@ -12,7 +12,7 @@ CAPTIONS = {
         "study trains (or that of its only such model)."
     ),
     "label_efficiency": (
-        "AUROC against the number of training patients, and the data multiplier: how many times more "
+        "AUROC against the number of training patients, and the data multiplier: how many times as many "
         "patients training from scratch needs to reach the AUROC of pretraining. An arrow marks a bound: the "
         "multiplier lies beyond what the largest (or smallest) training set from scratch can show."
     ),

@@ -1,4 +1,4 @@
-"""How the scans of a dataset became the scans that were trained and tested on, in counts."""
+"""Cohort flow of a dataset: from the series read to the scans used for training and testing, in numbers."""
 
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,16 @@ Reasons = list[tuple[str, int]]
 def cohort_flow(
     dataset: str, cohort_path: str | Path, splits_path: str | Path, ledger_path: str | Path
 ) -> dict[str, Any]:
-    """Count series by outcome of the conversion, scans by use, and scans by split.
+    """Count series by outcome of the conversion, and scans by use and by split.
 
     Args:
         dataset: name.
         cohort_path, splits_path, ledger_path: tables of the dataset.
 
     Returns:
-        dataset; steps: dicts with count, words, notes (reason and number, of what was kept), num_lost,
-        lost_words, lost (reason and number); first_splits: dicts with name, scans, patients, positive of the
-        first fold; splits: a DataFrame of all folds; folds: their number.
+        dataset; steps: dicts with count, words, notes (reasons and numbers of repairs), num_lost, lost_words,
+        lost (reasons and numbers); first_splits: dicts with name, scans, patients, positive of the first
+        fold; splits: a DataFrame of all folds; folds: their number.
 
     Raises:
         InputError: a table is missing or broken.

@@ -79,7 +79,7 @@ class DotGrid:
             self._list_models(axis, self.models[dataset], labels=percent == self.percents[0])
             if percent == self.percents[0]:
                 height = len(self.models[dataset]) * _ENTRY_HEIGHT
-                name = style.wrap_name(dataset, max(14, int(height * 0.9 * style.LETTERS_AN_INCH)))
+                name = style.wrap_name(dataset, max(14, int(height * 0.9 * style.LETTERS_PER_INCH)))
                 axis.set_ylabel(name, weight="bold")
 
     @staticmethod

@@ -73,7 +73,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         axes[-1, column].set_xlabel("Training patients")
     axes[0, 0].set_ylabel(subject_label(subject))
     if len(multipliers):
-        axes[1, 0].set_ylabel("Data multiplier\n(patients from scratch)")
+        axes[1, 0].set_ylabel("Data multiplier\n(times as many patients)")
         _multiplier_axis(axes[1, 0], multipliers)
     return finish(
         figure,

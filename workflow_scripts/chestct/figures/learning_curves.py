@@ -62,7 +62,7 @@ def learning_curves(study: StudyTables) -> Figure:
         _draw(below, scored, "validation_loss")
         if len(scored):
             below.set_ylim(*_limits(scored["validation_loss"]))
-        letters = int((figure.get_figwidth() / len(datasets) - 0.6) * style.LETTERS_AN_INCH)
+        letters = int((figure.get_figwidth() / len(datasets) - 0.6) * style.LETTERS_PER_INCH)
         below.set_title(style.wrap_name(f"{dataset}, all models", letters))
         below.set_xlabel("Training steps (%)")
     losses[0].set_ylabel("Validation loss")

@@ -195,7 +195,7 @@ def legend_columns(labels: Sequence[str], width: float) -> int:
         columns = math.ceil(len(labels) / num_rows)
         # Matplotlib fills a legend column by column.
         widest = [max(map(len, labels[i * num_rows : (i + 1) * num_rows] or [""])) for i in range(columns)]
-        if sum(letters / style.LETTERS_AN_INCH + 0.47 for letters in widest) < width:
+        if sum(letters / style.LETTERS_PER_INCH + 0.47 for letters in widest) < width:
             return columns
     return 1
 
@@ -237,7 +237,7 @@ def finish(
     if intervals is not None:
         words.append(f"Mean over {seeds} seeds." if seeds > 1 else "")
         words.append(f"{100 * study.confidence:g} % intervals: {intervals}.")
-    letters = int(width * style.FOOTER_LETTERS_AN_INCH)
+    letters = int(width * style.FOOTER_LETTERS_PER_INCH)
     stand_in = stand_in_note(study, datasets, arms)
     lines = textwrap.wrap(" ".join(filter(None, words)), letters) + textwrap.wrap(stand_in, letters)
     colour = style.FOOTER_COLOUR if stand_in else style.REFERENCE_COLOUR

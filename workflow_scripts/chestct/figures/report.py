@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page with what was run, what came out, and what leads back to it."""
+"""The report: one self-contained HTML page with the study's setup, results and provenance."""
 
 import json
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ _NAVIGATION = {
     },
     "Origin": {"provenance": "Provenance", "configuration": "Configuration", "cite": "How to cite"},
 }
-#: Figures that stand with what they show; all others are in the section of figures.
+#: Sections of the figures that are not in the section "figures".
 _PLACES = {"label_efficiency": "efficiency", "validity": "validity", "learning_curves": "training"}
 #: Tables that the archive leaves out: they are large, and drawn as figures.
 _NOT_ARCHIVED = ("curves", "calibration", "histories")
@@ -86,11 +86,11 @@ def write_report(
     Args:
         study: tables of the study.
         study_name: name of the study.
-        tables: files whose digests the report states, by name.
+        tables: files whose digests the report lists, by name.
         figures_folder: holds NAME.png of every figure, scan_quality.png and figures.json.
-        cohorts, splits, ledgers, thumbnails: tables a dataset, in the order of the study's datasets.
+        cohorts, splits, ledgers, thumbnails: one table per dataset, in the order of the study's datasets.
         data_manifest: JSON of the download step, for the published weights.
-        trials: table "choices" of all arms, where the study searched for learning rates.
+        trials: table "choices" of all arms, if the study searched for learning rates.
         configuration: the resolved configuration, plain data.
         provenance: further versions and digests by name.
         dpi: of the figures, for their size on screen.
@@ -149,7 +149,7 @@ def write_report(
 
 
 def _environment() -> Environment:
-    """Every text is escaped, whatever a study is called; a name that a template misspells is an error."""
+    """Templates escape all text; an undefined name in a template is an error."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -160,7 +160,7 @@ def _environment() -> Environment:
 
 
 def _figures(folder: Path, dpi: int) -> dict[str, list[dict[str, Any]]]:
-    """Figures by place; one that was not drawn has its reason instead of a picture."""
+    """Figures by section; one that was not drawn has the reason instead of a picture."""
     reasons = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
     places: dict[str, list[dict[str, Any]]] = {place: [] for place in ("results", *_PLACES.values())}
     for name, caption in CAPTIONS.items():

@@ -42,7 +42,7 @@ def costs_of(study: StudyTables, trials: pd.DataFrame | None) -> dict[str, Any]:
 
     Args:
         study: tables of the study.
-        trials: table "choices" of all arms, where the study searched for learning rates.
+        trials: table "choices" of all arms, if the study searched for learning rates.
 
     Returns:
         sentence; steps and models: tables of the report.

@@ -15,11 +15,11 @@ _QUANTITIES = {"auroc": "AUROC", "difference": "difference in AUROC"}
 
 
 def validity_of(study: StudyTables) -> dict[str, Any]:
-    """Sentences and tables of the section.
+    """Sentences and tables of the section on validity.
 
     Returns:
-        coverage, power, permuted, delong: each a dict with sentence and table (of the report), or None where
-        the study has nothing to show.
+        coverage, power, permuted, delong: each a dict with a sentence and a table, or None if the study lacks
+        the data.
     """
     return {
         "coverage": _coverage(study.coverage),
@@ -35,7 +35,7 @@ def _coverage(rows: pd.DataFrame) -> dict[str, Any] | None:
     within = int(((rows["low"] <= rows["nominal"]) & (rows["nominal"] <= rows["high"])).sum())
     sentence = (
         f"Simulated at the sizes of the study's test sets, the nominal {100 * rows['nominal'].iloc[0]:g} % "
-        f"intervals hold the true value in {percentage(rows['coverage'].min())} to "
+        f"intervals contain the true value in {percentage(rows['coverage'].min())} to "
         f"{percentage(rows['coverage'].max())} of {int(rows['num_simulations'].max()):,} simulations; the "
         f"nominal coverage lies within the Monte Carlo interval in {within} of {count(len(rows), 'case')}."
     )
@@ -66,12 +66,12 @@ def _power(rows: pd.DataFrame, study: StudyTables) -> dict[str, Any] | None:
     ):
         at = int(own.get(dataset, 0))
         here = part.loc[part["num_scans"] == at, "power"]
-        chance = (
-            f"the {at} test scans have a chance of {percentage(here.iloc[0])} to see it" if len(here) else ""
-        )
+        chance = ""
+        if len(here):
+            chance = f"the {at} test scans detect it with a probability of {percentage(here.iloc[0])}"
         enough = part.loc[part["power"] >= _ENOUGH_POWER, "num_scans"]
         needed = (
-            f"{int(enough.min()):,} scans are enough for {100 * _ENOUGH_POWER:.0f} %"
+            f"{int(enough.min()):,} scans suffice for {100 * _ENOUGH_POWER:.0f} %"
             if len(enough)
             else f"{int(part['num_scans'].max()):,} scans are too few for {100 * _ENOUGH_POWER:.0f} %"
         )
@@ -117,7 +117,7 @@ def _permuted(rows: pd.DataFrame, level: float) -> dict[str, Any] | None:
 
 
 def delong_agreement(study: StudyTables) -> dict[str, Any] | None:
-    """How often DeLong's test and the bootstrap decide alike at 1 - confidence, without adjustment."""
+    """How often DeLong's test and the bootstrap agree at 1 - confidence, without adjustment."""
     rows = study.comparisons.dropna(subset=["delong_p"])
     if rows.empty:
         return None

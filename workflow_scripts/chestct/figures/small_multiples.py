@@ -10,7 +10,7 @@ from matplotlib.gridspec import SubplotSpec
 
 from chestct.figures import style
 
-_TITLE_SIZE, _TITLE_LETTERS_AN_INCH = 6.5, 20
+_TITLE_SIZE, _TITLE_LETTERS_PER_INCH = 6.5, 20
 
 
 def balanced_columns(number: int, most: int) -> int:
@@ -66,6 +66,6 @@ def name_panel(axis: Axes, model: str, width: float) -> None:
     """Set a model's name as the title of its panel, which is this wide in inches."""
     # Neighbours' names leave a gap of a letter.
     axis.set_title(
-        style.wrap_name(style.model_title(model), int(width * _TITLE_LETTERS_AN_INCH) - 1),
+        style.wrap_name(style.model_title(model), int(width * _TITLE_LETTERS_PER_INCH) - 1),
         fontsize=_TITLE_SIZE,
     )

@@ -1,7 +1,7 @@
-"""The one look of all figures: sizes, type, colours, markers, names.
+"""The common style of all figures: sizes, fonts, colours, markers, names.
 
 Seaborn's "ticks" style and paper context, and its colour-blind palette; markers and line styles carry the
-same information as colours, so that figures read in grey.
+same information as colours, so figures can be read in grey.
 """
 
 import re
@@ -15,15 +15,15 @@ from chestct.catalogue import INIT_TITLES, MODELS
 #: Widths of one and of two columns of a journal page, and its height, in inches (89, 183, 240 mm).
 SINGLE_COLUMN, DOUBLE_COLUMN, PAGE_HEIGHT = 3.5, 7.2, 9.4
 
-#: Blue, orange, green, red, purple, brown, pink, grey, yellow, cyan: told apart under all common forms of
-#: colour blindness.
+#: Blue, orange, green, red, purple, brown, pink, grey, yellow, cyan, which can be distinguished under all
+#: common forms of colour blindness.
 PALETTE = sns.color_palette("colorblind").as_hex()
 
 RC_PARAMS: dict[str, Any] = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper"),
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs on every machine
-    "text.hinting": "no_hinting",  # hinted, letters are wider at some resolutions than at others
+    "font.family": "DejaVu Sans",  # part of matplotlib: the same glyphs on every machine
+    "text.hinting": "no_hinting",  # hinting changes the width of letters with the resolution
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7,
@@ -54,7 +54,7 @@ RC_PARAMS: dict[str, Any] = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.w_pad": 0.06,
     "figure.constrained_layout.h_pad": 0.06,
-    "pdf.fonttype": 42,  # text stays text that editors of journals can edit
+    "pdf.fonttype": 42,  # text stays editable
     "svg.fonttype": "path",
     "svg.hashsalt": "chestct",  # the same identifiers in every run
 }
@@ -62,14 +62,14 @@ RC_PARAMS: dict[str, Any] = {
 FOOTER_SIZE = 5.5
 FOOTER_COLOUR = "#8a3b00"
 REFERENCE_COLOUR = "#777777"
-#: Behind rows that stand out, and between rows.
+#: Background of highlighted rows, and lines between rows.
 SHADE_COLOUR, RULE_COLOUR = "#f0f0f0", "#e6e6e6"
-#: Room for text, letters an inch: at the footer's size, and at the size of titles and legends.
-FOOTER_LETTERS_AN_INCH, LETTERS_AN_INCH = 24, 17
+#: Letters per inch at the size of the footer, and at that of titles and legends.
+FOOTER_LETTERS_PER_INCH, LETTERS_PER_INCH = 24, 17
 
 
 class Mark(NamedTuple):
-    """How an init is drawn."""
+    """Colour, marker and line style."""
 
     colour: str
     marker: str
@@ -85,7 +85,7 @@ INIT_MARKS = {
     "none": Mark("#000000", "x", (0, (1, 2))),
 }
 
-#: Methods of intervals, and datasets in one panel; by position.
+#: Marks of interval methods, and of datasets in one panel, by position.
 METHOD_MARKS = [Mark(PALETTE[0], "o", "-"), Mark(PALETTE[1], "s", "-"), Mark(PALETTE[2], "^", "-")]
 DATASET_MARKS = [
     Mark("#000000", "D", "-"),
@@ -112,7 +112,7 @@ def signed(value: float) -> str:
 
 
 def wrap_name(name: str, letters: int) -> str:
-    """Break a long name into lines: at blanks if that will do, else after underscores, hyphens, dots too."""
+    """Break a long name into lines: at blanks if possible, else also after underscores, hyphens and dots."""
     words = textwrap.wrap(name, letters, break_long_words=False, break_on_hyphens=False)
     if all(len(word) <= letters for word in words):
         return "\n".join(words)
@@ -125,7 +125,7 @@ def wrap_name(name: str, letters: int) -> str:
 
 
 def init_title(init: str) -> str:
-    """Name of an init in figures and tables; empty for the baseline, which has none."""
+    """Name of an init in figures and tables; empty for the baseline."""
     return INIT_TITLES.get(init, "")
 
 
@@ -141,12 +141,12 @@ def model_title(model: str) -> str:
 
 
 def is_mean(model: str) -> bool:
-    """Whether a row's model stands for a mean over models."""
+    """Whether the name of a model is that of a mean over models."""
     return model.startswith("mean_of_")
 
 
 def is_probe(model: str) -> bool:
-    """Whether a model is a frozen probe of another."""
+    """Whether a model is the frozen probe of another."""
     return model in MODELS and MODELS[model].probe_of is not None
 
 

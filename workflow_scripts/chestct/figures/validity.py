@@ -134,9 +134,7 @@ def _draw_power(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_ylim(-0.02, 1.02)
-    axis.set_ylabel(
-        f"Power at a difference of {first['true_difference']:g},\n{contrast_title(first['contrast'])}"
-    )
+    axis.set_ylabel(f"Power to detect {first['true_difference']:g},\n{contrast_title(first['contrast'])}")
     axis.set_xlabel("Test scans")
 
 

@@ -1,1 +1,1 @@
-"""Whether the evaluation's own methods hold: coverage of intervals, power, a control with permuted labels."""
+"""Checks of the evaluation's methods: coverage of the intervals, power, a control with permuted labels."""

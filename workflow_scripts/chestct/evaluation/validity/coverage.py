@@ -1,4 +1,4 @@
-"""Coverage: how often intervals hold the true value, by simulation at a test set's own size."""
+"""Coverage: how often intervals contain the true value, by simulation at the size of a test set."""
 
 from collections.abc import Callable, Iterator
 from statistics import NormalDist
@@ -20,16 +20,16 @@ from chestct.evaluation.resampling import bootstrap_counts
 #: True AUROCs of single models, and of the two that are compared.
 SINGLE = (0.7, 0.85)
 PAIR = (0.80, 0.75)
-#: Correlation of the two models' scores of a scan, beyond what the label explains.
+#: Correlation of the two models' scores within a class.
 CORRELATION = 0.5
 
-_AT_ONCE = 50  # simulations whose scores and draws are held at one time
+_AT_ONCE = 50  # simulations held in memory at a time
 
 Ends = tuple[np.ndarray, np.ndarray]
 
 
 def binormal_scores(labels: np.ndarray, true_auroc: float, noise: np.ndarray) -> np.ndarray:
-    """Scores with this AUROC in the population: unit normal noise, the positive scans shifted."""
+    """Scores with this population AUROC: standard normal noise, shifted for positive scans."""
     return noise + labels * np.sqrt(2) * NormalDist().inv_cdf(true_auroc)
 
 
@@ -42,11 +42,11 @@ def coverage_rows(
     confidence: float,
     rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table coverage for one size of a test set, every scan a patient of its own.
+    """Rows of the table "coverage" for one size of a test set with one scan per patient.
 
     A simulation draws the scores of four models: one for each AUROC of ``SINGLE``, and the two of ``PAIR``,
-    whose difference is the quantity "difference". The resamples are drawn once for all simulations, as the
-    study draws them once for all its runs: scans of a class are alike, so no simulation has better ones.
+    whose difference is the quantity "difference". All simulations share the same resamples, as all runs of a
+    study do; this favours no simulation, because the scans of a class are exchangeable.
     """
     labels = (np.arange(num_scans) < num_positive).astype(np.int64)
     counts = np.ones((1 + num_resamples, num_scans), dtype=np.float32, order="F")
@@ -83,7 +83,7 @@ def coverage_rows(
 def _simulate(
     labels: np.ndarray, counts: np.ndarray, size: int, rng: np.random.Generator
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Values on the sample and its resamples, and placement values, of every quantity in simulations."""
+    """For every quantity: simulated values on sample and resamples, and placement values."""
     noise = rng.normal(size=(len(SINGLE) + len(PAIR), size, len(labels)))
     noise[-1] = CORRELATION * noise[-2] + np.sqrt(1 - CORRELATION**2) * noise[-1]
     models = []
@@ -100,7 +100,7 @@ def _percentile(values: np.ndarray, sides: np.ndarray, labels: np.ndarray, confi
 
 
 def _bca(values: np.ndarray, sides: np.ndarray, labels: np.ndarray, confidence: float) -> Ends:
-    # Without a scan, AUROC is the mean of the placement values of its class that remain.
+    # Without a scan, AUROC is the mean of the remaining placement values of its class.
     sizes = np.where(labels == 1, labels.sum(), (1 - labels).sum())
     left_out = (sizes * values[:, :1] - sides) / np.maximum(1, sizes - 1)
     ordered = np.sort(values[:, 1:], axis=1)

@@ -1,4 +1,4 @@
-"""The validity checks of a dataset: three tables, of which coverage depends on no prediction."""
+"""The validity checks of a dataset: coverage (which needs no predictions), power and permuted labels."""
 
 import logging
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 #: Tables of a dataset, and of a study.
 VALIDITY_TABLES = ("coverage", "power", "permuted")
 
-#: Resamples of a simulated or permuted test set, at most: thousands of them are averaged over.
+#: Upper limits of the resamples of a simulated or permuted test set; many test sets are averaged over.
 MAX_RESAMPLES_COVERAGE = 1000
 MAX_RESAMPLES_PERMUTED = 500
-#: A control that finds nothing shows it soon; coverage wants more.
+#: The control needs fewer repetitions than coverage.
 MAX_PERMUTATIONS = 200
 
 
@@ -42,8 +42,8 @@ def simulate_coverage(
     Args:
         cohort, splits: tables of the dataset.
         coverage_path: table to write.
-        num_simulations: test sets simulated.
-        num_resamples: of the study; at most ``MAX_RESAMPLES_COVERAGE`` are taken.
+        num_simulations: number of simulated test sets.
+        num_resamples: of the study; up to ``MAX_RESAMPLES_COVERAGE`` are used.
         confidence: of all intervals.
         seed: of all randomness, with the dataset's name.
 
@@ -74,13 +74,13 @@ def check_validity(
     confidence: float,
     seed: int,
 ) -> None:
-    """Reckon power, and run the permuted-label control, with the scores of a dataset.
+    """Compute power, and run the control with permuted labels, on the scores of a dataset.
 
     Args:
-        draws: what ``evaluate_dataset`` wrote.
+        draws: file that ``evaluate_dataset`` wrote.
         power_path, permuted_path: tables to write.
-        num_simulations: test sets simulated, and permutations, of these at most ``MAX_PERMUTATIONS``.
-        num_resamples: of the study; at most ``MAX_RESAMPLES_PERMUTED`` are taken for a permutation.
+        num_simulations: number of simulated test sets, and of permutations up to ``MAX_PERMUTATIONS``.
+        num_resamples: of the study; up to ``MAX_RESAMPLES_PERMUTED`` are used for a permutation.
         confidence: of all intervals.
         seed: of all randomness, with the dataset's name.
     """
@@ -103,5 +103,5 @@ def check_validity(
 
 
 def _write(rows: Iterable[dict[str, Any]], path: str | Path, name: str) -> None:
-    # A dataset without the claims' arms has no contrast to check; its table is then a header.
+    # A dataset without the claims' arms has no contrast to check: only the header is written.
     write_table(pd.DataFrame(list(rows), columns=list(column_types(name))), path, name)

@@ -1,4 +1,4 @@
-"""Control: the study's comparisons after its test labels were permuted among patients."""
+"""Negative control: the study's comparisons after permuting the test labels among patients."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from chestct.evaluation.resampling import bootstrap_counts
 
 
 def permute_labels(patients: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Exchange the labels of patients, all of a patient's at once, among patients with as many scans.
+    """Permute labels among patients with the same number of scans, keeping each patient's labels together.
 
     Args:
         patients, labels: of every scan, shape (num_scans,).
@@ -30,11 +30,12 @@ def permute_labels(patients: np.ndarray, labels: np.ndarray, rng: np.random.Gene
 
 
 def preferences(quantity: Quantity, scores: Arms) -> np.ndarray:
-    """How a contrast orders pairs of scans, shape (num_scans, num_scans), whatever their labels.
+    """The contribution of every pair of scans to a contrast of AUROCs, shape (num_scans, num_scans).
 
-    AUROC is the mean over pairs of a positive and a negative scan of whether the first has the higher score
-    (1, or half for a tie). So a contrast of AUROCs is the mean over pairs of the contrast of that, which is
-    reckoned once for all permutations. Entry (i, j) is for a positive scan i and a negative scan j.
+    AUROC is the share of pairs of a positive and a negative scan in which the positive one has the higher
+    score (ties count half). A contrast of AUROCs is therefore a mean over such pairs, whose contributions do
+    not depend on the labels and are computed once for all permutations. Entry (i, j) is for a positive scan i
+    and a negative scan j.
     """
     num_scans = len(next(iter(next(iter(scores.values())).values())))
     total = np.zeros((num_scans, num_scans), dtype=np.float32)
@@ -56,10 +57,10 @@ def permuted_rows(
     confidence: float,
     rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table permuted: every claim's contrast at the largest percent.
+    """Rows of the table "permuted": every claim's contrast at the largest percentage.
 
-    Permuted labels say nothing about scans, so no arm can be better than another: p should lie below 1 -
-    confidence in a share of 1 - confidence of the permutations, and differences should be 0 on average.
+    Permuted labels are unrelated to the scans, so no arm can be better than another: p should lie below
+    1 - confidence in a share of 1 - confidence of the permutations, and differences should be 0 on average.
     """
     cells = draws.largest
     if not cells:

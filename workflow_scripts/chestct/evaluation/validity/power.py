@@ -1,4 +1,4 @@
-"""Power: the chance to see a difference of AUROC, by number of test scans."""
+"""Power: the probability of detecting a difference in AUROC, by number of test scans."""
 
 from collections.abc import Iterator
 from statistics import NormalDist
@@ -12,20 +12,20 @@ from chestct.evaluation.delong import placements
 from chestct.evaluation.intervals import wilson_interval
 
 TRUE_DIFFERENCE = 0.02
-#: Sizes of test sets, beside the study's own.
+#: Sizes of test sets, in addition to the study's own.
 NUM_SCANS = (100, 200, 500, 1000, 2000, 5000, 10000)
 
 
 def power_rows(
     draws: DatasetDraws, *, num_simulations: int, confidence: float, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table power: for every claim's contrast at the largest percent.
+    """Rows of the table "power" for every claim's contrast at the largest percentage.
 
-    Test sets of other sizes are imagined by drawing scans with replacement from each class of the study's
-    own, in the same proportion. A scan enters by its placement value in the contrast, centred (DeLong's
-    linear form of the estimate), and ``TRUE_DIFFERENCE`` is added; it is seen where the two-sided normal test
-    on the drawn scans' own variance has p below 1 - confidence and the right sign. So the variance is that of
-    the study's paired, averaged contrast; scans count as independent.
+    Test sets of other sizes are simulated by drawing scans with replacement from each class of the study's
+    test set, in the same proportion. A scan contributes its centred placement value in the contrast (DeLong's
+    linear form of the estimate), to which ``TRUE_DIFFERENCE`` is added. The difference is detected if the
+    two-sided normal test with the variance of the drawn scans has p below 1 - confidence and the right sign.
+    The variance is thus that of the study's paired, averaged contrast, with scans taken as independent.
     """
     labels = draws.labels
     sides = arms_of({key: placements(labels, run) for key, run in draws.scores.items()})
