@@ -147,10 +147,6 @@ class Browser:
         answer = self.call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True)
         return base64.b64decode(answer["data"])
 
-    def screenshot(self, *, whole: bool = False) -> bytes:
-        """A PNG of what is in the window, or of the whole page."""
-        return base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
-
     def close(self) -> None:
         """End the browser."""
         self._session = None

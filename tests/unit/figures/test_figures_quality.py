@@ -27,26 +27,6 @@ def make_ledger(**reasons):
     )
 
 
-def make_index(spacings, num_slices):
-    ids = [str(i) for i in range(len(spacings))]
-    return pd.DataFrame(
-        {
-            "dataset": "d",
-            "patient_id": "p",
-            "study_id": ids,
-            "series_id": ids,
-            "store": "s",
-            "num_slices": num_slices,
-            "rows": 256,
-            "columns": 256,
-            "spacing_z_mm": spacings,
-            "spacing_y_mm": 1.0,
-            "spacing_x_mm": 1.0,
-            "sha256": "0",
-        }
-    )
-
-
 def draw(indexes, ledgers):
     with matplotlib.rc_context(style.RC_PARAMS):
         figure = scan_quality._figure([f"dataset_{i}" for i in range(len(indexes))], indexes, ledgers)
@@ -75,7 +55,7 @@ def test_outcomes_are_counted_by_reason():
 
 def test_the_figure_shows_every_count_and_distribution():
     ledger = make_ledger(accepted=90, repaired__dropped_derived=6, refused__gantry_tilt=4)
-    index = make_index(np.repeat([0.75, 1.25, 5.0], 32), np.arange(96) + 65)
+    index = pd.DataFrame({"spacing_z_mm": np.repeat([0.75, 1.25, 5.0], 32), "num_slices": np.arange(96) + 65})
     figure = draw([index], [ledger])
     outcomes, spacing, length = figure.axes
     assert [bar.get_width() for bar in outcomes.patches] == [90, 6, 4]
@@ -93,7 +73,7 @@ def test_the_figure_shows_every_count_and_distribution():
 def test_rare_reasons_are_counted_together():
     reasons = [f"refused__reason_{letter}" for letter in "abcdefghij"]
     ledger = make_ledger(accepted=50, **dict.fromkeys(reasons, 1))
-    figure = draw([make_index([1.0] * 50, 30)], [ledger])
+    figure = draw([pd.DataFrame({"spacing_z_mm": [1.0] * 50, "num_slices": 30})], [ledger])
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert len(labels) == 7 and labels[-1] == "refused: 5 rarer reasons"
     assert sum(bar.get_width() for bar in figure.axes[0].patches) == 60
@@ -104,7 +84,7 @@ def test_rare_reasons_are_counted_together():
 def test_the_figure_fits_a_page_and_nothing_is_cut(num_datasets):
     reasons = {f"refused__fewer_files_than_expected_{i}": 3 for i in range(9)}
     ledger = make_ledger(accepted=100_000, **reasons)
-    index = make_index(np.linspace(0.45, 5, 200), np.arange(200) + 65)
+    index = pd.DataFrame({"spacing_z_mm": np.linspace(0.45, 5, 200), "num_slices": np.arange(200) + 65})
     figure = draw([index] * num_datasets, [ledger] * num_datasets)
     width, height = figure.get_size_inches()
     assert width <= style.DOUBLE_COLUMN and height <= style.PAGE_HEIGHT

@@ -164,21 +164,18 @@ def test_learning_curves_show_every_run_and_their_median(tables):
     assert any(np.allclose(segment[:, 1], first) for segment in bundles[1])
 
 
-def test_probes_have_their_own_figure_alone(tables):
-    assert "frozen probe" in words(plot(tables, "paper", "probe_vs_finetuned"))
-    assert "frozen probe" not in words(plot(tables, "paper", "roc_curves"))
-
-
-def test_lone_model_of_the_seven_stands_for_the_mean(tables):
-    assert "AUROC, Slow (narrow)" in words(plot(tables, "smoke", "auroc_by_percent"))
-
-
-def test_baseline_is_drawn(tables):
-    assert "Trivial baseline" in words(plot(tables, "own_data", "auroc_by_percent"))
-
-
-def test_real_data_carry_no_stand_in_note(tables):
-    assert "Stand-in" not in words(plot(tables, "own_data", "auroc_by_percent"))
+@pytest.mark.parametrize(
+    ("kind", "name", "text", "shown"),
+    [
+        ("paper", "probe_vs_finetuned", "frozen probe", True),
+        ("paper", "roc_curves", "frozen probe", False),
+        ("smoke", "auroc_by_percent", "AUROC, Slow (narrow)", True),  # the only model of the seven
+        ("own_data", "auroc_by_percent", "Trivial baseline", True),
+        ("own_data", "auroc_by_percent", "Stand-in", False),
+    ],
+)
+def test_figures_say_what_they_show(tables, kind, name, text, shown):
+    assert (text in words(plot(tables, kind, name))) == shown
 
 
 def test_stand_in_note_names_the_exceptions(studies):

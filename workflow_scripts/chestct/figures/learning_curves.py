@@ -19,10 +19,9 @@ from chestct.figures.panels import (
 )
 from chestct.figures.small_multiples import (
     balanced_columns,
+    large_and_small_panels,
     name_block,
     name_panel,
-    num_rows,
-    small_panels,
 )
 from chestct.figures.study_tables import StudyTables
 
@@ -49,7 +48,7 @@ def learning_curves(study: StudyTables) -> Figure:
     datasets = present(study.datasets, rows)
     counts = [rows.loc[rows["dataset"] == name, "model"].nunique() for name in datasets]
     columns = balanced_columns(max(counts), _COLUMNS)
-    figure, blocks, losses = _panels(counts, columns)
+    figure, losses, blocks = large_and_small_panels(counts, columns, large=1.8, small=1.3, large_first=False)
     for dataset, block, below in zip(datasets, blocks, losses, strict=True):
         part = rows[rows["dataset"] == dataset]
         limits = _limits(part["validation_auroc"])
@@ -77,16 +76,6 @@ def learning_curves(study: StudyTables) -> Figure:
         ),
         intervals=None,
     )
-
-
-def _panels(counts: list[int], columns: int) -> tuple[Figure, list[list[Axes]], list[Axes]]:
-    width = style.DOUBLE_COLUMN if columns > 2 or len(counts) > 1 else style.SINGLE_COLUMN
-    heights = [1.3 * num_rows(counts, columns), 1.8]
-    figure = Figure(figsize=(width, min(0.8 + sum(heights), style.PAGE_HEIGHT)), layout="constrained")
-    outer = figure.add_gridspec(2, 1, height_ratios=heights)
-    blocks = small_panels(figure, outer[0], counts, columns)
-    grid = outer[1].subgridspec(1, len(counts))
-    return figure, blocks, [figure.add_subplot(grid[0, column]) for column in range(len(counts))]
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:

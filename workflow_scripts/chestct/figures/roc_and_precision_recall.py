@@ -20,10 +20,9 @@ from chestct.figures.panels import (
 )
 from chestct.figures.small_multiples import (
     balanced_columns,
+    large_and_small_panels,
     name_block,
     name_panel,
-    num_rows,
-    small_panels,
 )
 from chestct.figures.study_tables import StudyTables
 
@@ -60,7 +59,14 @@ def _curves(study: StudyTables, curve: str) -> Figure:
     datasets = present(study.datasets, rows)
     counts = [models.loc[models["dataset"] == name, "model"].nunique() for name in datasets]
     columns = balanced_columns(max(counts), _SMALL_COLUMNS)
-    figure, large, small = _panels(len(datasets), counts, columns, has_subject=len(subject) > 0)
+    figure, large, small = large_and_small_panels(
+        counts,
+        columns,
+        large=2.9 if len(subject) else 0,
+        small=1.38 if columns > 4 else 1.9,
+        large_first=True,
+        box_aspect=1,
+    )
     width = figure.get_figwidth()
     for axis, dataset in zip(large, datasets, strict=False):
         part = subject[subject["dataset"] == dataset]
@@ -85,23 +91,6 @@ def _curves(study: StudyTables, curve: str) -> Figure:
         note=f"{int(rows['percent'].max())} % of training patients.",
         intervals="bootstrap over patients, pointwise",
     )
-
-
-def _panels(
-    num_datasets: int, counts: list[int], columns: int, *, has_subject: bool
-) -> tuple[Figure, list[Axes], list[list[Axes]]]:
-    """A large panel per dataset if there is a subject; below them a small panel per model and dataset."""
-    width = style.DOUBLE_COLUMN if num_datasets > 1 or columns > 2 else style.SINGLE_COLUMN
-    rows = num_rows(counts, columns)
-    heights = [2.9] * has_subject + [(1.38 if columns > 4 else 1.9) * rows] * (rows > 0)
-    figure = Figure(figsize=(width, min(0.75 + sum(heights), style.PAGE_HEIGHT)), layout="constrained")
-    outer = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    large: list[Axes] = []
-    if has_subject:
-        grid = outer[0].subgridspec(1, num_datasets)
-        large = [figure.add_subplot(grid[0, column], box_aspect=1) for column in range(num_datasets)]
-    small = small_panels(figure, outer[-1], counts, columns) if rows else []
-    return figure, large, small
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, curve: str, *, large: bool) -> None:

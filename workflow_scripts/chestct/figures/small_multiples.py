@@ -6,7 +6,6 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 
 from chestct.figures import style
 
@@ -18,40 +17,45 @@ def balanced_columns(number: int, most: int) -> int:
     return math.ceil(number / math.ceil(number / most)) if number else 1
 
 
-def num_rows(counts: Sequence[int], columns: int) -> int:
-    """Number of rows of panels in all blocks."""
-    return sum(math.ceil(count / columns) for count in counts)
-
-
-def small_panels(
-    figure: Figure, place: SubplotSpec, counts: Sequence[int], columns: int, **options: Any
-) -> list[list[Axes]]:
-    """Add blocks of panels below one another.
+def large_and_small_panels(
+    counts: Sequence[int], columns: int, *, large: float, small: float, large_first: bool, **options: Any
+) -> tuple[Figure, list[Axes], list[list[Axes]]]:
+    """A figure with one row of large panels and, above or below it, blocks of small panels.
 
     Args:
-        figure: with a constrained layout.
-        place: of all blocks in the figure.
-        counts: number of panels of every block.
+        counts: number of small panels of every block.
         columns: number of columns of every block.
-        options: of all panels.
+        large: height of the large panels in inches; 0 for none.
+        small: height of a row of small panels in inches.
+        large_first: whether the large panels are above the small ones.
+        options: of the large panels.
 
     Returns:
-        Panels by block. Only panels in the first column label their y ticks, and only panels with none below
-        them label their x ticks.
+        The figure, the large panels (one per block), and the small panels by block. Only small panels in the
+        first column label their y ticks, and only those with none below them label their x ticks.
     """
-    grid = place.subgridspec(num_rows(counts, columns), columns)
-    blocks: list[list[Axes]] = []
-    top = 0
-    for count in counts:
-        block = []
-        for number in range(count):
-            row, column = divmod(number, columns)
-            axis = figure.add_subplot(grid[top + row, column], **options)
-            axis.tick_params(labelleft=column == 0, labelbottom=number + columns >= count)
-            block.append(axis)
-        blocks.append(block)
-        top += num_rows([count], columns)
-    return blocks
+    num_rows = [math.ceil(count / columns) for count in counts]
+    heights = {"large": large, "small": small * sum(num_rows)}
+    order = [part for part in ("large", "small")[:: 1 if large_first else -1] if heights[part]]
+    ratios = [heights[part] for part in order]
+    width = style.DOUBLE_COLUMN if len(counts) > 1 or columns > 2 else style.SINGLE_COLUMN
+    figure = Figure(figsize=(width, min(0.8 + sum(ratios), style.PAGE_HEIGHT)), layout="constrained")
+    places = dict(zip(order, figure.add_gridspec(len(order), 1, height_ratios=ratios), strict=True))
+    large_panels, blocks = [], []
+    if large:
+        grid = places["large"].subgridspec(1, len(counts))
+        large_panels = [figure.add_subplot(grid[0, column], **options) for column in range(len(counts))]
+    if heights["small"]:
+        grid = places["small"].subgridspec(sum(num_rows), columns)
+        for block, count in enumerate(counts):
+            top = sum(num_rows[:block])
+            panels = [
+                figure.add_subplot(grid[top + number // columns, number % columns]) for number in range(count)
+            ]
+            for number, axis in enumerate(panels):
+                axis.tick_params(labelleft=number % columns == 0, labelbottom=number + columns >= count)
+            blocks.append(panels)
+    return figure, large_panels, blocks
 
 
 def name_block(block: Sequence[Axes], columns: int, *, x: str = "", y: str) -> None:
