@@ -8,7 +8,7 @@ from chestct.figures.study_tables import StudyTables, read_study
 
 @pytest.fixture(scope="session")
 def studies(tmp_path_factory: pytest.TempPathFactory):
-    """Made-up studies by kind, each written once a session."""
+    """Synthetic studies by kind, each written once per session."""
     made: dict[str, Study] = {}
 
     def get(kind: str) -> Study:
@@ -22,7 +22,7 @@ def studies(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="session")
 def tables(studies):
-    """Tables of made-up studies by kind, read once a session; tests leave them as they are."""
+    """Tables of synthetic studies by kind, read once per session; tests leave them as they are."""
     read: dict[str, StudyTables] = {}
 
     def get(kind: str) -> StudyTables:

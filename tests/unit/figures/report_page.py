@@ -1,4 +1,4 @@
-"""Reports of made-up studies, and a reader of their HTML."""
+"""Reports of synthetic studies, and a reader of their HTML."""
 
 import json
 from html.parser import HTMLParser
@@ -14,7 +14,7 @@ from chestct.figures.report import write_report
 from chestct.figures.study_tables import StudyTables, read_study
 
 _VOID = {"meta", "link", "img", "br", "hr", "input"}
-#: A figure that the made-up studies go without.
+#: A figure that the synthetic studies lack.
 NOT_DRAWN = "video_vs_ct"
 CONFIGURATION = {
     "study": "made up",
@@ -89,7 +89,7 @@ def report_of(
     configuration: dict[str, Any] = CONFIGURATION,
     **changes: Any,
 ) -> Path:
-    """Write the report of a made-up study; ``study`` replaces what its files say."""
+    """Write the report of a synthetic study; ``study`` replaces the tables in its files."""
     trials = files.table("trials")
     arguments: dict[str, Any] = {
         "study": study or read_study(**files.inputs),

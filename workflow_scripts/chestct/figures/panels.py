@@ -45,7 +45,9 @@ def auroc_rows(study: StudyTables) -> pd.DataFrame:
 
 
 def subject_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that represent the study's 3D models: means over models of the seven, else its only 3D model.
+    """Rows that represent the study's 3D models.
+
+    These are the means over models of the seven, else its only model of the seven, else its only 3D model.
 
     Args:
         rows: of a table with a column "model".
