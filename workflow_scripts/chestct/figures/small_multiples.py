@@ -40,13 +40,13 @@ def large_and_small_panels(
     ratios = [heights[part] for part in order]
     width = style.DOUBLE_COLUMN if len(counts) > 1 or columns > 2 else style.SINGLE_COLUMN
     figure = Figure(figsize=(width, min(0.8 + sum(ratios), style.PAGE_HEIGHT)), layout="constrained")
-    places = dict(zip(order, figure.add_gridspec(len(order), 1, height_ratios=ratios), strict=True))
     large_panels, blocks = [], []
-    if large:
-        grid = places["large"].subgridspec(1, len(counts))
-        large_panels = [figure.add_subplot(grid[0, column], **options) for column in range(len(counts))]
-    if heights["small"]:
-        grid = places["small"].subgridspec(sum(num_rows), columns)
+    for part, place in zip(order, figure.add_gridspec(len(order), 1, height_ratios=ratios), strict=True):
+        if part == "large":
+            grid = place.subgridspec(1, len(counts))
+            large_panels = [figure.add_subplot(grid[0, column], **options) for column in range(len(counts))]
+            continue
+        grid = place.subgridspec(sum(num_rows), columns)
         for block, count in enumerate(counts):
             top = sum(num_rows[:block])
             panels = [
