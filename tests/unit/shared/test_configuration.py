@@ -6,7 +6,7 @@ import yaml
 from snakemake.utils import update_config
 
 from chestct.catalogue import MODELS
-from chestct.check_configuration import check_configuration
+from chestct.check_configuration import check_configuration, source_entry
 from chestct.errors import InputError
 from chestct.runs import (
     initial_weights,
@@ -240,3 +240,8 @@ def test_arms_share_every_setting(both):
 def test_a_probe_on_published_weights_needs_no_other_model(config):
     config["models"] = [{"name": "i3d_probe", "inits": ["scratch", "video"]}]
     check_configuration(config)
+
+
+def test_how_a_dataset_is_used_says_nothing_of_its_source(config):
+    for entry in config["datasets"]:
+        assert source_entry(entry).keys() == entry.keys() - {"display_window_hu", "ct_source"}
