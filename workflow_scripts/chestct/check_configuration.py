@@ -228,15 +228,11 @@ def _check_numbers(config: dict[str, Any]) -> None:
             "shares that sum to 1",
             "correct train, validation or test",
         )
+    window = subsets["window_slices"]
     bounds = [
         ("training.crop_px", training["crop_px"], "volumes.size_px", volumes["size_px"]),
-        ("subsets.window_stride", subsets["window_stride"], "window_slices", subsets["window_slices"]),
-        (
-            "subsets.min_positive_slices",
-            subsets["min_positive_slices"],
-            "window_slices",
-            subsets["window_slices"],
-        ),
+        ("subsets.window_stride", subsets["window_stride"], "window_slices", window),
+        ("subsets.min_positive_slices", subsets["min_positive_slices"], "window_slices", window),
     ]
     for key, value, limit_key, limit in bounds:
         if value > limit:

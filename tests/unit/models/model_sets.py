@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 import torch
 from torch import nn
 
 from chestct.catalogue import MODELS
+from chestct.errors import InputError
 from chestct.models import build_model
 
 #: A probe is built like the model whose features it reads.
@@ -23,6 +25,16 @@ SMALL = [
     if entry.build == "build_narrow" or name in ("i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0")
 ]
 LARGE = [name for name in _NETWORKS if name not in SMALL]
+
+
+@contextmanager
+def refused_weights(model: nn.Module, path: Path, message: str) -> Iterator[None]:
+    """Loading must be refused with a message that names the file, and leave the model as it was."""
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with pytest.raises(InputError, match=message) as error:
+        yield
+    assert str(path) in str(error.value)
+    assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
 
 
 class Bomb:

@@ -9,7 +9,7 @@ damaged or failed (the reason on standard error), 2 wrong usage.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -33,20 +33,17 @@ def _size(text: str) -> int | None:
     except ValueError:
         size = 0
     if not 1 <= size <= 8192:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither 'native' nor a number of pixels (1 to 8192)")
+        raise argparse.ArgumentTypeError(f"'{text}' is neither 'native' nor a number from 1 to 8192")
     return size
 
 
-def _output(text: str) -> Path:
-    if not text.lower().endswith(WRITABLE):
-        raise argparse.ArgumentTypeError(f"'{text}' should end in one of {', '.join(WRITABLE)}")
-    return Path(text)
+def _file(*suffixes: str) -> Callable[[str], Path]:
+    def path(text: str) -> Path:
+        if not text.lower().endswith(suffixes):
+            raise argparse.ArgumentTypeError(f"'{text}' should end in {' or '.join(suffixes)}")
+        return Path(text)
 
-
-def _picture(text: str) -> Path:
-    if not text.lower().endswith(".png"):
-        raise argparse.ArgumentTypeError(f"'{text}' should end in .png")
-    return Path(text)
+    return path
 
 
 def _display_window(text: str) -> tuple[float, float]:
@@ -64,7 +61,7 @@ def _display_window(text: str) -> tuple[float, float]:
 
 def _count(text: str) -> int:
     if not (text.isdigit() and 1 <= int(text) <= 100):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 100")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 100")
     return int(text)
 
 
@@ -73,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     convert = commands.add_parser("convert", help="convert one DICOM series or volume file")
     convert.add_argument("series", type=Path, help="folder of one DICOM series, or a volume file")
-    convert.add_argument("out", type=_output, help="volume file to write, such as scan.nii.gz")
+    convert.add_argument("out", type=_file(*WRITABLE), help="volume file to write, such as scan.nii.gz")
     convert.add_argument(
         "--size",
         type=_size,
@@ -83,10 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write one scan of a shard as a volume file")
     export.add_argument("shard", type=Path, help="HDF5 shard of the volumes step")
     export.add_argument("study_id", help="study_id of the scan")
-    export.add_argument("out", type=_output, help="volume file to write")
+    export.add_argument("out", type=_file(*WRITABLE), help="volume file to write")
     sheet = commands.add_parser("sheet", help="draw a contact sheet of one scan")
     sheet.add_argument("scan", type=Path, help="folder of one DICOM series, a volume file, or a shard (.h5)")
-    sheet.add_argument("out", type=_picture, help="picture to write, .png")
+    sheet.add_argument("out", type=_file(".png"), help="picture to write, .png")
     sheet.add_argument("--study-id", help="scan of a shard; needed where it holds several")
     sheet.add_argument(
         "--window",
@@ -101,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _printed_row(series: Path, conversion: Conversion) -> int:
-    """Print the ledger row; returns the exit status that it means."""
+    """Print the ledger row and return the exit status for it."""
     ledger = check_table(pd.DataFrame([conversion.ledger]), "ledger", where=series)
     print(ledger.to_csv(index=False), end="")
     if conversion.scan is None:
@@ -185,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check(options.shards)
         return _export(options.shard, options.study_id, options.out)
     except (InputError, OSError, RuntimeError) as error:
-        # OSError and RuntimeError: the output can't be written (a full disk, a folder without permission).
+        # OSError, RuntimeError: the output can't be written, on a full disk or without permission.
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
 
