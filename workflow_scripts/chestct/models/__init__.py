@@ -8,6 +8,8 @@ F features.
 """
 
 import importlib
+import sys
+import types
 
 import torch
 from torch import nn
@@ -55,6 +57,7 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
                 expected=f"from {limits[0]} to {limits[1]} {what}",
                 remedy="change the window in the configuration, or choose another model",
             )
+    _leave_out_roi_align()
     module = importlib.import_module(f"chestct.models.{entry.module}")
     # Only 2D models skip slices; a 3D model that did would see another spacing.
     options = {"slice_step": entry.slice_step} if entry.family == "2d" else {}
@@ -62,6 +65,17 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return getattr(module, entry.build)(num_slices, size_px, num_classes, **options)
+
+
+def _leave_out_roi_align() -> None:
+    """Import torchvision, which most models need, without its RoIAlign, which none does.
+
+    It alone imports torch's compiler, which takes nearly as long as torch itself in every job.
+    """
+    name = "torchvision.ops.roi_align"
+    if "torchvision" not in sys.modules:
+        sys.modules[name] = types.ModuleType(name)
+        vars(sys.modules[name]).update(roi_align=None, RoIAlign=None)
 
 
 def is_head(key: str, name: str) -> bool:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from chestct.errors import DivergenceError
+from chestct.training.adam import Adam
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import random_state, set_random_state
 from chestct.training.early_stopping import Validation
@@ -58,7 +59,7 @@ class Step:
         batches: Batches,
     ) -> None:
         # On a CPU a run gives equal weights again; on GPUs the fastest convolutions differ by rounding.
-        torch.use_deterministic_algorithms(not gpus, warn_only=True)
+        torch.set_deterministic_debug_mode("default" if gpus else "warn")
         torch.backends.cudnn.benchmark = bool(gpus)
         self.prepare, self.loss, self.frozen = prepare, loss, frozen
         self.precision, self.accumulate = precision, batches.accumulate
@@ -68,10 +69,10 @@ class Step:
             # Statistics over the whole batch, as one process would compute them. PyTorch has it on GPUs only.
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         set_training(self.model, frozen)
-        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.shared = distribute(self.model, self.device) if batches.world > 1 else self.model
-        self.optimizer = torch.optim.Adam(
-            parameters, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+        self.optimizer = Adam(
+            trained, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
         )
         self.scheduler = schedule.build(self.optimizer)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "16-mixed")
@@ -154,9 +155,9 @@ class Loop:
             InputError: data, memory or the loss are not as they must be.
             SystemExit: a signal asked the run to end; its state is saved.
         """
-        where, windows = f"training of {self.computation.name}", self.computation.batches.piece
+        where, piece = f"training of {self.computation.name}", self.computation.batches.piece
         try:
-            with memory_errors(where, windows=windows, precision=self.step.precision):
+            with memory_errors(where, windows=piece, precision=self.step.precision):
                 self._run()
         except PreemptedError as signal:
             if self.done < self.num_steps:  # else the last validation was cut short: the state before counts
@@ -297,5 +298,5 @@ class Loop:
 
 
 def _divergence(what: str, expected: str, more: str = "") -> DivergenceError:
-    remedy = f"lower learning_rate for this model in the configuration{more}"
+    remedy = f"lower learning_rate for this model{more}"
     return DivergenceError(what, where="training", expected=expected, remedy=remedy)
