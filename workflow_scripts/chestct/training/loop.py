@@ -71,9 +71,8 @@ class Step:
         set_training(self.model, frozen)
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.shared = distribute(self.model, self.device) if batches.world > 1 else self.model
-        self.optimizer = Adam(
-            trained, lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
-        )
+        rate, decay = schedule.learning_rate, schedule.weight_decay
+        self.optimizer = Adam(trained, lr=rate, weight_decay=decay, fused=True)
         self.scheduler = schedule.build(self.optimizer)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "16-mixed")
 
@@ -206,9 +205,7 @@ class Loop:
         losses = torch.stack(self.losses)
         wrong = losses[~torch.isfinite(losses)]
         if len(wrong):
-            raise _divergence(
-                f"the training loss became {wrong[0].item()} at step {self.done}", "a finite loss"
-            )
+            raise _divergence(f"the training loss became {wrong[0]} at step {self.done}", "a finite loss")
 
     @property
     def due(self) -> bool:
@@ -227,10 +224,10 @@ class Loop:
         if not self.validation:
             return False
         self.progress.show_validation(self.history[-1])
-        stop = self.validation.best.update(self.step.model, self.history[-1]) and self.done < self.num_steps
+        best = self.validation.best
+        stop = best.update(self.step.model, self.history[-1]) and self.done < self.num_steps
         if stop:
-            count = self.validation.best.without_progress
-            self.progress.say(f"step {self.done}: no better for {count} validations, stops")
+            self.progress.say(f"step {self.done}: no better for {best.without_progress} validations, stops")
         return stop
 
     def validate(self, validation: Validation) -> dict[str, float]:
