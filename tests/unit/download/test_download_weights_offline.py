@@ -57,7 +57,7 @@ def test_weights_without_an_address_say_where_to_look(target: Path) -> None:
     assert row["url"] in message and str(target.parent / "offline" / row["file"]) in message
 
 
-def test_a_package_that_cannot_be_had_names_the_place_for_a_copy(
+def test_a_package_that_cannot_be_downloaded_names_the_place_for_a_copy(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -25,8 +25,9 @@ def _check_rows(
     """Refuse the table where some rows are ``bad``; the first of them are shown with their line numbers."""
     if bad.any():
         # The header is line 1.
-        lines = [f"line {index + 2}: {value!r}" for index, value in values[bad].head(5).items()]
-        raise _refuse(entry, f"{bad.sum()} {what}: {', '.join(lines)}", expected, remedy)
+        rows = enumerate(zip(values, bad, strict=True), start=2)
+        lines = [f"line {line}: {value!r}" for line, (value, is_bad) in rows if is_bad]
+        raise _refuse(entry, f"{len(lines)} {what}: {', '.join(lines[:5])}", expected, remedy)
 
 
 def _read_csv(entry: dict) -> pd.DataFrame:

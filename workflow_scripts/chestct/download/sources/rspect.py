@@ -72,8 +72,8 @@ def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSett
     listing = study_folders.listing(chosen, entry, shard_size, labels_path)
     if not _from_archive(entry):
         _check_present(entry, base, listing.series)
-    left_out = [listing.left_out, second, _unlabelled(entry, labelled, existing)]
-    left_out = pd.concat([part[LEFT_OUT_COLUMNS] for part in left_out], ignore_index=True)
+    parts = [listing.left_out, second, _unlabelled(entry, labelled, existing)]
+    left_out = pd.concat([part[LEFT_OUT_COLUMNS] for part in parts], ignore_index=True)
     for reason, number in left_out["reason"].value_counts().items():
         logging.info("%s: %d series left out, %s", entry["name"], number, reason)
     return Listing(series=listing.series, left_out=left_out)
