@@ -89,3 +89,40 @@ def shard_numbers(dataset):
     """Shards of a dataset, known once its series are listed."""
     series = checkpoints.list_series.get(dataset=dataset).output.series
     return sorted(read_table(series, "series")["shard"].unique())
+
+
+def shard_files(suffix):
+    """Input function: one file of every shard of a dataset, in the order of shards.
+
+    Stores (h5) are large and ``ancient``: their time is no reason to redo a job, since a table beside them
+    holds the digest of every volume.
+    """
+    return lambda wildcards: [
+        f"{RESULTS}/volumes/{wildcards.dataset}/shard-{shard}.{suffix}"
+        for shard in shard_numbers(wildcards.dataset)
+    ]
+
+
+def label_source(wildcards):
+    """Label file in the user's hands; one that is missing is for the rule's script to explain."""
+    entry = dataset_entry(wildcards)
+    path = entry.get("table") if entry["source"] == "own_data" else None
+    if entry["source"] == "rspect" and "folder" in entry:
+        path = f"{entry['folder']}/train.csv"
+    return [path] if path and Path(path).is_file() else []
+
+
+def code_by_step(wildcards):
+    """Digest of the code of every step but training, whose digest every run has in its own table."""
+    digests = {}
+    for step in ("download", "volumes", "subsets", "evaluation", "figures"):
+        scripts = [rule.name for rule in workflow.rules if rule.script and Path(rule.snakefile).stem == step]
+        sources = sorted(set(SOURCE_MODULES.values())) if step == "download" else []
+        digests[f"code of {step}"] = digest_object([code_of(script, *sources) for script in scripts])
+    return digests
+
+
+def in_report(path, title, category):
+    """An output with its caption (report/NAME.rst) and its place in the workflow's own report."""
+    caption = f"../report/{Path(path).stem}.rst"
+    return report(path, caption=caption, category=category, labels={"title": title})

@@ -15,32 +15,8 @@ STUDY_WEIGHTS = [
     (weights_row(weights_id), f"{DATA}/weights/{weights_id}.weights")
     for weights_id in configuration.iter_weights_ids(config)
 ]
-
-
-def source_module(dataset):
-    """The module of a dataset's source, which the scripts of this step import by its name."""
-    return f"chestct.download.sources.{DATASETS[dataset]['source']}"
-
-
-def code_with_source(script):
-    """Parameter: digest of a script's code together with that of its dataset's source."""
-    return lambda wildcards: code_of(script, source_module(wildcards.dataset))
-
-
-def download_entry(wildcards):
-    """What the download step needs to know of a dataset."""
-    return source_entry(dataset_entry(wildcards))
-
-
-def label_source(wildcards):
-    """Label file in the user's hands; one that is missing is for the rule's script to explain."""
-    entry = dataset_entry(wildcards)
-    named = {
-        "own_data": entry.get("table"),
-        "rspect": f"{entry['folder']}/train.csv" if "folder" in entry else None,
-    }
-    path = named.get(entry["source"])
-    return [path] if path and Path(path).is_file() else []
+# The module of every dataset's source, which the scripts of this step import by its name.
+SOURCE_MODULES = {name: f"chestct.download.sources.{entry['source']}" for name, entry in DATASETS.items()}
 
 
 checkpoint list_series:
@@ -62,9 +38,9 @@ checkpoint list_series:
         **TRANSFER,
         **needs("list_series"),
     params:
-        entry=download_entry,
+        entry=lambda wildcards: source_entry(dataset_entry(wildcards)),
         shard_size=config["download"]["shard_size"],
-        code=code_with_source("list_series"),
+        code=lambda wildcards: code_of("list_series", SOURCE_MODULES[wildcards.dataset]),
     script:
         "../workflow_scripts/list_series.py"
 
@@ -85,8 +61,8 @@ rule download_series:
         **TRANSFER,
         **needs("download_series"),
     params:
-        entry=download_entry,
-        code=code_with_source("download_series"),
+        entry=lambda wildcards: source_entry(dataset_entry(wildcards)),
+        code=lambda wildcards: code_of("download_series", SOURCE_MODULES[wildcards.dataset]),
     script:
         "../workflow_scripts/download_series.py"
 
@@ -112,8 +88,8 @@ rule extract_labels:
     resources:
         **needs("extract_labels"),
     params:
-        entry=download_entry,
-        code=code_with_source("extract_labels"),
+        entry=lambda wildcards: source_entry(dataset_entry(wildcards)),
+        code=lambda wildcards: code_of("extract_labels", SOURCE_MODULES[wildcards.dataset]),
     script:
         "../workflow_scripts/extract_labels.py"
 

@@ -11,27 +11,6 @@ STUDY_TABLES = {name: f"{RESULTS}/{step}/{name}.csv" for name, step in TABLES.it
 PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts"}
 
 
-def code_by_step(wildcards):
-    """Digest of the code of every step but training, whose digest every run has in its own table."""
-    digests = {}
-    for step in ("download", "volumes", "subsets", "evaluation", "figures"):
-        scripts = [rule.name for rule in workflow.rules if rule.script and Path(rule.snakefile).stem == step]
-        sources = sorted({source_module(dataset) for dataset in DATASETS}) if step == "download" else []
-        digests[f"code of {step}"] = digest_object([code_of(script, *sources) for script in scripts])
-    return digests
-
-
-def in_report(path, title, category):
-    """An output with its caption (report/NAME.rst) and its place in the workflow's own report."""
-    caption = f"../report/{Path(path).stem}.rst"
-    return report(path, caption=caption, category=category, labels={"title": title})
-
-
-def figures_in_report(names):
-    """PNGs of figures, for the workflow's own report."""
-    return [in_report(f"{FIGURES}/{name}.png", name.replace("_", " "), "3. Figures") for name in names]
-
-
 # What `snakemake --report` opens with; captions of its figures and tables lie in the same folder.
 report: "../report/workflow.rst"
 
@@ -41,7 +20,9 @@ rule plot_figures:
         **STUDY_TABLES,
         manifests=MANIFESTS,
     output:
-        figures=figures_in_report(CAPTIONS),
+        figures=[
+            in_report(f"{FIGURES}/{name}.png", name.replace("_", " "), "3. Figures") for name in CAPTIONS
+        ],
         others=expand(f"{FIGURES}/{{name}}.{{format}}", name=CAPTIONS, format=OTHER_FORMATS),
         index=f"{FIGURES}/figures.json",
     log:
@@ -70,7 +51,7 @@ rule plot_quality:
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
         manifests=MANIFESTS,
     output:
-        figures=figures_in_report([QUALITY]),
+        figures=in_report(f"{FIGURES}/{QUALITY}.png", QUALITY.replace("_", " "), "3. Figures"),
         others=expand(f"{FIGURES}/{QUALITY}.{{format}}", format=OTHER_FORMATS),
     log:
         f"{RESULTS}/logs/plot_quality.log",

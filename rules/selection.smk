@@ -2,11 +2,8 @@
 # chosen rate goes to all runs of the arm. No rule here sees a prediction of a test scan.
 
 TRIAL = f"{ARM}/rate-{{rate}}"
-
-
-def tried_run(wildcards):
-    """The run that an arm's learning rates are tried on."""
-    return configuration.selection_run(config, wildcards.dataset, wildcards.model, wildcards.init)
+# The run of every arm that its learning rates are tried on.
+TRIED_RUNS = {arm: configuration.selection_run(config, *arm) for arm in configuration.list_arms(config)}
 
 
 if RATES:
@@ -24,9 +21,12 @@ if RATES:
             windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
             splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
             subset=f"{RESULTS}/subsets/{{dataset}}/{TRIED_SUBSET}/subset.csv",
-            initial=lambda wildcards: initial_file(tried_run(wildcards)),
+            initial=lambda wildcards: initial_of(
+                TRIED_RUNS[wildcards.dataset, wildcards.model, wildcards.init]
+            )["path"]
+            or [],
         output:
-            **run_files(TRIAL),
+            **{name: f"{TRIAL}/{file}" for name, file in RUN_FILES.items()},
         log:
             f"{RESULTS}/logs/try_learning_rates/{{dataset}}/{{model}}/{{init}}-{{rate}}.log",
         benchmark:
@@ -39,23 +39,28 @@ if RATES:
             **needs("try_learning_rates", readers=READERS),
             **TRAINING_MACHINES,
         params:
-            run=lambda wildcards: asdict(tried_run(wildcards)),
-            initial=lambda wildcards: initial_of(tried_run(wildcards)),
+            run=lambda wildcards: asdict(TRIED_RUNS[wildcards.dataset, wildcards.model, wildcards.init]),
+            initial=lambda wildcards: initial_of(
+                TRIED_RUNS[wildcards.dataset, wildcards.model, wildcards.init]
+            ),
             settings=lambda wildcards: SETTINGS[wildcards.model] | {"learning_rate": RATES[wildcards.rate]},
             catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
             display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
             window_slices=config["subsets"]["window_slices"],
             num_workers=config["training"]["num_workers"],
             gpus=config["training"]["gpus"],
-            code=code_with_model("try_learning_rates"),
+            code=lambda wildcards: code_of("try_learning_rates", MODEL_MODULES[wildcards.model]),
         script:
             "../workflow_scripts/try_learning_rates.py"
 
     rule choose_learning_rate:
         input:
-            **{name: expand(path, rate=RATES, allow_missing=True) for name, path in run_files(TRIAL).items()},
+            **{
+                name: expand(f"{TRIAL}/{file}", rate=RATES, allow_missing=True)
+                for name, file in RUN_FILES.items()
+            },
         output:
-            **run_files(f"{ARM}/{TRIED_SUBSET}/fold-0"),
+            **{name: f"{ARM}/{TRIED_SUBSET}/fold-0/{file}" for name, file in RUN_FILES.items()},
             choices=f"{ARM}/choices.csv",
         log:
             f"{RESULTS}/logs/choose_learning_rate/{{dataset}}/{{model}}/{{init}}.log",
@@ -67,7 +72,7 @@ if RATES:
         resources:
             **needs("choose_learning_rate"),
         params:
-            run=lambda wildcards: asdict(tried_run(wildcards)),
+            run=lambda wildcards: asdict(TRIED_RUNS[wildcards.dataset, wildcards.model, wildcards.init]),
             rates=list(RATES.values()),
             code=code_of("choose_learning_rate"),
         script:
@@ -76,8 +81,7 @@ if RATES:
     rule collect_trials:
         input:
             choices=[
-                f"{TRAINING}/{dataset}/{model}/{init}/choices.csv"
-                for dataset, model, init in configuration.list_arms(config)
+                f"{TRAINING}/{dataset}/{model}/{init}/choices.csv" for dataset, model, init in TRIED_RUNS
             ],
         output:
             trials=f"{TRAINING}/trials.csv",

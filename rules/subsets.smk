@@ -1,12 +1,8 @@
 # Cohort, splits by patient, nested training subsets, windows; manifests for publication.
 
 SUBSETS = f"{RESULTS}/subsets"
-
-
-def min_readers(wildcards):
-    """Readers who must have marked a slice: LIDC-IDRI has four readings, other datasets one."""
-    four_readings = dataset_entry(wildcards)["source"] in ("lidc_idri", "phantom_lidc")
-    return config["subsets"]["min_readers"] if four_readings else 1
+# Sources in which four readers marked every scan; others have one reading.
+FOUR_READINGS = ("lidc_idri", "phantom_lidc")
 
 
 rule select_cohort:
@@ -95,7 +91,9 @@ rule list_windows:
         window=config["subsets"]["window_slices"],
         stride=config["subsets"]["window_stride"],
         min_positive=config["subsets"]["min_positive_slices"],
-        min_readers=min_readers,
+        min_readers=lambda wildcards: (
+            config["subsets"]["min_readers"] if dataset_entry(wildcards)["source"] in FOUR_READINGS else 1
+        ),
         code=code_of("list_windows"),
     script:
         "../workflow_scripts/list_windows.py"

@@ -1,8 +1,10 @@
 # Pretraining, fine-tuning and prediction. rules/selection.smk holds the search for learning rates.
 
+from chestct.runs import RUN_FILES, RUN_FOLDER, Run
+
 TRAINING = f"{RESULTS}/training"
 ARM = f"{TRAINING}/{{dataset}}/{{model}}/{{init}}"
-RUN = f"{TRAINING}/{configuration.RUN_FOLDER}"
+RUN = f"{TRAINING}/{RUN_FOLDER}"
 
 # Learning rates that every arm tries, as they are written in paths; none: the configured rate is taken.
 RATES = {repr(float(rate)): float(rate) for rate in config["training"]["learning_rates"]}
@@ -10,56 +12,25 @@ TRIALS = [f"{TRAINING}/trials.csv"] if RATES else []
 
 SETTINGS = {model: asdict(configuration.training_settings(config, model)) for model in MODELS}
 CATALOGUE_ENTRIES = {model: asdict(CATALOGUE[model]) for model in MODELS}
+# The module of every model, which the scripts of this step import by its name.
+MODEL_MODULES = {model: f"chestct.models.{CATALOGUE[model].module}" for model in MODELS}
 TRAINING_MACHINES = nodes_and_gpus(config["training"]["nodes"], config["training"]["gpus"], SITE)
 # Processes that read windows beside the one that trains or scores.
 READERS = config["training"]["num_workers"]
 
-
-def run_files(folder):
-    """What the training of a run leaves in its folder."""
-    return {
-        "weights": f"{folder}/weights.safetensors",
-        "history": f"{folder}/history.csv",
-        "record": f"{folder}/run.csv",
-        "resolved": f"{folder}/config.yaml",
-    }
-
-
-def runs_of(wildcards):
-    """All runs of a model on a dataset."""
-    return [run for run in RUNS if (run.dataset, run.model) == (wildcards.dataset, wildcards.model)]
-
-
-def run_of(wildcards):
-    """The run that is trained with a job's wildcards."""
-    numbers = {name: int(wildcards[name]) for name in ("percent", "seed", "fold")}
-    return configuration.Run(dataset=wildcards.dataset, model=wildcards.model, init=wildcards.init, **numbers)
-
-
-def code_with_model(script):
-    """Parameter: digest of a script's code together with that of its model."""
-    return lambda wildcards: code_of(script, f"chestct.models.{CATALOGUE[wildcards.model].module}")
-
-
-@cache
-def initial_of(run):
-    """The starting weights of a run."""
-    return starting_weights(config, run, training=TRAINING)
-
-
-def initial_file(run):
-    """File of the starting weights of a run, if there is one."""
-    path = initial_of(run)["path"]
-    return [] if path is None else [path]
-
-
-STARTS_OF_OTHERS = {path for run in RUNS for path in initial_file(run)}
-
-
-def training_priority(wildcards):
-    """What other runs start from is trained first, then full-size models, so that none runs alone at the end."""
-    others_wait = f"{TRAINING}/{run_of(wildcards).folder}/weights.safetensors" in STARTS_OF_OTHERS
-    return 2 * others_wait + bool(CATALOGUE[wildcards.model].weights)
+initial_of = cache(partial(starting_weights, config, training=TRAINING))
+# What other runs start from is trained first, then full-size models, so that none runs alone at the end.
+STARTS_OF_OTHERS = {initial_of(run)["path"] for run in RUNS}
+PRIORITIES = {
+    run: 2 * (f"{TRAINING}/{run.folder}/weights.safetensors" in STARTS_OF_OTHERS)
+    + bool(CATALOGUE[run.model].weights)
+    for run in RUNS
+}
+RUNS_OF = {
+    (dataset, model): [run for run in RUNS if (run.dataset, run.model) == (dataset, model)]
+    for dataset in DATASETS
+    for model in MODELS
+}
 
 
 rule pretrain:
@@ -82,7 +53,7 @@ rule pretrain:
         pretraining=config["training"]["pretraining"],
         window_slices=config["subsets"]["window_slices"],
         gpus=config["training"]["gpus"],
-        code=code_with_model("pretrain"),
+        code=lambda wildcards: code_of("pretrain", MODEL_MODULES[wildcards.model]),
     script:
         "../workflow_scripts/pretrain.py"
 
@@ -93,15 +64,15 @@ rule finetune:
         windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
         subset=f"{RESULTS}/subsets/{{dataset}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
-        initial=lambda wildcards: initial_file(run_of(wildcards)),
+        initial=lambda wildcards: initial_of(Run.of(wildcards))["path"] or [],
         choices=f"{ARM}/choices.csv" if RATES else [],
     output:
-        **run_files(RUN),
+        **{name: f"{RUN}/{file}" for name, file in RUN_FILES.items()},
     log:
         f"{RESULTS}/logs/finetune/{{dataset}}/{{model}}/{{init}}-{{percent}}-{{seed}}-{{fold}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/finetune/{{dataset}}/{{model}}/{{init}}-{{percent}}-{{seed}}-{{fold}}.tsv"
-    priority: training_priority
+    priority: lambda wildcards: PRIORITIES[Run.of(wildcards)]
     conda:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
@@ -109,15 +80,15 @@ rule finetune:
         **needs("finetune", readers=READERS),
         **TRAINING_MACHINES,
     params:
-        run=lambda wildcards: asdict(run_of(wildcards)),
-        initial=lambda wildcards: initial_of(run_of(wildcards)),
+        run=lambda wildcards: asdict(Run.of(wildcards)),
+        initial=lambda wildcards: initial_of(Run.of(wildcards)),
         settings=lambda wildcards: SETTINGS[wildcards.model],
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         window_slices=config["subsets"]["window_slices"],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
-        code=code_with_model("finetune"),
+        code=lambda wildcards: code_of("finetune", MODEL_MODULES[wildcards.model]),
     script:
         "../workflow_scripts/finetune.py"
 
@@ -125,7 +96,8 @@ rule finetune:
 rule predict:
     input:
         weights=lambda wildcards: [
-            f"{TRAINING}/{run.folder}/weights.safetensors" for run in runs_of(wildcards)
+            f"{TRAINING}/{run.folder}/weights.safetensors"
+            for run in RUNS_OF[wildcards.dataset, wildcards.model]
         ],
         index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
         windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
@@ -143,14 +115,14 @@ rule predict:
         **needs("predict", readers=READERS),
         **nodes_and_gpus(1, min(1, config["training"]["gpus"]), SITE),
     params:
-        runs=lambda wildcards: [asdict(run) for run in runs_of(wildcards)],
+        runs=lambda wildcards: [asdict(run) for run in RUNS_OF[wildcards.dataset, wildcards.model]],
         settings=lambda wildcards: SETTINGS[wildcards.model],
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         window_slices=config["subsets"]["window_slices"],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
-        code=code_with_model("predict"),
+        code=lambda wildcards: code_of("predict", MODEL_MODULES[wildcards.model]),
     script:
         "../workflow_scripts/predict.py"
 

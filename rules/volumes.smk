@@ -3,20 +3,6 @@
 VOLUMES = f"{RESULTS}/volumes"
 
 
-def shard_files(suffix):
-    """Input function: one file of every shard of a dataset, in the order of shards.
-
-    Stores (h5) are large and ``ancient``: their time is no reason to redo a job, since a table beside them
-    holds the digest of every volume.
-    """
-
-    def paths(wildcards):
-        shards = shard_numbers(wildcards.dataset)
-        return [f"{VOLUMES}/{wildcards.dataset}/shard-{shard}.{suffix}" for shard in shards]
-
-    return paths
-
-
 rule convert_series:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",

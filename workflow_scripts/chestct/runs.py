@@ -28,6 +28,13 @@ def model_inits(config: dict[str, Any], model: str, dataset: str) -> list[str]:
     ]
 
 
+#: What the training of a run leaves in its folder, by the name of the workflow's output.
+RUN_FILES = {
+    "weights": "weights.safetensors",
+    "history": "history.csv",
+    "record": "run.csv",
+    "resolved": "config.yaml",
+}
 #: Folder of a run, relative to the training results of the study, by the run's fields.
 RUN_FOLDER = "{dataset}/{model}/{init}/percent-{percent}/seed-{seed}/fold-{fold}"
 
@@ -42,6 +49,12 @@ class Run:
     percent: int
     seed: int
     fold: int
+
+    @classmethod
+    def of(cls, words: Any) -> "Run":
+        """The run that a job's wildcards name; other names among them are left out."""
+        kinds = {"percent": int, "seed": int, "fold": int}
+        return cls(**{field.name: kinds.get(field.name, str)(words[field.name]) for field in fields(cls)})
 
     @property
     def folder(self) -> str:
