@@ -1,5 +1,7 @@
 """CSN, channel-separated convolutions (Tran et al., ICCV 2019), by pytorchvideo's constructor."""
 
+from typing import Any
+
 from pytorchvideo.models.csn import create_csn
 from torch import nn
 
@@ -8,7 +10,7 @@ from chestct.models.stages import shorten_stages
 
 PUBLISHED = {"csn_r101_kinetics400": ZOO}
 
-_POOLS = {"stem_pool": nn.MaxPool3d, "head_pool": nn.AdaptiveAvgPool3d}
+_POOLS: dict[str, Any] = {"stem_pool": nn.MaxPool3d, "head_pool": nn.AdaptiveAvgPool3d}
 
 
 def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:

@@ -114,13 +114,15 @@ def load_initial_weights(
     content, found = read_checked(path, sha256)
     state = model.state_dict()
     resized: tuple[str, ...] = ()
+    published: Published | None = None
     if init in entry.weights:
         module = importlib.import_module(f"chestct.models.{entry.module}")
-        published: Published | None = module.PUBLISHED[entry.weights[init]]
+        published = module.PUBLISHED[entry.weights[init]]
+    if published is not None:
         tensors = published.rename(published.read(content, path))
         resized = resize_position_embeddings(tensors, state)
     else:
-        published, tensors = None, parse_own(content, path)
+        tensors = parse_own(content, path)
     head = {key for key in state if is_head(key, name)}
     # Neither head takes part: the file's belongs to other classes, the model's stays fresh.
     used = {key: tensor for key, tensor in tensors.items() if with_head or not is_head(key, name)}
