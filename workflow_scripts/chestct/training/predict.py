@@ -1,7 +1,8 @@
 """Prediction: one score a scan and run, from weights that were chosen on validation."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,41 +18,58 @@ from chestct.training.scoring import scan_logits, scoring_loader
 from chestct.training.settings import TrainingSettings
 from chestct.training.windows.augmentation import InputSettings
 from chestct.training.windows.dataset import Scan, collect_scans
+from chestct.training.windows.loader import Loader
+
+#: Windows of a set of scans that stay in memory between runs, at most.
+_KEPT_BYTES = 2**27
+
+
+class KeptBatches:
+    """Batches of a loader, kept after the first pass if they are small: every run scores the same windows."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+        self._kept: list[Any] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._kept:
+            yield from self._kept
+            return
+        batches, size = [], 0
+        for batch in self.loader:
+            size += batch[0].nbytes
+            if size <= _KEPT_BYTES:
+                batches.append(batch)
+            yield batch
+        self._kept = batches if size <= _KEPT_BYTES else []
 
 
 def score_scans(
     model: torch.nn.Module,
-    scans: list[Scan],
+    batches: KeptBatches,
+    num_scans: int,
     input_settings: InputSettings,
     *,
-    batch_size: int,
-    num_workers: int,
     device: torch.device,
 ) -> np.ndarray:
     """Score scans: the sigmoid of the maximum logit over their windows, which cover every slice.
 
     Scores are computed in float32, with TF32 on GPUs where the model was trained in mixed precision
-    (``hardware.tune``): on a CPU the size of batches moves them by rounding alone.
+    (``device.tune``): on a CPU the size of batches moves them by rounding alone.
 
     Returns:
-        Scores in [0, 1], shape (number of scans,).
+        Scores in [0, 1], shape (num_scans,).
     """
-    model = model.to(device).eval()
-    loader = scoring_loader(
-        scans, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda"
-    )
     reported = time.perf_counter()
 
     def on_batch(number: int) -> None:
         nonlocal reported
         if time.perf_counter() - reported >= REPORT_SECONDS:
-            print(f"batch {number} of {len(loader)}", flush=True)
+            print(f"batch {number} of {len(batches.loader)}", flush=True)
             reported = time.perf_counter()
 
-    try:
-        logits = scan_logits(model, loader, len(scans), input_settings, device=device, on_batch=on_batch)
-    finally:
-        loader.close()
+    model = model.to(device).eval()
+    logits = scan_logits(model, batches, num_scans, input_settings, device=device, on_batch=on_batch)
     return logits.double().sigmoid().numpy()
 
 
@@ -86,27 +104,30 @@ def predict(
     split_table = read_table(splits, "splits")
     batch_size = max(1, 2 * settings.batch_size // settings.accumulate)
     tables = []
+    sets: dict[int, tuple[pd.DataFrame, list[Scan], KeptBatches]] = {}  # by fold
     for number, (run, path) in enumerate(zip(runs, weights, strict=True), start=1):
+        if run.fold not in sets:
+            chosen = split_table[(split_table["fold"] == run.fold) & (split_table["split"] != "train")]
+            labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
+            scans = collect_scans(chosen, index_table, window_table, labels)
+            loader = scoring_loader(
+                scans, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda"
+            )
+            sets[run.fold] = chosen, scans, KeptBatches(loader)
+        chosen, scans, batches = sets[run.fold]
         model = build_model(
             run.model, num_slices=window_slices, size_px=settings.crop_px, num_classes=1, seed=0
         )
         load_model(model, path)  # strict: no parameter missing, none unexpected
         tune(model, gpus=gpus, precision=settings.precision)
-        chosen = split_table[(split_table["fold"] == run.fold) & (split_table["split"] != "train")]
-        labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
-        scans = collect_scans(chosen, index_table, window_table, labels)
+        input_settings = InputSettings.of_model(run.model, settings, display_window_hu)
         where = f"prediction with {path}"
         with memory_errors(where, windows=batch_size, precision=settings.precision):
-            scores = score_scans(
-                model,
-                scans,
-                InputSettings.of_model(run.model, settings, display_window_hu),
-                batch_size=batch_size,
-                num_workers=num_workers,
-                device=device,
-            )
+            scores = score_scans(model, batches, len(scans), input_settings, device=device)
         table = chosen[["split", "patient_id", "study_id", "label"]].reset_index(drop=True)
         table = table.assign(**run.asdict(), score=scores, num_windows=[len(scan.starts) for scan in scans])
         tables.append(table)
         print(f"run {number} of {len(runs)}: {run}: {len(scans)} scans", flush=True)
+    for _, _, batches in sets.values():
+        batches.loader.close()
     write_table(pd.concat(tables, ignore_index=True), output, "predictions")

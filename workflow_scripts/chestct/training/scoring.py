@@ -3,7 +3,8 @@
 Shape suffixes: B batch, T slices (z), H rows (y), W columns (x).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ def scoring_loader(
 
 def scan_logits(
     model: nn.Module,
-    loader: Loader,
+    loader: Iterable[Any],
     num_scans: int,
     input_settings: InputSettings,
     *,
