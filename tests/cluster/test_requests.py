@@ -49,9 +49,8 @@ def test_a_site_states_its_facts_in_the_profile_alone(root, tmp_path):
     profile["default-resources"] |= {"gpu_request": "gres", "gpu_type": "a100", "gpu_partition": "big"}
     profile["default-resources"] |= {"max_runtime": "100"}
     path.write_text(yaml.safe_dump(profile))
-    text = project.run(
-        "--dry-run", "--workflow-profile", "profiles/slurm", "--config", "training={gpus: 2}"
-    ).stdout
+    (project.folder / "studies" / "changed.yaml").write_text("training: {gpus: 2}\n")
+    text = project.run("--dry-run", "--workflow-profile", "profiles/slurm", study="changed").stdout
     line = re.search(r"^rule finetune:.*?^    resources: (.*?)$", text, re.M | re.S)[1]
     resources = dict(part.split("=", 1) for part in line.split(", "))
     expected = {"gres": "gpu:a100:2", "slurm_partition": "big", "runtime": "100", "nodes": "1"}
