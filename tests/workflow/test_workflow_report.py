@@ -17,6 +17,7 @@ _SNAKEFILE = """
 configfile: "config.yaml"
 include: "rules/common.smk"
 TRIALS = []
+MANIFESTS = expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS)
 include: "rules/figures.smk"
 rule all:
     default_target: True
