@@ -41,7 +41,9 @@ def large_and_small_panels(
     width = style.DOUBLE_COLUMN if len(counts) > 1 or columns > 2 else style.SINGLE_COLUMN
     figure = Figure(figsize=(width, min(0.8 + sum(ratios), style.PAGE_HEIGHT)), layout="constrained")
     large_panels, blocks = [], []
-    for part, place in zip(order, figure.add_gridspec(len(order), 1, height_ratios=ratios), strict=True):
+    outer = figure.add_gridspec(len(order), 1, height_ratios=ratios)
+    for row, part in enumerate(order):
+        place = outer[row]
         if part == "large":
             grid = place.subgridspec(1, len(counts))
             large_panels = [figure.add_subplot(grid[0, column], **options) for column in range(len(counts))]
