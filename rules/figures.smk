@@ -37,6 +37,7 @@ rule plot_figures:
     params:
         datasets=list(DATASETS),
         catalogue=STUDY_MODELS,
+        captions=CAPTIONS,
         confidence=config["evaluation"]["confidence"],
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],

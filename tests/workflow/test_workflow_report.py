@@ -16,8 +16,10 @@ from chestct.figures.names import QUALITY
 _SNAKEFILE = """
 configfile: "config.yaml"
 include: "rules/common.smk"
+from chestct.catalogue import rows_of
 TRIALS = []
 MANIFESTS = expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS)
+STUDY_MODELS = rows_of(MODELS)
 include: "rules/figures.smk"
 rule all:
     default_target: True
