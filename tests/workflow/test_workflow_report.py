@@ -20,6 +20,7 @@ from chestct.catalogue import rows_of
 TRIALS = []
 MANIFESTS = expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS)
 STUDY_MODELS = rows_of(MODELS)
+SOURCE_MODULES = {}
 include: "rules/figures.smk"
 rule all:
     default_target: True
