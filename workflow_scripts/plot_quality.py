@@ -11,7 +11,7 @@ plot_quality(
     indexes=snakemake.input.indexes,
     ledgers=snakemake.input.ledgers,
     manifests=snakemake.input.manifests,
-    folder=Path(snakemake.output.figures[0]).parent,
+    folder=Path(snakemake.output.figures).parent,
     formats=snakemake.params.formats,
     dpi=snakemake.params.dpi,
 )
