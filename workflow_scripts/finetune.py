@@ -5,11 +5,12 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.runs import Run
-from chestct.training.finetune import Job, finetune
+from chestct.training.finetune import finetune
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
 from chestct.training.selection import chosen_rate
 from chestct.training.settings import TrainingSettings
+from chestct.training.start import Job
 
 set_up_log(snakemake.log[0])
 inputs, params = snakemake.input, snakemake.params

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.runs import Run
-from chestct.training.finetune import Job
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
 from chestct.training.settings import TrainingSettings
+from chestct.training.start import Job
 from chestct.training.trials import try_learning_rate
 
 set_up_log(snakemake.log[0])

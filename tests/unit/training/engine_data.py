@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from chestct import tables
 from chestct.runs import Run
-from chestct.training import finetune
+from chestct.training import finetune, start
 from chestct.training.settings import TrainingSettings
 from chestct.training.windows.augmentation import InputSettings
 from chestct.volume_store import Volume, write_shard
@@ -100,9 +100,9 @@ def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
     return paths
 
 
-def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, **settings) -> finetune.Job:
+def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, **settings) -> start.Job:
     """A job on the data, with changed settings."""
-    return finetune.Job(
+    return start.Job(
         run=RUN,
         initial=SCRATCH,
         settings=replace(SETTINGS, **settings),
@@ -119,7 +119,7 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
     )
 
 
-def train(job: finetune.Job, folder: Path, *, threads: int = 1, **changes) -> Path:
+def train(job: start.Job, folder: Path, *, threads: int = 1, **changes) -> Path:
     """Train the run of a job, with what is changed of the job; returns its folder."""
     finetune.finetune(replace(job, **changes), str(folder), threads=threads)
     return folder

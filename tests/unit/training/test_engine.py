@@ -20,7 +20,7 @@ from engine_data import (
 
 from chestct import tables
 from chestct.errors import DivergenceError, InputError
-from chestct.training import collect, finetune, predict, pretrain
+from chestct.training import budget, collect, predict, pretrain, start
 from chestct.training.settings import PretrainingSettings
 
 
@@ -71,8 +71,8 @@ def test_processes_that_read_windows_change_nothing(data, trained, tmp_path):
 
 
 def test_the_seed_depends_on_all_but_the_init():
-    assert finetune.run_seed(replace(RUN, init="video")) == finetune.run_seed(RUN)
-    assert finetune.run_seed(replace(RUN, seed=1)) != finetune.run_seed(RUN)
+    assert start.run_seed(replace(RUN, init="video")) == start.run_seed(RUN)
+    assert start.run_seed(replace(RUN, seed=1)) != start.run_seed(RUN)
 
 
 def test_starting_weights_are_used_and_recorded(data, trained, tmp_path):
@@ -99,8 +99,8 @@ def test_a_loss_that_is_no_number_stops_with_the_remedy(data, tmp_path):
 
 
 def test_small_subsets_get_the_minimum_of_steps():
-    assert finetune.num_training_steps(4, SETTINGS) == 12
-    assert finetune.num_training_steps(40, SETTINGS) == 21, "20, rounded up to three equal parts"
+    assert budget.num_training_steps(4, SETTINGS) == 12
+    assert budget.num_training_steps(40, SETTINGS) == 21, "20, rounded up to three equal parts"
 
 
 def test_the_last_step_is_validated(data, tmp_path):

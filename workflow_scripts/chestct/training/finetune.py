@@ -31,8 +31,6 @@ from chestct.training.windows.dataset import Scan, TrainingWindows
 from chestct.training.windows.scans import load_scans
 from chestct.training.windows.training_input import WindowInput
 
-__all__ = ["Job", "finetune", "finetune_run", "num_training_steps", "run_seed"]
-
 
 def finetune_run(job: Job, folder: Path) -> None:
     """Train a run in this process, alone or with others, and write what it leaves.

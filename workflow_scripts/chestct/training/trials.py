@@ -11,7 +11,8 @@ from chestct.errors import DivergenceError
 from chestct.files import atomic_path, write_text
 from chestct.tables import column_types, write_table
 from chestct.training.checkpoint import clear
-from chestct.training.finetune import Job, finetune
+from chestct.training.finetune import finetune
+from chestct.training.start import Job
 
 
 def try_learning_rate(job: Job, folder: str, *, threads: int) -> None:
