@@ -1,7 +1,7 @@
 """The input that benchmarks of training give to models. Apart from setting.py, since this imports torch."""
 
 from chestct.catalogue import MODELS
-from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.display_window import InputSettings
 
 
 def training_input(model: str, crop_px: int) -> InputSettings:

@@ -10,7 +10,7 @@ WORKFLOW_DIR = Path(workflow.basedir)
 PACKAGE_DIR = WORKFLOW_DIR / "workflow_scripts" / "chestct"
 sys.path.insert(0, str(PACKAGE_DIR.parent))
 
-from chestct import runs as configuration
+from chestct import run_grid
 from chestct.catalogue import MODELS as CATALOGUE
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.download.weights_table import file_facts, weights_row, weights_table
@@ -33,7 +33,7 @@ DATA = config["data_dir"].rstrip("/")
 RESULTS = f"results/{STUDY}"
 DATASETS = {entry["name"]: entry for entry in config["datasets"]}
 MODELS = {entry["name"]: entry for entry in config["models"]}
-RUNS = configuration.list_runs(config)
+RUNS = run_grid.list_runs(config)
 
 # Where the logger plugin writes events, and which wildcards it need not name: they have one value.
 several = {"seed": config["seeds"], "fold": range(config["subsets"]["folds"])}

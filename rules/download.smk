@@ -13,7 +13,7 @@ MANIFESTS = expand(f"{DATA}/{{dataset}}/manifest.json", dataset=DATASETS)
 # Published weights that the study starts from: row of the weights table, and file.
 STUDY_WEIGHTS = [
     (weights_row(weights_id), f"{DATA}/weights/{weights_id}.weights")
-    for weights_id in configuration.iter_weights_ids(config)
+    for weights_id in run_grid.iter_weights_ids(config)
 ]
 # The module of every dataset's source, which the scripts of this step import by its name.
 SOURCE_MODULES = {name: f"chestct.download.sources.{entry['source']}" for name, entry in DATASETS.items()}

@@ -3,7 +3,7 @@
 
 TRIAL = f"{ARM}/rate-{{rate}}"
 # The run of every arm that its learning rates are tried on.
-TRIED_RUNS = {arm: configuration.selection_run(config, *arm) for arm in configuration.list_arms(config)}
+TRIED_RUNS = {arm: run_grid.selection_run(config, *arm) for arm in run_grid.list_arms(config)}
 
 
 if RATES:

@@ -1,6 +1,6 @@
 # Pretraining, fine-tuning and prediction. rules/selection.smk holds the search for learning rates.
 
-from chestct.runs import RUN_FILES, RUN_FOLDER, Run
+from chestct.run import RUN_FILES, RUN_FOLDER, Run
 
 TRAINING = f"{RESULTS}/training"
 ARM = f"{TRAINING}/{{dataset}}/{{model}}/{{init}}"
@@ -10,7 +10,7 @@ RUN = f"{TRAINING}/{RUN_FOLDER}"
 RATES = {repr(float(rate)): float(rate) for rate in config["training"]["learning_rates"]}
 TRIALS = [f"{TRAINING}/trials.csv"] if RATES else []
 
-SETTINGS = {model: asdict(configuration.training_settings(config, model)) for model in MODELS}
+SETTINGS = {model: asdict(run_grid.training_settings(config, model)) for model in MODELS}
 CATALOGUE_ENTRIES = {model: asdict(CATALOGUE[model]) for model in MODELS}
 # The module of every model, which the scripts of this step import by its name.
 MODEL_MODULES = {model: f"chestct.models.{CATALOGUE[model].module}" for model in MODELS}

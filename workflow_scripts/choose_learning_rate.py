@@ -1,7 +1,7 @@
 """Rule choose_learning_rate: the best of an arm's trials, on validation; it is one of the arm's runs."""
 
 from chestct.log import set_up_log
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.training.selection import adopt_trial, choose_learning_rate
 
 set_up_log(snakemake.log[0])

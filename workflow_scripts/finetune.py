@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from chestct.log import set_up_log
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.training.finetune import finetune
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index

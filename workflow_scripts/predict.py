@@ -1,7 +1,7 @@
 """Rule predict: scores of all runs of one model on one dataset."""
 
 from chestct.log import set_up_log
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
 from chestct.training.predict import predict

@@ -8,7 +8,7 @@ import time
 import pandas as pd
 import yaml
 
-from chestct.runs import list_runs
+from chestct.run_grid import list_runs
 from chestct.tables import read_table
 from tests.workflow.project import clean_environment, copy_project
 

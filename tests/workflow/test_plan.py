@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from chestct.runs import list_arms, list_runs
+from chestct.run_grid import list_arms, list_runs
 from tests.workflow.project import Project
 
 

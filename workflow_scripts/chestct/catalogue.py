@@ -62,19 +62,19 @@ class ModelEntry:
     probe_of: str | None = None
 
 
+def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in row.items()}
+
+
 def _read_models(path: Path) -> dict[str, ModelEntry]:
     """The models of the table, in its order, and after them their probes.
 
     A probe is a model of which the head alone is trained, on the features that the model starts with. There
     is one of every model but those that read another's features already; a study lists a probe like a model.
     """
-    rows = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))[
-        "models"
-    ]
-    models = {
-        name: ModelEntry(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
-        for name, row in rows.items()
-    }
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    rows: dict[str, dict[str, Any]] = yaml.load(path.read_text(encoding="utf-8"), loader)["models"]
+    models = {name: ModelEntry(**_with_tuples(row)) for name, row in rows.items()}
     probes = {
         f"{name}_probe": replace(
             entry, title=f"{entry.title} (frozen probe)", seven=False, frozen=True, probe_of=name

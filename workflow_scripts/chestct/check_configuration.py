@@ -11,7 +11,7 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
-from chestct.runs import dataset_names, initial_weights, list_runs, model_inits, training_settings
+from chestct.run_grid import dataset_names, initial_weights, list_runs, model_inits, training_settings
 
 _SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 

@@ -5,7 +5,7 @@ import yaml
 
 from chestct.download.weights_table import weights_row
 from chestct.jobs.starting_weights import starting_weights
-from chestct.runs import Run
+from chestct.run import Run
 
 RUN = {"dataset": "lidc_phantom", "model": "slow_narrow", "init": "ct", "percent": 10, "seed": 0, "fold": 0}
 CT = "training/rspect_phantom/slow_narrow/scratch/percent-100/seed-0/fold-0/weights.safetensors"

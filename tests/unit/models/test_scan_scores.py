@@ -9,7 +9,7 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.training.scoring import scan_logits
-from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.display_window import InputSettings
 
 Liven = Callable[[nn.Module, torch.Tensor], None]
 

@@ -14,7 +14,8 @@ from chestct.plan import text
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain, windows_of_run
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
-from chestct.runs import Run, list_arms, list_runs, selection_run, training_settings
+from chestct.run import Run
+from chestct.run_grid import list_arms, list_runs, selection_run, training_settings
 from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
 

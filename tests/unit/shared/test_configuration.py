@@ -8,7 +8,7 @@ from snakemake.utils import update_config
 from chestct.catalogue import MODELS
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.errors import InputError
-from chestct.runs import (
+from chestct.run_grid import (
     initial_weights,
     iter_weights_ids,
     list_arms,

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 
 from chestct import tables
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.training import finetune, start
 from chestct.training.settings import TrainingSettings
-from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.display_window import InputSettings
 from chestct.volume_store import Volume, write_shard
 
 SETTINGS = TrainingSettings(

@@ -203,8 +203,8 @@ def test_a_score_is_the_largest_over_the_windows_of_the_scan(data):
         def forward(self, x_BCTHW):
             return x_BCTHW.amax(dim=(1, 2, 3, 4), keepdim=False).unsqueeze(1)
 
-    from chestct.training.windows.augmentation import centre_crop, to_input
     from chestct.training.windows.dataset import collect_scans
+    from chestct.training.windows.display_window import centre_crop, to_input
 
     keys = tables.read_table(data["splits"], "splits")[:5]
     tables_ = [tables.read_table(data[name], name) for name in ("index", "windows")]

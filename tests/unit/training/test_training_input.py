@@ -8,7 +8,8 @@ import torch
 from engine_data import LUNG
 from scipy import ndimage
 
-from chestct.training.windows.augmentation import augment, normalise, to_input
+from chestct.training.windows.augmentation import augment
+from chestct.training.windows.display_window import normalise, to_input
 from chestct.training.windows.training_input import _LARGE, TrainingInput
 from chestct.volume_store import AIR_HU
 

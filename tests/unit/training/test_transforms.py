@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from chestct.training.windows.augmentation import InputSettings, augment, centre_crop, to_input
+from chestct.training.windows.augmentation import augment
+from chestct.training.windows.display_window import InputSettings, centre_crop, to_input
 from chestct.volume_store import AIR_HU
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from chestct.download.weights_table import weights_row
-from chestct.runs import Run, initial_weights
+from chestct.run import Run
+from chestct.run_grid import initial_weights
 
 
 def starting_weights(config: dict[str, Any], run: Run, *, training: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from chestct.plan.scans import Scans
-from chestct.runs import RUN_KEYS, Run, list_runs, selection_run, training_settings
+from chestct.run import RUN_KEYS, Run
+from chestct.run_grid import list_runs, selection_run, training_settings
 from chestct.training.budget import num_training_steps
 
 

@@ -11,7 +11,7 @@ from chestct.download.weights_table import weights_row
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain
 from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import read_speeds
-from chestct.runs import dataset_names, list_runs
+from chestct.run_grid import dataset_names, list_runs
 
 #: Stored bytes a voxel of HU volumes: int16, of which lossless compression leaves half (on a real series).
 STORED_BYTES_A_VOXEL = 1.05

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from chestct.errors import InputError
-from chestct.runs import RUN_KEYS
+from chestct.run import RUN_KEYS
 from chestct.tables import read_table, write_table
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from chestct.training.windows.augmentation import InputSettings
+from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.loader import Loader
 
 

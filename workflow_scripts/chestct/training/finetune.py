@@ -25,9 +25,9 @@ from chestct.training.record import write_results
 from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
 from chestct.training.start import Job, build_start, run_seed, seed_everything
-from chestct.training.windows.augmentation import InputSettings
 from chestct.training.windows.batch_order import BalancedStream
 from chestct.training.windows.dataset import Scan, TrainingWindows
+from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.scans import load_scans
 from chestct.training.windows.training_input import WindowInput
 

@@ -11,13 +11,13 @@ from safetensors.torch import load_model
 
 from chestct.log import REPORT_SECONDS
 from chestct.models import build_model
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.tables import read_table, write_table
 from chestct.training.machine.device import check_hardware, memory_errors, tune
 from chestct.training.scoring import scan_logits, scoring_loader
 from chestct.training.settings import TrainingSettings
-from chestct.training.windows.augmentation import InputSettings
 from chestct.training.windows.dataset import Scan, collect_scans
+from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.loader import Loader
 
 #: Windows of a set of scans that stay in memory between runs, at most.

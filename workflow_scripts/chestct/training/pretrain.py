@@ -31,8 +31,8 @@ from chestct.training.record import save_weights
 from chestct.training.schedule import Schedule
 from chestct.training.settings import PretrainingSettings, TrainingSettings
 from chestct.training.start import seed_everything
-from chestct.training.windows.augmentation import normalise
 from chestct.training.windows.batch_order import ShuffledStream
+from chestct.training.windows.display_window import normalise
 from chestct.training.windows.generated_clips import CLASS_NAMES, make_clips
 
 #: Rows of the learning curve, and states that an interrupted run can go on from.

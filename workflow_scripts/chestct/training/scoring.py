@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from chestct.training.machine.processes import Processes
-from chestct.training.windows.augmentation import InputSettings, score_windows
 from chestct.training.windows.batch_order import SharedOrder
 from chestct.training.windows.dataset import Scan, ScoringWindows
+from chestct.training.windows.display_window import InputSettings, score_windows
 from chestct.training.windows.loader import Loader
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
-from chestct.runs import RUN_KEYS, Run
+from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
 
 _COPIED = ["num_steps", "seconds", "final_weights_sha256"]

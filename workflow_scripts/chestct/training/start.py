@@ -16,7 +16,7 @@ from chestct.catalogue import MODELS
 from chestct.files import sha256_file
 from chestct.models import build_model, is_head, set_batchnorm_momentum
 from chestct.models.load_weights import load_initial_weights
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.training.machine.device import tune
 from chestct.training.settings import TrainingSettings
 from chestct.trusted_weights import check_trusted

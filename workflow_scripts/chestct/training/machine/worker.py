@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chestct.errors import InputError
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.training import finetune, pretrain
 from chestct.training.machine import processes
 from chestct.training.machine.launch import write_failure

@@ -27,7 +27,7 @@ from chestct.training.loop import Step
 from chestct.training.machine.device import autocast, memory_errors, peak_memory_mb, reset_peak_memory, tune
 from chestct.training.schedule import Schedule
 from chestct.training.start import freeze, set_training
-from chestct.training.windows.augmentation import InputSettings, score_windows
+from chestct.training.windows.display_window import InputSettings, score_windows
 from chestct.training.windows.training_input import WindowInput
 
 #: Stored slices are this much wider than the crop that a model sees (256 for 224).

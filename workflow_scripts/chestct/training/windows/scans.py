@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from chestct.errors import InputError
 from chestct.files import digest_object
-from chestct.runs import Run
+from chestct.run import Run
 from chestct.tables import read_table
 from chestct.training.windows.dataset import Scan, collect_scans
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from chestct.training.budget import Batches
-from chestct.training.windows.augmentation import InputSettings, augment, random_theta, to_input
+from chestct.training.windows.augmentation import augment, random_theta
+from chestct.training.windows.display_window import InputSettings, to_input
 from chestct.volume_store import AIR_HU
 
 #: Voxels of a window from which on this way is the faster one; smaller ones do better a batch at once.

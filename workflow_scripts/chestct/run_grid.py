@@ -1,10 +1,11 @@
 """The grid of runs that a configuration spans, and what every run needs to know."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from chestct.catalogue import INIT_TITLES, MODELS
+from chestct.run import Run
 from chestct.training.settings import TrainingSettings
 
 
@@ -26,51 +27,6 @@ def model_inits(config: dict[str, Any], model: str, dataset: str) -> list[str]:
         and init in MODELS[model].inits
         and (has_ct or init not in ("ct", "video_ct"))
     ]
-
-
-#: What the training of a run leaves in its folder, by the name of the workflow's output.
-RUN_FILES = {
-    "weights": "weights.safetensors",
-    "history": "history.csv",
-    "record": "run.csv",
-    "resolved": "config.yaml",
-}
-#: Folder of a run, relative to the training results of the study, by the run's fields.
-RUN_FOLDER = "{dataset}/{model}/{init}/percent-{percent}/seed-{seed}/fold-{fold}"
-
-
-@dataclass(frozen=True, kw_only=True, order=True)
-class Run:
-    """One training run: everything that tells it from the others of a study."""
-
-    dataset: str
-    model: str
-    init: str
-    percent: int
-    seed: int
-    fold: int
-
-    @classmethod
-    def of(cls, words: Any) -> "Run":
-        """The run that a job's wildcards name; other names among them are left out."""
-        kinds = {"percent": int, "seed": int, "fold": int}
-        return cls(**{field.name: kinds.get(field.name, str)(words[field.name]) for field in fields(cls)})
-
-    @property
-    def folder(self) -> str:
-        """Folder of the run, relative to the training results of the study."""
-        return RUN_FOLDER.format(**asdict(self))
-
-    def asdict(self) -> dict[str, Any]:
-        """The run's key columns."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        return "/".join(str(value) for value in astuple(self))
-
-
-#: Columns of every table that has rows of runs.
-RUN_KEYS = [field.name for field in fields(Run)]
 
 
 def list_arms(config: dict[str, Any]) -> list[tuple[str, str, str]]:
