@@ -18,3 +18,9 @@ class InputError(ValueError):
 
 class DivergenceError(InputError):
     """A training whose loss is no number any more: the end of a run, but a result of a trial."""
+
+
+def divergence(what: str, expected: str, more: str = "") -> DivergenceError:
+    """The error of a training that diverged; ``more`` adds to what the user may do beside a lower rate."""
+    remedy = f"lower learning_rate for this model in the configuration{more}"
+    return DivergenceError(what, where="training", expected=expected, remedy=remedy)

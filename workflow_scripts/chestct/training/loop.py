@@ -3,6 +3,7 @@
 Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from chestct.errors import DivergenceError
+from chestct.errors import divergence
 from chestct.training.adam import Adam
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import random_state, set_random_state
@@ -131,8 +132,9 @@ class Loop:
         self.computation, self.processes = computation, computation.processes
         self.file, self.preemption = computation.file, Preemption(computation.processes)
         self.history: list[dict[str, float]] = []
-        #: Of this process, since the last row of the history.
+        #: Of this process: since the last row of the history, and since the last check.
         self.losses: list[torch.Tensor] = []
+        self.unchecked: list[torch.Tensor] = []
         self.saved = self.file.load()
         self.processes.barrier()
         self.done = self.saved["step"] if self.saved else 0
@@ -195,17 +197,20 @@ class Loop:
 
     def take_step(self, pieces: Iterable[Sequence[torch.Tensor]]) -> None:
         """Take a step; a loss that is no number ends the run."""
-        self.losses += self.step(pieces)
+        losses = self.step(pieces)
+        self.losses += losses
+        self.unchecked += losses
         if self.step.device.type == "cpu" or (self.done + 1) % _LOOK_EVERY == 0:
             self.check_losses()
         self.done += 1
 
     def check_losses(self) -> None:
-        """Raise a DivergenceError if a loss since the last row of the history is no number."""
-        losses = torch.stack(self.losses)
-        wrong = losses[~torch.isfinite(losses)]
-        if len(wrong):
-            raise _divergence(f"the training loss became {wrong[0]} at step {self.done}", "a finite loss")
+        """Raise a DivergenceError if a loss since the last check is no number."""
+        losses = torch.stack(self.unchecked).tolist() if self.unchecked else []
+        wrong = [loss for loss in losses if not math.isfinite(loss)]
+        if wrong:
+            raise divergence(f"the training loss became {wrong[0]} at step {self.done}", "a finite loss")
+        self.unchecked.clear()
 
     @property
     def due(self) -> bool:
@@ -264,7 +269,7 @@ class Loop:
         logits = self.processes.maximum(logits)
         if not torch.isfinite(logits).all():
             what = f"scores of validation scans are no numbers at step {self.done}"
-            raise _divergence(what, "finite scores", ", or replace training.precision 16-mixed")
+            raise divergence(what, "finite scores", ", or replace training.precision 16-mixed")
         return validation_metrics(logits, labels)
 
     def _parts(self) -> dict[str, Any]:
@@ -292,8 +297,3 @@ class Loop:
         own = state["own"][self.processes.rank]
         self.losses = [torch.tensor(loss, device=self.step.device) for loss in own["losses"]]
         set_random_state(own)
-
-
-def _divergence(what: str, expected: str, more: str = "") -> DivergenceError:
-    remedy = f"lower learning_rate for this model{more}"
-    return DivergenceError(what, where="training", expected=expected, remedy=remedy)
