@@ -10,6 +10,7 @@ import pytest
 
 from chestct.download import published_weights as weights
 from chestct.download.transfer import http
+from chestct.download.transfer.disk import whole_file
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.trusted_weights import read_trusted
@@ -29,6 +30,18 @@ from tests.unit.download.weights_samples import (
 
 def fetch(server: FileServer, target: Path, **known: str) -> None:
     weights.fetch_weights(make_row(url=f"{server.url}/zoo/{FILE}", **known), target, SETTINGS)
+
+
+def test_what_killed_downloads_left_goes_and_what_runs_stays(
+    weights_server: FileServer, target: Path
+) -> None:
+    with whole_file(target) as running:
+        killed = target.with_name(f".{target.name}.0123abcd.part")
+        killed.write_bytes(b"half")
+        fetch(weights_server, target, sha256=SHA256)
+        assert running.exists() and not killed.exists()
+        running.write_bytes(NEWER)
+    assert names(target.parent) == {"tiny.weights"} and target.read_bytes() == NEWER
 
 
 PASSING: dict[str, list[Fault]] = {

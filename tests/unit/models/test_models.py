@@ -1,5 +1,6 @@
 """One interface, seeded fresh parameters, a head that is where the catalogue says."""
 
+import copy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -81,15 +82,17 @@ def test_order_of_slices_matters_to_3d_models(name: str, liven: Liven) -> None:
 
 @pytest.mark.parametrize("name", SMALL)
 def test_tuning_for_the_cpu_changes_no_number(name: str, liven: Liven) -> None:
-    model = build_model(name, num_slices=8, size_px=32, seed=0)
+    model = build_model(name, num_slices=8, size_px=32, num_classes=10, seed=0)
     x_BCTHW = window(8, 32)
     liven(model, x_BCTHW)
     with torch.no_grad():
-        plain = model(x_BCTHW)
+        exact = copy.deepcopy(model).double()(x_BCTHW.double())
+        # Rounding grows through a model's layers: in I3D to a thousandth of its logits, elsewhere far less.
+        rounding = (model(x_BCTHW) - exact).abs().max() + 1e-6 * exact.abs().max()
         before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
         tune_for_cpu(model)
         tuned = model(x_BCTHW)
-    torch.testing.assert_close(tuned, plain, rtol=1e-3, atol=1e-4)
+    assert (tuned - exact).abs().max() < 3 * rounding
     after = model.state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert all(tensor.is_contiguous() for tensor in after.values()), "safetensors saves such tensors only"

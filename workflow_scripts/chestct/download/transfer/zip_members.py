@@ -5,12 +5,11 @@ import zipfile
 import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from chestct.download.transfer.disk import whole_file
-from chestct.download.transfer.retries import Unobtainable, retrying
+from chestct.download.transfer.retries import Unobtainable
 from chestct.download.transfer.zip_archive import REQUEST_BYTES, Archive
 from chestct.download.transfer.zip_directory import ENCRYPTED
 
@@ -120,8 +119,7 @@ def extract(
                 if unpacked is None:
                     altered.append(member)
                 else:
-                    write = partial(write_whole, unpacked, member.target)
-                    retrying(write, archive.settings, str(member.target))
+                    write_whole(unpacked, member.target)
                 progress(member.compressed_bytes)
         lacking = altered
         if not lacking:
