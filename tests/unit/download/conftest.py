@@ -13,7 +13,7 @@ from chestct.download.sources import imaging_data_commons
 from chestct.download.transfer import s3
 from tests.unit.download.file_server import SETTINGS, BucketServer, FileServer, running
 from tests.unit.download.idc_bucket import cached_client, contents, index_row, index_rows
-from tests.unit.download.rspect_samples import copy_few
+from tests.unit.download.rspect_samples import copy_few, zip_folder
 from tests.unit.download.weights_samples import CONTENT
 from tests.unit.download.zip_samples import plain
 
@@ -111,6 +111,13 @@ def zip_server() -> Iterator[FileServer]:
 def small_rspect(pe_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three scans of six slices each, with their train.csv."""
     return copy_few(pe_root, tmp_path_factory.mktemp("small") / "rspect")
+
+
+@pytest.fixture
+def rspect_server(small_rspect: Path) -> Iterator[FileServer]:
+    """The archive of these scans on a server."""
+    with running(FileServer(zip_folder(small_rspect, "rsna/"))) as server:
+        yield server
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tests.unit.download.file_server import FileServer
 from tests.unit.download.zip_samples import Pipe
 
 
@@ -24,6 +25,12 @@ def zip_folder(
             archive.write(path, f"{prefix}{path.relative_to(folder).as_posix()}")
         archive.writestr(f"{prefix}test/a/b/c.dcm", b"not for training")
     return sink.getvalue()
+
+
+def archive_entry(server: FileServer, **keys: object) -> dict:
+    """The entry of a dataset whose archive a server has, at a signed address."""
+    url = f"{server.url}/r.zip?X-Amz-Signature=0a1b2c"
+    return {"name": "r", "source": "rspect", "from": "archive", "archive": url, **keys}
 
 
 def copy_few(source: Path, folder: Path, num_scans: int = 3) -> Path:

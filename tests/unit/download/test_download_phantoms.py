@@ -16,11 +16,8 @@ from chestct.download.phantoms import lidc_patients as phantom_lidc_plan
 from chestct.download.phantoms import rspect_patients as phantom_rspect_plan
 from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
 from chestct.download.sources import phantom_lidc, phantom_rspect
-from chestct.download.transfer.retries import TransferSettings
-from chestct.errors import InputError
 from chestct.tables import read_table
-
-SETTINGS = TransferSettings()
+from tests.unit.download.file_server import SETTINGS
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -227,8 +224,3 @@ def test_manifest_says_what_is_stand_in(nodule_root: Path) -> None:
     facts = json.loads((nodule_root / "manifest.json").read_text())
     assert facts["stand_in"] is True and facts["num_series"] == 12 and facts["dataset"] == "nodules"
     assert {"version", "source", "licence", "citation", "description"} <= facts.keys()
-
-
-def test_unknown_patient_is_named(pe_entry: dict, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nobody"):
-        phantom_rspect.list_series(pe_entry | {"patients": ["nobody"]}, tmp_path, 5, SETTINGS)

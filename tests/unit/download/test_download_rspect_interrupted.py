@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,19 +11,8 @@ import pytest
 from chestct.download.sources import rspect, rspect_archive
 from chestct.errors import InputError
 from chestct.tables import read_table
-from tests.unit.download.file_server import SETTINGS, FileServer, running
-from tests.unit.download.rspect_samples import contents, zip_folder
-
-
-@pytest.fixture
-def server(small_rspect: Path) -> Iterator[FileServer]:
-    with running(FileServer(zip_folder(small_rspect))) as server:
-        yield server
-
-
-@pytest.fixture
-def entry(server: FileServer) -> dict:
-    return {"name": "r", "source": "rspect", "from": "archive", "archive": f"{server.url}/r.zip"}
+from tests.unit.download.file_server import SETTINGS, FileServer
+from tests.unit.download.rspect_samples import archive_entry, contents
 
 
 def asked_files(server: FileServer, root: Path) -> set[str]:
@@ -43,11 +31,11 @@ def hidden(root: Path) -> list[Path]:
 
 
 def test_a_job_that_is_killed_goes_on_where_it_was(
-    server: FileServer, entry: dict, small_rspect: Path, tmp_path: Path
+    rspect_server: FileServer, small_rspect: Path, tmp_path: Path
 ) -> None:
-    data = tmp_path / "data"
+    entry, data = archive_entry(rspect_server), tmp_path / "data"
     series = rspect.list_series(entry, data, 5, SETTINGS).series
-    server.delay_s = 0.15
+    rspect_server.delay_s = 0.15
     arguments = (entry, data, series, replace(SETTINGS, parallel=2))
     job = multiprocessing.get_context("spawn").Process(target=rspect.obtain, args=arguments)
     job.start()
@@ -63,38 +51,38 @@ def test_a_job_that_is_killed_goes_on_where_it_was(
     for name in lacking[:2]:
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).with_name(f".{Path(name).name}.0123abcd.part").write_bytes(there[name][:100])
-    server.asked.clear()
-    server.delay_s = 0
+    rspect_server.asked.clear()
+    rspect_server.delay_s = 0
     assert rspect.obtain(entry, data, series, SETTINGS) == {}
     assert contents(data) == there and hidden(data) == []
-    assert asked_files(server, data) == set(lacking)
+    assert asked_files(rspect_server, data) == set(lacking)
 
 
 @pytest.mark.parametrize("small_disk", ["2m"], indirect=True)
 def test_a_disk_that_others_fill_meanwhile(
-    server: FileServer, entry: dict, small_rspect: Path, small_disk: Path
+    rspect_server: FileServer, small_rspect: Path, small_disk: Path
 ) -> None:
     """The space is there when the job begins and is gone when it writes."""
-    data = small_disk / "data"
+    entry, data = archive_entry(rspect_server), small_disk / "data"
     series = rspect.list_series(entry, data, 5, SETTINGS).series
     other = small_disk / "of-somebody-else"
 
-    server.asked.clear()
+    rspect_server.asked.clear()
 
     def fill() -> None:
-        if server.asked and not other.exists():
+        if rspect_server.asked and not other.exists():
             free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
             other.write_bytes(bytes(free - 60_000))
 
-    server.before = fill
+    rspect_server.before = fill
     with pytest.raises(InputError, match="the disk is full") as caught:
         rspect.obtain(entry, data, series, replace(SETTINGS, parallel=2))
     assert str(data) in str(caught.value)
     there, whole = contents(small_rspect), contents(data)
     assert whole.items() < there.items() and hidden(data) == []
     other.unlink()
-    server.before = lambda: None
-    server.asked.clear()
+    rspect_server.before = lambda: None
+    rspect_server.asked.clear()
     assert rspect.obtain(entry, data, series, SETTINGS) == {}
     assert contents(data) == there
-    assert asked_files(server, data) == there.keys() - whole.keys()
+    assert asked_files(rspect_server, data) == there.keys() - whole.keys()

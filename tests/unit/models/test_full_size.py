@@ -111,8 +111,3 @@ def test_head_is_what_depends_on_the_classes(name: str) -> None:
     assert all(any(key.startswith(prefix) for key in head) for prefix in MODELS[name].head)
     if MODELS[name].features_from is None:
         assert changed == head, "a head is one layer"
-
-
-def test_the_small_models_are_those_of_quick_studies() -> None:
-    assert all(MODELS[name].build == "build_narrow" for name in SMALL if name.endswith("_narrow"))
-    assert {"i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0"} < set(SMALL)

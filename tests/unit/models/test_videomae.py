@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_sets import build_on_meta, fill, refused_weights, without_drawing
+from model_sets import fill, refused_weights, without_drawing
 from safetensors.torch import save_file
 from torch import nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
@@ -13,7 +13,7 @@ from transformers.models.videomae.modeling_videomae import get_sinusoid_encoding
 
 from chestct.catalogue import MODELS
 from chestct.download.weights_table import weights_row
-from chestct.models import build_model, is_head
+from chestct.models import build_model
 from chestct.models.load_weights import load_initial_weights
 from chestct.models.videomae import PUBLISHED_GRID, build_narrow, published_positions, stretch_positions
 
@@ -159,7 +159,6 @@ def narrow_state(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
 
 
 BIAS = "videomae.encoder.layer.3.attention.attention.q_bias"
-CLASSIFIER = ("classifier.weight", "classifier.bias")
 
 
 @pytest.mark.parametrize(
@@ -168,8 +167,6 @@ CLASSIFIER = ("classifier.weight", "classifier.bias")
         # What the library made of such files for a while, with no more than a warning.
         ("no biases", r"lacks parameters: network\..*layer\.3\..*query\.bias"),
         ("twice", r"does not have: videomae\..*layer\.3\..*(q_|query\.)bias"),
-        ("classes", r"classifier for 174 class\(es\)"),
-        ("no classes", r"classifier for no class\(es\)"),
         ("pickle", "not a safetensors file"),
     ],
 )
@@ -179,9 +176,6 @@ def test_other_files_are_refused(
     state, tensor = dict(narrow_state), narrow_state[BIAS]
     if change == "no biases":
         del state[BIAS]
-    elif change in ("classes", "no classes"):
-        heads = {key: state.pop(key)[:174].clone() for key in CLASSIFIER}
-        state |= heads if change == "classes" else {}
     elif change == "twice":
         state[BIAS.replace("q_bias", "query.bias")] = tensor.clone()
     path = tmp_path / "model.safetensors"
@@ -199,9 +193,3 @@ def test_the_file_that_the_others_alter_is_taken(
     model = build_model("videomae_narrow", num_slices=8, size_px=32, seed=0)
     report = load_initial_weights(model, name="videomae_narrow", init="video", path=path, sha256=None)
     assert report.num_loaded == len(narrow_state) - 2
-
-
-def test_head_is_the_classifier_alone() -> None:
-    model = build_on_meta(NAME, num_slices=32, size_px=224)
-    head = {key for key in model.state_dict() if is_head(key, NAME)}
-    assert head == {"network.classifier.weight", "network.classifier.bias"}
