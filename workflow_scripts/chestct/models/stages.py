@@ -7,10 +7,10 @@ from torch import nn
 NARROW_BLOCKS = 2
 
 
-def shorten_stages(model: nn.Module, num_blocks: int = NARROW_BLOCKS) -> None:
-    """Keep the first ``num_blocks`` residual blocks of every stage."""
+def shorten_stages(model: nn.Module) -> None:
+    """Keep the first NARROW_BLOCKS residual blocks of every stage."""
     # list(): the tree changes under the walk.
     for module in list(model.modules()):
         blocks = getattr(module, "res_blocks", None)
         if isinstance(blocks, nn.ModuleList):
-            module.res_blocks = blocks[:num_blocks]
+            module.res_blocks = blocks[:NARROW_BLOCKS]

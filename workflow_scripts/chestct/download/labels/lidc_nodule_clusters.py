@@ -127,21 +127,15 @@ def outline_distances_mm(
 
 
 def cluster_annotations(
-    annotations: Sequence[Annotation],
-    pixel_spacing_mm: tuple[float, float],
-    tolerance_mm: float,
-    *,
-    max_size: int = NUM_READERS,
-    factor: float = 0.9,
-    min_tolerance_mm: float = 0.1,
+    annotations: Sequence[Annotation], pixel_spacing_mm: tuple[float, float], tolerance_mm: float
 ) -> list[list[Annotation]]:
     """Group annotations that mean the same nodule.
 
     Annotations whose outlines come closer than a tolerance are connected, connected ones form a
     cluster; where a cluster of the scan holds more annotations than there are readers, the tolerance
-    shrinks by ``factor``, but not below ``min_tolerance_mm``. This is the rule of pylidc (Hancock and
-    Magnan, Journal of Medical Imaging 3(4):044504, 2016; ``Scan.cluster_annotations``, metric "min")
-    with two differences: distances are in mm (pylidc 0.2.3 measures in voxels), and the tolerance to
+    shrinks by a tenth, but not below 0.1 mm, where clusters may stay larger. This is the rule of pylidc
+    (Hancock and Magnan, Journal of Medical Imaging 3(4):044504, 2016; ``Scan.cluster_annotations``, metric
+    "min") with two differences: distances are in mm (pylidc 0.2.3 measures in voxels), and the tolerance to
     begin with is the measured spacing of slices, not SliceThickness, from which it differs in a third
     of the scans.
 
@@ -149,9 +143,6 @@ def cluster_annotations(
         annotations: of one series.
         pixel_spacing_mm: (row, column).
         tolerance_mm: distance to begin with; ``SeriesGeometry.slice_spacing_mm``.
-        max_size: largest cluster that is credible.
-        factor: by which the tolerance shrinks.
-        min_tolerance_mm: where shrinking ends; clusters may then exceed ``max_size``.
 
     Returns:
         Clusters; annotations within a cluster, and clusters by their first one, in the given order.
@@ -159,12 +150,11 @@ def cluster_annotations(
     if not annotations:
         return []
     distances = outline_distances_mm(annotations, pixel_spacing_mm, tolerance_mm)
-    tolerance = tolerance_mm
     while True:
-        number, group = connected_components(coo_array(distances <= tolerance), directed=False)
-        if np.bincount(group).max() <= max_size or tolerance * factor < min_tolerance_mm:
+        number, group = connected_components(coo_array(distances <= tolerance_mm), directed=False)
+        if np.bincount(group).max() <= NUM_READERS or tolerance_mm * 0.9 < 0.1:
             break
-        tolerance *= factor
+        tolerance_mm *= 0.9
     return [[a for a, g in zip(annotations, group, strict=True) if g == which] for which in range(number)]
 
 

@@ -20,6 +20,9 @@ EXTENT_MM = tuple((n - 1) * s for n, s in zip(SHAPE, SPACING_MM, strict=True))
 LUNG_HU = -850.0
 SOFT_TISSUE_HU = 40.0
 AIR_HU = -1000.0
+#: Width of a drawn edge, the partial volume of a voxel, mm; and blur of the image in plane, pixels.
+SOFT_MM = 0.9
+BLUR_PX = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +90,9 @@ def path_through(
     return np.vstack([down[:0:-1], up])
 
 
-def _stamp(
-    target: np.ndarray, centre_mm: np.ndarray, radius_mm: float, hu: float, soft_mm: float, *, darken: bool
-) -> None:
+def _stamp(target: np.ndarray, centre_mm: np.ndarray, radius_mm: float, hu: float, *, darken: bool) -> None:
     """Blend one ball into the volume; bright structures win over what is there, or dark ones do."""
-    reach = radius_mm + soft_mm
+    reach = radius_mm + SOFT_MM
     bounds = []
     for axis in range(3):
         low = int(np.ceil((centre_mm[axis] - reach) / SPACING_MM[axis]))
@@ -105,7 +106,7 @@ def _stamp(
         for axis, (low, high) in enumerate(bounds)
     ]
     distance = np.sqrt(squares[0][:, None, None] + squares[1][None, :, None] + squares[2][None, None, :])
-    cover = np.clip((radius_mm + soft_mm / 2 - distance) / np.float32(soft_mm), 0.0, 1.0)
+    cover = np.clip((radius_mm + SOFT_MM / 2 - distance) / np.float32(SOFT_MM), 0.0, 1.0)
     box = target[tuple(slice(low, high) for low, high in bounds)]
     blended = box + cover * (np.float32(hu) - box)
     np.copyto(box, np.minimum(box, blended) if darken else np.maximum(box, blended))
@@ -118,7 +119,6 @@ def draw_balls(
     hu: np.ndarray | float,
     *,
     darken: bool = False,
-    soft_mm: float = 0.9,
 ) -> None:
     """Draw balls with soft edges into a volume in place.
 
@@ -128,25 +128,18 @@ def draw_balls(
         radii_mm: shape (n,).
         hu: one value or one a ball.
         darken: only darken (filling defects, airways) instead of only brighten (vessels).
-        soft_mm: width of the edge, the partial volume of a voxel.
     """
     hus = np.broadcast_to(np.asarray(hu, dtype=np.float32), len(points_mm))
     for point, radius, value in zip(points_mm, radii_mm, hus, strict=True):
-        _stamp(volume, point, float(radius), float(value), soft_mm, darken=darken)
-
-
-def thin_out(
-    points_mm: np.ndarray, radii_mm: np.ndarray, hu: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leave out balls of a path that their neighbours cover but for a tenth of a millimetre."""
-    stride = max(1, int(0.4 * radii_mm.min()))
-    return points_mm[::stride], radii_mm[::stride], hu[::stride]
+        _stamp(volume, point, float(radius), float(value), darken=darken)
 
 
 def draw_tubes(volume: np.ndarray, tubes: Iterable[Tube], *, darken: bool = False) -> None:
     """Draw tubes into a volume in place; see ``draw_balls``."""
     for tube in tubes:
-        draw_balls(volume, *thin_out(tube.points_mm, tube.radii_mm, tube.hu), darken=darken)
+        # Balls that their neighbours cover but for a tenth of a millimetre are left out.
+        few = slice(None, None, max(1, int(0.4 * tube.radii_mm.min())))
+        draw_balls(volume, tube.points_mm[few], tube.radii_mm[few], tube.hu[few], darken=darken)
 
 
 def _lung(rng: np.random.Generator) -> np.ndarray:
@@ -186,12 +179,9 @@ def lung_with_airway(rng: np.random.Generator) -> np.ndarray:
     return volume
 
 
-def finish(volume: np.ndarray, rng: np.random.Generator, *, noise_hu: float, blur_px: float) -> np.ndarray:
+def finish(volume: np.ndarray, rng: np.random.Generator, *, noise_hu: float) -> np.ndarray:
     """Blur in plane, add slightly correlated noise, clip: int16 HU in [-1024, 3071]."""
-    sigma = (0.0, blur_px, blur_px)
-    noise = rng.standard_normal(SHAPE, dtype=np.float32)
-    noise_sigma = 0.6
-    noise = gaussian_filter(noise, (0.0, noise_sigma, noise_sigma), truncate=2.5)
+    noise = gaussian_filter(rng.standard_normal(SHAPE, dtype=np.float32), (0.0, 0.6, 0.6), truncate=2.5)
     noise *= noise_hu / noise.std()
-    blurred = gaussian_filter(volume, sigma, truncate=2.5)
+    blurred = gaussian_filter(volume, (0.0, BLUR_PX, BLUR_PX), truncate=2.5)
     return np.clip(np.rint(blurred + noise), -1024, 3071).astype(np.int16)

@@ -211,4 +211,4 @@ def render(plan: LidcPlan, dataset: str, seed: int, index: int) -> np.ndarray:
     draw_tubes(volume, plan.tubes)
     for nodule in plan.nodules:
         draw_balls(volume, nodule.balls_mm[:, :3], nodule.balls_mm[:, 3], VESSEL_HU)
-    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu, blur_px=0.7)
+    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu)

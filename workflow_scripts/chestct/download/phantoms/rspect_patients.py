@@ -217,4 +217,4 @@ def render(plan: RspectPlan, dataset: str, seed: int, index: int) -> np.ndarray:
     draw_tubes(volume, [*plan.veins, *plan.arteries])
     for defect in [*plan.emboli, *plan.mimics]:
         draw_balls(volume, defect.points_mm, defect.radii_mm, defect.hu, darken=True)
-    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu, blur_px=0.7)
+    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu)

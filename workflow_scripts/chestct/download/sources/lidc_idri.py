@@ -112,12 +112,7 @@ def _series_of_folder(entry: dict) -> pd.DataFrame:
             remedy=f"correct `folder` of dataset {entry['name']}",
         )
     table = pd.DataFrame(rows).sort_values(["patient_id", "study_id", "series_id"], ignore_index=True)
-    return _with_published_counts(table)
-
-
-def _with_published_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Expect of a series as many files as were published, where it is a published one: the copy may lack
-    some."""
+    # Of a published series as many files are expected as were published: the copy may lack some.
     published = imaging_data_commons.read_collection(COLLECTION).set_index("series_id")["num_instances"]
     known = table["series_id"].map(published)
     return table.assign(num_instances=table["num_instances"].where(known.isna(), known).astype("int64"))
