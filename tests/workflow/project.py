@@ -54,11 +54,10 @@ class Project:
                 counts[words[0]] = int(words[1])
         return counts
 
-    def plan(self, study: str | None = "smoke") -> str:
-        """What a study costs, as ``make plan`` prints it."""
-        command = self.command(study=study)[1:]
+    def python(self, *arguments: str) -> str:
+        """Output of Python, run with the package of the copy."""
         done = subprocess.run(
-            [sys.executable, "workflow_scripts/print_plan.py", *command],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=clean_environment(),
             capture_output=True,
@@ -66,6 +65,10 @@ class Project:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def plan(self, study: str | None = "smoke") -> str:
+        """What a study costs, as ``make plan`` prints it."""
+        return self.python("workflow_scripts/print_plan.py", *self.command(study=study)[1:])
 
     def cost_plan(self, study: str) -> dict[str, tuple[int, int]]:
         """Jobs by rule, in all and to do now, as the plan prints them."""

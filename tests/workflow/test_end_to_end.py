@@ -7,6 +7,7 @@ import time
 
 import pandas as pd
 import yaml
+from snakemake.utils import update_config
 
 from chestct.run_grid import list_runs
 from chestct.tables import read_table
@@ -17,17 +18,10 @@ RESULTS = "results/smoke"
 
 def resolved(project):
     """The smoke study's configuration: config.yaml with the overlay's lists and blocks."""
-
-    def merge(base, overlay):
-        for key, value in overlay.items():
-            merged = merge(base[key], value) if isinstance(value, dict) and key in base else value
-            base[key] = merged
-        return base
-
-    base, overlay = (
-        yaml.safe_load((project.folder / name).read_text()) for name in ("config.yaml", "studies/smoke.yaml")
-    )
-    return merge(base, overlay)
+    names = ("config.yaml", "studies/smoke.yaml")
+    config, overlay = (yaml.safe_load((project.folder / name).read_text()) for name in names)
+    update_config(config, overlay)
+    return config
 
 
 def test_every_run_has_metrics_with_an_interval_around_the_value(smoke):

@@ -1,8 +1,6 @@
 """The examples of docs/extending.md, taken out of the page and run: a new model, a new dataset, a study."""
 
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from chestct.tables import read_table
-from tests.workflow.project import Project, clean_environment, copy_project
+from tests.workflow.project import Project, copy_project
 
 #: A comment that says where a block goes, and the block.
 BLOCK = re.compile(
@@ -83,18 +81,6 @@ def extended(root: Path, blocks: list[Block], tmp_path_factory: pytest.TempPathF
     return project
 
 
-def run_python(project: Project, program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=project.folder,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
 @pytest.mark.parametrize("section", ["A new model", "A new dataset"])
 def test_an_extension_takes_less_than_sixty_lines(blocks: list[Block], section: str) -> None:
     lines = [line for block in blocks if block.section == section for line in block.text.splitlines()]
@@ -104,23 +90,12 @@ def test_an_extension_takes_less_than_sixty_lines(blocks: list[Block], section: 
 def test_the_examples_pass_the_linters(extended: Project, blocks: list[Block], root: Path) -> None:
     files = sorted({block.path for block in blocks if block.path.endswith(".py")})
     for arguments in (["check"], ["format", "--check"]):
-        command = [
-            sys.executable,
-            "-m",
-            "ruff",
-            arguments[0],
-            "--config",
-            str(root / "pyproject.toml"),
-            *arguments[1:],
-            *files,
-        ]
-        done = subprocess.run(command, cwd=extended.folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout
+        extended.python("-m", "ruff", *arguments, "--config", str(root / "pyproject.toml"), *files)
 
 
 def test_the_new_model_starts_from_its_published_file_and_trains(extended: Project) -> None:
-    said = run_python(
-        extended,
+    said = extended.python(
+        "-c",
         """
 import torch
 from torchvision.models.video import S3D_Weights, s3d

@@ -1,14 +1,12 @@
 """Training on several nodes of a cluster: every node starts its processes, and all meet."""
 
-import importlib.util
 import os
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+
+from tests.unit.training import engine_data as engine
 
 #: Stands in for Slurm's: starts the command once a task and ends as the worst of them.
 SRUN = """#!/bin/bash
@@ -21,19 +19,8 @@ exit $code
 """
 
 
-def load(root: Path, name: str) -> ModuleType:
-    """A helper of the training step's tests."""
-    path = root / "tests" / "unit" / "training" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.mark.slow
-def test_two_nodes_train_as_one_process_does(root, tmp_path, monkeypatch):
-    engine = load(root, "engine_data")
+def test_two_nodes_train_as_one_process_does(tmp_path, monkeypatch):
     data = engine.write_data(tmp_path)
     # A model without statistics over the batch and without dropout.
     run = replace(engine.RUN, model="videomae_narrow")

@@ -89,20 +89,11 @@ def test_other_studies_plan(project, study, shared):
     assert jobs["write_report"] == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("percentz: [10]", "did you mean 'percents'"),
-        ("percents: [0]", "0 is less than the minimum of 1"),
-        ("models: [{name: slow_narow}]", "did you mean 'slow_narrow'"),
-        ("subsets: {split: {test: 0.9}}", "splits would overlap"),
-    ],
-)
-def test_a_wrong_configuration_stops_before_any_job(project, text, message):
-    (project.folder / "studies" / "wrong.yaml").write_text(text)
+def test_a_wrong_configuration_stops_before_any_job(project):
+    (project.folder / "studies" / "wrong.yaml").write_text("percentz: [10]")
     done = project.run("--dry-run", study="wrong", check=False)
     assert done.returncode != 0
-    assert message in done.stdout
+    assert "did you mean 'percents'" in done.stdout
     assert "remedy:" in done.stdout
     assert "Traceback" not in done.stdout
     assert not (project.folder / "results").exists()

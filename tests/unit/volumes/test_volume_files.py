@@ -33,27 +33,26 @@ def test_formats(tmp_path, hu, suffix):
     assert (report.num_files, report.num_slices) == (1, 6)
 
 
-def test_flipped_axes_are_turned_to_the_patient(tmp_path, hu):
-    """Stored from head to feet and from left to right: the same patient after reading."""
-    flipped = save(
-        tmp_path / "v.nrrd",
-        np.ascontiguousarray(hu[::-1, :, ::-1]),
-        direction=np.diag([-1, 1, -1]),
-        origin=(-5.0 + 15 * 0.7, 6.0, -70.0 + 5 * 2.0),
-    )
-    scan, _ = read_series(flipped)
+@pytest.mark.parametrize(
+    ("turn", "geometry"),
+    [
+        # Stored from head to feet and from left to right.
+        (
+            lambda hu: hu[::-1, :, ::-1],
+            {"direction": np.diag([-1, 1, -1]), "origin": (-5.0 + 15 * 0.7, 6.0, -70.0 + 5 * 2.0)},
+        ),
+        # A sagittal stack: the first index runs from front to back, the last along x.
+        (
+            lambda hu: hu.transpose(2, 0, 1),
+            {"direction": [[0, 0, 1], [1, 0, 0], [0, 1, 0]], "spacing": (0.8, 2.0, 0.7)},
+        ),
+    ],
+    ids=["flipped", "permuted"],
+)
+def test_axes_are_turned_to_the_patient(tmp_path, hu, turn, geometry):
+    scan, _ = read_series(save(tmp_path / "v.nrrd", np.ascontiguousarray(turn(hu)), **geometry))
     np.testing.assert_array_equal(scan.hu, hu)
     np.testing.assert_allclose(scan.origin_mm, (-5, 6, -70), atol=1e-6)
-
-
-def test_permuted_axes_are_turned_to_the_patient(tmp_path, hu):
-    """A sagittal stack: the first index runs from front to back, the last along x."""
-    stored = np.ascontiguousarray(hu.transpose(2, 0, 1))
-    path = save(
-        tmp_path / "v.nrrd", stored, spacing=(0.8, 2.0, 0.7), direction=[[0, 0, 1], [1, 0, 0], [0, 1, 0]]
-    )
-    scan, _ = read_series(path)
-    np.testing.assert_array_equal(scan.hu, hu)
     assert scan.spacing_mm == pytest.approx((2.0, 0.8, 0.7))
 
 

@@ -122,6 +122,7 @@ def swapped(content, first, second):
 
 
 ROWS, COLUMNS = b"\x28\x00\x10\x00US\x02\x00\x08\x00", b"\x28\x00\x11\x00US\x02\x00\x0c\x00"
+CLASS = b"\x08\x00\x16\x00UI\x1a\x00" + CTImageStorage.encode() + b"\x00"
 DOUBTFUL = {
     "no preamble": lambda content: content[132:],
     "cut in the header": lambda content: content[:700],
@@ -134,13 +135,8 @@ DOUBTFUL = {
     "odd length": lambda content: content.replace(ROWS, b"\x28\x00\x10\x00US\x03\x00\x08\x00\x00"),
     "meta information of another length": lambda content: content[:140] + b"\xff" + content[141:],
     "unknown character set": lambda content: content.replace(b"ISO_IR 100", b"ISO_IR 999"),
-    "no class in the data set": lambda content: content.replace(
-        b"\x08\x00\x16\x00UI\x1a\x00" + CTImageStorage.encode() + b"\x00", b"\x08\x00\x16\x00UI\x00\x00"
-    ),
-    "a blank class": lambda content: content.replace(
-        b"\x08\x00\x16\x00UI\x1a\x00" + CTImageStorage.encode() + b"\x00",
-        b"\x08\x00\x16\x00UI\x1a\x00" + b" " * 26,
-    ),
+    "no class in the data set": lambda content: content.replace(CLASS, b"\x08\x00\x16\x00UI\x00\x00"),
+    "a blank class": lambda content: content.replace(CLASS, CLASS[:8] + b" " * 26),
     "implicit, it says": lambda content: content.replace(
         b"UI\x14\x001.2.840.10008.1.2.1\x00", b"UI\x14\x001.2.840.10008.1.2\x00\x00\x00"
     ),

@@ -117,13 +117,3 @@ def test_fewer_images_of_the_series_than_announced(two_series):
     assert refusal(two_series, series_id=UID, num_instances=7).detail == "6 of 7, 1 more are copies"
     read_series(two_series, series_id=UID, num_instances=6)
     read_series(two_series, num_instances=9)
-
-
-def test_anonymised_files_without_identifiers_are_one_series(tmp_path, hu):
-    def anonymise(i, dataset):
-        for keyword in ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID"):
-            delattr(dataset, keyword)
-
-    scan, report = read_series(write_series(tmp_path / "s", hu, edit=anonymise))
-    np.testing.assert_array_equal(scan.hu, hu)
-    assert report.repairs == []

@@ -41,6 +41,8 @@ def test_refused_scans_do_not_fail_their_shard(scans, tmp_path):
         volume = read_volume(out["store_path"], study_id)
         assert volume.sha256() == row["sha256"]
         assert (volume.patient_id, volume.series_id) == (row["patient_id"], row["series_id"])
+    exact = phantom((6, 16, 16), seed=1).reshape(6, 8, 2, 8, 2).mean((2, 4))
+    assert np.abs(read_slices(out["store_path"], "s0") - exact).max() <= 0.5
 
     slices = read_table(out["slices_path"], "slices")
     assert slices["study_id"].value_counts().to_dict() == {"s0": 6, "s2": 6, "s3": 5}
@@ -49,12 +51,6 @@ def test_refused_scans_do_not_fail_their_shard(scans, tmp_path):
     np.testing.assert_allclose(first["z_mm"], -300 + 2.5 * np.arange(6))
     assert first["sop_instance_uid"].notna().all()
     assert slices.loc[slices["study_id"] == "s3", "sop_instance_uid"].isna().all()
-
-
-def test_stored_voxels_are_the_averages(scans, tmp_path):
-    out = run(series_table("good"), scans, tmp_path / "results")
-    exact = phantom((6, 16, 16), seed=1).reshape(6, 8, 2, 8, 2).mean((2, 4))
-    assert np.abs(read_slices(out["store_path"], "s-good", 0, 6) - exact).max() <= 0.5
 
 
 def test_shard_of_refused_scans_only_is_valid_and_empty(scans, tmp_path):
@@ -106,15 +102,6 @@ def test_a_disk_that_takes_no_more_is_one_message(scans, tmp_path):
     assert run(series_table("good"), scans, tmp_path / "r")["store_path"].is_file()
 
 
-def test_same_input_gives_the_same_digests(scans, tmp_path):
-    tables = [
-        read_table(run(series_table("good", "twice"), scans, tmp_path / name)["index_path"], "index")
-        for name in ("a", "b")
-    ]
-    assert tables[0]["sha256"].tolist() == tables[1]["sha256"].tolist()
-    assert tables[0]["sha256"].nunique() == 2
-
-
 @pytest.mark.parametrize("bad", [["s", "s"], ["a/b", "c"], [".", "c"]])
 def test_identifiers_that_a_shard_cannot_hold(scans, tmp_path, bad):
     table = series_table("good", "twice")
@@ -129,12 +116,6 @@ def test_series_identifier_must_match_where_it_is_a_uid(scans):
     assert convert_one(scans / "good", series_id="volume.1", **arguments).volume
     wrong = convert_one(scans / "good", series_id=UID + ".2", **arguments)
     assert wrong.volume is None and wrong.ledger["reason"] == "wrong_series"
-
-
-def test_fewer_files_than_announced(scans):
-    conversion = convert_one(scans / "good", dataset="d", size_px=None, num_instances=8)
-    assert conversion.ledger["reason"] == "fewer_files_than_expected"
-    assert conversion.ledger["num_files"] == 6
 
 
 def test_a_series_that_could_not_be_obtained_is_in_the_ledger(scans, tmp_path):

@@ -8,12 +8,8 @@ from dicom_files import assert_equals_reference, compress, refusal, setting, wri
 from encoded_frames import FRAMES, IMAGES
 from pydicom.uid import (
     HTJ2K,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
-    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -21,7 +17,6 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
-    RLELossless,
 )
 
 from chestct.volumes.convert_scan import read_series
@@ -101,27 +96,6 @@ def test_lossy_compression_is_accepted_and_noted(tmp_path, name):
 def test_compression_that_the_header_admits_is_noted(tmp_path, hu):
     folder = write_series(tmp_path / "s", hu, edit=setting("LossyImageCompression", "01"))
     assert read_series(folder)[1].notes == ["lossy compression: declared"]
-
-
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize(
-    "syntax",
-    [
-        ExplicitVRLittleEndian,
-        ImplicitVRLittleEndian,
-        ExplicitVRBigEndian,
-        DeflatedExplicitVRLittleEndian,
-        RLELossless,
-    ],
-)
-def test_uncompressed_deflated_and_run_lengths(tmp_path, hu, syntax, signed):
-    stored = hu if signed else (hu + 1024).astype(np.uint16)
-    folder = write_series(tmp_path / "s", stored, syntax=syntax, intercepts=[0 if signed else -1024] * 6)
-    assert pydicom.dcmread(folder / "000.dcm").file_meta.TransferSyntaxUID == syntax
-    scan, report = read_series(folder)
-    np.testing.assert_array_equal(scan.hu, hu)
-    assert_equals_reference(folder, scan)
-    assert report.notes == []
 
 
 @pytest.mark.parametrize(
