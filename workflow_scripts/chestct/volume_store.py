@@ -52,12 +52,9 @@ class Volume:
     spacing_mm: tuple[float, float, float]
     z_mm: np.ndarray
 
+    @cached_property
     def sha256(self) -> str:
         """Digest of the voxels, computed once."""
-        return self._sha256
-
-    @cached_property
-    def _sha256(self) -> str:
         return hashlib.sha256(np.ascontiguousarray(self.hu, dtype="<i2").data).hexdigest()
 
 
@@ -111,7 +108,7 @@ def write_volume(file: h5py.File, volume: Volume) -> StoredScan:
         shape=volume.hu.shape,
         spacing_mm=[float(value) for value in volume.spacing_mm],
         z_mm=[float(value) for value in volume.z_mm],
-        sha256=volume.sha256(),
+        sha256=volume.sha256,
         crc32=[zlib.crc32(content) for content in slices],
         slices=slices,
     )
@@ -167,25 +164,11 @@ class _Scan:
     dataset: h5py.Dataset
     crc32: np.ndarray
 
-    @classmethod
-    def of(cls, file: h5py.File, study_id: str) -> "_Scan":
-        dataset = file[study_id]
-        crc32 = dataset.attrs["crc32"]
-        if dataset.dtype != np.int16 or dataset.ndim != 3 or crc32.shape != dataset.shape[:1]:
-            raise ValueError(f"shape {dataset.shape} of {dataset.dtype}, {crc32.shape} checksums")
-        return cls(dataset, crc32)
-
-    def stored(self, z: int) -> bytes:
-        """A slice as it lies in the file, checked."""
-        content = _stored_slice(self.dataset, z)
-        if zlib.crc32(content) != self.crc32[z]:
-            raise ValueError(f"slice {z} does not match its checksum")
-        return content
-
     def read(self, start: int, stop: int) -> np.ndarray:
         """Slices [start, stop), checked: int16 HU."""
         for z in range(start, stop):
-            self.stored(z)
+            if zlib.crc32(_stored_slice(self.dataset, z)) != self.crc32[z]:
+                raise ValueError(f"slice {z} does not match its checksum")
         return self.dataset[start:stop]
 
 
@@ -198,7 +181,11 @@ def _find(file: h5py.File, path: str | Path, study_id: str) -> _Scan:
                 expected=f"one of {len(file)} scans",
                 remedy=REMEDY,
             )
-        return _Scan.of(file, study_id)
+        dataset = file[study_id]
+        crc32 = dataset.attrs["crc32"]
+        if dataset.dtype != np.int16 or dataset.ndim != 3 or crc32.shape != dataset.shape[:1]:
+            raise ValueError(f"shape {dataset.shape} of {dataset.dtype}, {crc32.shape} checksums")
+        return _Scan(dataset, crc32)
 
 
 def list_scans(path: str | Path) -> list[str]:
@@ -242,8 +229,8 @@ def read_volume(path: str | Path, study_id: str) -> Volume:
                 z_mm=np.asarray(attrs["z_mm"], dtype=np.float64),
             )
             expected = _read_text(scan.dataset, "sha256")
-            if volume.sha256() != expected:
-                raise ValueError(f"digest {volume.sha256()} instead of {expected}")
+            if volume.sha256 != expected:
+                raise ValueError(f"digest {volume.sha256} instead of {expected}")
     return volume
 
 

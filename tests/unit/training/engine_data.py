@@ -79,7 +79,7 @@ def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
         spacing_z_mm=1.5,
         spacing_y_mm=1.5,
         spacing_x_mm=1.5,
-        sha256=[volume.sha256() for volume in volumes],
+        sha256=[volume.sha256 for volume in volumes],
     )
     windows = pd.concat(
         keys.assign(start=start, stop=start + 8, num_positive_slices=0, label=keys["study_id"].map(labels))

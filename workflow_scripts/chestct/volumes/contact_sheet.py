@@ -107,27 +107,23 @@ def contact_sheet(
         A grey picture, 1000 pixels wide.
     """
     depth_mm, height_mm, width_mm = spacing_mm
-    box = (_TILE_PX, _TILE_PX)
+
+    def picture(plane: np.ndarray, row_mm: float, column_mm: float, side_px: int, *words: str) -> Picture:
+        title, left, right, top, bottom = words
+        grey = fit(to_grey(plane, display_window_hu), (row_mm, column_mm), (side_px, side_px))
+        return Picture(grey, title, (left, right, top, bottom))
+
     tiles = [
-        Picture(
-            fit(to_grey(hu[index], display_window_hu), (height_mm, width_mm), box),
-            f"slice {index}, z {z_mm[index]:.1f} mm",
-            ("right", "left", "", ""),
+        picture(
+            hu[i], height_mm, width_mm, _TILE_PX, f"slice {i}, z {z_mm[i]:.1f} mm", "right", "left", "", ""
         )
-        for index in shown_slices(len(hu), num_slices)
+        for i in shown_slices(len(hu), num_slices)
     ]
     wide = 2 * _TILE_PX + _GAP_PX
+    front, side = coronal(hu), sagittal(hu)
     planes = [
-        Picture(
-            fit(to_grey(coronal(hu), display_window_hu), (depth_mm, width_mm), (wide, wide)),
-            "coronal, middle",
-            ("right", "left", "head", "feet"),
-        ),
-        Picture(
-            fit(to_grey(sagittal(hu), display_window_hu), (depth_mm, height_mm), (wide, wide)),
-            "sagittal, middle",
-            ("front", "back", "head", "feet"),
-        ),
+        picture(front, depth_mm, width_mm, wide, "coronal, middle", "right", "left", "head", "feet"),
+        picture(side, depth_mm, height_mm, wide, "sagittal, middle", "front", "back", "head", "feet"),
     ]
     step = _TILE_PX + _GAP_PX
     top = _GAP_PX + 2 * _LINE_PX + _GAP_PX

@@ -14,7 +14,7 @@ from chestct.errors import InputError
 from chestct.files import digest_object
 from chestct.shard_files import new_shard, write_errors
 from chestct.tables import column_types, write_table
-from chestct.volume_store import StoredScan, Volume, write_stored, write_volume
+from chestct.volume_store import Volume, write_stored, write_volume
 from chestct.volumes.convert_scan import convert_one
 from chestct.volumes.converted_parts import Outcome, Parts, files_state
 
@@ -103,7 +103,9 @@ def convert_shard(
                 outcome = _convert_row(row, path, file, dataset=dataset, size_px=size_px)
                 if outcome.ledger["reason"] != _UNEXPECTED:
                     parts.save(key, outcome)
-            outcomes.append(_without_slices(outcome))
+            if outcome.stored is not None:  # the tables need no voxels, of which memory holds one scan's
+                outcome = replace(outcome, stored=replace(outcome.stored, slices=()))
+            outcomes.append(outcome)
     with write_errors(store_path):
         parts.whole.replace(store_path)
     _write_tables(outcomes, store_path, index_path, slices_path, ledger_path)
@@ -141,13 +143,6 @@ def _convert_row(
     )
 
 
-def _without_slices(outcome: Outcome) -> Outcome:
-    """What the tables need of an outcome, light enough to be kept of all scans of a shard."""
-    if outcome.stored is None:
-        return outcome
-    return replace(outcome, stored=replace(outcome.stored, slices=()))
-
-
 def _refused(row: dict[str, Any], reason: str, detail: str) -> Outcome:
     """Outcome of a scan that could not even be read."""
     names = ("dataset", "patient_id", "study_id", "series_id")
@@ -163,17 +158,17 @@ def _write_tables(
     ledger_path: str | Path,
 ) -> None:
     index = [outcome.index | {"store": str(store_path)} for outcome in outcomes if outcome.index is not None]
-    slices = [_slice_rows(outcome.stored, outcome.sop_uids) for outcome in outcomes if outcome.stored]
-    empty = pd.DataFrame(columns=_columns("slices"))
-    write_table(pd.DataFrame(index, columns=_columns("index")), index_path, "index")
-    write_table(pd.concat(slices) if slices else empty, slices_path, "slices")
-    ledger = pd.DataFrame([outcome.ledger for outcome in outcomes], columns=_columns("ledger"))
-    write_table(ledger, ledger_path, "ledger")
+    slices = [
+        {"study_id": stored.study_id, "slice_index": number, "z_mm": z_mm, "sop_instance_uid": sop_uid}
+        for outcome in outcomes
+        if (stored := outcome.stored) is not None
+        for number, (z_mm, sop_uid) in enumerate(zip(stored.z_mm, outcome.sop_uids, strict=True))
+    ]
+    ledger = [outcome.ledger for outcome in outcomes]
+    paths = {"index": index_path, "slices": slices_path, "ledger": ledger_path}
+    for rows, (name, path) in zip((index, slices, ledger), paths.items(), strict=True):
+        write_table(pd.DataFrame(rows, columns=list(column_types(name))), path, name)
     log.info("%d of %d scans converted", len(index), len(ledger))
-
-
-def _columns(name: str) -> list[str]:
-    return list(column_types(name))
 
 
 def _index_row(volume: Volume, dataset: str) -> dict[str, object]:
@@ -188,16 +183,5 @@ def _index_row(volume: Volume, dataset: str) -> dict[str, object]:
         "rows": rows,
         "columns": columns,
         **dict(zip(("spacing_z_mm", "spacing_y_mm", "spacing_x_mm"), volume.spacing_mm, strict=True)),
-        "sha256": volume.sha256(),
+        "sha256": volume.sha256,
     }
-
-
-def _slice_rows(stored: StoredScan, sop_uids: Sequence[str | None]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "study_id": stored.study_id,
-            "slice_index": range(len(stored.z_mm)),
-            "z_mm": stored.z_mm,
-            "sop_instance_uid": sop_uids,
-        }
-    )

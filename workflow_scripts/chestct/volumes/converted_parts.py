@@ -44,14 +44,10 @@ def files_state(path: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of a file, or of every file in a folder."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
-        return [(file.name, *_size_and_time(file)) for file in files]
+        states = [(file.name, file.stat()) for file in files]
+        return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
     except OSError:
         return []
-
-
-def _size_and_time(file: Path) -> tuple[int, int]:
-    state = file.stat()
-    return state.st_size, state.st_mtime_ns
 
 
 def remove_parts(folder: Path) -> None:
@@ -89,11 +85,7 @@ class Parts:
         Raises:
             InputError: it can't be written.
         """
-        facts: dict[str, Any] = {
-            "ledger": outcome.ledger,
-            "index": outcome.index,
-            "sop_uids": outcome.sop_uids,
-        }
+        facts = vars(outcome) | {"stored": None}
         with write_errors(self.store_path):
             if outcome.stored is not None:
                 slices = outcome.stored.slices

@@ -28,12 +28,6 @@ LOSSY_SYNTAXES = {
 }
 
 
-def _limits(header: SliceHeader) -> tuple[int, int]:
-    """Lowest and highest integer that the stored bits can hold."""
-    half = 1 << (header.bits_stored - 1)
-    return (-half, half - 1) if header.signed else (0, 2 * half - 1)
-
-
 def plain_pixels(header: SliceHeader, content: memoryview) -> np.ndarray | None:
     """View the pixels of an uncompressed 16-bit file in its bytes; None for other files.
 
@@ -55,14 +49,8 @@ def plain_pixels(header: SliceHeader, content: memoryview) -> np.ndarray | None:
 
 def fits_bits(header: SliceHeader, low: int, high: int) -> bool:
     """Whether values from ``low`` to ``high`` fit the stored bits; the others may hold anything."""
-    lowest, highest = _limits(header)
-    return lowest <= low and high <= highest
-
-
-def _frame(dataset: Dataset) -> bytes:
-    """The one frame of an encapsulated file, which must be whole."""
-    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
-    return frame
+    half = 1 << (header.bits_stored - 1)
+    return -half <= low and high < half if header.signed else low >= 0 and high < 2 * half
 
 
 def _decode_with_gdcm(header: SliceHeader, frame: bytes) -> np.ndarray:
@@ -105,7 +93,8 @@ def _decode(header: SliceHeader) -> np.ndarray:
     syntax = UID(header.transfer_syntax)
     dataset.file_meta.TransferSyntaxUID = syntax
     if syntax.is_encapsulated and syntax != RLELossless:
-        return _decode_with_gdcm(header, _frame(dataset))
+        (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+        return _decode_with_gdcm(header, frame)
     expected = header.rows * header.columns * header.bits_allocated // 8
     if not syntax.is_encapsulated and len(dataset.PixelData) < expected:
         detail = f"{header.path.name}: {len(dataset.PixelData)} of {expected} pixel bytes"
