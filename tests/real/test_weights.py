@@ -12,7 +12,7 @@ from chestct.catalogue import MODELS
 from chestct.download.published_weights import fetch_weights
 from chestct.download.weights_table import weights_row
 from chestct.models import build_model, is_head
-from chestct.models.load_weights import load_initial_weights
+from chestct.models.load_weights import LoadReport, load_initial_weights
 from chestct.models.weight_files import parse_numpy_pickle, parse_torch
 
 FOLDER = Path(__file__).parents[2] / "data" / "weights"
@@ -27,6 +27,14 @@ def weight_file(weights_id: str) -> Path:
     path = FOLDER / f"{weights_id}.weights"
     fetch_weights(weights_row(weights_id), path)
     return path
+
+
+def load_i3d(model: torch.nn.Module, *, with_head: bool) -> LoadReport:
+    """Load the weights of Kinetics into an I3D."""
+    path, sha256 = weight_file("i3d_kinetics400"), SHA256["i3d_kinetics400"]
+    return load_initial_weights(
+        model, name="i3d", init="video", path=path, sha256=sha256, with_head=with_head
+    )
 
 
 # --- I3D, against a second implementation in plain NumPy on the published arrays
@@ -98,8 +106,7 @@ def test_i3d_equals_numpy_on_the_published_arrays(size: tuple[int, int]) -> None
     path = weight_file("i3d_kinetics400")
     num_slices, size_px = size
     model = build_model("i3d", num_slices=num_slices, size_px=size_px, num_classes=400, seed=0).eval()
-    sha256 = SHA256["i3d_kinetics400"]
-    report = load_initial_weights(model, name="i3d", init="video", path=path, sha256=sha256, with_head=True)
+    report = load_i3d(model, with_head=True)
     assert report.num_loaded == 230
     x = np.random.default_rng(0).uniform(-1, 1, (1, 3, num_slices, size_px, size_px)).astype(np.float32)
     expected = NumpyI3D(parse_numpy_pickle(path.read_bytes(), path)).logits(
@@ -115,8 +122,7 @@ def test_i3d_gives_the_logits_of_the_reference_implementation() -> None:
     """On the clip of i3d_reference/make.py, of which the package's own JAX network gave logits.csv."""
     expected = np.loadtxt(Path(__file__).parent / "i3d_reference" / "logits.csv")
     model = build_model("i3d", num_slices=24, size_px=224, num_classes=400, seed=0).eval()
-    path, sha256 = weight_file("i3d_kinetics400"), SHA256["i3d_kinetics400"]
-    load_initial_weights(model, name="i3d", init="video", path=path, sha256=sha256, with_head=True)
+    load_i3d(model, with_head=True)
     clip = np.random.default_rng(0).uniform(-1, 1, (1, 24, 224, 224, 3)).astype(np.float32)
     with torch.no_grad():
         logits = model(torch.from_numpy(clip).permute(0, 4, 1, 2, 3)).numpy()[0]
@@ -127,9 +133,7 @@ def test_i3d_gives_the_logits_of_the_reference_implementation() -> None:
 
 def test_i3d_starts_with_all_of_kinetics_but_the_classifier() -> None:
     model = build_model("i3d", num_slices=8, size_px=32, seed=0)
-    report = load_initial_weights(
-        model, name="i3d", init="video", path=weight_file("i3d_kinetics400"), sha256=SHA256["i3d_kinetics400"]
-    )
+    report = load_i3d(model, with_head=False)
     assert report.num_loaded == 228
     assert report.fresh == ("logits.bias", "logits.weight")
     statistics = [t for key, t in model.state_dict().items() if key.endswith("running_var")]
