@@ -1,16 +1,15 @@
 """The rules of the figures step on a synthetic study, and the workflow's own report of it."""
 
-import importlib
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from project import copy_project
+from synthetic_study import make_study
 
 from chestct.figures.captions import CAPTIONS
 from chestct.figures.names import QUALITY
+from tests.workflow.project import copy_project
 
 #: The figures step alone: what the other steps write is made up.
 _SNAKEFILE = """
@@ -37,14 +36,8 @@ _TABLES = ("claims", "results", "contrasts")
 def project(root, tmp_path_factory):
     """A copy of the project in which the figures of a made-up default study were drawn."""
     project = copy_project(root, tmp_path_factory.mktemp("figures") / "project")
-    folder = root / "tests" / "unit" / "figures"
-    sys.path.insert(0, str(folder))
-    try:
-        synthetic = importlib.import_module("synthetic_study")
-    finally:
-        sys.path.remove(str(folder))
     results = project.folder / "results" / "default"
-    synthetic.make_study("default", results, num_resamples=50)
+    make_study("default", results, num_resamples=50)
     shutil.copytree(results / "data", project.folder / "data", dirs_exist_ok=True)
     (project.folder / "Snakefile").write_text(_SNAKEFILE)
     (project.folder / "studies" / "made_up.yaml").write_text("figures: {formats: [png], dpi: 60}\n")

@@ -22,10 +22,6 @@ def scan(label: int, num_slices: int = 24) -> pd.DataFrame:
     return pd.DataFrame([row | {"status": "used"}])
 
 
-def labels_of(table: pd.DataFrame) -> list[int]:
-    return table["label"].tolist()
-
-
 RULE = {"window": 16, "stride": 8, "min_positive": 4}
 
 
@@ -33,19 +29,19 @@ def test_a_window_with_enough_positive_slices_is_positive():
     windows = list_windows(scan(1), {"s": np.arange(18, 24)}, **RULE)
     assert windows["start"].tolist() == [0, 8]
     assert windows["num_positive_slices"].tolist() == [0, 6]
-    assert labels_of(windows) == [0, 1]
+    assert windows["label"].tolist() == [0, 1]
 
 
-def test_a_short_finding_keeps_its_best_windows():
-    assert labels_of(list_windows(scan(1), {"s": np.array([1, 2])}, **RULE)) == [1, 0]
-
-
-def test_windows_of_a_negative_scan_are_negative_even_with_marks():
-    assert labels_of(list_windows(scan(0), {"s": np.arange(10)}, **RULE)) == [0, 0]
-
-
-def test_without_slice_marks_windows_take_the_label_of_the_scan():
-    assert labels_of(list_windows(scan(1), None, **RULE)) == [1, 1]
+@pytest.mark.parametrize(
+    ("label", "marks", "expected"),
+    [
+        (1, {"s": np.array([1, 2])}, [1, 0]),  # a short finding keeps its best windows
+        (0, {"s": np.arange(10)}, [0, 0]),  # a negative scan has none, whatever is marked
+        (1, None, [1, 1]),  # without marks, the label of the scan
+    ],
+)
+def test_labels_of_windows(label, marks, expected):
+    assert list_windows(scan(label), marks, **RULE)["label"].tolist() == expected
 
 
 def test_a_short_scan_has_one_window():

@@ -67,14 +67,11 @@ def make_slice(
     dataset.PixelRepresentation = int(stored.dtype.kind == "i")
     dataset.RescaleSlope, dataset.RescaleIntercept = f"{slope:.8g}", f"{intercept:.8g}"
     order = ">" if syntax == "1.2.840.10008.1.2.2" else "<"
-    dataset["PixelData"] = _pixels(stored.astype(stored.dtype.newbyteorder(order)).tobytes())
+    content = stored.astype(stored.dtype.newbyteorder(order)).tobytes()
+    dataset["PixelData"] = DataElement("PixelData", "OW", content)
     if syntax == RLELossless:
         dataset.compress(RLELossless)
     return dataset
-
-
-def _pixels(content: bytes) -> DataElement:
-    return DataElement("PixelData", "OW", content)
 
 
 def compress(dataset: Dataset, frame: bytes, syntax: str, *, bits: int, fragments: int = 1) -> None:

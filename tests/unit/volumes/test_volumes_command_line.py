@@ -57,10 +57,10 @@ def test_convert_uses_the_code_of_the_rule(tmp_path, capsys):
     series = write_series(tmp_path / "s", phantom((4, 16, 16)), orientation=(1, 0, 0, 0, -1, 0))
     out = tmp_path / "scan.nrrd"
     assert main(["convert", str(series), str(out), "--size", "8"]) == 0
-    volume = convert_one(series, dataset="d", size_px=8).volume
+    _, scan = convert_one(series, dataset="d", size_px=8)
     image = sitk.ReadImage(str(out))
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), volume.hu)
-    assert image.GetSpacing()[::-1] == pytest.approx(volume.spacing_mm)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), scan.hu)
+    assert image.GetSpacing()[::-1] == pytest.approx(scan.spacing_mm)
     # The corner of the field of view stays where it was: y ran from -80 downwards in y.
     assert image.GetOrigin()[1] - 0.75 == pytest.approx(-80 - 15.5 * 0.75)
 

@@ -17,9 +17,15 @@ from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane
 
 
-def encoded(dataset, path):
+def parsed(path, stored, intercept=0, bits=16, **keywords):
+    """Header and bytes of a slice that is written with these values and attributes."""
+    dataset = make_slice(stored, position=(0, 0, 0), intercept=intercept)
+    dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    for keyword, value in keywords.items():
+        setattr(dataset, keyword, value)
     dataset.save_as(path, enforce_file_format=True)
-    return path.read_bytes()
+    content = memoryview(path.read_bytes())
+    return parse_header(content, path), content
 
 
 def slices_of_the_usual_kind():
@@ -39,12 +45,9 @@ def slices_of_the_usual_kind():
 
 @pytest.mark.parametrize("factor", [1, 2])
 def test_planes_equal_those_of_the_general_way(tmp_path, factor):
-    path, scratch, num = tmp_path / "a.dcm", {}, 0
+    scratch, num = {}, 0
     for stored, intercept, bits in slices_of_the_usual_kind():
-        dataset = make_slice(stored, position=(0, 0, 0), intercept=intercept)
-        dataset.BitsStored, dataset.HighBit = bits, bits - 1
-        content = memoryview(encoded(dataset, path))
-        header = parse_header(content, path)
+        header, content = parsed(tmp_path / "a.dcm", stored, intercept, bits)
         side = stored.shape[0] // factor
         out = np.full((3, side, side), 77, dtype=np.int16)
         assert is_usual(header, side)
@@ -64,20 +67,13 @@ def test_planes_equal_those_of_the_general_way(tmp_path, factor):
     ],
 )
 def test_unusual_values_are_left_to_the_general_way(tmp_path, stored, intercept, bits):
-    dataset = make_slice(stored, position=(0, 0, 0), intercept=intercept)
-    dataset.BitsStored, dataset.HighBit = bits, bits - 1
-    content = memoryview(encoded(dataset, tmp_path / "a.dcm"))
-    header = parse_header(content, tmp_path / "a.dcm")
+    header, content = parsed(tmp_path / "a.dcm", stored, intercept, bits)
     assert not convert_plane(header, content, np.empty((4, 4), dtype=np.int16), {})
 
 
 def test_other_slices_are_unusual(tmp_path):
     def header(shape=(8, 8), **keywords):
-        dataset = make_slice(np.zeros(shape, dtype=np.int16), position=(0, 0, 0))
-        for keyword, value in keywords.items():
-            setattr(dataset, keyword, value)
-        content = memoryview(encoded(dataset, tmp_path / "a.dcm"))
-        return parse_header(content, tmp_path / "a.dcm")
+        return parsed(tmp_path / "a.dcm", np.zeros(shape, dtype=np.int16), **keywords)[0]
 
     assert is_usual(header(), None) and is_usual(header(), 8) and is_usual(header(), 4)
     assert is_usual(header(PixelPaddingValue=-2000), 4)
@@ -178,11 +174,8 @@ def test_the_first_file_may_be_of_another_series(tmp_path, hu, num_beside):
     folder = write_series(tmp_path / "s", phantom((num_beside, 8, 8)), series="1.2.3")
     write_series(folder, hu, order=range(50, 56))
     np.testing.assert_array_equal(read_series(folder)[0].hu, hu)
-    np.testing.assert_array_equal(read_series(folder, size_px=8)[0].hu, read_alone(tmp_path, hu))
-
-
-def read_alone(tmp_path, hu):
-    return read_series(write_series(tmp_path / "alone", hu), size_px=8)[0].hu
+    alone, _ = read_series(write_series(tmp_path / "alone", hu), size_px=8)
+    np.testing.assert_array_equal(read_series(folder, size_px=8)[0].hu, alone.hu)
 
 
 def test_a_header_that_claims_a_large_image_takes_no_memory(series):

@@ -112,10 +112,10 @@ def test_identifiers_that_a_shard_cannot_hold(scans, tmp_path, bad):
 
 def test_series_identifier_must_match_where_it_is_a_uid(scans):
     arguments = {"dataset": "d", "size_px": None, "patient_id": "p", "study_id": "s"}
-    assert convert_one(scans / "good", series_id=UID, **arguments).volume
-    assert convert_one(scans / "good", series_id="volume.1", **arguments).volume
-    wrong = convert_one(scans / "good", series_id=UID + ".2", **arguments)
-    assert wrong.volume is None and wrong.ledger["reason"] == "wrong_series"
+    for series_id in (UID, "volume.1"):
+        assert convert_one(scans / "good", series_id=series_id, **arguments)[1] is not None
+    ledger, scan = convert_one(scans / "good", series_id=UID + ".2", **arguments)
+    assert scan is None and ledger["reason"] == "wrong_series"
 
 
 def test_a_series_that_could_not_be_obtained_is_in_the_ledger(scans, tmp_path):

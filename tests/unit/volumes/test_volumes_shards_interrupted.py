@@ -103,15 +103,14 @@ def change_files(scans, folder):
 
 
 def damage_parts(scans, folder):
-    for part in folder.glob(".shard-0.h5.parts/*.bin"):
-        content = part.read_bytes()
-        part.write_bytes(content[:-200] + bytes(200))  # voxels lie at the end
+    (part,) = folder.glob(".shard-0.h5.parts/*.bin")
+    part.write_bytes(part.read_bytes()[:-200] + bytes(200))  # voxels lie at the end
     return {}
 
 
 def lose_parts(scans, folder):
-    for part in folder.glob(".shard-0.h5.parts/*.bin"):
-        part.unlink()
+    (part,) = folder.glob(".shard-0.h5.parts/*.bin")
+    part.unlink()
     return {}
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from dicom_files import phantom, write_series
+from dicom_files import phantom, setting, write_series
 from pydicom.uid import RLELossless
 from shard_jobs import run, series_table
 
@@ -16,14 +16,6 @@ from chestct.volumes.thumbnails import draw_thumbnails
 from chestct.volumes.volume_file import write_volume_file
 
 LUNG = (-600.0, 1500.0)
-
-
-def edit_all(**fields):
-    def edit(number, dataset):
-        for name, value in fields.items():
-            setattr(dataset, name, value)
-
-    return edit
 
 
 def arguments(folder, **options):
@@ -100,16 +92,16 @@ def test_refused_scans_show_what_can_be_read(dataset, tmp_path):
 @pytest.mark.parametrize(
     ("bent", "shown"),
     [
-        ({"edit": edit_all(ImageType=["DERIVED", "PRIMARY"])}, False),
-        ({"edit": edit_all(ImageType=["ORIGINAL", "SECONDARY"])}, False),
-        ({"edit": edit_all(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])}, False),
-        ({"edit": edit_all(BurnedInAnnotation="YES")}, False),
-        ({"edit": edit_all(Modality="OT")}, False),
+        ({"edit": setting("ImageType", ["DERIVED", "PRIMARY"])}, False),
+        ({"edit": setting("ImageType", ["ORIGINAL", "SECONDARY"])}, False),
+        ({"edit": setting("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"])}, False),
+        ({"edit": setting("BurnedInAnnotation", "YES")}, False),
+        ({"edit": setting("Modality", "OT")}, False),
         ({"syntax": RLELossless}, False),
-        ({"edit": edit_all(RescaleSlope="nan")}, False),
-        ({"edit": edit_all(PixelData=b"short")}, False),
-        ({"edit": edit_all(BurnedInAnnotation="NO")}, True),
-        ({"edit": edit_all(ImageOrientationPatient=None)}, True),
+        ({"edit": setting("RescaleSlope", "nan")}, False),
+        ({"edit": setting("PixelData", b"short")}, False),
+        ({"edit": setting("BurnedInAnnotation", "NO")}, True),
+        ({"edit": setting("ImageOrientationPatient", None)}, True),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")

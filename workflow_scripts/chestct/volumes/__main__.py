@@ -11,6 +11,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,8 @@ from chestct.files import atomic_path
 from chestct.tables import check_table
 from chestct.volume_store import Volume, check_shard, list_scans, read_volume
 from chestct.volumes.contact_sheet import DISPLAY_WINDOWS, contact_sheet
-from chestct.volumes.convert_scan import Conversion, convert_one
+from chestct.volumes.convert_scan import convert_one
+from chestct.volumes.scan import Scan
 from chestct.volumes.volume_file import WRITABLE, write_volume_file
 
 _SHARD_SUFFIX = ".h5"
@@ -97,23 +99,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _printed_row(series: Path, conversion: Conversion) -> int:
-    """Print the ledger row and return the exit status for it."""
-    ledger = check_table(pd.DataFrame([conversion.ledger]), "ledger", where=series)
+def _print_row(series: Path, row: dict[str, Any]) -> None:
+    """Print the ledger row, and why the scan is refused if it is."""
+    ledger = check_table(pd.DataFrame([row]), "ledger", where=series)
     print(ledger.to_csv(index=False), end="")
-    if conversion.scan is None:
-        print(f"refused: {ledger['reason'][0]}: {ledger['detail'][0]}", file=sys.stderr)
-        return 1
-    return 0
+    if row["status"] == "refused":
+        print(f"refused: {row['reason']}: {row['detail']}", file=sys.stderr)
 
 
 def _convert(series: Path, out: Path, size_px: int | None) -> int:
-    conversion = convert_one(series, dataset="command_line", size_px=size_px)
-    status = _printed_row(series, conversion)
-    if conversion.scan is not None:
-        scan = conversion.scan
-        write_volume_file(out, scan.hu, scan.spacing_mm, scan.origin_mm)
-    return status
+    row, scan = convert_one(series, dataset="command_line", size_px=size_px)
+    _print_row(series, row)
+    if scan is None:
+        return 1
+    write_volume_file(out, scan.hu, scan.spacing_mm, scan.origin_mm)
+    return 0
 
 
 def _export(shard: Path, study_id: str, out: Path) -> int:
@@ -136,20 +136,16 @@ def _only_scan(shard: Path) -> str:
 
 
 def _sheet(options: argparse.Namespace) -> int:
-    volume: Volume | None
+    scan: Volume | Scan | None
     if options.scan.suffix == _SHARD_SUFFIX:
-        volume = read_volume(options.scan, options.study_id or _only_scan(options.scan))
+        scan = read_volume(options.scan, options.study_id or _only_scan(options.scan))
     else:
-        conversion = convert_one(options.scan, dataset="command_line", size_px=None)
-        volume = conversion.volume
-        if volume is None:
-            return _printed_row(options.scan, conversion)
+        row, scan = convert_one(options.scan, dataset="command_line", size_px=None)
+        if scan is None:
+            _print_row(options.scan, row)
+            return 1
     picture = contact_sheet(
-        volume.hu,
-        volume.spacing_mm,
-        volume.z_mm,
-        display_window_hu=options.window,
-        num_slices=options.slices,
+        scan.hu, scan.spacing_mm, scan.z_mm, display_window_hu=options.window, num_slices=options.slices
     )
     with atomic_path(options.out) as temporary:
         picture.save(temporary)

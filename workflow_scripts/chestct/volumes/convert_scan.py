@@ -1,10 +1,9 @@
 """One scan, a DICOM series or a volume file: read, and converted or refused with a reason."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from chestct.volume_store import Volume
 from chestct.volumes.dicom_series import read_dicom_series
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.scan import Report, Scan
@@ -56,20 +55,6 @@ def read_series(
     return scan, report
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conversion:
-    """What became of one scan.
-
-    Attributes:
-        ledger: the row of the ledger (``schemas/ledger.schema.yaml``).
-        scan, volume: None where the scan is refused; ``volume`` holds the scan's voxels for the store.
-    """
-
-    ledger: dict[str, object]
-    scan: Scan | None
-    volume: Volume | None
-
-
 def convert_one(
     path: str | Path,
     *,
@@ -79,7 +64,7 @@ def convert_one(
     study_id: str | None = None,
     series_id: str | None = None,
     num_instances: int = 0,
-) -> Conversion:
+) -> tuple[dict[str, Any], Scan | None]:
     """Convert one scan; a scan that can't be converted is refused in the ledger row, not raised.
 
     Args:
@@ -89,45 +74,32 @@ def convert_one(
         patient_id, study_id, series_id: identifiers for the tables; where None, those in the files, or
             else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files.
         num_instances: least number of DICOM files, 0 where unknown.
+
+    Returns:
+        The row of the ledger (``schemas/ledger.schema.yaml``), and the scan, None where it is refused.
     """
     report = Report()
     expected = series_id if series_id is not None and _UID.fullmatch(series_id) else None
     scan: Scan | None = None
-    refused: RefusedScan | None = None
     try:
         scan, _ = read_series(
             path, size_px=size_px, num_instances=num_instances, series_id=expected, report=report
         )
+        remarks = [f"{reason}: {numbers}" for reason, numbers in report.repairs] + report.notes
+        outcome = {
+            "status": "repaired" if report.repairs else "accepted",
+            "reason": "; ".join(reason for reason, _ in report.repairs) or None,
+            "detail": "; ".join(remarks) or None,
+        }
     except RefusedScan as refusal:
-        refused = refusal
+        outcome = {"status": "refused", "reason": refusal.reason, "detail": refusal.detail}
     name = Path(path).name
-    patient_id = patient_id or report.patient_id or name
-    study_id = study_id or report.study_id or name
-    series_id = series_id or report.series_id or name
-    row: dict[str, object] = {
+    row = {
         "dataset": dataset,
-        "patient_id": patient_id,
-        "study_id": study_id,
-        "series_id": series_id,
+        "patient_id": patient_id or report.patient_id or name,
+        "study_id": study_id or report.study_id or name,
+        "series_id": series_id or report.series_id or name,
         "num_files": report.num_files,
         "num_slices": report.num_slices,
     }
-    if scan is None:
-        assert refused is not None
-        row |= {"status": "refused", "reason": refused.reason, "detail": refused.detail}
-        return Conversion(ledger=row, scan=None, volume=None)
-    remarks = [f"{reason}: {numbers}" for reason, numbers in report.repairs] + report.notes
-    row |= {
-        "status": "repaired" if report.repairs else "accepted",
-        "reason": "; ".join(reason for reason, _ in report.repairs) or None,
-        "detail": "; ".join(remarks) or None,
-    }
-    volume = Volume(
-        patient_id=patient_id,
-        study_id=study_id,
-        series_id=series_id,
-        hu=scan.hu,
-        spacing_mm=scan.spacing_mm,
-        z_mm=scan.z_mm,
-    )
-    return Conversion(ledger=row, scan=scan, volume=volume)
+    return row | outcome, scan

@@ -117,7 +117,7 @@ def _convert_row(
 ) -> Outcome:
     """Convert the scan of one row of the series table into an open shard; its volume is gone on return."""
     try:
-        conversion = convert_one(
+        ledger, scan = convert_one(
             path,
             dataset=dataset,
             patient_id=row["patient_id"],
@@ -131,12 +131,19 @@ def _convert_row(
     except Exception as error:
         log.exception("%s: unexpected error", path)
         return _refused(row, _UNEXPECTED, f"{type(error).__name__}: {error}"[:500])
-    scan, volume = conversion.scan, conversion.volume
-    if scan is None or volume is None:
-        log.warning("%s refused: %s, %s", path, conversion.ledger["reason"], conversion.ledger["detail"])
-        return Outcome(ledger=conversion.ledger)
+    if scan is None:
+        log.warning("%s refused: %s, %s", path, ledger["reason"], ledger["detail"])
+        return Outcome(ledger=ledger)
+    volume = Volume(
+        patient_id=ledger["patient_id"],
+        study_id=ledger["study_id"],
+        series_id=ledger["series_id"],
+        hu=scan.hu,
+        spacing_mm=scan.spacing_mm,
+        z_mm=scan.z_mm,
+    )
     return Outcome(
-        ledger=conversion.ledger,
+        ledger=ledger,
         index=_index_row(volume, dataset),
         sop_uids=scan.sop_uids,
         stored=write_volume(file, volume),
