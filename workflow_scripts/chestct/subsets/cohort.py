@@ -35,16 +35,13 @@ def select_cohort(
             remedy="remove these labels, or add the scans",
         )
     keys = ["dataset", "patient_id", "study_id"]
-    cohort = series[keys].merge(
-        labels[["study_id", "label", "exclusion", "baseline"]], on="study_id", how="left", validate="1:1"
-    )
-    cohort = cohort.merge(
+    cohort = series[keys]
+    for facts in (
+        labels[["study_id", "label", "exclusion", "baseline"]],
         ledger[["study_id", "status", "reason"]].rename(columns={"status": "conversion"}),
-        on="study_id",
-        how="left",
-        validate="1:1",
-    )
-    cohort = cohort.merge(index[["study_id", "num_slices"]], on="study_id", how="left", validate="1:1")
+        index[["study_id", "num_slices"]],
+    ):
+        cohort = cohort.merge(facts, on="study_id", how="left", validate="1:1")
 
     def reason_of(row: pd.Series) -> str | None:
         if pd.notna(row["exclusion"]):

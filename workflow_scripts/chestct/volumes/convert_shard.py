@@ -108,7 +108,10 @@ def convert_shard(
             outcomes.append(outcome)
     with write_errors(store_path):
         parts.whole.replace(store_path)
-    _write_tables(outcomes, store_path, index_path, slices_path, ledger_path)
+    tables = _tables(outcomes, store_path)
+    for name, table_path in {"index": index_path, "slices": slices_path, "ledger": ledger_path}.items():
+        write_table(pd.DataFrame(tables[name], columns=list(column_types(name))), table_path, name)
+    log.info("%d of %d scans converted", len(tables["index"]), len(outcomes))
     parts.remove()
 
 
@@ -157,13 +160,8 @@ def _refused(row: dict[str, Any], reason: str, detail: str) -> Outcome:
     return Outcome(ledger={name: row[name] for name in names} | outcome)
 
 
-def _write_tables(
-    outcomes: Sequence[Outcome],
-    store_path: str | Path,
-    index_path: str | Path,
-    slices_path: str | Path,
-    ledger_path: str | Path,
-) -> None:
+def _tables(outcomes: Sequence[Outcome], store_path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the shard's tables, by table."""
     index = [outcome.index | {"store": str(store_path)} for outcome in outcomes if outcome.index is not None]
     slices = [
         {"study_id": stored.study_id, "slice_index": number, "z_mm": z_mm, "sop_instance_uid": sop_uid}
@@ -171,11 +169,7 @@ def _write_tables(
         if (stored := outcome.stored) is not None
         for number, (z_mm, sop_uid) in enumerate(zip(stored.z_mm, outcome.sop_uids, strict=True))
     ]
-    ledger = [outcome.ledger for outcome in outcomes]
-    paths = {"index": index_path, "slices": slices_path, "ledger": ledger_path}
-    for rows, (name, path) in zip((index, slices, ledger), paths.items(), strict=True):
-        write_table(pd.DataFrame(rows, columns=list(column_types(name))), path, name)
-    log.info("%d of %d scans converted", len(index), len(ledger))
+    return {"index": index, "slices": slices, "ledger": [outcome.ledger for outcome in outcomes]}
 
 
 def _index_row(volume: Volume, dataset: str) -> dict[str, object]:
