@@ -51,10 +51,6 @@ def test_a_volume_comes_back_as_it_was(shard):
     assert np.array_equal(back.z_mm, original.z_mm)
 
 
-def test_a_run_of_slices(shard):
-    assert np.array_equal(read_slices(shard, "1.2.3", 3, 7), volume().hu[3:7])
-
-
 def test_windows_are_padded_with_air_past_the_end(shard):
     window = WindowReader().read(shard, "1.2.3", 8, 16)
     assert np.array_equal(window[:4], volume().hu[8:])

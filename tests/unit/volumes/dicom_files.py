@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from hypothesis import strategies as st
@@ -81,6 +82,18 @@ def compress(dataset: Dataset, frame: bytes, syntax: str, *, bits: int, fragment
     dataset.BitsStored, dataset.HighBit = bits, bits - 1
     dataset["PixelData"] = DataElement("PixelData", "OB", encapsulate([frame], fragments_per_frame=fragments))
     dataset["PixelData"].is_undefined_length = True
+
+
+def compress_with_gdcm(dataset: Dataset, compressor: str, scratch: Path) -> None:
+    """Replace a slice's pixels by a frame that GDCM compresses without loss (JPEG or JPEG2000)."""
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(scratch / "frame.dcm"))
+    writer.SetUseCompression(True)
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(dataset.pixel_array[None]))
+    compressed = pydicom.dcmread(scratch / "frame.dcm")
+    dataset.file_meta.TransferSyntaxUID = compressed.file_meta.TransferSyntaxUID
+    dataset["PixelData"] = compressed["PixelData"]
 
 
 def write_series(
