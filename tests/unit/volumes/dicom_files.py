@@ -7,6 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -152,6 +153,17 @@ def refusal(path: Path, **arguments: object) -> RefusedScan:
     with pytest.raises(RefusedScan) as caught:
         read_series(path, **arguments)  # type: ignore[arg-type]
     return caught.value
+
+
+def property_test(num_examples: int) -> settings:
+    """Settings of a property test that writes a folder of files an example."""
+    return settings(
+        max_examples=num_examples,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],  # shrinking a folder of files takes minutes
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
 
 
 #: Directions of increasing column and of increasing row: the eight axial orientations.

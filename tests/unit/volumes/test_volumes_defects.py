@@ -5,8 +5,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from dicom_files import make_slice
-from hypothesis import HealthCheck, Phase, given, settings
+from dicom_files import make_slice, property_test
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import SecondaryCaptureImageStorage
 
@@ -206,15 +206,7 @@ def test_pairs_are_all(tmp_path):
     assert len(list(combinations([*FATAL, *HARMLESS], 2))) == 666
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.generate],  # shrinking a folder of files takes minutes
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
-@given(
-    names=st.lists(st.sampled_from([*FATAL, *HARMLESS]), min_size=3, max_size=5, unique=True),
-)
+@property_test(40)
+@given(names=st.lists(st.sampled_from([*FATAL, *HARMLESS]), min_size=3, max_size=5, unique=True))
 def test_several_defects_in_any_order(tmp_path_factory, names):
     check_pair(tmp_path_factory.mktemp("case") / "s", names)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from dicom_files import DIRECTIONS, assert_equals_reference, make_slice
-from hypothesis import HealthCheck, Phase, given, settings
+from dicom_files import DIRECTIONS, assert_equals_reference, make_slice, property_test
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -23,16 +23,6 @@ SYNTAXES = [
     DeflatedExplicitVRLittleEndian,
     RLELossless,
 ]
-
-
-def property_test(num_examples):
-    return settings(
-        max_examples=num_examples,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.generate],  # shrinking a folder of files takes minutes
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
-    )
 
 
 def as_scanned(plane, row, column):
