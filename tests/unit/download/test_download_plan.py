@@ -11,38 +11,18 @@ from chestct.download import download_plan as plan
 from chestct.download.download_plan import write_download_plan
 from chestct.download.manifest import write_citations, write_data_manifest
 from chestct.tables import write_table
+from tests.unit.download.weights_samples import make_row
 
-ROW = {
-    "weights_id": "tiny_kinetics",
-    "model": "tiny",
-    "init": "video",
-    "training_data": "Kinetics-400",
-    "source": "its authors",
-    "url": "https://example.org/tiny.pyth",
-    "package": "",
-    "licence": "Apache-2.0",
-    "citation": "Somebody, A Tiny Network, CVPR 2020",
-    "size_bytes": "",
-    "sha256": "",
-}
+ROW = make_row(weights_id="tiny_kinetics", citation="Somebody, A Tiny Network, CVPR 2020")
 
 
 def make_dataset(root: Path, num_bytes: list[int], **facts: object) -> Path:
     """Manifest and table ``series`` of scans in folders of three files; the first is there."""
-    rows = [
-        {
-            "dataset": root.name,
-            "patient_id": f"p{k}",
-            "study_id": f"s{k}",
-            "series_id": f"r{k}",
-            "path": f"p{k}/s{k}/r{k}",
-            "num_instances": 3,
-            "num_bytes": size,
-            "shard": 0,
-        }
-        for k, size in enumerate(num_bytes)
-    ]
-    write_table(pd.DataFrame(rows), root / "series.csv", "series")
+    rows = pd.DataFrame({"num_bytes": num_bytes}).assign(dataset=root.name, num_instances=3, shard=0)
+    for column, letter in (("patient_id", "p"), ("study_id", "s"), ("series_id", "r")):
+        rows[column] = [f"{letter}{k}" for k in range(len(rows))]
+    rows["path"] = rows["patient_id"] + "/" + rows["study_id"] + "/" + rows["series_id"]
+    write_table(rows, root / "series.csv", "series")
     first = root / "p0/s0/r0"
     first.mkdir(parents=True)
     for name in "abc":

@@ -27,6 +27,12 @@ SMALL = [
 LARGE = [name for name in _NETWORKS if name not in SMALL]
 
 
+def make_windows(num_slices: int = 8, size_px: int = 32, num_windows: int = 2, seed: int = 0) -> torch.Tensor:
+    """Windows of noise."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(num_windows, 3, num_slices, size_px, size_px, generator=generator)
+
+
 @contextmanager
 def refused_weights(model: nn.Module, path: Path, message: str) -> Iterator[None]:
     """Loading must be refused with a message that names the file, and leave the model as it was."""

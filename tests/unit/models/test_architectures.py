@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from model_sets import make_windows
 from torch import nn
 
 from chestct.models import build_model
@@ -12,26 +13,20 @@ from chestct.models.i3d import pad_same
 from chestct.models.lrcn import with_differences
 from chestct.models.slices import select_slices
 
-
-def windows(num_windows: int, num_slices: int = 8, size_px: int = 32) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(num_windows)
-    return torch.randn(num_windows, 3, num_slices, size_px, size_px, generator=generator)
-
-
 # --- LRCN
 
 
 @pytest.fixture
 def lrcn(liven: Callable[[nn.Module, torch.Tensor], None]) -> nn.Module:
     model = build_model("lrcn_efficientnet_lite0", num_slices=8, size_px=32, seed=0)
-    liven(model, windows(6))
+    liven(model, make_windows(num_windows=6))
     return model
 
 
 @pytest.mark.parametrize("training", [False, True])
 def test_lrcn_score_does_not_depend_on_batch_mates(lrcn: nn.Module, training: bool) -> None:
     lrcn.train(training)
-    x_BCTHW = windows(4)
+    x_BCTHW = make_windows(num_windows=4)
     together = lrcn(x_BCTHW)
     alone = torch.cat([lrcn(window) for window in x_BCTHW.split(1)])
     shuffled = lrcn(x_BCTHW[[2, 0, 3, 1]])
@@ -42,7 +37,7 @@ def test_lrcn_score_does_not_depend_on_batch_mates(lrcn: nn.Module, training: bo
 
 def test_lrcn_recurs_along_slices(lrcn: nn.Module) -> None:
     lrcn.eval()
-    x_BCTHW = windows(2)
+    x_BCTHW = make_windows(num_windows=2)
     swapped = x_BCTHW[:, :, [0, 1, 5, 3, 4, 2, 6, 7]]
     assert (lrcn(x_BCTHW) - lrcn(swapped)).abs().max() > 1e-5
     # The sequence axis is the slices': a change in the first slice reaches the state at the last.
@@ -59,7 +54,7 @@ def test_lrcn_backbone_stays_as_it_was_loaded(lrcn: nn.Module) -> None:
     assert lrcn.gru.training
     assert not any(module.training for module in lrcn.backbone.modules())
     before = {key: tensor.clone() for key, tensor in lrcn.backbone.state_dict().items()}
-    lrcn(windows(2)).sum().backward()
+    lrcn(make_windows(num_windows=2)).sum().backward()
     assert all(torch.equal(before[key], tensor) for key, tensor in lrcn.backbone.state_dict().items())
     trainable = {key.split(".")[0] for key, p in lrcn.named_parameters() if p.requires_grad}
     assert trainable == {"gru", "head"}
@@ -89,7 +84,7 @@ def test_slices_are_chosen_around_the_middle(num_slices: int, step: int, expecte
 def test_2d_model_pools_slices_without_order() -> None:
     model = build_model("efficientnet_lite0", num_slices=8, size_px=32, seed=0).eval()
     assert model.slice_step == 2
-    x_BCTHW = windows(2)
+    x_BCTHW = make_windows(num_windows=2)
     with torch.no_grad():
         assert model.features(x_BCTHW).shape == (2, 4, 1280)
         reordered = model(x_BCTHW[:, :, [6, 1, 4, 3, 2, 5, 0, 7]])
@@ -138,7 +133,7 @@ def test_slowfast_slow_pathway_sees_every_fourth_slice() -> None:
     stems = model.blocks[0].multipathway_blocks
     for stem in stems:
         stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    x_BCTHW = windows(1, num_slices=16)
+    x_BCTHW = make_windows(num_slices=16, num_windows=1)
     with torch.no_grad():
         model(x_BCTHW)
     slow, fast = seen

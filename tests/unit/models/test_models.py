@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from model_sets import SMALL
+from model_sets import SMALL, make_windows
 from torch import nn
 
 from chestct.catalogue import MODELS
@@ -18,11 +18,6 @@ Liven = Callable[[nn.Module, torch.Tensor], None]
 
 #: The smallest window, and one that no stride divides.
 SIZES = [(8, 32), (13, 45)]
-
-
-def window(num_slices: int, size_px: int, num_windows: int = 2, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(num_windows, 3, num_slices, size_px, size_px, generator=generator)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -37,7 +32,7 @@ def test_gives_plain_logits(name: str, size: tuple[int, int], num_classes: int) 
     ]
     with torch.no_grad():
         last_biases[-1].fill_(-7.0)
-        logits = model(window(*size))
+        logits = model(make_windows(*size))
     assert logits.shape == (2, num_classes)
     assert logits.isfinite().all()
     assert logits.mean() < -3
@@ -62,8 +57,8 @@ def test_fresh_parameters_follow_from_the_seed_alone(name: str) -> None:
 def test_gradient_reaches_every_trainable_parameter(name: str, liven: Liven) -> None:
     model = build_model(name, num_slices=12, size_px=48, seed=0)
     # Livened models are in evaluation mode: stochastic depth would leave out some blocks by chance.
-    liven(model, window(12, 48))
-    model(window(12, 48)).sum().backward()
+    liven(model, make_windows(12, 48))
+    model(make_windows(12, 48)).sum().backward()
     trainable = {key: p for key, p in model.named_parameters() if p.requires_grad}
     assert trainable
     without = [key for key, p in trainable.items() if p.grad is None or not p.grad.abs().max() > 0]
@@ -73,7 +68,7 @@ def test_gradient_reaches_every_trainable_parameter(name: str, liven: Liven) -> 
 @pytest.mark.parametrize("name", [name for name in SMALL if MODELS[name].family == "3d"])
 def test_order_of_slices_matters_to_3d_models(name: str, liven: Liven) -> None:
     model = build_model(name, num_slices=8, size_px=32, seed=0)
-    x_BCTHW = window(8, 32)
+    x_BCTHW = make_windows(8, 32)
     liven(model, x_BCTHW)
     shuffled = x_BCTHW[:, :, [3, 0, 6, 1, 7, 4, 2, 5]]
     with torch.no_grad():
@@ -83,7 +78,7 @@ def test_order_of_slices_matters_to_3d_models(name: str, liven: Liven) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_tuning_for_the_cpu_changes_no_number(name: str, liven: Liven) -> None:
     model = build_model(name, num_slices=8, size_px=32, num_classes=10, seed=0)
-    x_BCTHW = window(8, 32)
+    x_BCTHW = make_windows(8, 32)
     liven(model, x_BCTHW)
     with torch.no_grad():
         exact = copy.deepcopy(model).double()(x_BCTHW.double())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from model_sets import build_on_meta, fill, refused_weights, thin, without_drawing
+from model_sets import build_on_meta, fill, make_windows, refused_weights, thin, without_drawing
 from torch import nn
 from upstream import CONSTRUCTORS, WITH_SOFTMAX, build_upstream, run_upstream
 
@@ -100,7 +100,7 @@ def test_loaded_model_says_what_the_published_one_says(loaded: Loaded) -> None:
     state = loaded.model.state_dict()
     assert all(torch.equal(state[key], tensor) for key, tensor in loaded.fresh.items())
     loaded.model.load_state_dict(head_of_upstream(loaded), strict=False)
-    x_BCTHW = torch.randn(2, 3, SLICES, PIXELS, PIXELS, generator=torch.Generator().manual_seed(0))
+    x_BCTHW = make_windows(SLICES, PIXELS)
     with torch.no_grad():
         expected, found = run_upstream(loaded.name, loaded.upstream, x_BCTHW), loaded.model(x_BCTHW)
     if loaded.name in WITH_SOFTMAX:
@@ -113,7 +113,7 @@ def test_loaded_model_says_what_the_published_one_says(loaded: Loaded) -> None:
 
 
 def test_gradient_reaches_every_parameter(loaded: Loaded) -> None:
-    x_BCTHW = torch.randn(1, 3, SLICES, PIXELS, PIXELS, generator=torch.Generator().manual_seed(1))
+    x_BCTHW = make_windows(SLICES, PIXELS, num_windows=1, seed=1)
     loaded.model(x_BCTHW)[:, :5].sum().backward()
     gradients = {key: parameter.grad for key, parameter in loaded.model.named_parameters()}
     loaded.model.zero_grad(set_to_none=True)

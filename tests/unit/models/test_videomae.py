@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from model_sets import fill, refused_weights, without_drawing
+from model_sets import fill, make_windows, refused_weights, without_drawing
 from safetensors.torch import save_file
 from torch import nn
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
@@ -20,11 +20,6 @@ from chestct.models.videomae import PUBLISHED_GRID, build_narrow, published_posi
 NAME = "videomae_base"
 WEIGHTS_ID = MODELS[NAME].weights["video"]
 NARROW = {"hidden_size": 48, "intermediate_size": 192, "num_hidden_layers": 4, "num_attention_heads": 3}
-
-
-def windows(num_slices: int, size_px: int, num_windows: int = 2) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(num_slices)
-    return torch.randn(num_windows, 3, num_slices, size_px, size_px, generator=generator)
 
 
 def logits_of_library(library: nn.Module, x_BCTHW: torch.Tensor) -> torch.Tensor:
@@ -77,7 +72,7 @@ def test_narrow_model_says_what_the_library_says() -> None:
     ).eval()
     fill(library.state_dict())
     model.network.load_state_dict(library.state_dict())
-    x_BCTHW = windows(16, 112)
+    x_BCTHW = make_windows(16, 112)
     with torch.no_grad():
         expected, found = logits_of_library(library, x_BCTHW), model(x_BCTHW)
     assert torch.equal(found, expected)
@@ -87,7 +82,7 @@ def test_narrow_model_says_what_the_library_says() -> None:
 def test_place_matters() -> None:
     model = build_model("videomae_narrow", num_slices=8, size_px=32, seed=0).eval()
     fill(model.state_dict())
-    x_BCTHW = windows(8, 32)
+    x_BCTHW = make_windows(8, 32)
     with torch.no_grad():
         expected = model(x_BCTHW)
         for turned in (x_BCTHW.roll(4, dims=2), x_BCTHW.roll(16, dims=3), x_BCTHW.roll(16, dims=4)):
@@ -98,7 +93,7 @@ def test_place_matters() -> None:
 def test_windows_that_tubelets_do_not_divide_are_continued_by_their_border() -> None:
     odd = build_model("videomae_narrow", num_slices=13, size_px=45, seed=0).eval()
     even = build_model("videomae_narrow", num_slices=14, size_px=48, seed=0).eval()
-    x_BCTHW = windows(13, 45)
+    x_BCTHW = make_windows(13, 45)
     last = [min(i, 44) for i in range(48)]
     continued = x_BCTHW[:, :, [*range(13), 12]][:, :, :, last][:, :, :, :, last]
     with torch.no_grad():
@@ -109,7 +104,7 @@ def test_windows_that_tubelets_do_not_divide_are_continued_by_their_border() -> 
 def test_windows_of_another_size_are_no_input(shape: tuple[int, int]) -> None:
     model = build_model("videomae_narrow", num_slices=8, size_px=32, seed=0)
     with pytest.raises((ValueError, RuntimeError), match=r"doesn't match model|must match the size"):
-        model(windows(*shape))
+        model(make_windows(*shape))
 
 
 # --- The published file
@@ -136,7 +131,7 @@ def test_published_file_loads_to_the_same_network(tmp_path: Path) -> None:
         embeddings.position_embeddings, library.videomae.embeddings.position_embeddings, atol=0.1
     )
     library.videomae.embeddings.position_embeddings = embeddings.position_embeddings
-    x_BCTHW = windows(8, 64)
+    x_BCTHW = make_windows(8, 64)
     with torch.no_grad():
         expected = logits_of_library(library, x_BCTHW)
     found = model(x_BCTHW)

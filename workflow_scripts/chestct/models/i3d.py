@@ -4,6 +4,7 @@ Written from the published architecture so that the released Kinetics-400 weight
 padding, BatchNorm with a shift but no scale and an epsilon of 1e-3, input in [-1, 1].
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -96,29 +97,22 @@ class Mixed(nn.Module):
     def __init__(self, in_channels: int, channels: Sequence[int]) -> None:
         super().__init__()
         b0, b1a, b1b, b2a, b2b, b3 = channels
-        self.branch_0 = nn.ModuleDict({"conv3d_0a_1x1": Unit3D(in_channels, b0)})
-        self.branch_1 = nn.ModuleDict(
-            {"conv3d_0a_1x1": Unit3D(in_channels, b1a), "conv3d_0b_3x3": Unit3D(b1a, b1b, 3)}
-        )
-        self.branch_2 = nn.ModuleDict(
-            {"conv3d_0a_1x1": Unit3D(in_channels, b2a), "conv3d_0b_3x3": Unit3D(b2a, b2b, 3)}
-        )
-        self.branch_3 = nn.ModuleDict({"conv3d_0b_1x1": Unit3D(in_channels, b3)})
+
+        def units(**named: Unit3D) -> nn.Sequential:
+            return nn.Sequential(OrderedDict(named))
+
+        self.branch_0 = units(conv3d_0a_1x1=Unit3D(in_channels, b0))
+        self.branch_1 = units(conv3d_0a_1x1=Unit3D(in_channels, b1a), conv3d_0b_3x3=Unit3D(b1a, b1b, 3))
+        self.branch_2 = units(conv3d_0a_1x1=Unit3D(in_channels, b2a), conv3d_0b_3x3=Unit3D(b2a, b2b, 3))
+        self.branch_3 = units(conv3d_0b_1x1=Unit3D(in_channels, b3))
         self.pool = nn.MaxPool3d(3, stride=1, padding=1)
 
     def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """Map (B, in_channels, T, H, W) to (B, sum of branches, T, H, W)."""
-        branches = []
-        for branch, x in [
-            (self.branch_0, x_BCTHW),
-            (self.branch_1, x_BCTHW),
-            (self.branch_2, x_BCTHW),
-            (self.branch_3, self.pool(x_BCTHW)),
-        ]:
-            for unit in branch.values():
-                x = unit(x)
-            branches.append(x)
-        return torch.cat(branches, dim=1)
+        # First, as backpropagation adds up the branches' gradients in the reverse order.
+        pooled = self.pool(x_BCTHW)
+        branches = [branch(x_BCTHW) for branch in (self.branch_0, self.branch_1, self.branch_2)]
+        return torch.cat([*branches, self.branch_3(pooled)], dim=1)
 
 
 class I3D(nn.Module):
@@ -146,15 +140,13 @@ class I3D(nn.Module):
                 layers["maxpool3d_5a_2x2"] = MaxPoolSame(2, 2)
             layers[name] = Mixed(in_channels, channels)
             in_channels = channels[0] + channels[2] + channels[4] + channels[5]
-        self.layers = nn.ModuleDict(layers)
+        self.layers = nn.Sequential(OrderedDict(layers))
         self.dropout = nn.Dropout(dropout_rate)
         self.logits = nn.Linear(in_channels, num_classes)
 
     def features(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """Mean over the plane and over pairs of time steps of the last layer, shape (B, 1024)."""
-        for layer in self.layers.values():
-            x_BCTHW = layer(x_BCTHW)
-        x_BCT = x_BCTHW.mean(dim=(3, 4))
+        x_BCT = self.layers(x_BCTHW).mean(dim=(3, 4))
         if x_BCT.shape[2] > 2:
             x_BCT = (x_BCT[:, :, 1:] + x_BCT[:, :, :-1]) / 2
         return x_BCT.mean(dim=2)

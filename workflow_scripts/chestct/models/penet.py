@@ -4,6 +4,7 @@ Parameters bear the names of the authors' classifier, whose checkpoints put ``mo
 the full-size form loads the released Kinetics-600 weights and the narrow form is the same class.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -84,18 +85,6 @@ class PENetBottleneck(nn.Module):
         return self.relu(x + skip)
 
 
-class PENetEncoder(nn.Module):
-    """A stage: blocks of one width, the first with the stage's stride."""
-
-    def __init__(self, blocks: Sequence[PENetBottleneck]) -> None:
-        super().__init__()
-        self.penet_blocks = nn.Sequential(*blocks)
-
-    def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
-        """Run the blocks."""
-        return self.penet_blocks(x_BCTHW)
-
-
 class PooledLinear(nn.Module):
     """Global average pool, then a linear layer."""
 
@@ -153,16 +142,13 @@ class PENet(nn.Module):
                     )
                 )
                 channels, block = width * EXPANSION, block + 1
-            encoders.append(PENetEncoder(blocks))
-        self.encoders = nn.ModuleList(encoders)
+            encoders.append(nn.Sequential(OrderedDict(penet_blocks=nn.Sequential(*blocks))))
+        self.encoders = nn.Sequential(*encoders)
         self.classifier = PooledLinear(channels, num_classes)
 
     def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """Logits of shape (B, num_classes)."""
-        x = self.max_pool(self.in_conv(x_BCTHW))
-        for encoder in self.encoders:
-            x = encoder(x)
-        return self.classifier(x)
+        return self.classifier(self.encoders(self.max_pool(self.in_conv(x_BCTHW))))
 
 
 def build_full(num_slices: int, size_px: int, num_classes: int) -> nn.Module:
