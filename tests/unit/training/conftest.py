@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import tracing_worker
 from engine_data import make_job, train, write_data
+
+from chestct.training import start
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +20,12 @@ def one_thread() -> None:
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Paths of tables and a shard of 24 scans."""
     return write_data(tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small plain model in place of the catalogue's."""
+    monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
 
 
 @pytest.fixture(scope="session")

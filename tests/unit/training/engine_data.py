@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from chestct import tables
 from chestct.run import Run
-from chestct.training import finetune, start
-from chestct.training.settings import TrainingSettings
+from chestct.training import finetune, predict, pretrain, start
+from chestct.training.settings import PretrainingSettings, TrainingSettings
 from chestct.training.windows.display_window import InputSettings
 from chestct.volume_store import Volume, write_shard
 
@@ -108,10 +108,7 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
         settings=replace(SETTINGS, **settings),
         display_window_hu=WINDOW,
         window_slices=8,
-        index=data["index"],
-        windows=data["windows"],
-        splits=data["splits"],
-        subset=data["subset"],
+        **data,
         code_digest="code",
         gpus=0,
         num_workers=num_workers,
@@ -122,6 +119,38 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
 def train(job: start.Job, folder: Path, *, threads: int = 1, **changes) -> Path:
     """Train the run of a job, with what is changed of the job; returns its folder."""
     finetune.finetune(replace(job, **changes), str(folder), threads=threads)
+    return folder
+
+
+def score(data: dict[str, str], folder: Path, output: Path, *, gpus: int = 0, **settings) -> pd.DataFrame:
+    """Predictions of the run in a folder, with changed settings."""
+    predict.predict(
+        runs=[RUN],
+        weights=[str(folder / "weights.safetensors")],
+        settings=replace(SETTINGS, **settings),
+        display_window_hu=WINDOW,
+        window_slices=8,
+        **{name: path for name, path in data.items() if name != "subset"},
+        output=str(output),
+        threads=1,
+        num_workers=0,
+        gpus=gpus,
+    )
+    return tables.read_table(output, "predictions")
+
+
+def pretrain_on_clips(folder: Path, num_clips: int) -> Path:
+    """Pretrain for two passes over generated clips; returns the folder of weights and learning curve."""
+    pretrain.pretrain(
+        model_name=RUN.model,
+        settings=SETTINGS,
+        pretraining=PretrainingSettings(num_clips=num_clips, epochs=2, seed=0),
+        window_slices=8,
+        weights=str(folder / "weights.safetensors"),
+        history=str(folder / "history.csv"),
+        threads=1,
+        gpus=0,
+    )
     return folder
 
 
@@ -146,6 +175,16 @@ def assert_equal_runs(one: Path, other: Path) -> None:
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     pd.testing.assert_frame_equal(history(one), history(other), check_exact=True)
+
+
+def assert_close_runs(one: Path, other: Path) -> None:
+    """Weights and learning curves, to rounding."""
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], atol=2e-5)
+    for column in ("train_loss", "validation_loss", "validation_auroc"):
+        np.testing.assert_allclose(history(one)[column], history(other)[column], atol=1e-5)
 
 
 def in_child(function: Callable[[], None]) -> int:

@@ -1,45 +1,40 @@
-"""The learning curves of all runs in one table."""
+"""The records and the learning curves of all runs, in a table each."""
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from chestct.errors import InputError
-from chestct.tables import column_types, read_table, write_table
-from chestct.training.collect import collect_histories
-
-KEYS = {"dataset": "lidc", "model": "slow_r50", "init": "video", "percent": 10, "seed": 0, "fold": 0}
+from chestct.tables import read_table, write_table
+from chestct.training.collect import collect_histories, collect_runs
 
 
-def write_run(folder: Path, num_records: int = 1, **changes) -> tuple[str, str]:
-    kinds = {"string": "0", "Int64": 1, "float64": 0.5}
-    row = {name: kinds[kind] for name, kind in column_types("runs").items()} | KEYS | changes
-    write_table(pd.DataFrame([row] * num_records, columns=list(row)), folder / "run.csv", "runs")
-    history = pd.DataFrame(
-        {"step": [2, 4], "epoch": [0, 1], "train_loss": [0.7, 0.5], "learning_rate": 0.001}
-    )
-    history = history.assign(validation_loss=None, validation_auroc=[None, 0.75 + row["seed"] / 8])
-    write_table(history, folder / "history.csv", "history")
-    return str(folder / "run.csv"), str(folder / "history.csv")
+def write_run(trained: Path, folder: Path, num_records: int = 1, **keys) -> tuple[str, str]:
+    """Record and learning curve of a trained run, under changed keys."""
+    record = read_table(trained / "run.csv", "runs").assign(**keys)
+    record = record.loc[[0] * num_records]
+    write_table(record, folder / "run.csv", "runs")
+    return str(folder / "run.csv"), str(trained / "history.csv")
 
 
-def test_histories_carry_the_keys_of_their_runs(tmp_path):
-    runs = [write_run(tmp_path / str(seed), seed=seed, percent=10 * seed) for seed in (2, 1)]
-    collect_histories([run for run, _ in runs], [history for _, history in runs], str(tmp_path / "all.csv"))
-    table = read_table(tmp_path / "all.csv", "histories")
-    assert table[["seed", "percent", "step"]].to_numpy().tolist() == [
-        [2, 20, 2],
-        [2, 20, 4],
-        [1, 10, 2],
-        [1, 10, 4],
+def test_records_and_histories_carry_the_keys_of_their_runs(trained, tmp_path):
+    runs = [write_run(trained, tmp_path / str(seed), seed=seed, percent=10 * seed) for seed in (2, 1)]
+    records, histories = zip(*runs, strict=True)
+    collect_runs(records, str(tmp_path / "runs.csv"))
+    assert read_table(tmp_path / "runs.csv", "runs")[["seed", "percent"]].to_numpy().tolist() == [
+        [2, 20],
+        [1, 10],
     ]
-    assert table["validation_auroc"].dropna().tolist() == [1.0, 0.875]
-    assert set(table["dataset"]) == {"lidc"} and table["validation_loss"].isna().all()
+    collect_histories(records, histories, str(tmp_path / "all.csv"))
+    table, curve = read_table(tmp_path / "all.csv", "histories"), read_table(histories[0], "history")
+    keys = table[["seed", "percent", "step"]].to_numpy().tolist()
+    assert keys == [[seed, 10 * seed, step] for seed in (2, 1) for step in (4, 8, 12)]
+    assert table["validation_auroc"].tolist() == [*curve["validation_auroc"]] * 2
+    assert set(table["dataset"]) == {"d"}
 
 
 @pytest.mark.parametrize("num_records", [0, 2])
-def test_a_record_of_no_or_two_runs_is_refused(tmp_path, num_records):
-    run, history = write_run(tmp_path, num_records)
+def test_a_record_of_no_or_two_runs_is_refused(trained, tmp_path, num_records):
+    run, history = write_run(trained, tmp_path, num_records)
     with pytest.raises(InputError, match=f"holds {num_records} rows"):
         collect_histories([run], [history], str(tmp_path / "all.csv"))

@@ -9,37 +9,18 @@ from engine_data import (
     RUN,
     SCRATCH,
     SETTINGS,
-    WINDOW,
     assert_equal_runs,
     history,
     make_job,
+    pretrain_on_clips,
     record,
+    score,
     train,
     weights,
 )
 
-from chestct import tables
 from chestct.errors import DivergenceError, InputError
-from chestct.training import budget, collect, predict, pretrain, start
-from chestct.training.settings import PretrainingSettings
-
-
-def run_predict(data, folder, output, **settings):
-    predict.predict(
-        runs=[RUN],
-        weights=[str(folder / "weights.safetensors")],
-        settings=replace(SETTINGS, **settings),
-        display_window_hu=WINDOW,
-        window_slices=8,
-        index=data["index"],
-        windows=data["windows"],
-        splits=data["splits"],
-        output=str(output),
-        threads=1,
-        num_workers=0,
-        gpus=0,
-    )
-    return tables.read_table(output, "predictions")
+from chestct.training import budget, start
 
 
 def test_a_run_leaves_weights_curve_record_and_configuration(trained):
@@ -62,12 +43,9 @@ def test_it_learns_what_can_be_learnt(trained):
     assert record(trained)["validation_auroc"] > 0.9
 
 
-def test_the_same_run_gives_the_same_weights(data, trained, tmp_path):
-    assert_equal_runs(trained, train(make_job(data), tmp_path))
-
-
-def test_processes_that_read_windows_change_nothing(data, trained, tmp_path):
-    assert_equal_runs(trained, train(make_job(data, num_workers=2), tmp_path))
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_the_same_run_gives_the_same_weights_whatever_processes_read(data, trained, tmp_path, num_workers):
+    assert_equal_runs(trained, train(make_job(data, num_workers=num_workers), tmp_path))
 
 
 def test_the_seed_depends_on_all_but_the_init():
@@ -140,7 +118,7 @@ def test_a_probe_trains_its_head_alone(data, trained, tmp_path):
 
 
 def test_predictions_score_validation_and_test_scans_once(data, trained, tmp_path):
-    table = run_predict(data, trained, tmp_path / "predictions.csv")
+    table = score(data, trained, tmp_path / "predictions.csv")
     assert table.groupby("split").size().to_dict() == {"test": 6, "validation": 6}
     assert table["study_id"].is_unique
     assert (table["num_windows"] == 2).all()
@@ -157,31 +135,22 @@ def test_predictions_score_validation_and_test_scans_once(data, trained, tmp_pat
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 5}, {"accumulate": 4}])
 def test_scores_do_not_depend_on_the_size_of_batches(data, trained, tmp_path, changes):
-    expected = run_predict(data, trained, tmp_path / "one.csv")["score"]
-    found = run_predict(data, trained, tmp_path / "other.csv", **changes)["score"]
+    expected = score(data, trained, tmp_path / "one.csv")["score"]
+    found = score(data, trained, tmp_path / "other.csv", **changes)["score"]
     assert np.abs(found - expected).max() < 1e-5
 
 
-def test_records_are_collected(trained, tmp_path):
-    collect.collect_runs([str(trained / "run.csv")] * 2, str(tmp_path / "runs.csv"))
-    assert len(tables.read_table(tmp_path / "runs.csv", "runs")) == 2
-
-
 def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_path):
-    pretrain.pretrain(
-        model_name="swin_narrow",
-        settings=SETTINGS,
-        pretraining=PretrainingSettings(num_clips=82, epochs=2, seed=0),
-        window_slices=8,
-        weights=str(tmp_path / "video.safetensors"),
-        history=str(tmp_path / "history.csv"),
-        threads=1,
-        gpus=0,
-    )
+    pretrain_on_clips(tmp_path, 82)
     curve = history(tmp_path)
     assert curve["step"].max() == 40
     assert curve["epoch"].max() == 1
-    assert {path.name for path in tmp_path.iterdir()} == {"video.safetensors", "history.csv"}
-    start = {"path": str(tmp_path / "video.safetensors"), "sha256": None, "words": "clips", "stand_in": True}
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "history.csv"}
+    start = {
+        "path": str(tmp_path / "weights.safetensors"),
+        "sha256": None,
+        "words": "clips",
+        "stand_in": True,
+    }
     train(make_job(data, min_steps=3), tmp_path / "run", run=replace(RUN, init="video"), initial=start)
     assert record(tmp_path / "run")["initial_stand_in"] == 1

@@ -11,18 +11,12 @@ from unittest.mock import Mock
 import pytest
 import torch
 import tracing_worker
-from engine_data import LUNG, RUN, SETTINGS, WINDOW, history, in_child, make_job, train
+from engine_data import LUNG, history, in_child, make_job, score, train
 
 from chestct import tables
 from chestct.errors import DivergenceError, InputError
-from chestct.training import loop, predict, progress, scoring, start
+from chestct.training import loop, progress, scoring
 from chestct.training.machine import device as hardware
-
-
-@pytest.fixture
-def plain(monkeypatch):
-    """The small plain model in place of the catalogue's."""
-    monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
 
 
 def changed_table(data, tmp_path, name, change):
@@ -32,33 +26,24 @@ def changed_table(data, tmp_path, name, change):
     return data | {name: path}
 
 
-@pytest.mark.parametrize(("label", "counts"), [(1, "0 positive and 6"), (0, "6 positive and 0")])
-def test_a_subset_of_one_class_stops(data, tmp_path, label, counts):
+@pytest.mark.parametrize(
+    ("kept", "label", "words"),
+    [
+        ("subset", 1, "training subset holds 6 positive and 0 negative"),
+        ("subset", 0, "training subset holds 0 positive and 6 negative"),
+        ("splits", 0, "validation split holds 0 positive and 3 negative"),
+    ],
+)
+def test_scans_of_one_class_stop(data, tmp_path, kept, label, words):
     labels = tables.read_table(data["splits"], "splits").set_index("study_id")["label"]
-    one_class = changed_table(
-        data, tmp_path, "subset", lambda table: table[table["study_id"].map(labels) != label]
-    )
-    with pytest.raises(InputError, match=f"training subset holds {counts} negative") as error:
-        train(make_job(one_class), tmp_path / "run")
-    assert "a larger percent" in str(error.value)
-    assert one_class["subset"] in str(error.value)
-
-
-def test_a_validation_split_of_one_class_stops(data, tmp_path):
-    def drop(table):
-        return table[(table["split"] != "validation") | (table["label"] == 0)]
-
-    with pytest.raises(InputError, match="validation split holds 0 positive and 3 negative"):
-        train(make_job(changed_table(data, tmp_path, "splits", drop)), tmp_path / "run")
-
-
-def test_a_missing_shard_names_the_scan(data, tmp_path, plain):
-    elsewhere = changed_table(
-        data, tmp_path, "index", lambda table: table.assign(store=str(tmp_path / "gone.h5"))
-    )
-    for num_workers in (0, 1):
-        with pytest.raises(InputError, match=r"gone\.h5"):
-            train(make_job(elsewhere, num_workers=num_workers), tmp_path / "run")
+    table = tables.read_table(data[kept], kept)
+    table = table[(table["study_id"].map(labels) == label) | (table.get("split") == "train")]
+    path = str(tmp_path / Path(data[kept]).name)
+    tables.write_table(table, path, kept)
+    with pytest.raises(InputError, match=words) as error:
+        train(make_job(data | {kept: path}), tmp_path / "run")
+    assert "a larger" in str(error.value)
+    assert path in str(error.value)
 
 
 def out_of_memory(monkeypatch, error):
@@ -92,24 +77,11 @@ def test_other_errors_stay_what_they_are(data, tmp_path, plain, monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(data):
+def test_a_gpu_that_is_not_there(data, tmp_path):
     with pytest.raises(InputError, match=r"asks for 2 GPU\(s\), and this machine has 0"):
         hardware.check_hardware(gpus=2, precision="bf16-mixed")
     with pytest.raises(InputError, match=r"set training\.gpus to 0"):
-        predict.predict(
-            runs=[RUN],
-            weights=["w"],
-            settings=SETTINGS,
-            display_window_hu=WINDOW,
-            window_slices=8,
-            index=data["index"],
-            windows=data["windows"],
-            splits=data["splits"],
-            output="predictions.csv",
-            threads=1,
-            num_workers=0,
-            gpus=1,
-        )
+        score(data, tmp_path, tmp_path / "predictions.csv", gpus=1)
 
 
 def test_a_precision_that_the_device_lacks(data, tmp_path):

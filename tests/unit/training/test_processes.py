@@ -8,10 +8,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tracing_worker
-from engine_data import history, in_child, make_job, record, train, weights
+from engine_data import assert_close_runs, in_child, make_job, record, train
 from torch.distributed.launcher.api import elastic_launch
 
 from chestct.errors import InputError
@@ -54,15 +53,6 @@ def alone(data, tmp_path_factory):
 def read_trace(folder):
     """What each rank read: lists of words."""
     return [[line.split() for line in path.read_text().splitlines()] for path in sorted(folder.iterdir())]
-
-
-def assert_close_runs(one, other):
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    for name in first:
-        np.testing.assert_allclose(first[name], second[name], atol=2e-5)
-    for column in ("train_loss", "validation_loss", "validation_auroc"):
-        np.testing.assert_allclose(history(one)[column], history(other)[column], atol=1e-5)
 
 
 def test_two_processes_see_each_sample_once_and_train_as_one_does(data, alone, traced, tmp_path, monkeypatch):

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_data import SETTINGS, assert_equal_runs, history, in_child, make_job, record, train, weights
+from engine_data import (
+    assert_equal_runs,
+    history,
+    in_child,
+    make_job,
+    pretrain_on_clips,
+    record,
+    train,
+    weights,
+)
 
-from chestct.training import checkpoint, loop, pretrain
-from chestct.training.settings import PretrainingSettings
+from chestct.training import checkpoint, loop
 
 STATE = Path(".checkpoint") / "last.ckpt"
 
@@ -187,26 +195,14 @@ def test_a_damaged_state_is_left_and_its_code_is_not_executed(data, trained, cut
 
 
 def test_pretraining_goes_on_too(tmp_path):
-    def run(folder):
-        pretrain.pretrain(
-            model_name="swin_narrow",
-            settings=SETTINGS,
-            pretraining=PretrainingSettings(num_clips=42, epochs=2, seed=0),
-            window_slices=8,
-            weights=str(folder / "weights.safetensors"),
-            history=str(folder / "history.csv"),
-            threads=1,
-            gpus=0,
-        )
-
     def killed():
         with pytest.MonkeyPatch.context() as monkeypatch:
             kill_at_step(monkeypatch, 13)  # in the second pass of 10 steps
-            run(tmp_path / "cut")
+            pretrain_on_clips(tmp_path / "cut", 42)
 
-    run(tmp_path / "whole")
+    pretrain_on_clips(tmp_path / "whole", 42)
     assert in_child(killed) == -signal.SIGKILL
-    run(tmp_path / "cut")
+    pretrain_on_clips(tmp_path / "cut", 42)
     assert_equal_runs(tmp_path / "cut", tmp_path / "whole")
     assert not (tmp_path / "cut" / ".checkpoint").exists()
 

@@ -10,7 +10,7 @@ from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.tables import read_table
 from chestct.training.measure import throughput
-from chestct.training.measure.speed import Setting, count_flops, measure, measure_or_explain
+from chestct.training.measure.speed import Setting, count_flops, measure
 from chestct.training.measure.throughput import describe, main, update_table
 
 ROW = {
@@ -62,22 +62,18 @@ def test_a_probe_has_next_to_no_backward_pass() -> None:
 
 
 @pytest.mark.parametrize("name", ["videomae_narrow", "videomae_narrow_probe"])
-def test_every_repeat_is_timed(name: str) -> None:
+def test_every_repeat_is_timed_and_told(name: str) -> None:
     found = measure(name, setting())
     assert [len(seconds) for seconds in (found.train, found.score, found.plain)] == [2, 2, 2]
     assert min(found.train + found.score + found.plain) > 0
     assert found.peak_memory_gb > 0.1
-
-
-def test_what_was_found_is_told() -> None:
-    found = measure("videomae_narrow", setting())
     found.train[:], found.plain[:] = [0.5, 0.25], [1.0, 2.0]
-    text = describe("videomae_narrow", found, setting(), found.train_flops * 8 * 2 / 1e12)
+    text = describe(name, found, setting(), found.train_flops * 8 * 2 / 1e12)
     assert "0.25 s (median 0.375): 8 windows/s" in text
     assert "50.0 % of" in text
     assert "4.00 times less" in text
     found.plain.clear()
-    assert "plain float32  out of memory" in describe("videomae_narrow", found, setting(), None)
+    assert "plain float32  out of memory" in describe(name, found, setting(), None)
 
 
 def test_a_row_replaces_the_one_of_the_same_thing(tmp_path: Path) -> None:
@@ -91,30 +87,21 @@ def test_a_row_replaces_the_one_of_the_same_thing(tmp_path: Path) -> None:
     assert table["train_windows_per_second"].tolist() == [2, 2, 2, 3]
 
 
-def test_the_command_measures_in_a_process_and_writes_the_table(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("models", "code"), [(["videomae_narrow"], 0), (["unknown", "videomae_narrow"], 1)])
+def test_the_command_measures_in_processes_names_what_it_cannot_and_writes_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], models: list[str], code: int
 ) -> None:
     path = tmp_path / "throughput.csv"
-    size = ["--window", "8", "--size", "32", "--threads", "1", "--device", "cpu"]
-    assert main(["videomae_narrow", *size, "--batch", "2", "--output", str(path)]) == 0
+    size = ["--window", "8", "--size", "32", "--batch", "2", "--threads", "1", "--device", "cpu"]
+    assert main([*models, *size, "--output", str(path)]) == code
     (row,) = read_table(path, "throughput").to_dict("records")
     assert (row["model"], row["precision"], row["batch"]) == ("videomae_narrow", "32-true", 2)
     assert row["standing"] == "measured, processor time" and row["device"].endswith("1 thread(s)")
-    assert row["gflops_per_window"] == pytest.approx(
-        count_flops("videomae_narrow", window=8, size=32)[0] / 1e9, rel=1e-3
-    )
-    assert "windows/s" in capsys.readouterr().out
-
-
-def test_a_model_that_cannot_be_measured_is_named_and_the_others_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(throughput, "measure_apart", measure_or_explain)
-    path = tmp_path / "throughput.csv"
-    size = ["--window", "8", "--size", "32", "--threads", "1", "--device", "cpu"]
-    assert main(["unknown", "videomae_narrow", *size, "--output", str(path)]) == 1
-    assert "unknown: unknown model 'unknown'" in capsys.readouterr().err
-    assert read_table(path, "throughput")["model"].tolist() == ["videomae_narrow"]
+    gflops = count_flops("videomae_narrow", window=8, size=32)[0] / 1e9
+    assert row["gflops_per_window"] == pytest.approx(gflops, rel=1e-3)
+    printed = capsys.readouterr()
+    assert "windows/s" in printed.out
+    assert ("unknown: unknown model 'unknown'" in printed.err) == bool(code)
 
 
 def test_a_device_that_is_not_there_is_named(
