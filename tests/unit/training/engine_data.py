@@ -141,16 +141,14 @@ def score(data: dict[str, str], folder: Path, output: Path, *, gpus: int = 0, **
 
 def pretrain_on_clips(folder: Path, num_clips: int) -> Path:
     """Pretrain for two passes over generated clips; returns the folder of weights and learning curve."""
-    pretrain.pretrain(
+    job = pretrain.PretrainingJob(
         model_name=RUN.model,
         settings=SETTINGS,
         pretraining=PretrainingSettings(num_clips=num_clips, epochs=2, seed=0),
         window_slices=8,
-        weights=str(folder / "weights.safetensors"),
-        history=str(folder / "history.csv"),
-        threads=1,
         gpus=0,
     )
+    pretrain.pretrain(job, str(folder), threads=1)
     return folder
 
 

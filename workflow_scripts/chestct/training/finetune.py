@@ -4,6 +4,7 @@ Arms differ in their starting weights only: the seed that draws the fresh head, 
 augmentation and dropout depends on dataset, model, percent, seed and fold, never on the init.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,13 @@ import torch
 from torch import nn
 
 from chestct.files import digest_object, sha256_file
-from chestct.training.budget import Batches, num_training_steps
-from chestct.training.checkpoint import StateFile, clear
+from chestct.training.budget import num_training_steps
+from chestct.training.checkpoint import clear
 from chestct.training.early_stopping import BestWeights, Validation
 from chestct.training.loop import Loop, Step
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import check_hardware, device_name, peak_memory_mb, reset_peak_memory
 from chestct.training.machine.launch import launch
-from chestct.training.machine.processes import Processes
 from chestct.training.record import write_results
 from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
@@ -32,64 +32,15 @@ from chestct.training.windows.scans import load_scans
 from chestct.training.windows.training_input import WindowInput
 
 
-def finetune_run(job: Job, folder: Path) -> None:
-    """Train a run in this process, alone or with others, and write what it leaves.
-
-    A run that an interrupted job began goes on where it was.
-    """
-    run, initial = job.run, job.initial
-    settings, processes = job.settings, Processes.current()
-    tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
-    scans = load_scans(tables, job.subset, run)
-    resolved: dict[str, Any] = {"run": run.asdict(), "settings": asdict(settings)}
-    resolved |= {"display_window_hu": job.display_window_hu, "window_slices": job.window_slices}
-    resolved |= {"initial": initial}
-    started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None
-    row = run.asdict() | {
-        "initial_weights": initial["words"],
-        "initial_weights_sha256": sha256_file(started_from) if started_from else None,
-        "initial_stand_in": int(initial["stand_in"]),
-        "config_digest": digest_object({key: resolved[key] for key in resolved if key != "initial"}),
-        "code_digest": job.code_digest,
-        "data_digest": scans[2],
-    }
-    key = digest_object([row, torch.__version__, job.gpus > 0, processes.world])
-    file = StateFile(folder, key)
-    history, weights, measured = _train(job, scans, file, folder)
-    if processes.first:
-        write_results(folder, weights, history, resolved, row | measured)
-        clear(folder)
-    processes.barrier()
-
-
 def _train(
-    job: Job,
-    scans: tuple[list[Scan], list[Scan], str],
-    file: StateFile,
-    folder: Path,
+    job: Job, scans: Sequence[list[Scan]], computation: Computation
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor], dict[str, Any]]:
     """Train one run; returns its learning curve, its best weights and columns of its record."""
-    run, settings, processes = job.run, job.settings, Processes.current()
-    seed = run_seed(run)
-    training, held_out, _ = scans
-    batches = Batches(
-        size=settings.batch_size,
-        accumulate=settings.accumulate,
-        rank=processes.rank,
-        world=processes.world,
-    )
+    run, settings, seed = job.run, job.settings, run_seed(job.run)
+    batches, processes = computation.batches, computation.processes
+    training, held_out = scans
     num_steps = num_training_steps(len(training), settings)
     validate_every = num_steps // settings.num_validations
-    computation = Computation(
-        name=str(run),
-        precision=settings.precision,
-        gpus=job.gpus,
-        num_workers=job.num_workers,
-        batches=batches,
-        processes=processes,
-        file=file,
-        events=folder / "tensorboard" if settings.tensorboard else None,
-    )
     seed_everything(seed)
     reset_peak_memory(job.gpus)
     model, frozen = build_start(job)
@@ -152,6 +103,8 @@ def _train(
 def finetune(job: Job, folder: str, *, threads: int) -> None:
     """Train a run, with a process a GPU, and write weights.safetensors, history.csv, run.csv and config.yaml.
 
+    A run that an interrupted job began goes on where it was.
+
     Args:
         job: the run and what its training takes.
         folder: where to write.
@@ -162,24 +115,30 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
             set of scans has one class only, or the loss is no number (DivergenceError).
         SystemExit: a signal asked the job to end; the run's state is saved.
     """
-    processes, nodes = Processes.current(), job.settings.nodes
-    per_node = job.gpus or job.processes
-    if per_node * nodes > processes.world:
-        launch(
-            "finetune",
-            {"job": asdict(job), "folder": folder},
-            gpus=job.gpus,
-            processes=per_node,
-            nodes=nodes,
-            threads=threads,
-            folder=Path(folder),
-        )
+    place = Path(folder)
+    if launch("finetune", job, place, threads=threads):
         return
     torch.set_num_threads(threads)
-    check_hardware(gpus=job.gpus, precision=job.settings.precision)
-    finetune_run(job, Path(folder))
-
-
-def finetune_from_data(*, job: dict[str, Any], folder: str, threads: int) -> None:
-    """``finetune`` with a job as plain data, as another process sends it."""
-    finetune(Job.from_data(job), folder, threads=threads)
+    run, initial, settings = job.run, job.initial, job.settings
+    check_hardware(gpus=job.gpus, precision=settings.precision)
+    tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
+    *scans, data_digest = load_scans(tables, job.subset, run)
+    resolved: dict[str, Any] = {"run": run.asdict(), "settings": asdict(settings)}
+    resolved |= {"display_window_hu": job.display_window_hu, "window_slices": job.window_slices}
+    started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None
+    row = run.asdict() | {
+        "initial_weights": initial["words"],
+        "initial_weights_sha256": sha256_file(started_from) if started_from else None,
+        "initial_stand_in": int(initial["stand_in"]),
+        "config_digest": digest_object(resolved),
+        "code_digest": job.code_digest,
+        "data_digest": data_digest,
+    }
+    computation = Computation.of_run(
+        str(run), settings, place, row, gpus=job.gpus, num_workers=job.num_workers
+    )
+    history, weights, measured = _train(job, scans, computation)
+    if computation.processes.first:
+        write_results(place, weights, history, resolved | {"initial": initial}, row | measured)
+        clear(place)
+    computation.processes.barrier()

@@ -5,9 +5,9 @@ not, and whatever starts from its weights is marked as a stand-in.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,17 +16,14 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from chestct.catalogue import MODELS
-from chestct.files import digest_object
 from chestct.models import build_model, set_batchnorm_momentum
 from chestct.tables import write_table
-from chestct.training.budget import Batches
-from chestct.training.checkpoint import StateFile, clear
+from chestct.training.checkpoint import clear
 from chestct.training.early_stopping import copy_state
 from chestct.training.loop import Loop, Step
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import check_hardware, tune
 from chestct.training.machine.launch import launch
-from chestct.training.machine.processes import Processes
 from chestct.training.record import save_weights
 from chestct.training.schedule import Schedule
 from chestct.training.settings import PretrainingSettings, TrainingSettings
@@ -39,94 +36,78 @@ from chestct.training.windows.generated_clips import CLASS_NAMES, make_clips
 _NUM_RECORDS = 20
 
 
-def pretrain(
-    *,
-    model_name: str,
-    settings: TrainingSettings,
-    pretraining: PretrainingSettings,
-    window_slices: int,
-    weights: str,
-    history: str,
-    threads: int,
-    gpus: int,
-    code_digest: str = "",
-    processes: int = 1,
-) -> None:
-    """Train a model to name the motion of generated clips; write its weights and learning curve.
+@dataclass(frozen=True, kw_only=True)
+class PretrainingJob:
+    """A model to pretrain, with all that it takes.
 
-    Args:
+    Attributes:
         model_name: in the catalogue.
         settings: of the model's training.
         pretraining: clips, passes and seed.
         window_slices: frames of a clip, as many as slices later.
-        weights, history: files to write.
-        threads: CPU threads that torch may use.
         gpus: of every node, a process each; 0: CPU.
         code_digest: of the modules that train.
         processes: that train together where there are no GPUs.
+    """
+
+    model_name: str
+    settings: TrainingSettings
+    pretraining: PretrainingSettings
+    window_slices: int
+    gpus: int
+    code_digest: str = ""
+    processes: int = 1
+
+
+def pretrain(job: PretrainingJob, folder: str, *, threads: int) -> None:
+    """Train a model to name the motion of generated clips; write weights.safetensors and history.csv.
+
+    Args:
+        job: the model and what its pretraining takes.
+        folder: where to write.
+        threads: CPU threads that torch may use.
 
     Raises:
         InputError: the machine lacks what the settings ask for, or the loss is no number.
         SystemExit: a signal asked the job to end; its state is saved.
     """
-    together, folder, nodes = Processes.current(), Path(weights).parent, settings.nodes
-    request: dict[str, Any] = {
-        "model_name": model_name,
-        "settings": settings,
-        "pretraining": pretraining,
-        "window_slices": window_slices,
-        "code_digest": code_digest,
-    }
-    if (gpus or processes) * nodes > together.world:
-        arguments = request | {"weights": weights, "history": history, "gpus": gpus, "processes": processes}
-        launch(
-            "pretrain",
-            arguments,
-            gpus=gpus,
-            processes=gpus or processes,
-            nodes=nodes,
-            threads=threads,
-            folder=folder,
-        )
+    place = Path(folder)
+    if launch("pretrain", job, place, threads=threads):
         return
     torch.set_num_threads(threads)
-    check_hardware(gpus=gpus, precision=settings.precision)
-    file = StateFile(folder, digest_object([repr(request), torch.__version__, gpus > 0, together.world]))
-    loop = _train(request, together, file, folder, gpus)
-    if together.first:
-        save_weights(copy_state(loop.step.model), weights)
+    check_hardware(gpus=job.gpus, precision=job.settings.precision)
+    key = repr(replace(job, gpus=0, processes=1))
+    computation = Computation.of_run(
+        f"pretraining {job.model_name}", job.settings, place, key, gpus=job.gpus, num_workers=0
+    )
+    loop = _train(job, computation)
+    if computation.processes.first:
+        save_weights(copy_state(loop.step.model), place / "weights.safetensors")
         rows = pd.DataFrame(loop.history).assign(validation_loss=np.nan, validation_auroc=np.nan)
         print(rows.to_string(), flush=True)
         # The curve shows whether the model left chance.
         print(f"chance {np.log(len(CLASS_NAMES)):.2f}", flush=True)
-        write_table(rows, history, "history")
-        clear(folder)
-    together.barrier()
+        write_table(rows, place / "history.csv", "history")
+        clear(place)
+    computation.processes.barrier()
 
 
-def _train(request: dict[str, Any], processes: Processes, file: StateFile, folder: Path, gpus: int) -> Loop:
-    settings, pretraining = request["settings"], request["pretraining"]
-    model_name, window_slices = request["model_name"], request["window_slices"]
-    seed, entry = pretraining.seed, MODELS[model_name]
-    batches = Batches(
-        size=settings.batch_size,
-        accumulate=settings.accumulate,
-        rank=processes.rank,
-        world=processes.world,
-    )
+def _train(job: PretrainingJob, computation: Computation) -> Loop:
+    settings, pretraining, batches = job.settings, job.pretraining, computation.batches
+    seed, entry = pretraining.seed, MODELS[job.model_name]
     seed_everything(seed)
     clips, labels = make_clips(
-        pretraining.num_clips, window_slices, settings.crop_px, np.random.default_rng(seed)
+        pretraining.num_clips, job.window_slices, settings.crop_px, np.random.default_rng(seed)
     )
     model = build_model(
-        model_name,
-        num_slices=window_slices,
+        job.model_name,
+        num_slices=job.window_slices,
         size_px=settings.crop_px,
         num_classes=len(CLASS_NAMES),
         seed=seed,
     )
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
-    tune(model, gpus=gpus, precision=settings.precision, compiled=settings.compile)
+    tune(model, gpus=job.gpus, precision=settings.precision, compiled=settings.compile)
 
     def prepare(batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         clips_BTHW, targets = batch
@@ -142,23 +123,14 @@ def _train(request: dict[str, Any], processes: Processes, file: StateFile, folde
         nn.functional.cross_entropy,
         schedule,
         precision=settings.precision,
-        gpus=gpus,
+        gpus=job.gpus,
         batches=batches,
     )
     loop = Loop(
         step,
         TensorDataset(torch.from_numpy(clips), torch.from_numpy(labels.astype(np.int64))),
         partial(ShuffledStream, len(clips), batches, seed=seed, num_steps=num_steps),
-        Computation(
-            name=f"pretraining {model_name}",
-            precision=settings.precision,
-            gpus=gpus,
-            num_workers=0,
-            batches=batches,
-            processes=processes,
-            file=file,
-            events=folder / "tensorboard" if settings.tensorboard else None,
-        ),
+        computation,
         record_every=max(1, num_steps // _NUM_RECORDS),
     )
     loop.run()

@@ -54,12 +54,6 @@ class Job:
     num_workers: int
     processes: int = 1
 
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> "Job":
-        """The job that another process sent as plain data (``asdict``)."""
-        parts = {"run": Run(**data["run"]), "settings": TrainingSettings(**data["settings"])}
-        return cls(**(data | parts))
-
 
 def run_seed(run: Run) -> int:
     """Seed of a run's randomness, the same for all inits."""

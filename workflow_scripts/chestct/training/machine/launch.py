@@ -27,6 +27,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from chestct import errors
 from chestct.errors import InputError
 from chestct.training.machine.preemption import SIGNALS
+from chestct.training.machine.processes import Processes
 from chestct.training.windows.loader import relay
 
 #: What every process runs.
@@ -52,37 +53,32 @@ def _raise_failure(folder: Path) -> None:
         raise relay(getattr(errors, failure["kind"]), failure["text"]) from None
 
 
-def launch(
-    function: str,
-    arguments: dict[str, Any],
-    *,
-    gpus: int,
-    processes: int,
-    nodes: int,
-    threads: int,
-    folder: Path,
-) -> None:
-    """Run a function of the training step in several processes that train together.
+def launch(function: str, job: Any, folder: Path, *, threads: int) -> bool:
+    """Run a function of the training step in as many processes as a job asks for, if this one is not enough.
 
     Args:
         function: its name in ``chestct.training.machine.worker``.
-        arguments: plain data and the dataclasses of ``worker.TYPES``.
-        gpus: of every node; 0: the processes compute on CPUs.
-        processes: on every node; one a GPU where there are any.
-        nodes: machines; more than one only inside a Slurm job.
+        job: what it is given: a dataclass with ``settings``, ``gpus`` (of every node, a process each; 0: CPU)
+            and ``processes`` (that train together on every node where there are no GPUs).
+        folder: of the results, on a file system that all nodes see.
         threads: CPU threads of all processes of a node.
-        folder: on a file system that all nodes see.
+
+    Returns:
+        Whether the work is done; if not, this process itself must do it.
 
     Raises:
         InputError: what a process raised, or there are no such nodes.
         SystemExit: a signal asked the job to end; states are saved.
     """
+    nodes, processes = job.settings.nodes, job.gpus or job.processes
+    if processes * nodes <= Processes.current().world:
+        return False
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".launch-") as name:
         place = Path(name)
-        request = {"function": function, "arguments": arguments, "gpus": gpus}
+        request = {"function": function, "job": asdict(job), "folder": str(folder), "gpus": job.gpus}
         request |= {"processes": processes, "nodes": nodes, "threads": max(1, threads // processes)}
-        (place / "request.json").write_text(json.dumps(request, default=asdict), encoding="utf-8")
+        (place / "request.json").write_text(json.dumps(request), encoding="utf-8")
         try:
             if nodes == 1:
                 run_node(place, "localhost:0")
@@ -94,6 +90,7 @@ def launch(
             if codes and all(code in {128 + number for number in SIGNALS} for code in codes):
                 raise SystemExit(codes[0]) from None
             raise RuntimeError(f"a training process ended: {error}") from None
+    return True
 
 
 def run_node(place: Path, endpoint: str) -> None:

@@ -12,16 +12,17 @@ from chestct.training import finetune, pretrain
 from chestct.training.machine import processes
 from chestct.training.machine.launch import write_failure
 from chestct.training.settings import PretrainingSettings, TrainingSettings
+from chestct.training.start import Job
 
-#: Arguments that travel as plain data.
+#: Parts of a job, which travel as plain data.
 TYPES: dict[str, Callable[..., Any]] = {
     "run": Run,
     "settings": TrainingSettings,
     "pretraining": PretrainingSettings,
 }
-FUNCTIONS: dict[str, Callable[..., None]] = {
-    "finetune": finetune.finetune_from_data,
-    "pretrain": pretrain.pretrain,
+FUNCTIONS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
+    "finetune": (finetune.finetune, Job),
+    "pretrain": (pretrain.pretrain, pretrain.PretrainingJob),
 }
 
 
@@ -34,11 +35,11 @@ def main(place: Path) -> None:
     request = json.loads((place / "request.json").read_text(encoding="utf-8"))
     processes.join(gpus=request["gpus"])
     try:
-        arguments = {
-            name: TYPES[name](**value) if name in TYPES else value
-            for name, value in request["arguments"].items()
+        function, job_type = FUNCTIONS[request["function"]]
+        parts = {
+            name: TYPES[name](**part) if name in TYPES else part for name, part in request["job"].items()
         }
-        FUNCTIONS[request["function"]](**arguments, threads=request["threads"])
+        function(job_type(**parts), request["folder"], threads=request["threads"])
     except InputError as error:
         write_failure(place, error)
         sys.exit(1)
