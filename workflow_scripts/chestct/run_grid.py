@@ -1,7 +1,7 @@
 """The grid of runs that a configuration spans, and what every run needs to know."""
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from chestct.catalogue import INIT_TITLES, MODELS
@@ -85,16 +85,13 @@ def initial_weights(config: dict[str, Any], run: Run) -> dict[str, Any]:
     entry = MODELS[run.model]
     base = entry.probe_of or run.model
     if entry.features_from is not None:
-        source = Run(**{**run.asdict(), "model": entry.features_from})
-        return {"kind": "run", "run": source}
+        return {"kind": "run", "run": replace(run, model=entry.features_from)}
     if run.init == "scratch":
         return {"kind": "none"}
     if run.init in ("ct", "video_ct"):
         dataset = next(e for e in config["datasets"] if e["name"] == run.dataset)["ct_source"]
         start = "scratch" if run.init == "ct" else "video"
-        changes = {"dataset": dataset, "model": base, "init": start, "percent": 100}
-        source = Run(**{**run.asdict(), **changes})
-        return {"kind": "run", "run": source}
+        return {"kind": "run", "run": replace(run, dataset=dataset, model=base, init=start, percent=100)}
     if run.init in entry.weights:
         return {"kind": "published", "weights_id": entry.weights[run.init]}
     assert run.init == "video"

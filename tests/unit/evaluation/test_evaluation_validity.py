@@ -10,10 +10,8 @@ from chestct.evaluation.contrasts import ArmKey, Quantity, arms_of, part_values
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.validity.coverage import SINGLE, binormal_scores, coverage_rows
-from chestct.evaluation.validity.dataset import check_validity, simulate_coverage
 from chestct.evaluation.validity.permuted import permute_labels, permuted_rows, preferences
 from chestct.evaluation.validity.power import TRUE_DIFFERENCE, power_rows
-from chestct.tables import read_table
 
 
 def test_binormal_scores_have_the_auroc_asked_for():
@@ -123,27 +121,3 @@ def test_control_would_find_a_comparison_that_sees_what_is_not_there():
     draws = DatasetDraws(dataset="d", patients=patients, labels=labels, cells=[cell], scores=scores)
     (row,) = permuted_rows(draws, num_permutations=20, num_resamples=200, confidence=0.95, rng=rng)
     assert row["share_significant"] == 1 and row["mean_difference"] > 0.3
-
-
-def test_tables_of_a_study_follow_the_seed(full_study, tmp_path):
-    def check(name: str, seed: int) -> dict[str, str]:
-        paths = {table: tmp_path / f"{name}-{table}.csv" for table in ("coverage", "power", "permuted")}
-        settings = {"num_simulations": 20, "num_resamples": 100, "confidence": 0.95, "seed": seed}
-        simulate_coverage(
-            cohort=full_study.files.cohorts["lidc_phantom"],
-            splits=full_study.files.splits["lidc_phantom"],
-            coverage_path=paths["coverage"],
-            **settings,
-        )
-        check_validity(
-            draws=full_study.folder / "lidc_phantom" / "draws.npz",
-            power_path=paths["power"],
-            permuted_path=paths["permuted"],
-            **settings,
-        )
-        assert all(len(read_table(path, table)) for table, path in paths.items())
-        return {table: path.read_text() for table, path in paths.items()}
-
-    one, two, three = check("one", 0), check("two", 0), check("three", 1)
-    assert one == two
-    assert one["coverage"] != three["coverage"] and one["power"] != three["power"]

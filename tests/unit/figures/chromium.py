@@ -13,7 +13,6 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +165,3 @@ def _high(descriptor: int) -> int:
     high = fcntl.fcntl(descriptor, fcntl.F_DUPFD, 20)
     os.close(descriptor)
     return high
-
-
-@contextlib.contextmanager
-def open_browser(profile: Path) -> Iterator[Browser]:
-    """A browser with a profile of its own, closed at the end."""
-    browser = Browser(profile)
-    try:
-        yield browser
-    finally:
-        browser.close()

@@ -2,21 +2,22 @@
 
 import hashlib
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from chestct.catalogue import MODELS
+from chestct.run import RUN_KEYS, Run
 from chestct.tables import write_table
 
 PHANTOMS = {"rspect_phantom", "lidc_phantom"}
 
 
-def run_row(
-    dataset: str, model: str, init: str, percent: int, seed: int, fold: int, *, num_train: int, auroc: float
-) -> dict:
+def run_row(run: Run, *, num_train: int, auroc: float) -> dict:
     """A row of the table "runs"."""
+    dataset, model, init, percent, seed, fold = astuple(run)
     generated = dataset in PHANTOMS
     words, stand_in = {
         "scratch": (None, 0),
@@ -33,12 +34,7 @@ def run_row(
     unit = int(hashlib.sha256(name).hexdigest()[:6], 16) / 16**6  # decided by the run, and nothing else
     num_scans = max(2, num_train * percent // 100)
     return {
-        "dataset": dataset,
-        "model": model,
-        "init": init,
-        "percent": percent,
-        "seed": seed,
-        "fold": fold,
+        **run.asdict(),
         "num_scans": num_scans,
         "num_positive": max(1, num_scans * 2 // 5),
         "learning_rate": 0.001,
@@ -76,8 +72,7 @@ def histories_table(runs: pd.DataFrame, num_validations: int, rng: np.random.Gen
     auroc = np.clip(auroc - auroc.max(axis=1, keepdims=True) + best, 0, 1)
     loss = 0.7 - 0.9 * (auroc - 0.5) + np.abs(noise)
     steps = np.ceil(runs["num_steps"].to_numpy(dtype=float)[:, None] * done).astype(int)
-    keys = ["dataset", "model", "init", "percent", "seed", "fold"]
-    table = runs[keys].loc[runs.index.repeat(num_validations)].reset_index(drop=True)
+    table = runs[RUN_KEYS].loc[runs.index.repeat(num_validations)].reset_index(drop=True)
     return table.assign(
         step=steps.ravel(),
         epoch=np.tile(np.arange(num_validations), len(runs)),

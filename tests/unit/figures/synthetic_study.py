@@ -17,6 +17,7 @@ from synthetic_predictions import write_study
 from chestct.catalogue import MODELS
 from chestct.evaluation.metrics import METRICS
 from chestct.figures.names import TABLES
+from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
 
 INITS = ["scratch", "video", "ct", "imagenet"]
@@ -106,16 +107,17 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
     metrics = evaluate(
         files, folder / "evaluation", metrics=list(METRICS), num_resamples=num_resamples, num_simulations=20
     )["metrics"]
-    auroc = metrics[metrics["metric"] == "auroc"].set_index(["dataset", "model", "init", "percent", "seed"])
+    auroc = metrics[metrics["metric"] == "auroc"].set_index(RUN_KEYS[:-1])
     rows = []
     for dataset in datasets:
         write_manifest(folder, dataset)
         write_ledger(folder, dataset, read_table(files.cohorts[dataset], "cohort"))
         splits = read_table(files.splits[dataset], "splits")
         num_train = int((splits["split"] == "train").groupby(splits["fold"]).sum().mean())
-        for run, fold in product(files.runs[dataset], splits["fold"].unique()):
-            value = float(auroc.loc[(dataset, *run), "value"])
-            rows.append(run_row(dataset, *run, int(fold), num_train=num_train, auroc=value))
+        for key, fold in product(files.runs[dataset], splits["fold"].unique()):
+            value = float(auroc.loc[(dataset, *key), "value"])
+            run = Run(**dict(zip(RUN_KEYS, (dataset, *key, int(fold)), strict=True)))
+            rows.append(run_row(run, num_train=num_train, auroc=value))
     write_data_manifest(folder)
     study, runs = Study(folder, list(datasets)), pd.DataFrame(rows)
     write_table(runs, study.table("runs"), "runs")
@@ -129,9 +131,8 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
 def _trials(runs: pd.DataFrame) -> pd.DataFrame:
     """The learning rates tried on the first seed at the largest percent, of which 0.001 is taken."""
     tried = runs[(runs["percent"] == 100) & (runs["seed"] == 0)]
-    keys = ["dataset", "model", "init", "percent", "seed", "fold", "num_steps", "seconds"]
     parts = [
-        tried[[*keys, "final_weights_sha256"]].assign(
+        tried[[*RUN_KEYS, "num_steps", "seconds", "final_weights_sha256"]].assign(
             learning_rate=rate,
             validation_auroc=tried["validation_auroc"] - 0.02 * abs(np.log10(rate) + 3),
             validation_loss=0.6,

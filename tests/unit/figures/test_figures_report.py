@@ -12,31 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_page import NOT_DRAWN, Page, draw_figures, report_of
+from report_page import NOT_DRAWN, Page, report_of
 
 from chestct.errors import InputError
 from chestct.figures.captions import CAPTIONS
-
-
-@pytest.fixture(scope="module")
-def figures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("figures")
-    draw_figures(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reports(studies, figures, tmp_path_factory):
-    """Path of the report of a kind of study."""
-    written: dict[str, Path] = {}
-
-    def get(kind: str) -> Path:
-        if kind not in written:
-            path = tmp_path_factory.mktemp(f"report-{kind}") / "report.html"
-            written[kind] = report_of(studies(kind), figures, path)
-        return written[kind]
-
-    return get
 
 
 def page_of(path: Path) -> Page:
@@ -164,16 +143,6 @@ def test_report_of_the_full_size_is_quick_and_light(studies, figures, tmp_path):
     assert "Too many rows for this page: see metrics.csv" in page.text
     assert len(page.table("Dataset", "Model", "Starts", "%", "Seeds", "Folds", "Runs", "Parameters")) == 26
     assert "chosen" in {row[-1] for row in next(t for t in page.tables if t[0][-1] == "Chosen")[1:]}
-
-
-def test_figures_import_without_the_other_steps_libraries():
-    program = (
-        "import sys\n"
-        "for name in ('torch', 'pydicom', 'SimpleITK', 'h5py', 'scipy', 'sklearn'):\n"
-        "    sys.modules[name] = None\n"
-        "import chestct.figures.render, chestct.figures.report, chestct.figures.publication_tables\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_names_of_figures_are_read_without_matplotlib():

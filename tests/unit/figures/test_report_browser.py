@@ -3,10 +3,10 @@
 import re
 import shutil
 import subprocess
+from contextlib import closing
 
 import pytest
-from chromium import PROGRAM, open_browser
-from report_page import draw_figures, report_of
+from chromium import PROGRAM, Browser
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs a Chromium browser on PATH")
 
@@ -18,33 +18,18 @@ _DIRECTION = f"{_TABLE}.tHead.rows[0].cells[%d].getAttribute('aria-sort')"
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    with open_browser(tmp_path_factory.mktemp("profile")) as running:
+    with closing(Browser(tmp_path_factory.mktemp("profile"))) as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def pages(studies, tmp_path_factory):
-    """Path of the report of a kind of study."""
-    written = {}
-
-    def get(kind):
-        if kind not in written:
-            folder = tmp_path_factory.mktemp(f"page-{kind}")
-            draw_figures(folder / "figures")
-            written[kind] = report_of(studies(kind), folder / "figures", folder / "report.html")
-        return written[kind]
-
-    return get
-
-
 @pytest.fixture
-def page(browser, pages):
+def page(browser, reports):
     """Open a report; at the end of the test the console must be empty and nothing fetched."""
 
     def open_page(kind="default", *, width=1400, mobile=False):
         browser.problems.clear()
         browser.requests.clear()
-        browser.open(pages(kind), width=width, height=844, mobile=mobile)
+        browser.open(reports(kind), width=width, height=844, mobile=mobile)
         return browser
 
     yield open_page
@@ -63,9 +48,9 @@ def test_page_renders(page, kind):
     assert opened.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
 
 
-def test_console_errors_would_be_seen(browser, pages, tmp_path):
+def test_console_errors_would_be_seen(browser, reports, tmp_path):
     path = tmp_path / "report.html"
-    text = pages("bare").read_text(encoding="utf-8")
+    text = reports("bare").read_text(encoding="utf-8")
     path.write_text(text.replace("</body>", "<script>throw new Error('seen')</script></body>"), "utf-8")
     browser.problems.clear()
     browser.open(path, width=800)
@@ -192,10 +177,10 @@ def test_headings_of_tables_are_printed_on_every_page(page, tmp_path):
     assert len(printed) > 2 and all(heading.search(part) for part in printed)
 
 
-def test_page_without_script_is_complete(browser, pages):
+def test_page_without_script_is_complete(browser, reports):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        browser.open(pages("default"), width=390, mobile=True)
+        browser.open(reports("default"), width=390, mobile=True)
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert browser.evaluate("document.querySelectorAll('th button, .filter').length") == 0

@@ -14,6 +14,7 @@ from chestct.figures.report_costs import costs_of
 from chestct.figures.report_tables import show
 from chestct.figures.report_validity import delong_agreement, validity_of
 from chestct.figures.wording import contrast_title, hide_folders, interval, p_value
+from chestct.run import RUN_KEYS
 
 
 def test_archive_hides_folders():
@@ -40,8 +41,7 @@ def test_cohort_flow_counts(studies):
 
 def test_costs_add_up(tables):
     study = tables("smoke")
-    keys = ["dataset", "model", "init", "percent", "seed", "fold"]
-    first = study.runs.iloc[[0]][keys]
+    first = study.runs.iloc[[0]][RUN_KEYS]
     trials = pd.concat([first, first], ignore_index=True).assign(chosen=[1, 0], seconds=[500.0, 7200.0])
     costs = costs_of(study, trials)
     rows = [dict(zip(costs["steps"].columns, row, strict=True)) for row in costs["steps"].rows]

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,6 @@ def change(config, path, value):
         target = target[part]
     target[last] = value
     return changed
-
-
-def test_the_default_configuration_is_valid(config):
-    check_configuration(config)
 
 
 @pytest.mark.parametrize(
@@ -107,9 +104,11 @@ def test_the_default_grid_has_every_model_and_its_inits(config):
     assert model_inits(config, "efficientnet_lite0", "lidc_phantom") == ["scratch", "imagenet"]
 
 
-@pytest.mark.parametrize("study", ["paper", "pilot", "smoke", "own_data"])
-def test_every_study_is_valid(config, study):
-    update_config(config, yaml.safe_load((ROOT / "studies" / f"{study}.yaml").read_text()))
+@pytest.mark.parametrize(
+    "overlay", ["config", "studies/paper", "studies/pilot", "studies/smoke", "studies/own_data"]
+)
+def test_every_study_is_valid(config, overlay):
+    update_config(config, yaml.safe_load((ROOT / f"{overlay}.yaml").read_text()))
     check_configuration(config)
 
 
@@ -214,7 +213,7 @@ def test_a_probe_starts_as_its_model_does(both):
     for run in runs:
         base = MODELS[run.model].probe_of
         if base is not None:
-            of_model = next(r for r in runs if r == type(run)(**{**run.asdict(), "model": base}))
+            of_model = next(r for r in runs if r == replace(run, model=base))
             assert initial_weights(both, run) == initial_weights(both, of_model)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from chestct import trusted_weights as trusted
 from chestct.errors import InputError
+from chestct.training.start import expected_sha256
 
 ONE, OTHER = "1" * 64, "2" * 64
 
@@ -117,36 +118,23 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-def test_training_takes_no_other_file_than_the_trusted_one(tmp_path: Path) -> None:
-    from chestct.training.start import expected_sha256
-
+def test_training_records_the_first_file_and_takes_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.weights"
     path.write_bytes(b"first")
-    first = hashlib.sha256(b"first").hexdigest()
     initial = {"path": str(path), "sha256": None, "trusted_as": "a"}
-    check(tmp_path, "a", first)
-    assert expected_sha256(initial) == first
+    for _ in range(2):
+        assert expected_sha256(initial) == hashlib.sha256(b"first").hexdigest()
+    assert trusted.read_trusted(tmp_path)["a"]["sha256"] == hashlib.sha256(b"first").hexdigest()
     path.write_bytes(b"replaced after the download")
     with pytest.raises(InputError, match="not the file that was seen first") as caught:
         expected_sha256(initial)
     assert str(path) in str(caught.value)
 
 
-def test_training_records_a_file_that_was_never_seen(tmp_path: Path) -> None:
-    from chestct.training.start import expected_sha256
-
-    path = tmp_path / "a.weights"
-    path.write_bytes(b"first")
-    found = expected_sha256({"path": str(path), "sha256": None, "trusted_as": "a"})
-    assert found == trusted.read_trusted(tmp_path)["a"]["sha256"] == hashlib.sha256(b"first").hexdigest()
-
-
 @pytest.mark.parametrize("known", [ONE, None])
 def test_a_digest_of_the_table_and_the_studys_own_weights_need_no_record(
     tmp_path: Path, known: str | None
 ) -> None:
-    from chestct.training.start import expected_sha256
-
     path = tmp_path / "a.weights"
     path.write_bytes(b"first")
     assert expected_sha256({"path": str(path), "sha256": known}) == known

@@ -20,6 +20,7 @@ from chestct.evaluation.intervals import percentile_intervals, two_sided_p_value
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.resampling import Draws
 from chestct.files import atomic_path
+from chestct.tables import column_types
 
 #: Contrast of every claim, in the order of the paper.
 CLAIMS = {"video_vs_scratch": "video - scratch", "video_3d_vs_2d": BEST_2D, "video_vs_ct": "video - ct"}
@@ -156,9 +157,9 @@ def claims_table(datasets: Iterable[DatasetDraws], confidence: float) -> pd.Data
         | _average([(dataset, cell) for dataset, cell in cells if cell.claim == claim], confidence)
         for claim, label in CLAIMS.items()
     ]
-    table = pd.DataFrame(rows)
+    # A claim without cells lacks all numbers.
+    table = pd.DataFrame(rows, columns=list(column_types("claims")))
     tested = table["p_value"].notna()
-    table["p_holm"] = np.nan
     table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"].to_numpy())
     decided = table["p_holm"] < 1 - confidence
     table["verdict"] = np.select(
@@ -178,18 +179,8 @@ def _average(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, 
         "num_above": 0,
         "num_below": 0,
     }
-    numbers = (
-        "difference",
-        "ci_low",
-        "ci_high",
-        "models_low",
-        "models_high",
-        "p_value",
-        "smallest",
-        "largest",
-    )
     if not cells:
-        return row | dict.fromkeys(numbers, np.nan)
+        return row
 
     def over_datasets(name: str) -> np.ndarray:
         by_dataset = [

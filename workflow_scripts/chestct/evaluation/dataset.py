@@ -13,13 +13,7 @@ from chestct.errors import InputError
 from chestct.evaluation.best_2d import best_2d_models
 from chestct.evaluation.calibration import calibration_rows
 from chestct.evaluation.claims import Cell, DatasetDraws, claim_cells
-from chestct.evaluation.contrasts import (
-    Quantity,
-    arms_of,
-    claim_models,
-    list_contrasts,
-    list_means,
-)
+from chestct.evaluation.contrasts import Quantity, arms_of, claim_models, list_contrasts, list_means
 from chestct.evaluation.curves import curve_rows
 from chestct.evaluation.delong import placements
 from chestct.evaluation.estimates import delong_columns, estimate, interval_columns

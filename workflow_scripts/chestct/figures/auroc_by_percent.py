@@ -7,24 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from chestct.figures import style
-from chestct.figures.panels import (
-    arms_of,
-    auroc_rows,
-    draw_arms,
-    finish,
-    init_handle,
-    inits_of,
-    new_panels,
-    own_models,
-    percent_axis,
-    present,
-    reference_handle,
-    subject_of,
-    subject_title,
-    value_limits,
-)
-from chestct.figures.small_multiples import balanced_columns
+from chestct.figures import panels, small_multiples, style
 from chestct.figures.study_tables import StudyTables, are_means
 
 
@@ -37,10 +20,10 @@ def draw_baseline(axis: Axes, baseline: pd.DataFrame) -> None:
 
 def line_handles(rows: pd.DataFrame, baseline: pd.DataFrame) -> list[Line2D]:
     """Legend entries of the inits and of the baseline."""
-    handles = [init_handle(init) for init in inits_of(rows)]
+    handles = [panels.init_handle(init) for init in panels.inits_of(rows)]
     if len(baseline):
         mark = style.INIT_MARKS["none"]
-        handles.append(reference_handle("Trivial baseline", mark.colour, mark.line))
+        handles.append(panels.reference_handle("Trivial baseline", mark.colour, mark.line))
     return handles
 
 
@@ -53,7 +36,7 @@ def dataset_title(rows: pd.DataFrame, width: float) -> str:
 
 def subject_label(subject: pd.DataFrame) -> str:
     """Title of the y axis of a figure about the mean."""
-    title = subject_title(subject)
+    title = panels.subject_title(subject)
     is_mean = are_means(subject).any()
     return f"AUROC, {title[0].lower() + title[1:] if is_mean else title}"
 
@@ -64,20 +47,20 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     Raises:
         NothingToPlotError: the study has several 3D models but none of the seven, or no 3D model.
     """
-    rows = auroc_rows(study)
+    rows = panels.auroc_rows(study)
     baseline = rows[rows["model"] == "baseline"]
-    subject = subject_of(rows)
-    datasets = present(study.datasets, subject)
+    subject = panels.subject_of(rows)
+    datasets = panels.present(study.datasets, subject)
 
     columns = min(len(datasets), 3)
     num_rows = math.ceil(len(datasets) / columns)
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
-    figure, axes = new_panels(num_rows, columns, width=width, height=0.85 + 2.35 * num_rows)
-    limits = value_limits(pd.concat([subject, baseline]))
+    figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.85 + 2.35 * num_rows)
+    limits = panels.value_limits(pd.concat([subject, baseline]))
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
-        percent_axis(axis, study.percents, width / columns - 0.6)
-        draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
+        panels.percent_axis(axis, study.percents, width / columns - 0.6)
+        panels.draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
         draw_baseline(axis, baseline[baseline["dataset"] == dataset])
         axis.set_ylim(limits)
         axis.set_title(dataset_title(of_panel, width / columns - 0.6))
@@ -87,11 +70,11 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         axis.remove()
     for row in axes:
         row[0].set_ylabel(subject_label(subject))
-    return finish(
+    return panels.finish(
         figure,
         study,
         datasets=datasets,
-        arms=arms_of(subject),
+        arms=panels.arms_of(subject),
         handles=line_handles(subject, baseline),
         note=fewer_models(subject),
     )
@@ -109,28 +92,28 @@ def fewer_models(means: pd.DataFrame) -> str:
 
 def auroc_by_percent_per_model(study: StudyTables) -> Figure:
     """One panel per model and dataset; panels of a dataset share their axis."""
-    rows = auroc_rows(study)
+    rows = panels.auroc_rows(study)
     baseline = rows[rows["model"] == "baseline"]
-    rows = own_models(rows)
-    by_dataset = {name: rows[rows["dataset"] == name] for name in present(study.datasets, rows)}
+    rows = panels.own_models(rows)
+    by_dataset = {name: rows[rows["dataset"] == name] for name in panels.present(study.datasets, rows)}
     num_models = max(part["model"].nunique() for part in by_dataset.values())
-    columns = balanced_columns(num_models, 4 if num_models <= 12 else 5)
+    columns = small_multiples.balanced_columns(num_models, 4 if num_models <= 12 else 5)
     rows_a_dataset = {name: math.ceil(part["model"].nunique() / columns) for name, part in by_dataset.items()}
     num_rows = sum(rows_a_dataset.values())
 
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     row_height = 1.45 if num_rows > 1 else 2.2
-    figure, axes = new_panels(num_rows, columns, width=width, height=0.8 + row_height * num_rows)
+    figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.8 + row_height * num_rows)
     top = 0
     for dataset, part in by_dataset.items():
         of_baseline = baseline[baseline["dataset"] == dataset]
         block = axes[top : top + rows_a_dataset[dataset]]
         top += rows_a_dataset[dataset]
-        limits = value_limits(pd.concat([part, of_baseline]))
+        limits = panels.value_limits(pd.concat([part, of_baseline]))
         models = list(part["model"].unique())
         for axis, model in zip(block.flat, models, strict=False):
-            percent_axis(axis, study.percents, width / columns - 0.3)
-            draw_arms(axis, part[part["model"] == model], bands=rows["init"].nunique() <= 2)
+            panels.percent_axis(axis, study.percents, width / columns - 0.3)
+            panels.draw_arms(axis, part[part["model"] == model], bands=rows["init"].nunique() <= 2)
             draw_baseline(axis, of_baseline)
             axis.set_ylim(limits)
             axis.set_title(
@@ -149,10 +132,10 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
     for axis in axes[-1]:
         if axis in figure.axes:
             axis.set_xlabel("Training patients (% of all)")
-    return finish(
+    return panels.finish(
         figure,
         study,
         datasets=by_dataset,
-        arms=arms_of(rows),
+        arms=panels.arms_of(rows),
         handles=line_handles(rows, baseline),
     )

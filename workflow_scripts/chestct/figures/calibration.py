@@ -6,18 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chestct.figures import style
+from chestct.figures import panels, style
 from chestct.figures.auroc_by_percent import dataset_title
-from chestct.figures.panels import (
-    NothingToPlotError,
-    arms_of,
-    finish,
-    floats,
-    inits_of,
-    marker_look,
-    own_models,
-    subject_of,
-)
 from chestct.figures.study_tables import StudyTables, are_means
 
 _DODGE = 0.008
@@ -32,27 +22,26 @@ def calibration(study: StudyTables) -> Figure:
     """
     rows = study.calibration
     if rows.empty:
-        raise NothingToPlotError("the study has no calibration table.")
+        raise panels.NothingToPlotError("the study has no calibration table.")
     sizes = study.means.groupby("dataset")[["num_scans", "num_positive"]].first()
     rows = rows.join(sizes.add_suffix("_of_dataset"), on="dataset")
     try:
-        shown = subject_of(rows)
+        shown = panels.subject_of(rows)
         shown = shown.assign(panel="mean" if are_means(shown).any() else shown["model"])
-    except NothingToPlotError:
-        shown = own_models(rows)
+    except panels.NothingToPlotError:
+        shown = panels.own_models(rows)
         shown = shown.assign(panel=shown["model"])
-    panels = [
+    diagrams = [
         (dataset, part)
         for dataset in study.datasets
         for _, part in shown[shown["dataset"] == dataset].groupby("panel", sort=False)
     ]
-    columns = min(len(panels), _COLUMNS if len(panels) > 3 else 3)
-    blocks = math.ceil(len(panels) / columns)
+    columns = min(len(diagrams), _COLUMNS if len(diagrams) > 3 else 3)
+    blocks = math.ceil(len(diagrams) / columns)
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
-    height = min(0.85 + 3.1 * blocks, style.PAGE_HEIGHT)
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(2 * blocks, columns, squeeze=False, sharex=True, height_ratios=[3, 1] * blocks)
-    for number, (_, part) in enumerate(panels):
+    height, ratios = 0.85 + 3.1 * blocks, [3, 1] * blocks
+    figure, axes = panels.new_panels(2 * blocks, columns, width=width, height=height, height_ratios=ratios)
+    for number, (_, part) in enumerate(diagrams):
         block, column = divmod(number, columns)
         diagram, spread = axes[2 * block, column], axes[2 * block + 1, column]
         _draw(diagram, spread, part)
@@ -69,16 +58,16 @@ def calibration(study: StudyTables) -> Figure:
         if column == 0:
             diagram.set_ylabel("Share of positive scans")
             spread.set_ylabel("Scans (%)")
-    for number in range(len(panels), blocks * columns):
+    for number in range(len(diagrams), blocks * columns):
         block, column = divmod(number, columns)
         axes[2 * block, column].remove()
         axes[2 * block + 1, column].remove()
     percents = sorted(rows["percent"].astype(int).unique())
-    return finish(
+    return panels.finish(
         figure,
         study,
-        datasets=[dataset for dataset, _ in panels],
-        arms=arms_of(shown),
+        datasets=[dataset for dataset, _ in diagrams],
+        arms=panels.arms_of(shown),
         note=(
             f"{percents[-1]} % of training patients. Class-balanced training and the maximum over windows "
             "raise scores above the prevalence: points below the diagonal are expected."
@@ -89,12 +78,14 @@ def calibration(study: StudyTables) -> Figure:
 
 def _draw(diagram: Axes, spread: Axes, rows: pd.DataFrame) -> None:
     diagram.plot([0, 1], [0, 1], color=style.REFERENCE_COLOUR, linewidth=0.6, linestyle=(0, (1, 2)))
-    inits = inits_of(rows)
+    inits = panels.inits_of(rows)
     for number, init in enumerate(inits):
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init].sort_values("mean_score")
-        x, y, low, high, counts = floats(arm, "mean_score", "share_positive", "low", "high", "num_scans")
-        look = {"color": mark.colour, "linestyle": mark.line, "linewidth": 0.9} | marker_look(init)
+        x, y, low, high, counts = panels.floats(
+            arm, "mean_score", "share_positive", "low", "high", "num_scans"
+        )
+        look = {"color": mark.colour, "linestyle": mark.line, "linewidth": 0.9} | panels.marker_look(init)
         shifted = x + (number - (len(inits) - 1) / 2) * _DODGE
         diagram.vlines(shifted, low, high, color=mark.colour, linewidth=0.8)
         diagram.plot(shifted, y, **look)

@@ -1,16 +1,17 @@
 """Cohort flow of a dataset: from the series read to the scans used for training and testing, in numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from chestct.figures.report_tables import show
 from chestct.tables import read_table
 
-_SPLITS = ("train", "validation", "test")
 _SPLIT_WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
-Reasons = list[tuple[str, int]]
+Reasons = Sequence[tuple[str, int]]
 
 
 def cohort_flow(
@@ -25,7 +26,7 @@ def cohort_flow(
     Returns:
         dataset; steps: dicts with count, words, notes (reasons and numbers of repairs), num_lost, lost_words,
         lost (reasons and numbers); first_splits: dicts with name, scans, patients, positive of the first
-        fold; splits: a DataFrame of all folds; folds: their number.
+        fold; splits: a table of all folds; folds: their number.
 
     Raises:
         InputError: a table is missing or broken.
@@ -60,24 +61,18 @@ def cohort_flow(
             {"name": _SPLIT_WORDS[split], "scans": scans, "patients": patients, "positive": positive}
             for _, split, patients, scans, positive in first.itertuples(index=False)
         ],
-        "splits": splits,
+        "splits": show(splits),
         "folds": int(splits["Fold"].nunique()),
     }
 
 
 def _step(
-    number: int,
-    words: str,
-    *,
-    notes: Reasons | None = None,
-    lost: Reasons | None = None,
-    lost_words: str = "",
+    number: int, words: str, *, notes: Reasons = (), lost: Reasons = (), lost_words: str = ""
 ) -> dict[str, Any]:
-    lost = lost or []
     return {
         "count": number,
         "words": words,
-        "notes": notes or [],
+        "notes": notes,
         "num_lost": _total(lost),
         "lost_words": lost_words,
         "lost": lost,
@@ -98,7 +93,7 @@ def _reasons(table: pd.DataFrame, status: str) -> Reasons:
 def _splits_table(splits: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for fold in sorted(splits["fold"].unique()):
-        for split in _SPLITS:
+        for split in _SPLIT_WORDS:
             part = splits[(splits["fold"] == fold) & (splits["split"] == split)]
             patients, positive = part["patient_id"].nunique(), int(part["label"].sum())
             rows.append((int(fold), split, patients, len(part), positive))

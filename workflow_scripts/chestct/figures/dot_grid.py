@@ -9,18 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from chestct.figures import style
-from chestct.figures.panels import (
-    arms_of,
-    finish,
-    floats,
-    init_handle,
-    marker_look,
-    new_panels,
-    present,
-    shown_percents,
-    value_limits,
-)
+from chestct.figures import panels, style
 from chestct.figures.study_tables import StudyTables
 
 _ENTRY_HEIGHT = 0.165  # inches per model
@@ -47,8 +36,8 @@ class DotGrid:
         arms_per_model: int = 1,
         rank: Callable[[str], tuple] = style.model_rank,
     ) -> None:
-        self.datasets = present(study.datasets, rows)
-        self.percents = shown_percents(sorted(rows["percent"].astype(int).unique()))
+        self.datasets = panels.present(study.datasets, rows)
+        self.percents = panels.shown_percents(sorted(rows["percent"].astype(int).unique()))
         self.models = {
             name: sorted(rows.loc[rows["dataset"] == name, "model"].unique(), key=rank)
             for name in self.datasets
@@ -58,7 +47,7 @@ class DotGrid:
         heights = [0.42 + entry * max(len(models), 3) for models in self.models.values()]
         self.width = style.SINGLE_COLUMN if len(self.percents) == 1 else style.DOUBLE_COLUMN
         self.figure: Figure
-        self.figure, axes = new_panels(
+        self.figure, axes = panels.new_panels(
             len(self.datasets),
             len(self.percents),
             width=self.width,
@@ -150,14 +139,18 @@ def draw_points(
         thickness: of the intervals, in points.
     """
     mark = style.INIT_MARKS[init]
-    value, low, high = floats(rows, column, "ci_low", "ci_high")
+    value, low, high = panels.floats(rows, column, "ci_low", "ci_high")
     axis.hlines(heights, low, high, color=mark.colour, linewidth=thickness)
     are_filled = np.broadcast_to(filled, value.shape)
     for fill in (True, False):
         chosen = are_filled == fill
         if chosen.any():
             axis.plot(
-                value[chosen], heights[chosen], linestyle="none", zorder=3, **marker_look(init, filled=fill)
+                value[chosen],
+                heights[chosen],
+                linestyle="none",
+                zorder=3,
+                **panels.marker_look(init, filled=fill),
             )
 
 
@@ -179,9 +172,11 @@ def compare_arms(
             shift = ((len(arms) - 1) / 2 - position) * _SPREAD / max(len(arms), 3)
             draw_points(axis, arm, grid.heights(arm, dataset) + shift, init, filled=filled)
     grid.separate_models()
-    grid.label("AUROC", value_limits(rows))
-    handles = [init_handle(init, label, line=False, filled=filled) for init, filled, label in arms]
-    return finish(grid.figure, study, datasets=grid.datasets, arms=arms_of(rows), handles=handles)
+    grid.label("AUROC", panels.value_limits(rows))
+    handles = [panels.init_handle(init, label, line=False, filled=filled) for init, filled, label in arms]
+    return panels.finish(
+        grid.figure, study, datasets=grid.datasets, arms=panels.arms_of(rows), handles=handles
+    )
 
 
 def write_numbers(axis: Axes, rows: pd.DataFrame, heights: np.ndarray, column: str) -> None:

@@ -4,9 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from chestct.figures import style
+from chestct.figures import panels, style
 from chestct.figures.dot_grid import DotGrid, draw_points, write_numbers
-from chestct.figures.panels import NothingToPlotError, finish, marker_look, value_limits
 from chestct.figures.study_tables import StudyTables
 
 _CONTRAST = "video - scratch"
@@ -22,7 +21,7 @@ def forest(study: StudyTables) -> Figure:
     rows = rows[(rows["contrast"] == _CONTRAST) & (rows["metric"] == "auroc")]
     rows = rows[~rows["model"].map(style.is_probe).astype(bool)]
     if rows.empty:
-        raise NothingToPlotError(
+        raise panels.NothingToPlotError(
             "the study has no model trained both after video pretraining and from scratch."
         )
     grid = DotGrid(study, rows)
@@ -48,21 +47,21 @@ def forest(study: StudyTables) -> Figure:
             write_numbers(axis, panel, heights, "difference")
     grid.label(f"Difference in AUROC, video {style.MINUS} scratch", _limits(rows))
     arms = {(model, init) for model in rows["model"].unique() for init in ("video", "scratch")}
-    return finish(
+    return panels.finish(
         grid.figure, study, datasets=grid.datasets, arms=arms, handles=_handles(alpha, wide=bool(wide))
     )
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
     wider = rows.assign(ci_low=rows["models_low"], ci_high=rows["models_high"])
-    low, high = value_limits(pd.concat([rows, wider]))
+    low, high = panels.value_limits(pd.concat([rows, wider]))
     return min(low, -0.01), max(high, 0.01)
 
 
 def _handles(alpha: float, *, wide: bool) -> list[Line2D]:
     colour = style.INIT_MARKS["video"].colour
     handles = [
-        Line2D([], [], linestyle="none", label=words, **marker_look("video", filled=filled))
+        Line2D([], [], linestyle="none", label=words, **panels.marker_look("video", filled=filled))
         for filled, words in (
             (True, f"p < {alpha:.2g} (Holm)"),
             (False, f"p \N{GREATER-THAN OR EQUAL TO} {alpha:.2g}"),

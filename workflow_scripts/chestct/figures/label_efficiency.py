@@ -6,27 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from chestct.figures import style
+from chestct.figures import panels, style
 from chestct.figures.auroc_by_percent import (
     dataset_title,
     draw_baseline,
     fewer_models,
     line_handles,
     subject_label,
-)
-from chestct.figures.panels import (
-    NothingToPlotError,
-    arms_of,
-    auroc_rows,
-    draw_arms,
-    finish,
-    floats,
-    inits_of,
-    marker_look,
-    new_panels,
-    present,
-    subject_of,
-    value_limits,
 )
 from chestct.figures.study_tables import StudyTables
 
@@ -40,17 +26,17 @@ def label_efficiency(study: StudyTables) -> Figure:
     Raises:
         NothingToPlotError: as ``subject_of``, or the study has a single percentage.
     """
-    rows = auroc_rows(study)
+    rows = panels.auroc_rows(study)
     baseline = rows[rows["model"] == "baseline"]
-    subject = subject_of(rows)
+    subject = panels.subject_of(rows)
     if subject["percent"].nunique() < 2:
-        raise NothingToPlotError("the study has only one percentage of the training patients.")
+        raise panels.NothingToPlotError("the study has only one percentage of the training patients.")
     multipliers = study.multipliers[study.multipliers["model"].isin(subject["model"].unique())]
-    datasets = present(study.datasets, subject)
+    datasets = panels.present(study.datasets, subject)
 
     width = style.SINGLE_COLUMN if len(datasets) == 1 else style.DOUBLE_COLUMN
     num_rows = 2 if len(multipliers) else 1
-    figure, axes = new_panels(
+    figure, axes = panels.new_panels(
         num_rows,
         len(datasets),
         width=width,
@@ -59,12 +45,12 @@ def label_efficiency(study: StudyTables) -> Figure:
         sharey="row",
         height_ratios=[4, 3][:num_rows],
     )
-    limits = value_limits(pd.concat([subject, baseline]))
+    limits = panels.value_limits(pd.concat([subject, baseline]))
     for column, dataset in enumerate(datasets):
         of_panel = subject[subject["dataset"] == dataset]
         top = axes[0, column]
         _patients_axis(top, of_panel["num_patients"])
-        draw_arms(top, of_panel, bands=subject["init"].nunique() <= 2, column="num_patients")
+        panels.draw_arms(top, of_panel, bands=subject["init"].nunique() <= 2, column="num_patients")
         draw_baseline(top, baseline[baseline["dataset"] == dataset])
         top.set_ylim(limits)
         top.set_title(dataset_title(of_panel, width / len(datasets) - 0.6))
@@ -75,11 +61,11 @@ def label_efficiency(study: StudyTables) -> Figure:
     if len(multipliers):
         axes[1, 0].set_ylabel("Data multiplier\n(times as many patients)")
         _multiplier_axis(axes[1, 0], multipliers)
-    return finish(
+    return panels.finish(
         figure,
         study,
         datasets=datasets,
-        arms=arms_of(subject),
+        arms=panels.arms_of(subject),
         handles=line_handles(subject, baseline),
         note=f"{fewer_models(subject)} {_BOUNDS if (multipliers['bound'] != 'exact').any() else ''}".strip(),
     )
@@ -103,17 +89,21 @@ def _patients_axis(axis: Axes, patients: pd.Series) -> None:
 
 def _draw_multipliers(axis: Axes, rows: pd.DataFrame) -> None:
     axis.axhline(1, color=style.REFERENCE_COLOUR, linewidth=0.8)
-    inits = inits_of(rows)
+    inits = panels.inits_of(rows)
     for position, init in enumerate(inits):
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init].sort_values("num_patients")
         x = arm["num_patients"].to_numpy(dtype=float) * 10 ** ((position - (len(inits) - 1) / 2) * _DODGE)
-        y, low, high = floats(arm, "multiplier", "ci_low", "ci_high")
+        y, low, high = panels.floats(arm, "multiplier", "ci_low", "ci_high")
         axis.vlines(x, low, high, color=mark.colour, linewidth=0.8)
         for filled in (True, False):
             chosen = (arm["bound"] == "exact").to_numpy(dtype=bool) == filled
             axis.plot(
-                x[chosen], y[chosen], color=mark.colour, linestyle="none", **marker_look(init, filled=filled)
+                x[chosen],
+                y[chosen],
+                color=mark.colour,
+                linestyle="none",
+                **panels.marker_look(init, filled=filled),
             )
         for place, height, bound in zip(x, y, arm["bound"], strict=True):
             if bound != "exact":

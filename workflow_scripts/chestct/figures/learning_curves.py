@@ -7,22 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from chestct.figures import style
-from chestct.figures.panels import (
-    NothingToPlotError,
-    arms_of,
-    finish,
-    inits_of,
-    marker_look,
-    own_models,
-    present,
-)
-from chestct.figures.small_multiples import (
-    balanced_columns,
-    large_and_small_panels,
-    name_block,
-    name_panel,
-)
+from chestct.figures import panels, small_multiples, style
 from chestct.figures.study_tables import StudyTables
 
 _RUN = ["model", "init", "seed", "fold"]
@@ -38,25 +23,27 @@ def learning_curves(study: StudyTables) -> Figure:
     Raises:
         NothingToPlotError: no run was validated.
     """
-    rows = own_models(study.histories).dropna(subset="validation_auroc")
+    rows = panels.own_models(study.histories).dropna(subset="validation_auroc")
     if rows.empty:
-        raise NothingToPlotError("no run of the study was validated while it trained.")
+        raise panels.NothingToPlotError("no run of the study was validated while it trained.")
     percent = int(rows["percent"].max())
     rows = rows[rows["percent"] == percent]
     longest = rows.groupby(["dataset", "model"])["step"].transform("max")
     rows = rows.assign(share=100 * rows["step"].astype(float) / longest.astype(float))
-    datasets = present(study.datasets, rows)
+    datasets = panels.present(study.datasets, rows)
     counts = [rows.loc[rows["dataset"] == name, "model"].nunique() for name in datasets]
-    columns = balanced_columns(max(counts), _COLUMNS)
-    figure, losses, blocks = large_and_small_panels(counts, columns, large=1.8, small=1.3, large_first=False)
+    columns = small_multiples.balanced_columns(max(counts), _COLUMNS)
+    figure, losses, blocks = small_multiples.large_and_small_panels(
+        counts, columns, large=1.8, small=1.3, large_first=False
+    )
     for dataset, block, below in zip(datasets, blocks, losses, strict=True):
         part = rows[rows["dataset"] == dataset]
         limits = _limits(part["validation_auroc"])
         for axis, model in zip(block, sorted(part["model"].unique(), key=style.model_rank), strict=True):
             _draw(axis, part[part["model"] == model], "validation_auroc")
             axis.set_ylim(limits)
-            name_panel(axis, model, (figure.get_figwidth() - 0.6) / columns)
-        name_block(block, columns, y=f"{style.wrap_name(dataset, 20)}\nvalidation AUROC")
+            small_multiples.name_panel(axis, model, (figure.get_figwidth() - 0.6) / columns)
+        small_multiples.name_block(block, columns, y=f"{style.wrap_name(dataset, 20)}\nvalidation AUROC")
         scored = part.dropna(subset="validation_loss")
         _draw(below, scored, "validation_loss")
         if len(scored):
@@ -65,11 +52,11 @@ def learning_curves(study: StudyTables) -> Figure:
         below.set_title(style.wrap_name(f"{dataset}, all models", letters))
         below.set_xlabel("Training steps (%)")
     losses[0].set_ylabel("Validation loss")
-    return finish(
+    return panels.finish(
         figure,
         study,
         datasets=datasets,
-        arms=arms_of(rows),
+        arms=panels.arms_of(rows),
         note=(
             f"{percent} % of training patients. Thin: runs (seeds, folds); thick: their median, while at "
             "least half of them are training. 100 %: the end of the model's longest run."
@@ -79,14 +66,14 @@ def learning_curves(study: StudyTables) -> Figure:
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:
-    for init in inits_of(rows):
+    for init in panels.inits_of(rows):
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init]
         alpha = min(0.4, 6 / arm.groupby(_RUN).ngroups)  # many runs overlap
         lines = [part[["share", column]].to_numpy(dtype=float) for _, part in arm.groupby(_RUN, sort=False)]
         axis.add_collection(LineCollection(lines, colors=mark.colour, linewidths=0.35, alpha=alpha))
         share, median = _median(arm, column)
-        markers = marker_look(init) if len(share) <= 6 else {}
+        markers = panels.marker_look(init) if len(share) <= 6 else {}
         axis.plot(share, median, color=mark.colour, linestyle=mark.line, markersize=3, **markers)
     axis.set_xlim(0, 103)
     axis.set_xticks([0, 50, 100])

@@ -3,9 +3,8 @@
 from matplotlib.figure import Figure
 
 from chestct.catalogue import MODELS
-from chestct.figures import style
+from chestct.figures import panels, style
 from chestct.figures.dot_grid import compare_arms
-from chestct.figures.panels import NothingToPlotError, auroc_rows, inits_of
 from chestct.figures.study_tables import StudyTables
 
 
@@ -15,17 +14,19 @@ def probe_vs_finetuned(study: StudyTables) -> Figure:
     Raises:
         NothingToPlotError: the study has no frozen probe of one of its models.
     """
-    rows = auroc_rows(study)
+    rows = panels.auroc_rows(study)
     rows = rows[rows["model"].isin(list(MODELS))]
     rows = rows.assign(filled=~rows["model"].map(style.is_probe).astype(bool))
     rows["model"] = rows["model"].map(lambda model: MODELS[model].probe_of or model)
     keys = ["dataset", "model", "init", "percent"]
     rows = rows[rows.groupby(keys)["filled"].transform("nunique") == 2]
     if rows.empty:
-        raise NothingToPlotError("the study has no frozen probe beside a fine-tuned model of the same start.")
+        raise panels.NothingToPlotError(
+            "the study has no frozen probe beside a fine-tuned model of the same start."
+        )
     arms = [
         (init, filled, f"{style.init_title(init)}, {'fine-tuned' if filled else 'frozen probe'}")
-        for init in inits_of(rows)
+        for init in panels.inits_of(rows)
         for filled in (True, False)
     ]
     return compare_arms(study, rows, arms)

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from chestct.figures import style
+from chestct.figures import report_tables, style
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
 from chestct.figures.claim_sentences import read_claims
 from chestct.figures.cohort_flow import cohort_flow
@@ -17,16 +17,6 @@ from chestct.figures.publication_tables import captions_of, contrasts_table, res
 from chestct.figures.report_attachments import archive_tables, embed_figure
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
 from chestct.figures.report_provenance import provenance_of, settings_of
-from chestct.figures.report_tables import (
-    MAX_ROWS,
-    Shown,
-    comparisons_table,
-    means_table,
-    metrics_table,
-    multipliers_table,
-    show,
-    trials_table,
-)
 from chestct.figures.report_validity import validity_of
 from chestct.figures.scan_quality import quality_of
 from chestct.figures.study_tables import StudyTables, origin_of_weights
@@ -108,7 +98,7 @@ def write_report(
         study_name=study_name,
         paper=_PAPER,
         navigation=_NAVIGATION,
-        most=MAX_ROWS,
+        most=report_tables.MAX_ROWS,
         datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.datasets],
         published_weights=hide_folders(
             json.loads(Path(data_manifest).read_text(encoding="utf-8"))["weights"]
@@ -121,25 +111,29 @@ def write_report(
         level=f"{1 - study.confidence:.2g}",
         num_resamples=int(study.means["num_resamples"].max()),
         claims=[
-            vars(claim) | {"tested": claim.tested, "cells": show(claim.cells)} for claim in read_claims(study)
+            vars(claim) | {"tested": claim.tested, "cells": report_tables.show(claim.cells)}
+            for claim in read_claims(study)
         ],
         figures=_figures(Path(figures_folder), dpi),
-        multipliers=multipliers_table(study),
-        results=_results(study),
+        multipliers=report_tables.multipliers_table(study),
+        results=[
+            (str(name), report_tables.show(part.drop(columns="Dataset")))
+            for name, part in results_table(study).groupby("Dataset", sort=False)
+        ],
         captions=captions_of(study) | {QUALITY: QUALITY_CAPTION},
-        means=means_table(study),
-        metrics=metrics_table(study),
+        means=report_tables.means_table(study),
+        metrics=report_tables.metrics_table(study),
         archive=archive_tables(archived if searched is None else archived | {"trials": searched}),
-        contrasts=show(contrasts_table(study)),
-        mean_comparisons=comparisons_table(study, means=True),
-        model_comparisons=comparisons_table(study, means=False),
+        contrasts=report_tables.show(contrasts_table(study)),
+        mean_comparisons=report_tables.comparisons_table(study, means=True),
+        model_comparisons=report_tables.comparisons_table(study, means=False),
         validity=validity_of(study),
         settings=settings_of(configuration),
         arms=arms_table(study),
-        flows=_flows(study, cohorts, splits, ledgers),
+        flows=[cohort_flow(*files) for files in zip(study.datasets, cohorts, splits, ledgers, strict=True)],
         quality_figure=embed_figure(Path(figures_folder) / f"{QUALITY}.png", dpi),
         quality=[quality_of(*paths) for paths in zip(study.datasets, ledgers, thumbnails, strict=True)],
-        trials=None if searched is None else trials_table(searched),
+        trials=None if searched is None else report_tables.trials_table(searched),
         runs=runs_table(study.runs),
         costs=costs_of(study, searched),
         configuration=yaml.safe_dump(hide_folders(configuration), sort_keys=False, allow_unicode=True),
@@ -169,14 +163,3 @@ def _figures(folder: Path, dpi: int) -> dict[str, list[dict[str, Any]]]:
             figure |= embed_figure(folder / f"{name}.png", dpi)
         places[_PLACES.get(name, "results")].append(figure)
     return places
-
-
-def _results(study: StudyTables) -> list[tuple[str, Shown]]:
-    table = results_table(study)
-    parts = [(str(name), part) for name, part in table.groupby("Dataset", sort=False)]
-    return [(name, show(part.drop(columns="Dataset"))) for name, part in parts]
-
-
-def _flows(study: StudyTables, *paths: Sequence[str | Path]) -> list[dict[str, Any]]:
-    flows = [cohort_flow(*files) for files in zip(study.datasets, *paths, strict=True)]
-    return [flow | {"split_table": show(flow["splits"])} for flow in flows]

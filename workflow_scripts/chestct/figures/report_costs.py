@@ -9,8 +9,7 @@ from chestct.figures.report_tables import Shown, show
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns, percentage
 from chestct.figures.wording import count, hide_folders
-
-_RUN = ["dataset", "model", "init", "percent", "seed", "fold"]
+from chestct.run import RUN_KEYS
 
 
 def arms_table(study: StudyTables) -> Shown:
@@ -51,7 +50,11 @@ def costs_of(study: StudyTables, trials: pd.DataFrame | None) -> dict[str, Any]:
     steps = [("Fine-tuning", len(runs), float(runs["seconds"].sum()))]
     if trials is not None:
         # The chosen trial of an arm is also one of its runs.
-        done = trials.merge(runs[_RUN], on=_RUN, how="left", indicator=True)["_merge"].eq("both").to_numpy()
+        done = (
+            trials.merge(runs[RUN_KEYS], on=RUN_KEYS, how="left", indicator=True)["_merge"]
+            .eq("both")
+            .to_numpy()
+        )
         extra = trials[~((trials["chosen"] == 1).to_numpy() & done)]
         steps.append(("Learning-rate search, trials not chosen", len(extra), float(extra["seconds"].sum())))
     total = sum(seconds for _, _, seconds in steps)

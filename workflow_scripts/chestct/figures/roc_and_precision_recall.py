@@ -5,25 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chestct.figures import style
+from chestct.figures import panels, small_multiples, style
 from chestct.figures.auroc_by_percent import dataset_title
-from chestct.figures.panels import (
-    NothingToPlotError,
-    arms_of,
-    finish,
-    floats,
-    inits_of,
-    own_models,
-    present,
-    subject_of,
-    subject_title,
-)
-from chestct.figures.small_multiples import (
-    balanced_columns,
-    large_and_small_panels,
-    name_block,
-    name_panel,
-)
 from chestct.figures.study_tables import StudyTables
 
 _AXES = {
@@ -47,19 +30,19 @@ def precision_recall_curves(study: StudyTables) -> Figure:
 def _curves(study: StudyTables, curve: str) -> Figure:
     rows = study.curves[study.curves["curve"] == curve]
     if rows.empty:
-        raise NothingToPlotError("the study has no curves.")
+        raise panels.NothingToPlotError("the study has no curves.")
     sizes = study.means.groupby("dataset")[["num_scans", "num_positive"]].first()
     rows = rows.join(sizes, on="dataset")
     try:
-        subject = subject_of(rows)
-    except NothingToPlotError:
+        subject = panels.subject_of(rows)
+    except panels.NothingToPlotError:
         subject = rows.iloc[:0]
-    models = own_models(rows)
+    models = panels.own_models(rows)
     models = models[~models["model"].isin(subject["model"].unique())]
-    datasets = present(study.datasets, rows)
+    datasets = panels.present(study.datasets, rows)
     counts = [models.loc[models["dataset"] == name, "model"].nunique() for name in datasets]
-    columns = balanced_columns(max(counts), _SMALL_COLUMNS)
-    figure, large, small = large_and_small_panels(
+    columns = small_multiples.balanced_columns(max(counts), _SMALL_COLUMNS)
+    figure, large, small = small_multiples.large_and_small_panels(
         counts,
         columns,
         large=2.9 if len(subject) else 0,
@@ -71,23 +54,23 @@ def _curves(study: StudyTables, curve: str) -> Figure:
     for axis, dataset in zip(large, datasets, strict=False):
         part = subject[subject["dataset"] == dataset]
         _draw(axis, part, curve, large=True)
-        axis.set_title(f"{dataset_title(part, width / len(datasets) - 0.6)}\n{subject_title(part)}")
+        axis.set_title(f"{dataset_title(part, width / len(datasets) - 0.6)}\n{panels.subject_title(part)}")
         axis.set_xlabel(_AXES[curve][0])
         axis.set_ylabel(_AXES[curve][1])
     for block, dataset in zip(small, datasets, strict=False):
         groups = models[models["dataset"] == dataset].groupby("model", sort=False)
         for axis, (model, part) in zip(block, groups, strict=True):
             _draw(axis, part, curve, large=False)
-            name_panel(axis, str(model), (width - 0.6) / columns)
+            small_multiples.name_panel(axis, str(model), (width - 0.6) / columns)
         if block:
             name = "" if len(datasets) == 1 else f"{style.wrap_name(dataset, 18)}\n"
-            name_block(block, columns, x=_AXES[curve][0], y=f"{name}{_AXES[curve][1]}")
+            small_multiples.name_block(block, columns, x=_AXES[curve][0], y=f"{name}{_AXES[curve][1]}")
     shown = pd.concat([subject, models])
-    return finish(
+    return panels.finish(
         figure,
         study,
         datasets=datasets,
-        arms=arms_of(shown),
+        arms=panels.arms_of(shown),
         note=f"{int(rows['percent'].max())} % of training patients.",
         intervals="bootstrap over patients, pointwise",
     )
@@ -99,10 +82,10 @@ def _draw(axis: Axes, rows: pd.DataFrame, curve: str, *, large: bool) -> None:
     else:
         share = float(rows["num_positive"].iloc[0]) / float(rows["num_scans"].iloc[0])
         axis.axhline(share, color=style.REFERENCE_COLOUR, linewidth=0.6, linestyle=(0, (1, 2)))
-    for number, init in enumerate(inits_of(rows)):
+    for number, init in enumerate(panels.inits_of(rows)):
         arm = rows[rows["init"] == init].sort_values("x", kind="stable")
         mark = style.INIT_MARKS[init]
-        x, y, low, high = floats(arm, "x", "y", "low", "high")
+        x, y, low, high = panels.floats(arm, "x", "y", "low", "high")
         axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
         look: dict = {"linestyle": mark.line, "linewidth": 1.1 if large else 0.8}
         if large:

@@ -6,16 +6,7 @@ from typing import Any
 import pandas as pd
 
 from chestct.figures import style
-from chestct.figures.wording import (
-    contrast_title,
-    integer,
-    interval,
-    metric_title,
-    p_value,
-    plain,
-    rival_title,
-    signed,
-)
+from chestct.figures.wording import contrast_title, integer, interval, metric_title, p_value, plain, signed
 
 
 def _signed_interval(low: float, high: float) -> str:
@@ -40,7 +31,7 @@ _COLUMNS: dict[str, tuple[str | tuple[str, str], Callable[..., Any]]] = {
     "Metric": ("metric", metric_title),
     "Value": ("value", plain),
     "Contrast": ("contrast", contrast_title),
-    "Against": ("rival", rival_title),
+    "Against": ("rival", style.model_title),
     "Difference": ("difference", signed),
     "Interval": (("ci_low", "ci_high"), interval),
     "BCa interval": (("bca_low", "bca_high"), interval),

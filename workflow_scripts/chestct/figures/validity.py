@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from chestct.figures import style
-from chestct.figures.panels import NothingToPlotError, finish, floats, present
+from chestct.figures import panels, style
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.wording import contrast_title
 
@@ -27,8 +26,8 @@ def validity(study: StudyTables) -> Figure:
     """
     coverage, power, permuted = study.coverage, study.power, study.permuted
     if coverage.empty:
-        raise NothingToPlotError("the study ran no simulations.")
-    datasets = present(study.datasets, coverage)
+        raise panels.NothingToPlotError("the study ran no simulations.")
+    datasets = panels.present(study.datasets, coverage)
     settings = coverage.drop_duplicates(["dataset", "quantity", "true_value"])
     controls = [part for part in (power, permuted) if len(part)]
     width = style.DOUBLE_COLUMN if controls else style.SINGLE_COLUMN
@@ -42,7 +41,7 @@ def validity(study: StudyTables) -> Figure:
             _draw_power(axis, power, study)
         else:
             _draw_permuted(axis, permuted, study)
-    return finish(
+    return panels.finish(
         figure,
         study,
         datasets=datasets,
@@ -71,7 +70,7 @@ def _draw_coverage(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
     labels: list[str] = []
     headings: list[int] = []
     offsets = dict(zip(_METHODS, np.linspace(0.5, -0.5, len(_METHODS)) * _SPREAD, strict=True))
-    for dataset in present(study.datasets, rows):
+    for dataset in panels.present(study.datasets, rows):
         headings.append(len(labels))
         labels.append(style.wrap_name(dataset, 24))
         of_dataset = rows[rows["dataset"] == dataset]
@@ -121,10 +120,10 @@ def _draw_power(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
     marks = _marks(study)
     first = rows.iloc[0]  # of the claims' contrasts; the others are in the table
     rows = rows[rows["contrast"] == first["contrast"]]
-    for dataset in present(study.datasets, rows):
+    for dataset in panels.present(study.datasets, rows):
         mark = marks[dataset]
         own = rows[rows["dataset"] == dataset].sort_values("num_scans")
-        x, low, high = floats(own, "num_scans", "low", "high")
+        x, low, high = panels.floats(own, "num_scans", "low", "high")
         axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
         axis.plot(x, own["power"], color=mark.colour, linestyle=mark.line)
         power = float(np.interp(np.log(sizes[dataset]), np.log(x), own["power"]))
@@ -140,7 +139,7 @@ def _draw_power(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
 
 def _draw_permuted(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
     contrasts = list(rows["contrast"].unique())
-    datasets, marks = present(study.datasets, rows), _marks(study)
+    datasets, marks = panels.present(study.datasets, rows), _marks(study)
     for position, dataset in enumerate(datasets):
         mark = marks[dataset]
         own = rows[rows["dataset"] == dataset]

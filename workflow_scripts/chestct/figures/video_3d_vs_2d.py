@@ -4,18 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from chestct.catalogue import MODELS
-from chestct.figures import style
+from chestct.figures import panels, style
 from chestct.figures.dot_grid import DotGrid, draw_points
-from chestct.figures.panels import (
-    NothingToPlotError,
-    arms_of,
-    auroc_rows,
-    finish,
-    init_handle,
-    models_and_means,
-    reference_handle,
-    value_limits,
-)
 from chestct.figures.study_tables import StudyTables
 
 
@@ -29,13 +19,13 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
     Raises:
         NothingToPlotError: the study lacks one of the two.
     """
-    rows = models_and_means(auroc_rows(study))
+    rows = panels.models_and_means(panels.auroc_rows(study))
     family = rows["model"].map(_family)
     videos = rows[(family == "3d") & (rows["init"] == "video")]
     rivals = rows[(family == "2d") & (rows["init"] == "imagenet")]
     if videos.empty or rivals.empty:
         lacking = "3D model after video" if videos.empty else "2D model after ImageNet"
-        raise NothingToPlotError(f"the study has no {lacking} pretraining.")
+        raise panels.NothingToPlotError(f"the study has no {lacking} pretraining.")
     both = set(videos["dataset"]) & set(rivals["dataset"])
     rows = pd.concat([videos, rivals])
     rows = rows[rows["dataset"].isin(both)]
@@ -50,16 +40,16 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
         for init in ("video", "imagenet"):
             arm = panel[panel["init"] == init]
             draw_points(axis, arm, grid.heights(arm, dataset), init)
-    grid.label("AUROC", value_limits(rows))
-    return finish(
+    grid.label("AUROC", panels.value_limits(rows))
+    return panels.finish(
         grid.figure,
         study,
         datasets=grid.datasets,
-        arms=arms_of(rows),
+        arms=panels.arms_of(rows),
         handles=[
-            init_handle("video", "3D, video pretraining", line=False),
-            init_handle("imagenet", "2D, ImageNet pretraining", line=False),
-            reference_handle("Best 2D model on validation", style.INIT_MARKS["imagenet"].colour),
+            panels.init_handle("video", "3D, video pretraining", line=False),
+            panels.init_handle("imagenet", "2D, ImageNet pretraining", line=False),
+            panels.reference_handle("Best 2D model on validation", style.INIT_MARKS["imagenet"].colour),
         ],
     )
 

@@ -2,8 +2,8 @@
 
 from matplotlib.figure import Figure
 
+from chestct.figures import panels
 from chestct.figures.dot_grid import compare_arms
-from chestct.figures.panels import NothingToPlotError, auroc_rows, inits_of, models_and_means
 from chestct.figures.study_tables import StudyTables
 
 
@@ -13,10 +13,10 @@ def video_vs_ct(study: StudyTables) -> Figure:
     Raises:
         NothingToPlotError: no model of the study has both.
     """
-    rows = models_and_means(auroc_rows(study))
+    rows = panels.models_and_means(panels.auroc_rows(study))
     inits = rows.groupby(["dataset", "model"])["init"]
     has_both = inits.transform(lambda names: {"video", "ct"} <= set(names))
     rows = rows[has_both.astype(bool)].assign(filled=True)
     if rows.empty:
-        raise NothingToPlotError("the study has no model with both video and CT pretraining.")
-    return compare_arms(study, rows, [(init, True, None) for init in inits_of(rows)])
+        raise panels.NothingToPlotError("the study has no model with both video and CT pretraining.")
+    return compare_arms(study, rows, [(init, True, None) for init in panels.inits_of(rows)])

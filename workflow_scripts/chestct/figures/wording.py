@@ -65,11 +65,6 @@ def integer(value: float) -> str:
     return str(int(value))
 
 
-def rival_title(rival: Any) -> str:
-    """Name of the 2D model of a contrast; empty for contrasts without one."""
-    return "" if pd.isna(rival) else style.model_title(str(rival))
-
-
 def metric_title(metric: str) -> str:
     """Name of a metric in tables."""
     return style.METRIC_TITLES.get(metric, metric.replace("_", " "))
