@@ -38,7 +38,8 @@ def words(figure: Figure) -> str:
 def test_every_figure_is_written_for_every_study(tables, tmp_path, kind):
     reasons = plot_figures(tables(kind), folder=tmp_path, formats=["png"], dpi=60)
     assert {name for name, reason in reasons.items() if reason} == ABSENT[kind]
-    assert all("no" in reason for reason in reasons.values() if reason)
+    if kind == "extras":
+        assert "2 3D models, but none of the seven" in reasons["auroc_by_percent"]
     assert json.loads((tmp_path / "figures.json").read_text()) == reasons
     for name in CAPTIONS:
         image = imread(tmp_path / f"{name}.png")
