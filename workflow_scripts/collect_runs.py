@@ -1,7 +1,7 @@
 """Rule collect_runs: one table of all training runs."""
 
 from chestct.log import set_up_log
-from chestct.training.collect import collect_runs
+from chestct.training.collect import collect_tables
 
 set_up_log(snakemake.log[0])
-collect_runs(snakemake.input.records, snakemake.output.runs)
+collect_tables(snakemake.input.records, snakemake.output.runs, "runs")

@@ -6,7 +6,7 @@ import pytest
 
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
-from chestct.training.collect import collect_histories, collect_runs
+from chestct.training.collect import collect_histories, collect_tables
 
 
 def write_run(trained: Path, folder: Path, num_records: int = 1, **keys) -> tuple[str, str]:
@@ -20,7 +20,7 @@ def write_run(trained: Path, folder: Path, num_records: int = 1, **keys) -> tupl
 def test_records_and_histories_carry_the_keys_of_their_runs(trained, tmp_path):
     runs = [write_run(trained, tmp_path / str(seed), seed=seed, percent=10 * seed) for seed in (2, 1)]
     records, histories = zip(*runs, strict=True)
-    collect_runs(records, str(tmp_path / "runs.csv"))
+    collect_tables(records, str(tmp_path / "runs.csv"), "runs")
     assert read_table(tmp_path / "runs.csv", "runs")[["seed", "percent"]].to_numpy().tolist() == [
         [2, 20],
         [1, 10],

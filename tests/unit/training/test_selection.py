@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
 from chestct.training import selection
+from chestct.training.collect import collect_tables
 from chestct.training.trials import try_learning_rate
 
 FILES = {
@@ -62,7 +63,7 @@ def choices(path: Path, init: str, rate: float) -> str:
 def test_an_arm_names_its_rate_and_all_arms_make_one_table(tmp_path):
     paths = [choices(tmp_path / f"{init}.csv", init, rate) for init, rate in (("video", 0.01), ("ct", 0.5))]
     assert [selection.chosen_rate(path) for path in paths] == [0.01, 0.5]
-    selection.collect_trials(paths, str(tmp_path / "trials.csv"))
+    collect_tables(paths, str(tmp_path / "trials.csv"), "choices")
     assert len(read_table(tmp_path / "trials.csv", "choices")) == 4
 
 

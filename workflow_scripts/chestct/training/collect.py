@@ -1,4 +1,4 @@
-"""Collects the records and the learning curves of all runs of a study into one table each."""
+"""Collects records, trials and learning curves of all runs of a study into one table each."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,9 @@ from chestct.run import RUN_KEYS
 from chestct.tables import read_table, write_table
 
 
-def collect_runs(paths: Sequence[str], output: str) -> None:
-    """Concatenate run records (schema ``runs``), in the given order."""
-    write_table(pd.concat([read_table(path, "runs") for path in paths], ignore_index=True), output, "runs")
+def collect_tables(paths: Sequence[str], output: str, schema: str) -> None:
+    """Concatenate tables of one schema: records of runs (``runs``), trials of arms (``choices``)."""
+    write_table(pd.concat([read_table(path, schema) for path in paths], ignore_index=True), output, schema)
 
 
 def collect_histories(records: Sequence[str], histories: Sequence[str], output: str) -> None:

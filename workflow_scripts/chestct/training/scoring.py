@@ -3,6 +3,7 @@
 Shape suffixes: B batch, T slices (z), H rows (y), W columns (x).
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,7 +11,6 @@ import torch
 from torch import nn
 
 from chestct.training.machine.processes import Processes
-from chestct.training.windows.batch_order import SharedOrder
 from chestct.training.windows.dataset import Scan, ScoringWindows
 from chestct.training.windows.display_window import InputSettings, score_windows
 from chestct.training.windows.loader import Loader
@@ -30,10 +30,9 @@ def scoring_loader(
     """
     processes = processes or Processes()
     dataset = ScoringWindows(scans)
-    order = SharedOrder(len(dataset), rank=processes.rank, world=processes.world)
-    return Loader(
-        dataset, batch_size=batch_size, sampler=order, num_workers=num_workers, pin_memory=pin_memory
-    )
+    end = math.ceil(len(dataset) / processes.world) * processes.world
+    own = [i % len(dataset) for i in range(processes.rank, end, processes.world)]
+    return Loader(dataset, batch_size=batch_size, sampler=own, num_workers=num_workers, pin_memory=pin_memory)
 
 
 def scan_logits(

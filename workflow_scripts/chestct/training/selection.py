@@ -113,9 +113,3 @@ def adopt_trial(
         with atomic_path(target) as temporary:
             shutil.copyfile(trials[name][number], temporary)
         print(f"{Path(target).name}: {trials[name][number]}")
-
-
-def collect_trials(choices: Sequence[str], output: str) -> None:
-    """Join the trials of all arms into one table."""
-    tables = [read_table(path, "choices") for path in choices]
-    write_table(pd.concat(tables, ignore_index=True), output, "choices")

@@ -25,14 +25,11 @@ def try_learning_rate(job: Job, folder: str, *, threads: int) -> None:
         finetune(job, folder, threads=threads)
     except DivergenceError as error:
         print(f"learning rate {job.settings.learning_rate:g} is out: {error.what}", flush=True)
-        _record_divergence(Path(folder), job, error.what)
-        clear(Path(folder))
-
-
-def _record_divergence(folder: Path, job: Job, message: str) -> None:
-    for name, file in (("runs", "run.csv"), ("history", "history.csv")):
-        write_table(pd.DataFrame(columns=list(column_types(name))), folder / file, name)
-    facts = {"run": asdict(job.run), "learning_rate": job.settings.learning_rate, "diverged": message}
-    write_text(folder / "config.yaml", yaml.safe_dump(facts, sort_keys=False))
-    with atomic_path(folder / "weights.safetensors") as temporary:
-        save_file({}, temporary, metadata={"diverged": message})
+        place = Path(folder)
+        for name, file in (("runs", "run.csv"), ("history", "history.csv")):
+            write_table(pd.DataFrame(columns=list(column_types(name))), place / file, name)
+        facts = {"run": asdict(job.run), "learning_rate": job.settings.learning_rate, "diverged": error.what}
+        write_text(place / "config.yaml", yaml.safe_dump(facts, sort_keys=False))
+        with atomic_path(place / "weights.safetensors") as temporary:
+            save_file({}, temporary, metadata={"diverged": error.what})
+        clear(place)

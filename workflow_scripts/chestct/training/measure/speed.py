@@ -6,7 +6,7 @@ Shape suffixes: B batch, T slices (z), H rows (y), W columns (x).
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -125,11 +125,11 @@ def _seconds(step: Callable[[], object], setting: Setting) -> list[float]:
     return seconds
 
 
-def _input_settings(name: str, size: int, *, augmented: bool) -> InputSettings:
+def _input_settings(name: str, size: int) -> InputSettings:
     return InputSettings(
         crop_px=size,
-        max_rotation_degrees=20 if augmented else 0,
-        flip=augmented,
+        max_rotation_degrees=20,
+        flip=True,
         interpolation="bilinear",
         centre_hu=400,
         width_hu=1000,
@@ -147,43 +147,13 @@ def _batch(setting: Setting) -> tuple[torch.Tensor, torch.Tensor]:
     return (batch[0].pin_memory(), batch[1].pin_memory()) if setting.gpus else batch
 
 
-def _training_step(
-    name: str, model: nn.Module, frozen: Sequence[nn.Module], setting: Setting
-) -> Callable[[], object]:
-    """The loop's own step."""
-    batch, batches = _batch(setting), Batches(size=setting.batch)
-    step = Step(
-        model,
-        WindowInput(_input_settings(name, setting.size, augmented=True), batches, seed=0),
-        binary_cross_entropy_with_logits,
-        # A rate of next to nothing: weights that random labels pull about would change what is measured.
-        Schedule(learning_rate=1e-30, weight_decay=0.0, num_steps=1_000_000, warm_up_steps=1),
-        frozen=frozen,
-        precision=setting.precision,
-        gpus=setting.gpus,
-        batches=batches,
-    )
-    return lambda: step([batch])
-
-
-def _scoring_step(name: str, model: nn.Module, setting: Setting) -> Callable[[], torch.Tensor]:
-    settings = _input_settings(name, setting.size, augmented=False)
-    hu_BTHW = torch.zeros((setting.batch, setting.window, setting.size, setting.size), dtype=torch.int16)
-
-    def step() -> torch.Tensor:
-        with torch.no_grad(), autocast(setting.device, setting.precision):
-            return score_windows(model, hu_BTHW.to(setting.device, non_blocking=True), settings)
-
-    return step
-
-
 def _plain_seconds(name: str, setting: Setting) -> list[float]:
     """The usual loop with the same augmentation: float32, eager, memory and Adam as they come."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = False, False
     model = _build(name, setting.window, setting.size)[0].to(setting.device)
     batch, batches = _batch(setting), Batches(size=setting.batch)
-    prepare = WindowInput(_input_settings(name, setting.size, augmented=True), batches, seed=0)
+    prepare = WindowInput(_input_settings(name, setting.size), batches, seed=0)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.0)
 
     def step() -> None:
@@ -199,6 +169,36 @@ def _plain_seconds(name: str, setting: Setting) -> list[float]:
         return []
 
 
+def _engine_seconds(name: str, setting: Setting) -> tuple[list[float], list[float], float]:
+    """Seconds of the loop's own step and of scoring a batch, and the peak memory of training, GB."""
+    batch, batches = _batch(setting), Batches(size=setting.batch)
+    input_settings = _input_settings(name, setting.size)
+    model, frozen = _build(name, setting.window, setting.size)
+    tune(model, gpus=setting.gpus, precision=setting.precision, compiled=setting.compiled)
+    step = Step(
+        model,
+        WindowInput(input_settings, batches, seed=0),
+        binary_cross_entropy_with_logits,
+        # A rate of next to nothing: weights that random labels pull about would change what is measured.
+        Schedule(learning_rate=1e-30, weight_decay=0.0, num_steps=1_000_000, warm_up_steps=1),
+        frozen=frozen,
+        precision=setting.precision,
+        gpus=setting.gpus,
+        batches=batches,
+    )
+    hu_BTHW = torch.zeros((setting.batch, setting.window, setting.size, setting.size), dtype=torch.int16)
+
+    def score_batch() -> None:
+        with torch.no_grad(), autocast(setting.device, setting.precision):
+            score_windows(model, hu_BTHW.to(setting.device, non_blocking=True), input_settings)
+
+    reset_peak_memory(setting.gpus)
+    train = _seconds(lambda: step([batch]), setting)
+    peak_memory_gb = peak_memory_mb(setting.gpus) * 2**20 / 1e9
+    model.eval()
+    return train, _seconds(score_batch, setting), peak_memory_gb
+
+
 def measure(name: str, setting: Setting) -> Measurement:
     """Measure a model in this process.
 
@@ -207,14 +207,8 @@ def measure(name: str, setting: Setting) -> Measurement:
     """
     torch.set_num_threads(setting.threads)
     forward_flops, train_flops = count_flops(name, window=setting.window, size=setting.size)
-    model, frozen = _build(name, setting.window, setting.size)
-    tune(model, gpus=setting.gpus, precision=setting.precision, compiled=setting.compiled)
     with memory_errors(f"throughput of {name}", windows=setting.batch, precision=setting.precision):
-        reset_peak_memory(setting.gpus)
-        train = _seconds(_training_step(name, model, frozen, setting), setting)
-        peak_memory_gb = peak_memory_mb(setting.gpus) * 2**20 / 1e9
-        score = _seconds(_scoring_step(name, model.eval(), setting), setting)
-    del model
+        train, score, peak_memory_gb = _engine_seconds(name, setting)
     return Measurement(
         train=train,
         score=score,

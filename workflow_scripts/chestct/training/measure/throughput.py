@@ -137,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     device, failed = name_device(setting), 0
+    standing = ["measured"] + ["compiled"] * setting.compiled
+    standing += ["processor time"] * (not gpus and setting.threads == 1)
     peak_tflops = given.peak_tflops or _peak_tflops(device, setting.precision)
     for name in given.models:
         found = measure_apart(name, setting)
@@ -156,16 +158,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "score_windows_per_second": _round(setting.batch / min(found.score)),
             "gflops_per_window": _round(found.forward_flops / 1e9),
             "peak_memory_gb": found.peak_memory_gb,
-            "standing": _standing(setting),
+            "standing": ", ".join(standing),
             "date": date.today().isoformat(),
         }
         update_table(given.output, row)
     return failed
-
-
-def _standing(setting: Setting) -> str:
-    words = ["measured"] + ["compiled"] * setting.compiled
-    return ", ".join(words + ["processor time"] * (not setting.gpus and setting.threads == 1))
 
 
 def _round(value: float) -> float:

@@ -106,16 +106,3 @@ class ShuffledStream(BatchStream):
         # A DataLoader that shuffles takes a number before each pass: the same orders as with one.
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         return torch.randperm(self.num_samples, generator=self.generator).tolist()
-
-
-class SharedOrder(Sampler[int]):
-    """Positions of a fixed order that a process takes, as many for each: some take one a second time."""
-
-    def __init__(self, num_items: int, *, rank: int, world: int) -> None:
-        self.positions = [i % num_items for i in range(rank, math.ceil(num_items / world) * world, world)]
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.positions)

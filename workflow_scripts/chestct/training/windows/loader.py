@@ -85,7 +85,7 @@ class Loader:
             persistent_workers=num_workers > 0,
             worker_init_fn=_start_worker,
             collate_fn=_collate,
-            generator=torch.Generator(),  # see sampling.begin_pass
+            generator=torch.Generator(),  # see batch_order.begin_pass
             **sampling,
         )
 
