@@ -130,8 +130,10 @@ rule predict:
 rule collect_runs:
     input:
         records=[f"{TRAINING}/{run.folder}/run.csv" for run in RUNS],
+        histories=[f"{TRAINING}/{run.folder}/history.csv" for run in RUNS],
     output:
         runs=f"{TRAINING}/runs.csv",
+        histories=f"{TRAINING}/histories.csv",
     log:
         f"{RESULTS}/logs/collect_runs.log",
     benchmark:
@@ -145,24 +147,3 @@ rule collect_runs:
         code=code_of("collect_runs"),
     script:
         "../workflow_scripts/collect_runs.py"
-
-
-rule collect_histories:
-    input:
-        records=[f"{TRAINING}/{run.folder}/run.csv" for run in RUNS],
-        histories=[f"{TRAINING}/{run.folder}/history.csv" for run in RUNS],
-    output:
-        histories=f"{TRAINING}/histories.csv",
-    log:
-        f"{RESULTS}/logs/collect_histories.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/collect_histories.tsv"
-    localrule: True
-    conda:
-        "../envs/training.yaml"
-    resources:
-        **needs("collect_histories"),
-    params:
-        code=code_of("collect_histories"),
-    script:
-        "../workflow_scripts/collect_histories.py"
