@@ -50,11 +50,6 @@ def list_runs(config: dict[str, Any]) -> list[Run]:
     ]
 
 
-def searches(config: dict[str, Any]) -> bool:
-    """Whether every arm's learning rate is searched for, or the configured one is taken."""
-    return bool(config["training"]["learning_rates"])
-
-
 def selection_run(config: dict[str, Any], dataset: str, model: str, init: str) -> Run:
     """The run that an arm's learning rates are tried on: the first seed and fold of selection_percent.
 

@@ -8,7 +8,6 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from chestct.download.download_plan import STORED_BYTES_A_VOXEL
 from chestct.errors import InputError
 from chestct.plan import text
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain, windows_of_run
@@ -173,7 +172,3 @@ def test_what_is_not_known_is_called_unknown():
     assert "unknown" in plan
     assert "python -m chestct.training.measure.throughput MODEL" in plan
     assert "upper bounds" not in plan
-
-
-def test_stored_bytes_are_those_of_the_download_plan():
-    assert text.STORED_BYTES_A_VOXEL == STORED_BYTES_A_VOXEL

@@ -6,18 +6,10 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from chestct import run_grid
 from chestct.catalogue import MODELS
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.errors import InputError
-from chestct.run_grid import (
-    initial_weights,
-    iter_weights_ids,
-    list_arms,
-    list_runs,
-    model_inits,
-    selection_run,
-    training_settings,
-)
 
 RSPECT = {"name": "rspect", "source": "rspect", "display_window_hu": {"centre": 400, "width": 1000}}
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,13 +87,13 @@ def test_what_cannot_be_stops_with_key_and_remedy(config, path, value, message):
 
 
 def test_the_default_grid_has_every_model_and_its_inits(config):
-    runs = list_runs(config)
+    runs = run_grid.list_runs(config)
     assert {run.model for run in runs} == {entry["name"] for entry in config["models"]}
     assert len(runs) == len(set(runs))
-    assert model_inits(config, "slow_narrow", "rspect_phantom") == ["scratch", "video"]
-    assert model_inits(config, "slow_narrow", "lidc_phantom") == ["scratch", "video", "ct"]
-    assert model_inits(config, "i3d", "lidc_phantom") == ["scratch", "video"]
-    assert model_inits(config, "efficientnet_lite0", "lidc_phantom") == ["scratch", "imagenet"]
+    assert run_grid.model_inits(config, "slow_narrow", "rspect_phantom") == ["scratch", "video"]
+    assert run_grid.model_inits(config, "slow_narrow", "lidc_phantom") == ["scratch", "video", "ct"]
+    assert run_grid.model_inits(config, "i3d", "lidc_phantom") == ["scratch", "video"]
+    assert run_grid.model_inits(config, "efficientnet_lite0", "lidc_phantom") == ["scratch", "imagenet"]
 
 
 @pytest.mark.parametrize(
@@ -119,29 +111,30 @@ def test_an_archive_is_a_path_an_address_or_a_variable(config):
 
 
 def test_ct_pretraining_is_the_source_run_with_all_patients(config):
-    run = next(r for r in list_runs(config) if r.init == "ct" and r.percent == 10)
-    source = initial_weights(config, run)["run"]
+    run = next(r for r in run_grid.list_runs(config) if r.init == "ct" and r.percent == 10)
+    source = run_grid.initial_weights(config, run)["run"]
     assert (source.dataset, source.init, source.percent) == ("rspect_phantom", "scratch", 100)
-    assert source in list_runs(config)
+    assert source in run_grid.list_runs(config)
 
 
 def test_starting_weights_come_from_where_the_catalogue_says(config):
-    kinds = {(r.model, r.init): initial_weights(config, r)["kind"] for r in list_runs(config)}
+    runs = run_grid.list_runs(config)
+    kinds = {(run.model, run.init): run_grid.initial_weights(config, run)["kind"] for run in runs}
     assert kinds["slow_narrow", "scratch"] == "none"
     assert kinds["slow_narrow", "video"] == "pretraining"
     assert kinds["i3d", "video"] == "published"
     assert kinds["efficientnet_lite0", "imagenet"] == "published"
     assert kinds["lrcn_efficientnet_lite0", "scratch"] == "run"
-    assert list(iter_weights_ids(config)) == ["efficientnet_lite0_imagenet", "i3d_kinetics400"]
+    assert list(run_grid.iter_weights_ids(config)) == ["efficientnet_lite0_imagenet", "i3d_kinetics400"]
 
 
 def test_a_models_own_settings_override_the_training_block(config):
-    assert training_settings(config, "i3d").learning_rate == 0.001
-    assert training_settings(config, "slow_narrow").learning_rate == config["training"]["learning_rate"]
+    own, shared = (run_grid.training_settings(config, name) for name in ("i3d", "slow_narrow"))
+    assert (own.learning_rate, shared.learning_rate) == (0.001, config["training"]["learning_rate"])
 
 
 def test_runs_get_every_key_that_is_theirs(config):
-    settings = training_settings(change(config, "models.0.accumulate", 2), "slow_narrow")
+    settings = run_grid.training_settings(change(config, "models.0.accumulate", 2), "slow_narrow")
     assert (settings.patience, settings.compile, settings.tensorboard, settings.nodes) == (0, False, False, 1)
     assert settings.accumulate == 2
 
@@ -162,10 +155,10 @@ def test_rates_are_tried_on_a_subset_that_the_study_has(searching):
 
 def test_every_arm_tries_rates_on_the_same_run_of_its_own(searching):
     searching["seeds"], searching["subsets"]["folds"] = [3, 4], 2
-    runs = set(list_runs(searching))
-    tried = {selection_run(searching, *arm) for arm in list_arms(searching)}
+    runs = set(run_grid.list_runs(searching))
+    tried = {run_grid.selection_run(searching, *arm) for arm in run_grid.list_arms(searching)}
     assert tried <= runs
-    assert len(tried) == len(list_arms(searching))
+    assert len(tried) == len(run_grid.list_arms(searching))
     assert {(run.percent, run.seed, run.fold) for run in tried} == {(100, 3, 0)}
 
 
@@ -191,12 +184,12 @@ def test_the_full_size_models_have_every_arm_in_both_directions(both):
     both["subsets"]["window_slices"], both["volumes"]["size_px"] = 32, 256
     both["training"]["crop_px"] = 224
     check_configuration(both)
-    runs = set(list_runs(both))
-    starts = {(run.dataset, run.model, run.init): initial_weights(both, run) for run in runs}
+    runs = set(run_grid.list_runs(both))
+    starts = {(run.dataset, run.model, run.init): run_grid.initial_weights(both, run) for run in runs}
     assert len(starts) == 2 * 4 * len(both["models"])
     other = {"rspect_phantom": "lidc_phantom", "lidc_phantom": "rspect_phantom"}
     for run in runs:
-        start = initial_weights(both, run)
+        start = run_grid.initial_weights(both, run)
         kind = {"scratch": "none", "video": "published", "ct": "run", "video_ct": "run"}[run.init]
         assert start["kind"] == kind
         if kind == "run":
@@ -209,12 +202,12 @@ def test_the_full_size_models_have_every_arm_in_both_directions(both):
 
 
 def test_a_probe_starts_as_its_model_does(both):
-    runs = set(list_runs(both))
+    runs = set(run_grid.list_runs(both))
     for run in runs:
         base = MODELS[run.model].probe_of
         if base is not None:
             of_model = next(r for r in runs if r == replace(run, model=base))
-            assert initial_weights(both, run) == initial_weights(both, of_model)
+            assert run_grid.initial_weights(both, run) == run_grid.initial_weights(both, of_model)
 
 
 def test_a_probe_differs_from_its_model_in_what_is_trained_alone():
@@ -232,7 +225,7 @@ def test_a_probe_differs_from_its_model_in_what_is_trained_alone():
 
 
 def test_arms_share_every_setting(both):
-    by_model = {run.model: training_settings(both, run.model) for run in list_runs(both)}
+    by_model = {run.model: run_grid.training_settings(both, run.model) for run in run_grid.list_runs(both)}
     assert by_model["slow_narrow"] == by_model["slow_narrow_probe"]
 
 

@@ -9,25 +9,14 @@ import hdf5plugin  # noqa: F401 (registers the filter that h5py alone lacks)
 import numpy as np
 import pytest
 
+from chestct import volume_store
 from chestct.errors import InputError
 from chestct.shard_files import new_shard
-from chestct.volume_store import (
-    AIR_HU,
-    Volume,
-    WindowReader,
-    check_shard,
-    list_scans,
-    read_slices,
-    read_volume,
-    write_shard,
-    write_stored,
-    write_volume,
-)
 
 
 def volume(study_id="1.2.3", seed=0, shape=(12, 20, 24)):
     rng = np.random.default_rng(seed)
-    return Volume(
+    return volume_store.Volume(
         patient_id="p",
         study_id=study_id,
         series_id="9",
@@ -40,25 +29,25 @@ def volume(study_id="1.2.3", seed=0, shape=(12, 20, 24)):
 @pytest.fixture
 def shard(tmp_path):
     path = tmp_path / "shard-0.h5"
-    write_shard(path, [volume(), volume("4.5", seed=1)])
+    volume_store.write_shard(path, [volume(), volume("4.5", seed=1)])
     return str(path)
 
 
 def test_a_volume_comes_back_as_it_was(shard):
-    back, original = read_volume(shard, "4.5"), volume("4.5", seed=1)
+    back, original = volume_store.read_volume(shard, "4.5"), volume("4.5", seed=1)
     assert np.array_equal(back.hu, original.hu)
     assert back.spacing_mm == original.spacing_mm
     assert np.array_equal(back.z_mm, original.z_mm)
 
 
 def test_windows_are_padded_with_air_past_the_end(shard):
-    window = WindowReader().read(shard, "1.2.3", 8, 16)
+    window = volume_store.WindowReader().read(shard, "1.2.3", 8, 16)
     assert np.array_equal(window[:4], volume().hu[8:])
-    assert (window[4:] == AIR_HU).all()
+    assert (window[4:] == volume_store.AIR_HU).all()
 
 
 def test_a_reader_travels_to_worker_processes(shard):
-    reader = WindowReader()
+    reader = volume_store.WindowReader()
     reader.read(shard, "1.2.3", 0, 4)
     copy = pickle.loads(pickle.dumps(reader))
     assert np.array_equal(copy.read(shard, "1.2.3", 0, 4), volume().hu[:4])
@@ -66,7 +55,7 @@ def test_a_reader_travels_to_worker_processes(shard):
 
 def test_an_unknown_scan_is_named(shard):
     with pytest.raises(InputError, match=r"scan 7.7 is not in its shard"):
-        WindowReader().read(shard, "7.7", 0, 4)
+        volume_store.WindowReader().read(shard, "7.7", 0, 4)
 
 
 SMALL = {"1.2.3": volume(shape=(4, 8, 8)), "4.5": volume("4.5", seed=1, shape=(5, 8, 8))}
@@ -86,14 +75,15 @@ def damage(content: bytes):
 def test_damage_is_found_and_names_the_scan_or_lies_where_nothing_is(tmp_path):
     """Whatever byte is damaged: the right voxels or an error that names scan or file, never others."""
     path = tmp_path / "s.h5"
-    write_shard(path, SMALL.values())
+    volume_store.write_shard(path, SMALL.values())
     outcomes = []
     for content in damage(path.read_bytes()):
         path.write_bytes(content)
         for study_id, original in SMALL.items():
             try:
-                assert np.array_equal(WindowReader().read(str(path), study_id, 1, 4), original.hu[1:4])
-                back = read_volume(path, study_id)
+                window = volume_store.WindowReader().read(str(path), study_id, 1, 4)
+                assert np.array_equal(window, original.hu[1:4])
+                back = volume_store.read_volume(path, study_id)
                 assert np.array_equal(back.hu, original.hu) and np.array_equal(back.z_mm, original.z_mm)
                 assert (back.spacing_mm, back.patient_id, back.series_id) == ((2.5, 0.7, 0.8), "p", "9")
                 outcomes.append("right")
@@ -110,16 +100,16 @@ def test_damage_is_found_and_names_the_scan_or_lies_where_nothing_is(tmp_path):
 def test_only_the_slices_that_are_asked_for_are_read(tmp_path):
     """A damaged slice is no hindrance to a window beside it."""
     path = tmp_path / "s.h5"
-    write_shard(path, [volume()])
+    volume_store.write_shard(path, [volume()])
     with h5py.File(path) as file:
         info = file["1.2.3"].id.get_chunk_info(5)
     content = bytearray(path.read_bytes())
     content[info.byte_offset + 20] ^= 1
     path.write_bytes(content)
-    assert np.array_equal(read_slices(path, "1.2.3", 6, 12), volume().hu[6:])
+    assert np.array_equal(volume_store.read_slices(path, "1.2.3", 6, 12), volume().hu[6:])
     with pytest.raises(InputError, match=r"scan 1\.2\.3 are damaged: slice 5 does not match"):
-        read_slices(path, "1.2.3", 5, 6)
-    assert check_shard(path) == {
+        volume_store.read_slices(path, "1.2.3", 5, 6)
+    assert volume_store.check_shard(path) == {
         "1.2.3": "voxels of scan 1.2.3 are damaged: slice 5 does not match its checksum"
     }
 
@@ -136,13 +126,13 @@ def test_other_tools_read_a_shard_and_its_checksums(shard):
 
 def test_what_was_stored_is_stored_again_without_compressing(shard, tmp_path):
     with new_shard(tmp_path / "a.h5") as file:
-        stored = [write_volume(file, volume()), write_volume(file, volume("4.5", seed=1))]
+        stored = [volume_store.write_volume(file, scan) for scan in (volume(), volume("4.5", seed=1))]
     with new_shard(tmp_path / "b.h5") as file:
         for scan in stored:
-            write_stored(file, scan)
+            volume_store.write_stored(file, scan)
     for path in (tmp_path / "a.h5", tmp_path / "b.h5"):
-        assert list_scans(path) == ["1.2.3", "4.5"]
-        assert check_shard(path) == {}
+        assert volume_store.list_scans(path) == ["1.2.3", "4.5"]
+        assert volume_store.check_shard(path) == {}
         assert path.read_bytes() == Path(shard).read_bytes()
 
 
@@ -151,7 +141,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(InputError, match=r"a shard cannot be written[\s\S]*make room"):
-            write_shard(tmp_path / "out.h5", [volume()])
+            volume_store.write_shard(tmp_path / "out.h5", [volume()])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
@@ -160,7 +150,7 @@ def test_a_full_disk_is_one_message_and_leaves_nothing(tmp_path):
 def test_a_shard_that_is_no_hdf5_is_named(tmp_path):
     (tmp_path / "x.h5").write_bytes(b"no")
     with pytest.raises(InputError, match=r"does not open[\s\S]*x.h5"):
-        read_volume(tmp_path / "x.h5", "1")
+        volume_store.read_volume(tmp_path / "x.h5", "1")
 
 
 def test_nothing_is_left_when_a_volume_fails(tmp_path):
@@ -169,5 +159,5 @@ def test_nothing_is_left_when_a_volume_fails(tmp_path):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        write_shard(tmp_path / "s.h5", volumes())
+        volume_store.write_shard(tmp_path / "s.h5", volumes())
     assert list(tmp_path.iterdir()) == []

@@ -7,16 +7,9 @@ import pytest
 from dicom_files import EDITS, edited_bytes, make_slice
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import uid
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-)
 
 from chestct.volumes.fast_header import parse_header
 from chestct.volumes.slice_header import read_header
@@ -29,7 +22,7 @@ def sequence(dataset, *, undefined):
     inner = Dataset()
     inner.CodeValue, inner.CodeMeaning = "121311", "Localizer"
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, "1.2.3"
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = uid.CTImageStorage, "1.2.3"
     item.PurposeOfReferenceCodeSequence = [inner, Dataset()]
     dataset.ReferencedImageSequence = [item, Dataset()]
     for holder, keyword in ((item, "PurposeOfReferenceCodeSequence"), (dataset, "ReferencedImageSequence")):
@@ -62,7 +55,7 @@ def deleting(keyword, **arguments):
     return dataset
 
 
-SYNTAXES = {"explicit": ExplicitVRLittleEndian, "implicit": ImplicitVRLittleEndian}
+SYNTAXES = {"explicit": uid.ExplicitVRLittleEndian, "implicit": uid.ImplicitVRLittleEndian}
 #: Files that the fast parser must manage.
 PLAIN_FILES = {
     f"{name}, {kind}": make(syntax=syntax)
@@ -78,9 +71,9 @@ PLAIN_FILES = {
 }
 #: Files that it must leave to pydicom.
 OTHER_FILES = {
-    "big endian": plain(syntax=ExplicitVRBigEndian),
-    "deflated": plain(syntax=DeflatedExplicitVRLittleEndian),
-    "run lengths": plain(syntax=RLELossless),
+    "big endian": plain(syntax=uid.ExplicitVRBigEndian),
+    "deflated": plain(syntax=uid.DeflatedExplicitVRLittleEndian),
+    "run lengths": plain(syntax=uid.RLELossless),
     "no class": deleting("SOPClassUID"),
 }
 
@@ -122,7 +115,7 @@ def swapped(content, first, second):
 
 
 ROWS, COLUMNS = b"\x28\x00\x10\x00US\x02\x00\x08\x00", b"\x28\x00\x11\x00US\x02\x00\x0c\x00"
-CLASS = b"\x08\x00\x16\x00UI\x1a\x00" + CTImageStorage.encode() + b"\x00"
+CLASS = b"\x08\x00\x16\x00UI\x1a\x00" + uid.CTImageStorage.encode() + b"\x00"
 DOUBTFUL = {
     "no preamble": lambda content: content[132:],
     "cut in the header": lambda content: content[:700],

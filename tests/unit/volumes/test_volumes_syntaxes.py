@@ -5,18 +5,7 @@ import pydicom
 import pytest
 from dicom_files import assert_equals_reference, compress, compress_with_gdcm, refusal, setting, write_series
 from encoded_frames import FRAMES, IMAGES
-from pydicom.uid import (
-    HTJ2K,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-)
+from pydicom import uid
 
 from chestct.volumes.convert_scan import read_series
 from chestct.volumes.scan import Report
@@ -28,30 +17,30 @@ ROUGH = IMAGES["rough"]
 #: Frame, transfer syntax, image, bits stored.
 LOSSLESS = {
     **{
-        f"JPEG lossless, predictor {n}": (FRAMES[f"jpeg_lossless_{n}"], JPEGLossless, "rough", 12)
+        f"JPEG lossless, predictor {n}": (FRAMES[f"jpeg_lossless_{n}"], uid.JPEGLossless, "rough", 12)
         for n in range(1, 8)
     },
-    "JPEG lossless, first order": (FRAMES["jpeg_lossless_1"], JPEGLosslessSV1, "rough", 12),
-    "JPEG lossless, signed": (FRAMES["jpeg_lossless_signed"], JPEGLosslessSV1, "signed", 16),
-    "JPEG lossless, 12 of 16 bits": (FRAMES["jpeg_lossless_16_bits"], JPEGLosslessSV1, "rough", 12),
-    "JPEG-LS": (FRAMES["jpeg_ls"], JPEGLSLossless, "rough", 12),
-    "JPEG-LS, signed": (FRAMES["jpeg_ls_signed"], JPEGLSLossless, "signed", 16),
-    "JPEG 2000": (FRAMES["jpeg_2000"], JPEG2000Lossless, "rough", 12),
-    "JPEG 2000, signed": (FRAMES["jpeg_2000_signed"], JPEG2000Lossless, "signed", 16),
-    "JPEG 2000 in boxes": (FRAMES["jpeg_2000_boxed"], JPEG2000Lossless, "rough", 12),
+    "JPEG lossless, first order": (FRAMES["jpeg_lossless_1"], uid.JPEGLosslessSV1, "rough", 12),
+    "JPEG lossless, signed": (FRAMES["jpeg_lossless_signed"], uid.JPEGLosslessSV1, "signed", 16),
+    "JPEG lossless, 12 of 16 bits": (FRAMES["jpeg_lossless_16_bits"], uid.JPEGLosslessSV1, "rough", 12),
+    "JPEG-LS": (FRAMES["jpeg_ls"], uid.JPEGLSLossless, "rough", 12),
+    "JPEG-LS, signed": (FRAMES["jpeg_ls_signed"], uid.JPEGLSLossless, "signed", 16),
+    "JPEG 2000": (FRAMES["jpeg_2000"], uid.JPEG2000Lossless, "rough", 12),
+    "JPEG 2000, signed": (FRAMES["jpeg_2000_signed"], uid.JPEG2000Lossless, "signed", 16),
+    "JPEG 2000 in boxes": (FRAMES["jpeg_2000_boxed"], uid.JPEG2000Lossless, "rough", 12),
     "JPEG 2000, lossless in the general syntax": (FRAMES["jpeg_2000"], JPEG2000, "rough", 12),
-    "HTJ2K": (FRAMES["htj2k"], HTJ2KLossless, "rough", 12),
-    "HTJ2K, signed": (FRAMES["htj2k_signed"], HTJ2KLossless, "signed", 16),
-    "HTJ2K RPCL": (FRAMES["htj2k"], HTJ2KLosslessRPCL, "rough", 12),
-    "HTJ2K, lossless in the general syntax": (FRAMES["htj2k"], HTJ2K, "rough", 12),
+    "HTJ2K": (FRAMES["htj2k"], uid.HTJ2KLossless, "rough", 12),
+    "HTJ2K, signed": (FRAMES["htj2k_signed"], uid.HTJ2KLossless, "signed", 16),
+    "HTJ2K RPCL": (FRAMES["htj2k"], uid.HTJ2KLosslessRPCL, "rough", 12),
+    "HTJ2K, lossless in the general syntax": (FRAMES["htj2k"], uid.HTJ2K, "rough", 12),
 }
 #: Frame, transfer syntax, image, bits stored, largest error allowed, what the ledger says.
 LOSSY = {
-    "JPEG-LS": (FRAMES["jpeg_ls_near"], JPEGLSNearLossless, "smooth", 12, 2, "JPEG-LS near-lossless"),
+    "JPEG-LS": (FRAMES["jpeg_ls_near"], uid.JPEGLSNearLossless, "smooth", 12, 2, "JPEG-LS near-lossless"),
     "JPEG 2000": (FRAMES["jpeg_2000_lossy"], JPEG2000, "smooth", 12, 40, "JPEG 2000"),
-    "HTJ2K": (FRAMES["htj2k_lossy"], HTJ2K, "smooth", 12, 2, "HTJ2K"),
-    "JPEG baseline": (FRAMES["jpeg_baseline"], JPEGBaseline8Bit, "smooth_8_bits", 8, 4, "JPEG baseline"),
-    "JPEG extended": (FRAMES["jpeg_extended"], JPEGExtended12Bit, "smooth", 12, 20, "JPEG extended"),
+    "HTJ2K": (FRAMES["htj2k_lossy"], uid.HTJ2K, "smooth", 12, 2, "HTJ2K"),
+    "JPEG baseline": (FRAMES["jpeg_baseline"], uid.JPEGBaseline8Bit, "smooth_8_bits", 8, 4, "JPEG baseline"),
+    "JPEG extended": (FRAMES["jpeg_extended"], uid.JPEGExtended12Bit, "smooth", 12, 20, "JPEG extended"),
 }
 
 
@@ -75,7 +64,7 @@ def test_lossless_compression(tmp_path, name):
     expected = np.maximum(IMAGES[image].astype(int) + intercept, -1024)
     np.testing.assert_array_equal(scan.hu, np.stack([expected] * 3))
     assert_equals_reference(folder, scan)
-    assert bool(report.notes) == (syntax in (JPEG2000, HTJ2K))
+    assert bool(report.notes) == (syntax in (JPEG2000, uid.HTJ2K))
 
 
 @pytest.mark.parametrize("name", LOSSY)
@@ -98,7 +87,7 @@ def test_compression_that_the_header_admits_is_noted(tmp_path, hu):
 
 
 @pytest.mark.parametrize(
-    ("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)]
+    ("compressor", "syntax"), [("JPEG", uid.JPEGLosslessSV1), ("JPEG2000", uid.JPEG2000Lossless)]
 )
 def test_compressed_by_another_writer(series, tmp_path, hu, compressor, syntax):
     """Every slice another image, as GDCM itself encodes it."""
@@ -139,28 +128,28 @@ def with_bytes(frame, at, new):
 JPEG, J2K, JLS = FRAMES["jpeg_lossless_1"], FRAMES["jpeg_2000"], FRAMES["jpeg_ls"]
 BENT_FRAMES = {
     # SOF: FF C3, length, precision at 6, rows at 7, columns at 9, components at 11
-    "238 bits a pixel": (with_bytes(JPEG, 6, b"\xee"), JPEGLossless, "238 bits"),
-    "fewer rows": (with_bytes(JPEG, 8, b"\x0b"), JPEGLossless, "11 x 16 pixels"),
-    "another process": (with_bytes(JPEG, 3, b"\xc1"), JPEGLossless, "process C1"),
-    "more Huffman codes than bits": (with_bytes(JPEG, 20, b"\xff"), JPEGLossless, "Huffman"),
-    "point transform": (with_bytes(JPEG, 62, b"\x01"), JPEGLossless, "point transform"),
-    "segment beyond the end": (with_bytes(JPEG, 4, b"\xff"), JPEGLossless, "marker C3"),
-    "no start": (JPEG[2:], JPEGLossless, "no start of image"),
-    "no end": (JPEG[:-2], JPEGLossless, "no end of image"),
-    "half of it": (JPEG[: len(JPEG) // 2], JPEGLossless, "no end of image"),
-    "header alone": (JPEG[:30], JPEGLossless, "marker C4"),
-    "JPEG-LS of another size": (with_bytes(JLS, 8, b"\x0b"), JPEGLSLossless, "11 x 16 pixels"),
-    "JPEG-LS cut": (JLS[:-40], JPEGLSLossless, "no end of image"),
-    "JPEG-LS cut, with an end": (JLS[:-40] + b"\xff\xd9", JPEGLSLossless, "RuntimeError"),
+    "238 bits a pixel": (with_bytes(JPEG, 6, b"\xee"), uid.JPEGLossless, "238 bits"),
+    "fewer rows": (with_bytes(JPEG, 8, b"\x0b"), uid.JPEGLossless, "11 x 16 pixels"),
+    "another process": (with_bytes(JPEG, 3, b"\xc1"), uid.JPEGLossless, "process C1"),
+    "more Huffman codes than bits": (with_bytes(JPEG, 20, b"\xff"), uid.JPEGLossless, "Huffman"),
+    "point transform": (with_bytes(JPEG, 62, b"\x01"), uid.JPEGLossless, "point transform"),
+    "segment beyond the end": (with_bytes(JPEG, 4, b"\xff"), uid.JPEGLossless, "marker C3"),
+    "no start": (JPEG[2:], uid.JPEGLossless, "no start of image"),
+    "no end": (JPEG[:-2], uid.JPEGLossless, "no end of image"),
+    "half of it": (JPEG[: len(JPEG) // 2], uid.JPEGLossless, "no end of image"),
+    "header alone": (JPEG[:30], uid.JPEGLossless, "marker C4"),
+    "JPEG-LS of another size": (with_bytes(JLS, 8, b"\x0b"), uid.JPEGLSLossless, "11 x 16 pixels"),
+    "JPEG-LS cut": (JLS[:-40], uid.JPEGLSLossless, "no end of image"),
+    "JPEG-LS cut, with an end": (JLS[:-40] + b"\xff\xd9", uid.JPEGLSLossless, "RuntimeError"),
     # SIZ: FF 51 at 2, x1 at 8, y1 at 12, tiles at 24, components at 40, bits at 42
-    "JPEG 2000 of 4 billion lines": (with_bytes(J2K, 12, b"\xff"), JPEG2000Lossless, "x 16 pixels"),
-    "JPEG 2000 of tiny tiles": (with_bytes(J2K, 24, bytes(4)), JPEG2000Lossless, "tiles"),
-    "JPEG 2000, other sign": (with_bytes(J2K, 42, b"\x8b"), JPEG2000Lossless, "signed: True"),
-    "JPEG 2000, more bits": (with_bytes(J2K, 42, b"\x20"), JPEG2000Lossless, "33 bits"),
-    "JPEG 2000 cut": (J2K[:200], JPEG2000Lossless, "no end of image"),
-    "JPEG 2000 cut in its header": (J2K[:30], JPEG2000Lossless, "cut header"),
-    "no JPEG 2000": (b"\xff\xd8" + bytes(200), HTJ2KLossless, "no start of codestream"),
-    "HTJ2K cut": (FRAMES["htj2k"][:100], HTJ2KLossless, "no end of image"),
+    "JPEG 2000 of 4 billion lines": (with_bytes(J2K, 12, b"\xff"), uid.JPEG2000Lossless, "x 16 pixels"),
+    "JPEG 2000 of tiny tiles": (with_bytes(J2K, 24, bytes(4)), uid.JPEG2000Lossless, "tiles"),
+    "JPEG 2000, other sign": (with_bytes(J2K, 42, b"\x8b"), uid.JPEG2000Lossless, "signed: True"),
+    "JPEG 2000, more bits": (with_bytes(J2K, 42, b"\x20"), uid.JPEG2000Lossless, "33 bits"),
+    "JPEG 2000 cut": (J2K[:200], uid.JPEG2000Lossless, "no end of image"),
+    "JPEG 2000 cut in its header": (J2K[:30], uid.JPEG2000Lossless, "cut header"),
+    "no JPEG 2000": (b"\xff\xd8" + bytes(200), uid.HTJ2KLossless, "no start of codestream"),
+    "HTJ2K cut": (FRAMES["htj2k"][:100], uid.HTJ2KLossless, "no end of image"),
 }
 
 

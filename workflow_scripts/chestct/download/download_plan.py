@@ -10,11 +10,9 @@ from chestct.download.datasets import bytes_lacking
 from chestct.download.manifest import read_manifests
 from chestct.download.transfer.disk import free_bytes
 from chestct.files import write_text
+from chestct.stored_size import stored_bytes
 from chestct.tables import read_table
 
-#: Stored bytes a voxel of HU volumes: int16, of which lossless compression leaves about half
-#: (67.5 of 131 KiB a slice of 256 x 256 on a real series).
-STORED_BYTES_A_VOXEL = 1.05
 _COLUMNS = ["what", "scans", "files", "GB", "GB to fetch", "GB of volumes"]
 
 
@@ -24,7 +22,7 @@ def _gigabytes(num_bytes: float | None) -> str:
 
 def _dataset_row(facts: Mapping[str, Any], root: Path, size_px: int) -> dict[str, Any]:
     series = read_table(root / "series.csv", "series")
-    volumes = facts["num_instances"] * size_px**2 * STORED_BYTES_A_VOXEL
+    volumes = stored_bytes(facts["num_instances"], size_px)
     return {
         "what": f"scans of {facts['dataset']}",
         "scans": len(series),

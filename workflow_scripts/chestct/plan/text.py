@@ -12,9 +12,8 @@ from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_
 from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.run_grid import dataset_names, list_runs
+from chestct.stored_size import stored_bytes
 
-#: Stored bytes a voxel of HU volumes: int16, of which lossless compression leaves half (on a real series).
-STORED_BYTES_A_VOXEL = 1.05
 #: Slices a second that one core of a 2-core virtual machine converted from DICOM, read from a cold disk.
 CONVERTED_SLICES_A_SECOND = 1_600
 #: Seconds of one core for 10,000 resamples of a metric of a run on 1,000 scans, comparisons included.
@@ -150,7 +149,7 @@ def _disk_lines(
     gigabytes = {
         "download: scans": sum(known.num_bytes for known in scans.values()) / 1e9,
         "download: weights": sum(float(row["size_bytes"] or "nan") for row in weights) / 1e9,
-        "volumes": slices * config["volumes"]["size_px"] ** 2 * STORED_BYTES_A_VOXEL / 1e9,
+        "volumes": stored_bytes(slices, config["volumes"]["size_px"]) / 1e9,
         "training: runs": 4e-3 * millions[is_run].sum(),
     }
     if is_trial.any():
