@@ -79,7 +79,7 @@ class Run:
         process: subprocess.Popen,
         *,
         good: bool = True,
-        seconds: float = 240,
+        seconds: float = 1500,
         log: str = "snakemake.log",
     ) -> str:
         """Wait for Snakemake's end, good or bad; returns Snakemake's own log."""
@@ -130,7 +130,7 @@ class Troubled:
 
     def wait(self) -> tuple[Run, str]:
         """The run, and what Snakemake said; one of its jobs always fails."""
-        self.happening.result(240)
+        self.happening.result(600)
         return self.run, self.run.finish(self.process, good=False)
 
     def stop(self) -> None:
