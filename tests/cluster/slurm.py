@@ -6,13 +6,14 @@ that the machine may have is touched.
 
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,11 +83,19 @@ def end_with_parent(number: int = signal.SIGTERM) -> None:
     ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_ports(number: int) -> list[int]:
+    """Different ports that nothing listens on.
+
+    They lie below the range from which systems take the ports of outgoing connections: a controller
+    that calls a node before it listens could otherwise get the same port, and talk with itself.
+    """
+    ports: list[int] = []
+    while len(ports) < number:
+        port = random.randrange(10_000, 30_000)
+        with closing(socket.socket()) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports += [port] * (port not in ports)
+    return ports
 
 
 @dataclass
@@ -190,8 +199,9 @@ class Cluster:
     def _configure(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "state").mkdir()
-        values = {"folder": self.folder, "host": socket.gethostname().split(".")[0]}
-        values |= {name: free_port() for name in ("controller_port", *(f"port_{node}" for node in NODES))}
+        values: dict[str, object] = {"folder": self.folder, "host": socket.gethostname().split(".")[0]}
+        names = ["controller_port", *(f"port_{node}" for node in NODES)]
+        values |= dict(zip(names, free_ports(len(names)), strict=True))
         (self.folder / "slurm.conf").write_text(CONFIGURATION.format(**values))
         for number in range(2):
             # Any character device will do; that of /dev/null needs no GPU.
