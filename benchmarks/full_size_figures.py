@@ -19,6 +19,7 @@ from pathlib import Path
 from full_size_predictions import DATASETS, MODELS_2D, MODELS_3D, inputs_of, write_full_size
 from setting import emit, scratch
 
+METRICS = ["auroc", "auprc", "sensitivity", "brier", "calibration_error"]
 NUM_RESAMPLES = 10_000
 NUM_SIMULATIONS = 1000
 LIMIT_S = 45  # of the minute that tables, figures and report may take together
@@ -27,14 +28,13 @@ LIMIT_S = 45  # of the minute that tables, figures and report may take together
 def bootstrap_metrics(folder: Path, dataset: str) -> None:
     """The job of rule bootstrap_metrics."""
     from chestct.evaluation.dataset import TABLES, evaluate_dataset
-    from chestct.evaluation.metrics import METRICS
 
     evaluate_dataset(
         **inputs_of(folder, dataset)._asdict(),
         models=[*MODELS_3D, *MODELS_2D],
         tables={name: folder / "evaluation" / dataset / f"{name}.csv" for name in TABLES},
         draws_path=folder / "evaluation" / dataset / "draws.npz",
-        metrics=list(METRICS),
+        metrics=METRICS,
         specificity=0.9,
         num_resamples=NUM_RESAMPLES,
         confidence=0.95,

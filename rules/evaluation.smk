@@ -43,6 +43,7 @@ rule bootstrap_metrics:
         catalogue=STUDY_MODELS,
         metrics=config["evaluation"]["metrics"],
         specificity=config["evaluation"]["specificity"],
+        prevalence=lambda wildcards: dataset_entry(wildcards).get("prevalence"),
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],

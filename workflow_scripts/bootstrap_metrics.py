@@ -15,6 +15,7 @@ evaluate_dataset(
     draws_path=snakemake.output.draws,
     metrics=snakemake.params.metrics,
     specificity=snakemake.params.specificity,
+    prevalence=snakemake.params.prevalence,
     num_resamples=snakemake.params.num_resamples,
     confidence=snakemake.params.confidence,
     seed=snakemake.params.seed,

@@ -45,7 +45,8 @@ def write_dataset(
     scans = product(range(num_patients), range(scans_a_patient), range(folds))
     number, scan, fold = np.array(list(scans)).T
     part = number % 10
-    tested = number % folds == fold if folds > 1 else part >= 5
+    # Five patients in turn hold both labels.
+    tested = number // 5 % folds == fold if folds > 1 else part >= 5
     splits = pd.DataFrame(
         {
             "dataset": dataset,

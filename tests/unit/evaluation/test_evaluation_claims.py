@@ -28,7 +28,9 @@ def cell(claim: str, draws: np.ndarray, *, value: float, percent: int = 100, num
 
 def dataset(name: str, *cells: Cell) -> DatasetDraws:
     nothing = np.zeros(0, dtype=int)
-    return DatasetDraws(dataset=name, patients=nothing, labels=nothing, cells=list(cells), scores={})
+    return DatasetDraws(
+        dataset=name, patients=nothing, labels=nothing, folds=nothing, cells=list(cells), scores={}
+    )
 
 
 NOISE = np.linspace(-0.02, 0.02, 999)

@@ -7,7 +7,14 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 from chestct.errors import InputError
-from chestct.evaluation.metrics import METRICS, NUM_BINS, auroc, average_precision, sensitivity
+from chestct.evaluation.metrics import (
+    NUM_BINS,
+    auroc,
+    average_precision,
+    brier,
+    calibration_error,
+    sensitivity,
+)
 from chestct.evaluation.resampling import (
     bootstrap_counts,
     draw_resamples,
@@ -32,6 +39,13 @@ def calibration_error_by_bins(labels, scores):
     return sum(parts)
 
 
+METRICS = {
+    "auroc": auroc,
+    "auprc": average_precision,
+    "sensitivity": sensitivity,
+    "brier": brier,
+    "calibration_error": calibration_error,
+}
 REFERENCE = {
     "auroc": roc_auc_score,
     "auprc": average_precision_score,

@@ -39,9 +39,13 @@ def test_metrics_have_every_run_with_its_value_inside_its_interval(small_study, 
     assert value == pytest.approx(roc_auc_score(test["label"].astype(int), test["score"]), abs=1e-12)
 
 
-def test_validation_rows_do_not_count(small_study, tmp_path):
+def test_validation_scores_count_in_no_metric_of_the_test_scans_alone(small_study, tmp_path):
     before = evaluate(small_study, tmp_path / "a")["metrics"]
-    edit(small_study.predictions["lidc_phantom"][0], lambda t: t[t["split"] == "test"])
+
+    def turn_round(table):
+        table["score"] = table["score"].where(table["split"] == "test", 1 - table["score"])
+
+    edit(small_study.predictions["lidc_phantom"][0], turn_round)
     pd.testing.assert_frame_equal(before, evaluate(small_study, tmp_path / "b")["metrics"])
 
 
@@ -217,14 +221,19 @@ def test_mean_of_fewer_models_says_how_many(tmp_path):
     assert "mean_of_seven" not in set(tables["comparisons"]["model"])
 
 
-def test_folds_are_pooled_and_the_baseline_enters(tmp_path):
+def test_metrics_are_means_over_folds_and_the_baseline_enters(tmp_path):
     files = study_of(tmp_path, ["i3d"], num_patients=50, folds=5, baseline=True)
     tables = evaluate(files, tmp_path)
     assert (tables["metrics"]["num_scans"] == 50).all()
     cohort = read_table(files.cohorts["lidc"], "cohort").query("status == 'used'")
+    splits = read_table(files.splits["lidc"], "splits").query("split == 'test'")
     row = one_row(tables["metrics"], model="baseline", metric="auroc")
     assert (row["init"], row["percent"], row["seed"]) == ("none", 100, 0)
-    assert row["value"] == pytest.approx(roc_auc_score(cohort["label"].astype(int), cohort["baseline"]))
+    cohort = cohort.merge(splits[["study_id", "fold"]], on="study_id")
+    by_fold = [
+        roc_auc_score(part["label"].astype(int), part["baseline"]) for _, part in cohort.groupby("fold")
+    ]
+    assert len(by_fold) == 5 and row["value"] == pytest.approx(np.mean(by_fold))
     contrasts = {"video - scratch", "scratch - baseline", "video - baseline"}
     assert set(tables["comparisons"]["contrast"]) == contrasts
 

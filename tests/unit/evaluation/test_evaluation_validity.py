@@ -118,6 +118,13 @@ def test_control_would_find_a_comparison_that_sees_what_is_not_there():
     part = (ArmKey("i3d", "video", 100), ArmKey("i3d", "scratch", 100))
     quantity = Quantity(model="i3d", label="video - scratch", percent=100, parts=(part,))
     cell = Cell(claim="video_vs_scratch", quantity=quantity, values=np.zeros(3), widened=np.zeros(2))
-    draws = DatasetDraws(dataset="d", patients=patients, labels=labels, cells=[cell], scores=scores)
+    draws = DatasetDraws(
+        dataset="d",
+        patients=patients,
+        labels=labels,
+        folds=np.zeros(len(labels), dtype=int),
+        cells=[cell],
+        scores=scores,
+    )
     (row,) = permuted_rows(draws, num_permutations=20, num_resamples=200, confidence=0.95, rng=rng)
     assert row["share_significant"] == 1 and row["mean_difference"] > 0.3

@@ -15,7 +15,7 @@ from synthetic_files import histories_table, run_row, write_data_manifest, write
 from synthetic_predictions import write_study
 
 from chestct.catalogue import MODELS
-from chestct.evaluation.metrics import METRICS
+from chestct.evaluation.metric_table import METRICS
 from chestct.figures.names import TABLES
 from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table

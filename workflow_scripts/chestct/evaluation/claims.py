@@ -51,7 +51,7 @@ class DatasetDraws:
     Attributes:
         dataset: name.
         patients: index of the patient of every scan, shape (num_scans,).
-        labels: shape (num_scans,).
+        labels, folds: shape (num_scans,).
         cells: of the claims, by percentage.
         scores: by run, of the runs that the cells of the largest percentage need; shape (num_scans,) each.
     """
@@ -59,6 +59,7 @@ class DatasetDraws:
     dataset: str
     patients: np.ndarray
     labels: np.ndarray
+    folds: np.ndarray
     cells: list[Cell]
     scores: dict[RunKey, np.ndarray]
 
@@ -81,6 +82,7 @@ class DatasetDraws:
                 about=np.array(json.dumps(about)),
                 patients=self.patients,
                 labels=self.labels,
+                folds=self.folds,
                 values=np.array([cell.values for cell in self.cells]),
                 widened=np.array([cell.widened for cell in self.cells]),
                 scores=np.array(list(self.scores.values())),
@@ -101,6 +103,7 @@ class DatasetDraws:
             dataset=about["dataset"],
             patients=arrays["patients"],
             labels=arrays["labels"],
+            folds=arrays["folds"],
             cells=cells,
             scores=dict(zip(runs, arrays["scores"], strict=True)),
         )

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from chestct.evaluation.contrasts import Quantity
+from chestct.evaluation.folds import ranked_folds
 from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.matching import RunKey
+from chestct.evaluation.metrics import class_weights
 
 #: False positive rates and recalls of the points.
 GRID = np.linspace(0, 1, 41)
@@ -15,7 +17,25 @@ GRID = np.linspace(0, 1, 41)
 MAX_BAND_RESAMPLES = 500
 
 
-def run_curves(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+def fold_curves(
+    strata: np.ndarray, scores: np.ndarray, counts: np.ndarray, prevalence: float | None = None
+) -> dict[str, np.ndarray]:
+    """``run_curves`` within every fold, averaged over folds at every point.
+
+    Args:
+        strata: fold and label (``folds.class_strata``), shape (num_scans,).
+        scores, counts, prevalence: as of ``run_curves``.
+    """
+    parts = [
+        run_curves(strata[fold] % 2, scores[fold], counts[:, fold], prevalence)
+        for fold in ranked_folds(strata)
+    ]
+    return {name: np.mean([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def run_curves(
+    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, prevalence: float | None = None
+) -> dict[str, np.ndarray]:
     """Curves of one run at the points of ``GRID``, on every resample.
 
     ROC: the highest sensitivity at a false positive rate of at most x. Precision-recall: the precision at the
@@ -24,6 +44,7 @@ def run_curves(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> di
     Args:
         labels, scores: shape (num_scans,).
         counts: shape (num_resamples, num_scans), every resample with both classes.
+        prevalence: at which the precision is; None for the share of positive scans in each resample.
 
     Returns:
         Values of shape (num_points, num_resamples), by curve.
@@ -42,10 +63,9 @@ def run_curves(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> di
     sensitivity = np.take_along_axis(found, place, axis=1) / num_found
     place = _places(found, np.maximum(1, np.ceil(GRID * num_found - 1e-9)), side="left")
     at = np.take_along_axis(found, place, axis=1)
-    return {
-        "roc": sensitivity.T,
-        "precision_recall": (at / (at + np.take_along_axis(false, place, axis=1))).T,
-    }
+    weights = class_weights(num_found, num_false, prevalence)
+    true, untrue = weights[0] * at, weights[1] * np.take_along_axis(false, place, axis=1)
+    return {"roc": sensitivity.T, "precision_recall": (true / (true + untrue)).T}
 
 
 def _places(rising: np.ndarray, wanted: np.ndarray, side: Any) -> np.ndarray:
@@ -58,19 +78,21 @@ def _places(rising: np.ndarray, wanted: np.ndarray, side: Any) -> np.ndarray:
 
 def curve_rows(
     quantities: Sequence[Quantity],
-    labels: np.ndarray,
+    strata: np.ndarray,
     scores: Mapping[RunKey, np.ndarray],
     counts: np.ndarray,
     confidence: float,
+    prevalence: float | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of the table "curves" for every arm and mean, averaged over seeds and models at each point.
+    """Rows of the table "curves" for every arm and mean, averaged over folds, seeds and models at each point.
 
     Args:
         quantities: arms and means at one percentage.
-        labels: shape (num_scans,).
+        strata: fold and label (``folds.class_strata``), shape (num_scans,).
         scores: shape (num_scans,) by run.
         counts: the sample itself, then its resamples, of which the first ``MAX_BAND_RESAMPLES`` are used.
         confidence: of the pointwise band.
+        prevalence: at which the precision is; None for the share of positive scans in each resample.
     """
     counts = counts[: 1 + MAX_BAND_RESAMPLES]
     by_arm: dict[tuple[str, str], dict[str, np.ndarray]] = {}
@@ -79,7 +101,7 @@ def curve_rows(
             parts = [by_arm[arm.model, arm.init] for arm, _ in quantity.parts]
         else:
             runs = [values for key, values in scores.items() if key[:3] == quantity.parts[0][0]]
-            parts = [run_curves(labels, values, counts) for values in runs]
+            parts = [fold_curves(strata, values, counts, prevalence) for values in runs]
         curves = {
             name: np.mean([part[name] for part in parts], axis=0) for name in ("roc", "precision_recall")
         }

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,12 @@ from chestct.evaluation.contrasts import Quantity, arms_of, claim_models, list_c
 from chestct.evaluation.curves import curve_rows
 from chestct.evaluation.delong import placements
 from chestct.evaluation.estimates import delong_columns, estimate, interval_columns
+from chestct.evaluation.fold_values import MetricSettings, fold_values
 from chestct.evaluation.holm import holm_within_families
 from chestct.evaluation.label_efficiency import multiplier_rows
 from chestct.evaluation.matching import BASELINE, RunKey
-from chestct.evaluation.metrics import METRICS, PROBABILITY_METRICS, sensitivity
+from chestct.evaluation.metric_table import METRICS, VALIDATION_METRICS
+from chestct.evaluation.operating_point import validation_thresholds
 from chestct.evaluation.predictions import load_scores
 from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
 from chestct.evaluation.scans import TestSet, load_test_set
@@ -45,6 +46,7 @@ def evaluate_dataset(
     draws_path: str | Path,
     metrics: Sequence[str],
     specificity: float,
+    prevalence: float | None = None,
     num_resamples: int,
     confidence: float,
     seed: int,
@@ -60,7 +62,9 @@ def evaluate_dataset(
         tables: where to write ``TABLES``, by name.
         draws_path: where to write the ``DatasetDraws`` for the claims and the validity checks.
         metrics: names in ``METRICS``; AUROC, which the claims and multipliers need, must be among them.
-        specificity: at which sensitivity is evaluated.
+        specificity: at which sensitivity is evaluated, and which the thresholds from validation keep there.
+        prevalence: share of positive scans at which metrics that depend on it are evaluated; None for the
+            share in the test set.
         num_resamples: number of resamples of patients, which all runs share.
         confidence: of the intervals, between 0 and 1.
         seed: of the resamples. Together with the dataset's name it determines them, so adding a dataset does
@@ -78,12 +82,20 @@ def evaluate_dataset(
     num_patients = count_patients(subsets)
     best_2d = best_2d_models(loaded.validation_auroc)
     _log.info("%s: best 2D model on validation, by percent: %s", dataset, best_2d or "none")
-    draws = draw_resamples(test_set.patient_ids, labels, num_resamples, named_rng(seed, dataset))
+    settings = MetricSettings(
+        specificity=specificity,
+        prevalence=float(labels.mean()) if prevalence is None else prevalence,
+        thresholds=validation_thresholds(loaded.validation, test_set, specificity)
+        if {*metrics} & {*VALIDATION_METRICS}
+        else {},
+    )
+    rng = named_rng(seed, dataset)
+    draws = draw_resamples(test_set.patient_ids, labels, num_resamples, rng, test_set.folds)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for metric in metrics:
-        kernel = partial(sensitivity, specificity=specificity) if metric == "sensitivity" else METRICS[metric]
         scores = _with_baseline(loaded.test, test_set, metric)
-        values = dict(zip(scores, kernel(labels, np.stack(list(scores.values())), draws.counts), strict=True))
+        by_fold = fold_values(metric, scores, test_set, draws, settings)
+        values = {key: np.mean(values_FR, axis=0) for key, values_FR in by_fold.items()}
         arms = arms_of(values)
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
         of_means = {mean: arm_patients(mean, arms, num_patients) for mean in means}
@@ -96,9 +108,10 @@ def evaluate_dataset(
             table = table.rename(columns={"label": "contrast", "value": "difference"})
             columns = dict.fromkeys(("delong_low", "delong_high", "delong_p"), np.full(len(table), np.nan))
             if metric == "auroc":
-                sides = arms_of({key: placements(labels, run) for key, run in scores.items()})
+                strata = test_set.strata
+                sides = arms_of({key: placements(strata, run) for key, run in scores.items()})
                 differences = table["difference"].to_numpy()
-                columns = delong_columns(contrasts, sides, labels, differences, confidence)
+                columns = delong_columns(contrasts, sides, strata, differences, confidence)
                 _log_agreement(dataset, table["p_value"].to_numpy(), columns["delong_p"], confidence)
             parts["comparisons"].append(_with_families(table.assign(metric=metric, **columns), dataset))
         if metric == "auroc":
@@ -109,7 +122,8 @@ def evaluate_dataset(
             _collect_draws(test_set, cells, loaded.test).save(draws_path)
     shown = _largest_percent(list_means(arms_of(loaded.test)))
     counts = draws.sample_and_resamples
-    parts["curves"].append(pd.DataFrame(curve_rows(shown, labels, loaded.test, counts, confidence)))
+    curves = curve_rows(shown, test_set.strata, loaded.test, counts, confidence, settings.prevalence)
+    parts["curves"].append(pd.DataFrame(curves))
     parts["calibration"].append(pd.DataFrame(calibration_rows(shown, labels, loaded.test, confidence)))
     for name in TABLES:
         write_table(_joined(parts[name], name, test_set), tables[name], name)
@@ -161,7 +175,9 @@ def _with_baseline(
     baseline = test_set.baseline
     if baseline is None:
         return scores
-    if metric in PROBABILITY_METRICS and (baseline.min() < 0 or baseline.max() > 1):
+    if metric in VALIDATION_METRICS:
+        return scores  # it has no validation scores
+    if METRICS[metric].of_probabilities and (baseline.min() < 0 or baseline.max() > 1):
         return scores  # a size or a count is not a probability
     return {**scores, BASELINE: baseline}
 
@@ -193,7 +209,12 @@ def _largest_percent(quantities: Sequence[Quantity]) -> list[Quantity]:
 def _collect_draws(test_set: TestSet, cells: list[Cell], scores: Mapping[RunKey, np.ndarray]) -> DatasetDraws:
     patients = np.unique(test_set.patient_ids, return_inverse=True)[1]
     everything = DatasetDraws(
-        dataset=test_set.dataset, patients=patients, labels=test_set.labels, cells=cells, scores=dict(scores)
+        dataset=test_set.dataset,
+        patients=patients,
+        labels=test_set.labels,
+        folds=test_set.folds,
+        cells=cells,
+        scores=dict(scores),
     )
     arms = {arm for cell in everything.largest for part in cell.quantity.parts for arm in part}
     needed = {key: run for key, run in scores.items() if key[:3] in arms}

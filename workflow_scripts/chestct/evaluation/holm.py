@@ -5,10 +5,13 @@ import pandas as pd
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjust p values for their number (Holm, Scand. J. Stat. 6(2), 1979); the order is kept."""
-    order = np.argsort(p_values, kind="stable")
+    """Adjust p values for their number (Holm, Scand. J. Stat. 6(2), 1979); the order is kept.
+
+    What has no p value (NaN) is not tested: it keeps none and does not count.
+    """
+    order = np.argsort(p_values, kind="stable")[: np.isfinite(p_values).sum()]  # NaN comes last
     factors = np.arange(len(order), 0, -1)
-    adjusted = np.empty(len(order))
+    adjusted = np.full(len(p_values), np.nan)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * p_values[order]))
     return adjusted
 

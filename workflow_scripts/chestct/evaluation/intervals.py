@@ -88,10 +88,12 @@ def two_sided_p_values(draws_KR: np.ndarray) -> np.ndarray:
 
     A p value is twice the smaller share of resamples on either side of zero. The sample itself counts once on
     each side (Davison and Hinkley, 1997, section 4.2.5), so p is never 0. The test inverts the percentile
-    interval: p is below 0.05 where the 95 % interval excludes zero, up to one resample.
+    interval: p is below 0.05 where the 95 % interval excludes zero, up to one resample. NaN where a resample
+    has no value.
     """
     smaller_K = np.minimum((draws_KR <= 0).sum(axis=1), (draws_KR >= 0).sum(axis=1))
-    return np.minimum(1.0, 2 * (1 + smaller_K) / (draws_KR.shape[1] + 1))
+    p_values_K = np.minimum(1.0, 2 * (1 + smaller_K) / (draws_KR.shape[1] + 1))
+    return np.where(np.isnan(draws_KR).any(axis=1), np.nan, p_values_K)
 
 
 def normal_intervals(

@@ -4,7 +4,11 @@ A metric is a callable ``(labels, scores, counts) -> values``: labels 0 or 1, sh
 shape (num_scans,) or (num_runs, num_scans); counts, shape (num_resamples, num_scans), saying how often each
 scan is in a resample. It gives one value a resample, shape (num_resamples,) or (num_runs, num_resamples), NaN
 where it is not defined. Each equals scikit-learn's function of the repeated scans, ties included.
-A new metric is one function here and its name in ``METRICS`` (and in the configuration's schema).
+``metric_table`` lists them all.
+
+Some metrics depend on the prevalence, the share of positive scans. They are evaluated at a stated one,
+``prevalence``, by weighting the classes (Pepe, The Statistical Evaluation of Medical Tests, 2003, section
+2.3); without it, at the share that a resample has itself.
 
 Ranking metrics walk the scans once in order of score; a step adds or multiplies rows that hold the counts
 of one scan in all resamples. Rows are long enough that NumPy's overhead is small and short enough (10,000
@@ -18,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Metric = Callable[..., np.ndarray]
 
 NUM_BINS = 10  # of the calibration error, of equal width
 
@@ -77,10 +81,10 @@ def _sum_of(rows_SR: np.ndarray, scans: list[int], buffer_R: np.ndarray) -> np.n
     return buffer_R
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotient in float64, NaN where the denominator is 0."""
-    top, bottom = numerator.astype(np.float64), denominator.astype(np.float64)
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+def _ratio(numerator: np.ndarray | float, denominator: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
+    """Quotient in float64, NaN or another value where the denominator is 0."""
+    top, bottom = np.asarray(numerator, dtype=np.float64), denominator.astype(np.float64)
+    return np.divide(top, bottom, out=np.full(bottom.shape, otherwise), where=bottom > 0)
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -120,31 +124,40 @@ def auroc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndar
     return _for_every_run(kernel, labels, scores, counts)
 
 
-def average_precision(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def average_precision(
+    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, *, prevalence: float | None = None
+) -> np.ndarray:
     """Area under the precision-recall curve as a sum over thresholds, without interpolation.
 
     Recall gained at every distinct score times the precision there, as scikit-learn's
-    ``average_precision_score``. NaN where a resample has no positive scan.
+    ``average_precision_score``. Precision is w1 TP / (w1 TP + w0 FP) with the weights that give the classes
+    the ``prevalence``. NaN where a resample has no positive scan.
     """
 
     def kernel(positive: np.ndarray, run: np.ndarray, rows: _Rows) -> np.ndarray:
         rows_SR = rows.counts
-        called_R, found_R = np.zeros_like(rows_SR[0]), np.zeros_like(rows_SR[0])
-        part_R, buffer_R = np.empty_like(called_R), np.empty_like(called_R)
-        top_R, bottom_R, area_R = np.empty(len(called_R)), np.empty(len(called_R)), np.zeros(len(called_R))
+        of_positive_R, of_negative_R = class_weights(rows.num_positive, rows.num_negative, prevalence)
+        odds_R = _ratio(of_negative_R, of_positive_R, 1.0)
+        weighted = bool((odds_R != 1).any())
+        false_R, found_R = np.zeros_like(rows_SR[0]), np.zeros_like(rows_SR[0])
+        part_R, buffer_R = np.empty_like(false_R), np.empty_like(false_R)
+        top_R, bottom_R, area_R = np.empty(len(false_R)), np.empty(len(false_R)), np.zeros(len(false_R))
         all_called = False
         for positives, negatives in _tied_groups(positive, run, ascending=False):
             for scan in negatives:
-                np.add(called_R, rows_SR[scan], out=called_R)
+                np.add(false_R, rows_SR[scan], out=false_R)
             if positives:
                 gained_R = _sum_of(rows_SR, positives, buffer_R)
-                np.add(called_R, gained_R, out=called_R)
                 np.add(found_R, gained_R, out=found_R)
                 np.multiply(gained_R, found_R, out=part_R)
                 np.copyto(top_R, part_R)
-                np.copyto(bottom_R, called_R)
+                if weighted:
+                    np.multiply(false_R, odds_R, out=bottom_R)
+                else:
+                    np.copyto(bottom_R, false_R)
+                np.add(bottom_R, found_R, out=bottom_R)
                 if not all_called:  # where nothing is called yet, nothing is gained: 0 / 1
-                    all_called = bool(called_R.all())
+                    all_called = bool(bottom_R.all())
                     np.maximum(bottom_R, 1.0, out=bottom_R)
                 np.divide(top_R, bottom_R, out=top_R)
                 np.add(area_R, top_R, out=area_R)
@@ -191,21 +204,61 @@ def sensitivity(
     return _for_every_run(kernel, labels, scores, counts)
 
 
-def _weighted_sums(counts: np.ndarray, weights_SW: np.ndarray) -> np.ndarray:
-    """``counts @ weights`` in float64, whatever the counts are kept as; shape (num_resamples, W)."""
-    rows = max(1, _COUNTS_PER_PRODUCT // counts.shape[1])
-    blocks = (counts[start : start + rows] for start in range(0, len(counts), rows))
-    return np.concatenate([block.astype(np.float64) @ weights_SW for block in blocks])
+def class_weights(
+    num_positive_R: np.ndarray, num_negative_R: np.ndarray, prevalence: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of a positive and of a negative scan: all sum to 1, those of positive scans to the prevalence.
+
+    Without a prevalence, all scans of a resample weigh alike. 0 for a class that a resample lacks.
+    """
+    if prevalence is None:
+        even_R = 1 / (num_positive_R + num_negative_R)
+        return even_R, even_R
+    return _ratio(prevalence, num_positive_R, 0.0), _ratio(1 - prevalence, num_negative_R, 0.0)
 
 
-def brier(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def weighted_sums(weights_WS: np.ndarray, rows_SR: np.ndarray) -> np.ndarray:
+    """``weights @ rows`` in float64, whatever the rows of counts are kept as; shape (W, num_resamples)."""
+    sums_WR = np.empty((len(weights_WS), rows_SR.shape[1]))
+    size = max(1, _COUNTS_PER_PRODUCT // max(1, len(rows_SR)))
+    for start in range(0, rows_SR.shape[1], size):
+        block_SR = rows_SR[:, start : start + size].astype(np.float64)
+        sums_WR[:, start : start + size] = weights_WS @ block_SR
+    return sums_WR
+
+
+class Classes:
+    """Counts of a test set by class, for sums over scans that are weighted to a prevalence."""
+
+    def __init__(self, labels: np.ndarray, counts: np.ndarray, prevalence: float | None) -> None:
+        self._positive = labels == 1
+        self._rows = [counts.T[chosen] for chosen in (self._positive, ~self._positive)]
+        sums = [rows_SR.sum(axis=0, dtype=np.float64) for rows_SR in self._rows]
+        self._weights = class_weights(sums[0], sums[1], prevalence)
+        #: Whether a resample has both classes.
+        self.both = (sums[0] > 0) & (sums[1] > 0)
+
+    def sums(self, values_WS: np.ndarray) -> np.ndarray:
+        """Weighted sums over the scans of every resample, shape (W, num_resamples)."""
+        of_positive_WR = weighted_sums(values_WS[:, self._positive], self._rows[0])
+        of_negative_WR = weighted_sums(values_WS[:, ~self._positive], self._rows[1])
+        of_positive_WR *= self._weights[0]
+        of_negative_WR *= self._weights[1]
+        return of_positive_WR + of_negative_WR
+
+
+def brier(
+    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, *, prevalence: float | None = None
+) -> np.ndarray:
     """Brier score: mean squared distance of score and label (Brier, Mon. Weather Rev. 78(1), 1950).
 
-    Lower is better; scores are taken as probabilities. One matrix product for all runs.
+    At a prevalence pi: pi times the mean over positive scans, plus 1 - pi times that over negative ones; NaN
+    where a resample then lacks a class. Lower is better; scores are taken as probabilities.
     """
-    squares_KS = (np.atleast_2d(scores) - labels) ** 2
-    sums_RK = _weighted_sums(counts, np.column_stack([squares_KS.T, np.ones(len(labels))]))
-    values_KR = (sums_RK[:, :-1] / sums_RK[:, -1:]).T
+    classes = Classes(labels, counts, prevalence)
+    values_KR = classes.sums((np.atleast_2d(scores) - labels) ** 2)
+    if prevalence is not None:
+        values_KR[:, ~classes.both] = np.nan
     return values_KR if scores.ndim == 2 else values_KR[0]
 
 
@@ -214,34 +267,24 @@ def score_bins(scores: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(scores * NUM_BINS), 0, NUM_BINS - 1).astype(np.int64)
 
 
-def calibration_error(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def calibration_error(
+    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, *, prevalence: float | None = None
+) -> np.ndarray:
     """Expected calibration error: mean over scans of |share positive - mean score| of their bin.
 
     (Naeini et al., AAAI 2015; bins as in ``score_bins``.) A bin's part is |sum of label - score| over the
     number of all scans, so one sum a bin is all that is needed. Lower is better.
     """
+    classes = Classes(labels, counts, prevalence)
     runs_KS = np.atleast_2d(scores)
-    totals_R = _weighted_sums(counts, np.ones((len(labels), 1)))[:, 0]
     scans = np.arange(len(labels))
     values = []
     for start in range(0, len(runs_KS), _RUNS_PER_PRODUCT):
         part_KS = runs_KS[start : start + _RUNS_PER_PRODUCT]
-        weights_SKB = np.zeros((len(labels), len(part_KS), NUM_BINS))
+        distances_KBS = np.zeros((len(part_KS), NUM_BINS, len(labels)))
         for number, run in enumerate(part_KS):
-            weights_SKB[scans, number, score_bins(run)] = labels - run
-        used_W = weights_SKB.reshape(len(labels), -1)
-        sums_RKB = _weighted_sums(counts, used_W).reshape(len(counts), len(part_KS), NUM_BINS)
-        values.append(np.abs(sums_RKB).sum(axis=2).T / totals_R)
+            distances_KBS[number, score_bins(run), scans] = labels - run
+        sums_KBR = classes.sums(distances_KBS.reshape(-1, len(labels))).reshape(len(part_KS), NUM_BINS, -1)
+        values.append(np.abs(sums_KBR).sum(axis=1))
     values_KR = np.concatenate(values)
     return values_KR if scores.ndim == 2 else values_KR[0]
-
-
-METRICS: dict[str, Metric] = {
-    "auroc": auroc,
-    "auprc": average_precision,
-    "sensitivity": sensitivity,
-    "brier": brier,
-    "calibration_error": calibration_error,
-}
-#: Metrics that take scores as probabilities: those of a baseline in other units have none.
-PROBABILITY_METRICS = ("brier", "calibration_error")

@@ -14,6 +14,7 @@ import pandas as pd
 from chestct.catalogue import INIT_TITLES, MODELS
 from chestct.errors import InputError
 from chestct.evaluation.best_2d import is_candidate
+from chestct.evaluation.folds import class_strata, ranked_folds
 from chestct.evaluation.matching import Matched, RunKey
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.scans import TestSet, name_scans
@@ -25,11 +26,14 @@ class Scores(NamedTuple):
 
     Attributes:
         test: by run in the order of the catalogue; shape (num_scans,) in the order of the test set.
+        validation: likewise, shape (num_validation_scans,) in the order of ``TestSet.validation``; empty if
+            the dataset has no validation scans.
         validation_auroc: of the ImageNet runs of 2D models, averaged over folds; NaN if no fold has
             validation scans of both labels.
     """
 
     test: dict[RunKey, np.ndarray]
+    validation: dict[RunKey, np.ndarray]
     validation_auroc: dict[RunKey, float]
 
 
@@ -37,15 +41,15 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
     """Read the scores of every run of a dataset.
 
     Args:
-        paths: tables of predictions; of the split "validation" only the runs with ``is_candidate`` are read.
+        paths: tables of predictions.
         test_set: scans, labels and folds that every run must have.
 
     Raises:
         InputError: a run's scans, folds, labels or scores are not those of the test set, or of the
-            validation set where these are read; the scans are named.
+            validation set; the scans are named.
     """
     test: dict[RunKey, np.ndarray] = {}
-    validation: dict[RunKey, float] = {}
+    validation: dict[RunKey, np.ndarray] = {}
     origin: dict[RunKey, str | Path] = {}
     for path in paths:
         table = _read(path)
@@ -60,13 +64,13 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
                     remedy="pass every predictions table once",
                 )
             origin[key], test[key] = path, scores
-        validation |= _validation_auroc(table[~of_test], test_set, path)
-    without = [key for key in test if is_candidate(key.model, key.init) and key not in validation]
+        validation |= _validation_scores(table[~of_test], test_set, path)
+    without = [key for key in test if key not in validation]
     if without and len(test_set.validation):
         raise InputError(
             f"predictions lack validation scans: {name_scans(test_set.validation['study_id'])}",
             where=f"{origin[without[0]]}, run {without[0].title}",
-            expected="scores of the validation scans, on which the best 2D model is chosen",
+            expected="scores of the validation scans, on which thresholds and the best 2D model are chosen",
             remedy="predict this run again on the current splits",
         )
     models, inits = list(MODELS), list(INIT_TITLES)
@@ -74,7 +78,13 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
     def rank(key: RunKey) -> tuple[int, ...]:
         return models.index(key.model), inits.index(key.init), key.percent, key.seed
 
-    return Scores({key: test[key] for key in sorted(test, key=rank)}, validation)
+    runs = sorted(test, key=rank)
+    candidates = [key for key in runs if is_candidate(key.model, key.init) and key in validation]
+    return Scores(
+        test={key: test[key] for key in runs},
+        validation={key: validation[key] for key in runs if key in validation},
+        validation_auroc=_validation_auroc({key: validation[key] for key in candidates}, test_set),
+    )
 
 
 def _read(path: str | Path) -> pd.DataFrame:
@@ -140,29 +150,27 @@ def _test_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dic
     return dict(zip(places.keys, places.scores(), strict=True))
 
 
-def _validation_auroc(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dict[RunKey, float]:
-    """Validation AUROC of those runs in a table that may be the best 2D model."""
-    arms = rows[["model", "init"]].drop_duplicates().itertuples(index=False)
-    candidates = [(model, init) for model, init in arms if is_candidate(model, init)]
-    if not candidates:
+def _validation_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dict[RunKey, np.ndarray]:
+    """Validation scores of every run in a table, in the order of ``test_set.validation``."""
+    if not len(rows):
         return {}
-    rows = rows[pd.MultiIndex.from_frame(rows[["model", "init"]]).isin(candidates)]
     reference = test_set.validation
-    index = pd.MultiIndex.from_frame(reference[["fold", "study_id"]])
-    place = index.get_indexer(pd.MultiIndex.from_frame(rows[["fold", "study_id"]]))
+    index, wanted = (pd.MultiIndex.from_frame(table[["fold", "study_id"]]) for table in (reference, rows))
+    place = index.get_indexer(wanted)
     expected = f"the {len(reference)} validation scans of {test_set.dataset}, each once per fold"
     places = Matched(rows, place, len(reference), path, expected, "validation scans", "the validation set")
     places.check(reference["study_id"].to_numpy(dtype=object))
-    labels, folds = (reference[name].to_numpy(dtype=np.int64) for name in ("label", "fold"))
+    labels = reference["label"].to_numpy(dtype=np.int64)
     places.refuse("labels that disagree with the splits", rows["label"].to_numpy() != labels[place])
-    values_KF = np.stack(
-        [_auroc(labels[folds == f], places.scores()[:, folds == f]) for f in np.unique(folds)], 1
-    )
-    return {
-        key: float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else np.nan
-        for key, values in zip(places.keys, values_KF, strict=True)
-    }
+    return dict(zip(places.keys, places.scores(), strict=True))
 
 
-def _auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    return auroc(labels, scores, np.ones((1, len(labels))))[:, 0]
+def _validation_auroc(scores: dict[RunKey, np.ndarray], test_set: TestSet) -> dict[RunKey, float]:
+    """AUROC of runs on validation scans, averaged over folds with both labels; NaN without any."""
+    labels, folds = (test_set.validation[name].to_numpy(dtype=np.int64) for name in ("label", "fold"))
+    parts = list(ranked_folds(class_strata(labels, folds)))
+    if not scores or not parts:
+        return dict.fromkeys(scores, np.nan)
+    scores_KV = np.stack(list(scores.values()))
+    values_FK = [auroc(labels[part], scores_KV[:, part], np.ones((1, part.sum())))[:, 0] for part in parts]
+    return dict(zip(scores, np.mean(values_FK, axis=0).tolist(), strict=True))

@@ -12,25 +12,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from chestct.errors import InputError
+from chestct.evaluation.folds import class_strata, ranked_folds
 
 _MAX_REDRAWS = 100
 
 
 def bootstrap_counts(
-    patient_ids: np.ndarray, labels: np.ndarray, num_resamples: int, rng: np.random.Generator
+    patient_ids: np.ndarray,
+    labels: np.ndarray,
+    num_resamples: int,
+    rng: np.random.Generator,
+    folds: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw patients with replacement, separately among those with and without a positive scan.
+    """Draw patients with replacement, in every fold separately among those with and without a positive scan.
 
     All scans of a patient are drawn together (the cluster bootstrap: Field and Welsh, J. R. Stat. Soc. B
-    69(3), 2007). Stratification keeps the number of patients with a positive scan constant. A resample in
-    which all scans have one label (possible only if patients have scans of both labels) is drawn again, since
-    ranking metrics are not defined on it.
+    69(3), 2007). Stratification keeps the number of patients with a positive scan constant, in every fold,
+    as the splits, which are stratified too, keep it. A resample in which all scans of a fold with both labels
+    have one (possible only if patients have scans of both labels) is drawn again, since ranking metrics are
+    not defined on it.
 
     Args:
         patient_ids: patient of every scan, shape (num_scans,).
         labels: 0 or 1, shape (num_scans,).
         num_resamples: number of resamples.
         rng: source of randomness.
+        folds: of every scan, the same for all scans of a patient; None for one test set.
 
     Returns:
         int32 counts, shape (num_resamples, num_scans), in Fortran order: the metrics read all counts of a
@@ -39,19 +46,21 @@ def bootstrap_counts(
     Raises:
         InputError: resamples with both labels cannot be drawn.
     """
-    _, patient_of_scan = np.unique(patient_ids, return_inverse=True)
-    num_patients = int(patient_of_scan.max()) + 1
-    patient_positive = np.zeros(num_patients, dtype=bool)
-    np.logical_or.at(patient_positive, patient_of_scan, labels == 1)
-    strata = [np.flatnonzero(patient_positive), np.flatnonzero(~patient_positive)]
+    patient_of_scan, stratum = _patient_strata(patient_ids, labels, folds)
+    num_patients = len(stratum)
+    # Patients with a positive scan first, fold by fold.
+    strata = [np.flatnonzero(stratum == number ^ 1) for number in range(stratum.max() + 2)]
+    ranked = list(ranked_folds(class_strata(labels, folds)))
 
     counts_SR = np.empty((len(labels), num_resamples), dtype=np.int32)  # S scans, R resamples
     pending = np.arange(num_resamples)
     for _ in range(_MAX_REDRAWS):
         drawn_SR = _draw(strata, num_patients, len(pending), rng)[patient_of_scan]
         counts_SR[:, pending] = drawn_SR
-        num_positive_R = drawn_SR[labels == 1].sum(axis=0)
-        one_class = (num_positive_R == 0) | (num_positive_R == drawn_SR.sum(axis=0))
+        one_class = np.full(len(pending), not ranked)
+        for fold in ranked:
+            for label in (0, 1):
+                one_class |= drawn_SR[fold & (labels == label)].sum(axis=0) == 0
         pending = pending[one_class]
         if not len(pending):
             return counts_SR.T
@@ -78,22 +87,34 @@ def _draw(
     return counts_PR
 
 
-def leave_one_out_counts(patient_ids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def leave_one_out_counts(
+    patient_ids: np.ndarray, labels: np.ndarray, folds: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Counts of the leave-one-patient-out samples, for the acceleration of BCa intervals.
 
     Args:
-        patient_ids: patient of every scan, shape (num_scans,).
-        labels: 0 or 1, shape (num_scans,).
+        patient_ids, labels, folds: as of ``bootstrap_counts``.
 
     Returns:
-        int32 counts, shape (num_patients, num_scans), and the stratum of the patient left out (1 if the
-        patient has a positive scan), shape (num_patients,).
+        int32 counts, shape (num_patients, num_scans), and the stratum of the patient left out, shape
+        (num_patients,): twice the place of the fold, plus 1 if the patient has a positive scan.
     """
-    patients, patient_of_scan = np.unique(patient_ids, return_inverse=True)
-    counts = (np.arange(len(patients))[:, None] != patient_of_scan).astype(np.int32)
-    stratum = np.zeros(len(patients), dtype=np.int64)
-    np.maximum.at(stratum, patient_of_scan, labels)
+    patient_of_scan, stratum = _patient_strata(patient_ids, labels, folds)
+    counts = (np.arange(len(stratum))[:, None] != patient_of_scan).astype(np.int32)
     return counts, stratum
+
+
+def _patient_strata(
+    patient_ids: np.ndarray, labels: np.ndarray, folds: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the patient of every scan, and the stratum of every patient."""
+    patients, patient_of_scan = np.unique(patient_ids, return_inverse=True)
+    place = np.zeros(len(labels), dtype=np.int64)
+    if folds is not None:
+        place = np.unique(folds, return_inverse=True)[1]
+    stratum = np.zeros(len(patients), dtype=np.int64)
+    np.maximum.at(stratum, patient_of_scan, 2 * place + labels)
+    return patient_of_scan, stratum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +147,15 @@ class Draws:
 
 
 def draw_resamples(
-    patient_ids: np.ndarray, labels: np.ndarray, num_resamples: int, rng: np.random.Generator
+    patient_ids: np.ndarray,
+    labels: np.ndarray,
+    num_resamples: int,
+    rng: np.random.Generator,
+    folds: np.ndarray | None = None,
 ) -> Draws:
     """Combine the sample, ``bootstrap_counts`` and ``leave_one_out_counts``."""
-    resamples = bootstrap_counts(patient_ids, labels, num_resamples, rng)
-    left_out, stratum = leave_one_out_counts(patient_ids, labels)
+    resamples = bootstrap_counts(patient_ids, labels, num_resamples, rng, folds)
+    left_out, stratum = leave_one_out_counts(patient_ids, labels, folds)
     counts = np.empty((1 + num_resamples + len(stratum), len(labels)), dtype=np.float32, order="F")
     counts[0] = 1
     counts[1 : 1 + num_resamples] = resamples

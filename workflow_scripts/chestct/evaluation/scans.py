@@ -1,5 +1,6 @@
 """The test scans (and validation scans) of a dataset, which every run must have predicted."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,10 @@ import numpy as np
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.evaluation.folds import LEFT_OUT, class_strata
 from chestct.tables import read_table
+
+_log = logging.getLogger(__name__)
 
 _SHOWN = 5
 
@@ -21,7 +25,8 @@ class TestSet:
         dataset: name.
         study_ids, patient_ids, labels, folds: shape (num_scans,), in the order of study_ids.
         baseline: scores of the trivial baseline, shape (num_scans,), or None.
-        validation: study_id, fold and label of the validation scans, on which the best 2D model is chosen.
+        validation: study_id, fold and label of the validation scans, on which the best 2D model and the
+            thresholds are chosen.
     """
 
     __test__ = False  # pytest would take it for a test class by its name
@@ -34,6 +39,11 @@ class TestSet:
     baseline: np.ndarray | None
     validation: pd.DataFrame
 
+    @property
+    def strata(self) -> np.ndarray:
+        """Fold and label of every scan in one number (``class_strata``), shape (num_scans,)."""
+        return class_strata(self.labels, self.folds)
+
 
 def name_scans(study_ids: Iterable[object]) -> str:
     """List the first few scans, for a message."""
@@ -43,11 +53,11 @@ def name_scans(study_ids: Iterable[object]) -> str:
 
 
 def load_test_set(cohort_path: str | Path, splits_path: str | Path) -> TestSet:
-    """Read the test scans of a dataset; under k-fold, the test scans of all folds together.
+    """Read the test scans of a dataset; under k-fold, those of all folds.
 
     Raises:
         InputError: a scan is in two test sets, is not in the cohort, has another label there, lacks
-            a baseline score that others have, or all have one label.
+            a baseline score that others have, or no fold has test scans of both labels.
     """
     splits = read_table(splits_path, "splits")
     test = splits[splits["split"] == "test"].sort_values("study_id", kind="stable")
@@ -82,6 +92,8 @@ def load_test_set(cohort_path: str | Path, splits_path: str | Path) -> TestSet:
             expected="positive and negative scans",
             remedy="use more patients, or a larger share of them for the test set",
         )
+    folds = test["fold"].to_numpy(dtype=np.int64)
+    _check_folds(labels, folds, splits_path)
     baseline = in_cohort["baseline"].to_numpy(dtype=np.float64)
     absent = ~np.isfinite(baseline)
     if not absent.all():
@@ -93,7 +105,21 @@ def load_test_set(cohort_path: str | Path, splits_path: str | Path) -> TestSet:
         study_ids=test["study_id"].to_numpy(dtype=object),
         patient_ids=test["patient_id"].to_numpy(dtype=object),
         labels=labels,
-        folds=test["fold"].to_numpy(dtype=np.int64),
+        folds=folds,
         baseline=None if absent.all() else baseline,
         validation=splits.loc[splits["split"] == "validation", ["study_id", "fold", "label"]],
     )
+
+
+def _check_folds(labels: np.ndarray, folds: np.ndarray, where: str | Path) -> None:
+    left_out = np.unique(folds[class_strata(labels, folds) == LEFT_OUT]).tolist()
+    if len(left_out) == len(np.unique(folds)):
+        raise InputError(
+            f"no fold has test scans of both labels ({len(labels)} test scans in {len(left_out)} folds)",
+            where=where,
+            expected="a fold with positive and negative test scans, on which a ranking is defined",
+            remedy="use fewer folds or more patients",
+        )
+    if left_out:
+        text = "test scans of fold(s) %s have one label: metrics are averaged over the other folds"
+        _log.warning(text, ", ".join(map(str, left_out)))

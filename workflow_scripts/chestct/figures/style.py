@@ -97,8 +97,14 @@ DATASET_MARKS = [
 METRIC_TITLES = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
-    "sensitivity": "Sensitivity",
+    "sensitivity": "Sensitivity at fixed specificity, threshold from the test set",
+    "sensitivity_validation": "Sensitivity, threshold from validation",
+    "specificity_validation": "Specificity, threshold from validation",
+    "ppv_validation": "Positive predictive value, threshold from validation",
+    "npv_validation": "Negative predictive value, threshold from validation",
     "brier": "Brier score",
+    "calibration_slope": "Calibration slope",
+    "calibration_intercept": "Calibration intercept",
     "calibration_error": "Calibration error",
 }
 

@@ -7,23 +7,29 @@ import numpy as np
 
 from chestct.evaluation.claims import DatasetDraws
 from chestct.evaluation.contrasts import Arms, Quantity, arms_of
+from chestct.evaluation.folds import class_strata, ranked_folds
 from chestct.evaluation.intervals import two_sided_p_values, wilson_interval
 from chestct.evaluation.resampling import bootstrap_counts
 
 
-def permute_labels(patients: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Permute labels among patients with the same number of scans, keeping each patient's labels together.
+def permute_labels(
+    patients: np.ndarray, labels: np.ndarray, rng: np.random.Generator, folds: np.ndarray | None = None
+) -> np.ndarray:
+    """Permute labels among patients of a fold with the same number of scans, a patient's labels together.
 
     Args:
-        patients, labels: of every scan, shape (num_scans,).
+        patients, labels, folds: of every scan, shape (num_scans,).
         rng: source of randomness.
     """
-    _, number, num_scans = np.unique(patients, return_inverse=True, return_counts=True)
+    first, number, num_scans = np.unique(
+        patients, return_index=True, return_inverse=True, return_counts=True
+    )[1:]
     by_patient = np.argsort(number, kind="stable")
     starts = np.cumsum(num_scans) - num_scans
+    fold = np.zeros(len(num_scans), dtype=np.int64) if folds is None else folds[first]
     permuted = labels.copy()
-    for size in np.unique(num_scans):
-        members = np.flatnonzero(num_scans == size)
+    for of_fold, size in sorted({*zip(fold.tolist(), num_scans.tolist(), strict=True)}):
+        members = np.flatnonzero((num_scans == size) & (fold == of_fold))
         scans = by_patient[starts[members][:, None] + np.arange(size)]
         permuted[scans] = labels[rng.permutation(scans)]
     return permuted
@@ -32,10 +38,10 @@ def permute_labels(patients: np.ndarray, labels: np.ndarray, rng: np.random.Gene
 def preferences(quantity: Quantity, scores: Arms) -> np.ndarray:
     """The contribution of every pair of scans to a contrast of AUROCs, shape (num_scans, num_scans).
 
-    AUROC is the share of pairs of a positive and a negative scan in which the positive one has the higher
-    score (ties count half). A contrast of AUROCs is therefore a mean over such pairs, whose contributions do
-    not depend on the labels and are computed once for all permutations. Entry (i, j) is for a positive scan i
-    and a negative scan j.
+    AUROC is the share of pairs of a positive and a negative scan (of the same fold) in which the positive one
+    has the higher score (ties count half). A contrast of AUROCs is therefore a mean over such pairs, whose
+    contributions do not depend on the labels and are computed once for all permutations. Entry (i, j) is for
+    a positive scan i and a negative scan j.
     """
     num_scans = len(next(iter(next(iter(scores.values())).values())))
     total = np.zeros((num_scans, num_scans), dtype=np.float32)
@@ -47,6 +53,20 @@ def preferences(quantity: Quantity, scores: Arms) -> np.ndarray:
             one, other = (np.sign(run[:, None] - run[None, :]) for run in (arm[seed], subtrahend[seed]))
             total += weight * (one - other).astype(np.float32)
     return total
+
+
+def _contrasts(
+    matrices: list[np.ndarray], positive: np.ndarray, negative: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Contrasts of AUROC from their ``preferences``, shape (num_contrasts, num_resamples)."""
+    ours, theirs = counts[:, positive], counts[:, negative]
+    num_pairs = ours.sum(axis=1) * theirs.sum(axis=1)
+    return np.stack(
+        [
+            np.einsum("rn,rn->r", ours @ matrix[positive][:, negative], theirs) / num_pairs
+            for matrix in matrices
+        ]
+    )
 
 
 def permuted_rows(
@@ -69,18 +89,14 @@ def permuted_rows(
     matrices = [preferences(cell.quantity, scores) for cell in cells]
     p_values, differences = np.empty((2, num_permutations, len(cells)))
     for row in range(num_permutations):
-        labels = permute_labels(draws.patients, draws.labels, rng)
-        positive = labels == 1
+        labels = permute_labels(draws.patients, draws.labels, rng, draws.folds)
         counts = np.ones((1 + num_resamples, len(labels)), dtype=np.float32)
-        counts[1:] = bootstrap_counts(draws.patients, labels, num_resamples, rng)
-        ours, theirs = counts[:, positive], counts[:, ~positive]
-        num_pairs = ours.sum(axis=1) * theirs.sum(axis=1)
-        values = np.stack(
-            [
-                np.einsum("rn,rn->r", ours @ matrix[positive][:, ~positive], theirs) / num_pairs
-                for matrix in matrices
-            ]
-        )
+        counts[1:] = bootstrap_counts(draws.patients, labels, num_resamples, rng, draws.folds)
+        by_fold = [
+            _contrasts(matrices, fold & (labels == 1), fold & (labels == 0), counts)
+            for fold in ranked_folds(class_strata(labels, draws.folds))
+        ]
+        values = np.mean(by_fold, axis=0)
         p_values[row], differences[row] = two_sided_p_values(values[:, 1:]), values[:, 0]
     for column, cell in enumerate(cells):
         significant = (p_values[:, column] < 1 - confidence).sum()

@@ -9,6 +9,7 @@ import numpy as np
 from chestct.evaluation.claims import DatasetDraws
 from chestct.evaluation.contrasts import arms_of, part_values
 from chestct.evaluation.delong import placements
+from chestct.evaluation.folds import LEFT_OUT, class_strata
 from chestct.evaluation.intervals import wilson_interval
 
 TRUE_DIFFERENCE = 0.02
@@ -26,14 +27,15 @@ def power_rows(
     linear form of the estimate), to which ``TRUE_DIFFERENCE`` is added. The difference is detected if the
     two-sided normal test with the variance of the drawn scans has p below 1 - confidence and the right sign.
     The variance is thus that of the study's paired, averaged contrast, with scans taken as independent.
+    With folds, placement values are those within folds.
     """
-    labels = draws.labels
-    sides = arms_of({key: placements(labels, run) for key, run in draws.scores.items()})
-    share = labels.mean()
+    strata = class_strata(draws.labels, draws.folds)
+    sides = arms_of({key: placements(strata, run) for key, run in draws.scores.items()})
+    num_own, share = len(draws.labels), draws.labels.mean()
     for cell in draws.largest:
         combined_S = np.mean(part_values(cell.quantity, sides), axis=0)
-        classes = [combined_S[labels == label] - combined_S[labels == label].mean() for label in (1, 0)]
-        for num_scans in sorted({*NUM_SCANS, len(labels)}):
+        classes = [_centred(combined_S, strata, label) for label in (1, 0)]
+        for num_scans in sorted({*NUM_SCANS, num_own}):
             num_positive = int(np.clip(round(num_scans * share), 2, num_scans - 2))
             sizes = (num_positive, num_scans - num_positive)
             seen = _share_seen(classes, sizes, num_simulations, confidence, rng)
@@ -52,6 +54,13 @@ def power_rows(
                 "high": high,
                 "num_simulations": num_simulations,
             }
+
+
+def _centred(values_S: np.ndarray, strata: np.ndarray, label: int) -> np.ndarray:
+    """Values of the scans with a label less the mean of their fold."""
+    present = np.unique(strata[strata != LEFT_OUT])
+    parts = [values_S[strata == stratum] for stratum in present if stratum % 2 == label]
+    return np.concatenate([part - part.mean() for part in parts])
 
 
 def _share_seen(

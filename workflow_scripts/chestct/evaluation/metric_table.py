@@ -1,0 +1,69 @@
+"""The metrics of a study by name: what each is computed from, and which have no interval.
+
+A new metric is a function of ``metrics.py`` or of a file beside it, a row here, and its name in the schema of
+the configuration.
+"""
+
+from typing import NamedTuple
+
+from chestct.evaluation import metrics, operating_point, recalibration
+from chestct.evaluation.metrics import Metric
+
+
+class MetricKind(NamedTuple):
+    """How a metric is computed.
+
+    Attributes:
+        function: see ``metrics``.
+        settings: keyword arguments, by their names in ``fold_values.MetricSettings``.
+        pooled: whether the scans of all folds are evaluated together, since a fold has too few.
+        of_probabilities: whether scores are taken as probabilities; a baseline in other units has none.
+        no_interval: why the metric has no interval and no p value, if it has none.
+    """
+
+    function: Metric
+    settings: tuple[str, ...] = ()
+    pooled: bool = False
+    of_probabilities: bool = False
+    no_interval: str | None = None
+
+
+_AT_VALIDATION = ("thresholds",)
+
+METRICS: dict[str, MetricKind] = {
+    "auroc": MetricKind(metrics.auroc),
+    "auprc": MetricKind(metrics.average_precision, ("prevalence",)),
+    "sensitivity": MetricKind(metrics.sensitivity, ("specificity",)),
+    "sensitivity_validation": MetricKind(operating_point.sensitivity_at, _AT_VALIDATION),
+    "specificity_validation": MetricKind(operating_point.specificity_at, _AT_VALIDATION),
+    "ppv_validation": MetricKind(
+        operating_point.positive_predictive_value, ("thresholds", "prevalence"), pooled=True
+    ),
+    "npv_validation": MetricKind(
+        operating_point.negative_predictive_value, ("thresholds", "prevalence"), pooled=True
+    ),
+    "brier": MetricKind(metrics.brier, ("prevalence",), of_probabilities=True),
+    "calibration_slope": MetricKind(
+        recalibration.calibration_slope, ("prevalence",), pooled=True, of_probabilities=True
+    ),
+    "calibration_intercept": MetricKind(
+        recalibration.calibration_intercept, ("prevalence",), pooled=True, of_probabilities=True
+    ),
+    "calibration_error": MetricKind(
+        metrics.calibration_error,
+        ("prevalence",),
+        pooled=True,
+        of_probabilities=True,
+        no_interval=(
+            "Resampling adds to every bin's distance from the diagonal, so bootstrap intervals lie above "
+            "the true value: nominal 95 % cover 20 to 69 %."
+        ),
+    ),
+}
+
+#: Metrics that are printed without interval and p value, with the reason in a sentence.
+NO_INTERVAL: dict[str, str] = {
+    name: kind.no_interval for name, kind in METRICS.items() if kind.no_interval is not None
+}
+#: Metrics at the threshold that validation decides: the trivial baseline has no validation scores, so none.
+VALIDATION_METRICS = tuple(name for name, kind in METRICS.items() if "thresholds" in kind.settings)
