@@ -38,6 +38,8 @@ class ModelEntry:
         weights: published weights by init: the ``weights_id`` in the weights table.
         features_from: model whose fine-tuned weights supply the slice features (LRCN), if any.
         slice_step: every n-th slice of a window is seen (2D models on short budgets).
+        batchnorm: whether training computes statistics over the windows of a batch (layers of BatchNorm in
+            training mode); such a batch cannot be computed in parts (``training.budget.check_parts``).
         slices, size_px: least and largest T, and H and W, of the windows that the model is built for.
         head: prefixes of the classifier's parameters, which start fresh in every arm.
         frozen: only the head is trained; the rest stays as it was loaded (a linear probe).
@@ -55,6 +57,7 @@ class ModelEntry:
     weights: dict[str, str] = field(default_factory=dict)
     features_from: str | None = None
     slice_step: int = 1
+    batchnorm: bool = True
     slices: tuple[int, int] = (8, 64)
     size_px: tuple[int, int] = (32, 256)
     head: tuple[str, ...] = ()
@@ -77,7 +80,12 @@ def _read_models(path: Path) -> dict[str, ModelEntry]:
     models = {name: ModelEntry(**_with_tuples(row)) for name, row in rows.items()}
     probes = {
         f"{name}_probe": replace(
-            entry, title=f"{entry.title} (frozen probe)", seven=False, frozen=True, probe_of=name
+            entry,
+            title=f"{entry.title} (frozen probe)",
+            seven=False,
+            frozen=True,
+            probe_of=name,
+            batchnorm=False,  # the layers rest with the features, and heads have none
         )
         for name, entry in models.items()
         if entry.features_from is None

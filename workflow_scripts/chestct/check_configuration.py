@@ -12,6 +12,7 @@ from jsonschema.exceptions import ValidationError, best_match
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.run_grid import dataset_names, initial_weights, list_runs, model_inits, training_settings
+from chestct.training.budget import check_parts
 
 _SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
@@ -273,3 +274,4 @@ def _check_training(config: dict[str, Any]) -> None:
                 f"a multiple of {parts}",
                 "change batch_size, accumulate or gpus",
             )
+        check_parts(entry["name"], settings, gpus=training["gpus"])

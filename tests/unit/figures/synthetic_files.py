@@ -38,6 +38,7 @@ def run_row(run: Run, *, num_train: int, auroc: float) -> dict:
         "num_scans": num_scans,
         "num_positive": max(1, num_scans * 2 // 5),
         "learning_rate": 0.001,
+        "accumulate": 1,
         "num_steps": 75 + 5 * percent,
         "stopped_early": int(unit > 0.7),
         "best_epoch": 3,

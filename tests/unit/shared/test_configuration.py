@@ -74,6 +74,9 @@ def change(config, path, value):
         ("training.patience", -1, r"less than the minimum of 0[\s\S]*training.patience"),
         ("training.compile", "yes", r"not of type 'boolean'[\s\S]*training.compile"),
         ("training.accumulate", 3, r"8 windows of 'slow_narrow' do not divide into 3 parts"),
+        ("training.accumulate", 2, r"'slow_narrow' has BatchNorm: 2 parts[\s\S]*set accumulate: 1 for this"),
+        ("models.3.accumulate", 2, r"'csn_narrow' has BatchNorm"),
+        ("training.nodes", 2, r"'slow_narrow' has BatchNorm, whose statistics 2 processes share on GPUs"),
         ("training.precision", "16-mixed", r"16-mixed needs a GPU"),
         ("models.0.patience", 3, r"unknown key.*patience"),
         ("study", "Default Study", r"does not match"),
@@ -137,6 +140,19 @@ def test_runs_get_every_key_that_is_theirs(config):
     settings = run_grid.training_settings(change(config, "models.0.accumulate", 2), "slow_narrow")
     assert (settings.patience, settings.compile, settings.tensorboard, settings.nodes) == (0, False, False, 1)
     assert settings.accumulate == 2
+
+
+def test_models_without_batchnorm_in_training_may_accumulate(config):
+    config["models"] = [
+        {"name": name, "accumulate": 1 if MODELS[name].batchnorm else 4}
+        for name in ("slow_narrow", "slow_narrow_probe", "penet_narrow", "mvit_narrow", "swin_narrow")
+    ]
+    check_configuration(config)
+
+
+def test_gpus_of_several_nodes_share_the_statistics_of_batchnorm(config):
+    config["training"] |= {"gpus": 2, "nodes": 2}
+    check_configuration(config)
 
 
 # --- Learning-rate search

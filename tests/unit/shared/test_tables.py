@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -41,6 +42,14 @@ def test_bad_tables_are_not_written(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         write_table(series(**changes), tmp_path / "t.csv", "series")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_come_back_to_the_last_bit(tmp_path):
+    scores = np.concatenate([1 / (1 + np.exp(-np.linspace(-90, 36.5, 400))), [5e-324, 0.1, 1.0]])
+    row = {"study_id": "s", "slice_index": 0, "sop_instance_uid": None}
+    for name in ("t.csv", "t.parquet"):
+        write_table(pd.DataFrame([row | {"z_mm": score} for score in scores]), tmp_path / name, "slices")
+        assert np.array_equal(read_table(tmp_path / name, "slices")["z_mm"], scores)
 
 
 def test_missing_file_and_missing_column_are_named(tmp_path):

@@ -79,3 +79,66 @@ def test_a_marked_slice_that_is_nowhere_stops():
     marks.loc[2, "z_mm"] = 40.0
     with pytest.raises(InputError, match="s: gone"):
         positive_slices(slices, marks, min_readers=3)
+
+
+# --- Images that conversion dropped
+
+
+def images(**places):
+    """Table of four slices a millimetre apart; ``copy=1`` adds an identical image that slice 1 stands for."""
+    found = {"a": 0, "b": 1, "c": 2, "d": 3} | places
+    rows = [("s", number, float(number), uid) for uid, number in found.items()]
+    return pd.DataFrame(rows, columns=["study_id", "slice_index", "z_mm", "sop_instance_uid"])
+
+
+def marks(*uids, z_mm=None, num_readers=1):
+    """Labels as RSPECT's: instances without a position."""
+    return pd.DataFrame(
+        {"study_id": "s", "sop_instance_uid": uids, "z_mm": z_mm, "num_readers": num_readers}, index=range(len(uids))
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "marked", "expected"),
+    [
+        ({"copy": 1}, ["b", "copy"], [1]),  # both are marked
+        ({"copy": 1}, ["copy"], [1]),  # the copy alone is
+        ({"copy": 1}, ["b"], [1]),  # the slice that stayed alone is
+        ({"copy": 1}, ["c"], [2]),  # neither is
+        ({"copy": 1, "again": 1}, ["again"], [1]),  # two copies of a slice, one of which is marked
+        ({"copy": 1, "again": 1}, ["b", "copy", "again", "d"], [1, 3]),
+        ({"copy": 1, "other": 3}, ["copy", "other"], [1, 3]),  # copies of two slices
+    ],
+)
+def test_a_copy_that_was_dropped_means_the_slice_that_stayed(places, marked, expected):
+    assert positive_slices(images(**places), marks(*marked), min_readers=1)["s"].tolist() == expected
+
+
+def test_readers_of_a_slice_and_of_its_copy_are_counted_apart():
+    table = marks("b", "copy", "c", z_mm=[1.0, 1.0, 2.0], num_readers=[1, 3, 2])
+    assert positive_slices(images(copy=1), table, min_readers=3)["s"].tolist() == [1]
+
+
+def test_positions_mean_slices_where_copies_have_rows_too():
+    slices = images(copy=0, again=0)
+    assert positive_slices(slices, marks("gone", z_mm=2.4), min_readers=1)["s"].tolist() == [2]
+    assert positive_slices(slices.iloc[::-1], marks("gone", z_mm=2.4), min_readers=1)["s"].tolist() == [2]
+    with pytest.raises(InputError, match="s: gone"):
+        positive_slices(slices, marks("gone", z_mm=3.6), min_readers=1)
+
+
+def test_a_mark_on_an_image_that_was_left_out_is_logged(caplog):
+    # A localizer, a reformation, another series of the study: no window holds it.
+    found = positive_slices(images(), marks("b", "reformation"), min_readers=1)
+    assert found["s"].tolist() == [1]
+    assert "1 mark(s) on images that conversion left out: ['s: reformation']" in caplog.text
+
+
+def test_a_scan_without_any_of_its_marked_slices_is_of_another_release():
+    other = images().assign(study_id="t", sop_instance_uid=["e", "f", "g", "h"])
+    with pytest.raises(InputError, match=r"1 marked slice\(s\) are not in their scans: \['t: nowhere'\]"):
+        positive_slices(
+            pd.concat([images(), other]),
+            pd.concat([marks("b"), marks("nowhere").assign(study_id="t")]),
+            min_readers=1,
+        )

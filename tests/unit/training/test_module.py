@@ -5,11 +5,25 @@ from dataclasses import replace
 import pytest
 import torch
 import tracing_worker
-from engine_data import LUNG, assert_close_runs, assert_equal_runs, history, make_job, train, weights
+from engine_data import (
+    LUNG,
+    RUN,
+    SETTINGS,
+    assert_close_runs,
+    assert_equal_runs,
+    history,
+    make_job,
+    record,
+    train,
+    weights,
+)
 from torch import nn
 
+from chestct.errors import InputError
 from chestct.training.budget import Batches
+from chestct.training.pretrain import PretrainingJob, pretrain
 from chestct.training.schedule import Schedule
+from chestct.training.settings import PretrainingSettings
 from chestct.training.start import freeze, set_training
 from chestct.training.windows.training_input import WindowInput
 
@@ -64,8 +78,37 @@ def test_a_run_with_accumulation_takes_the_same_steps(data, tmp_path, plain):
     train(make_job(data, batch_size=8), tmp_path / "whole")
     train(make_job(data, batch_size=8, accumulate=4), tmp_path / "parts")
     assert_close_runs(tmp_path / "parts", tmp_path / "whole")
+    assert [record(tmp_path / name)["accumulate"] for name in ("whole", "parts")] == [1, 4]
     for column in ("step", "epoch", "learning_rate"):
         assert history(tmp_path / "parts")[column].tolist() == history(tmp_path / "whole")[column].tolist()
+
+
+NOWHERE = dict.fromkeys(("index", "windows", "splits", "subset"), "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"accumulate": 2}, r"'slow_narrow' has BatchNorm: 2 parts of a batch[\s\S]*set accumulate: 1"),
+        ({"processes": 2}, r"'slow_narrow' has BatchNorm, whose statistics 2 processes share on GPUs only"),
+    ],
+)
+def test_a_model_with_batchnorm_refuses_parts_before_anything_is_read(tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        train(make_job(NOWHERE, **changes), tmp_path / "run", run=replace(RUN, model="slow_narrow"))
+    assert not (tmp_path / "run").exists()
+    settings = {name: value for name, value in changes.items() if name == "accumulate"}
+    job = PretrainingJob(
+        model_name="slow_narrow",
+        settings=replace(SETTINGS, **settings),
+        pretraining=PretrainingSettings(num_clips=8, epochs=1, seed=0),
+        window_slices=8,
+        gpus=0,
+        processes=changes.get("processes", 1),
+    )
+    with pytest.raises(InputError, match=words):
+        pretrain(job, str(tmp_path / "run"), threads=1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_training_in_bf16_is_near_that_in_float32(data, tmp_path, plain):

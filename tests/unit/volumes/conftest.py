@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_files import phantom, write_series
+from shard_jobs import COPY_UID
 
 from chestct.volumes.volume_file import write_volume_file
 
@@ -34,13 +36,16 @@ def bent_series(tmp_path: Path, hu: np.ndarray) -> Callable[..., Path]:
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
-    """A flawless series, one with a gap, one with a duplicate, a volume file, a broken one."""
+    """A flawless series, one with a gap, one with two copies of a slice, a volume file, a broken one."""
     root = tmp_path / "data"
     write_series(root / "good", phantom((6, 16, 16), seed=1))
     write_series(root / "gap", phantom((6, 16, 16), seed=2))
     (root / "gap" / "003.dcm").unlink()
     write_series(root / "twice", phantom((6, 16, 16), seed=3))
     (root / "twice" / "again.dcm").write_bytes((root / "twice" / "001.dcm").read_bytes())
+    copy = pydicom.dcmread(root / "twice" / "001.dcm")
+    copy.SOPInstanceUID = copy.file_meta.MediaStorageSOPInstanceUID = COPY_UID
+    copy.save_as(root / "twice" / "copy.dcm")
     write_volume_file(root / "v.nii.gz", phantom((5, 8, 8), seed=4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     (root / "broken.nii.gz").write_bytes(b"not a volume")
     return root

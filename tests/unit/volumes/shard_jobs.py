@@ -6,6 +6,8 @@ from chestct.volumes.combine_shards import combine_volumes
 from chestct.volumes.convert_shard import convert_shard
 
 UID = "1.2.826.0.1.3680043.8.498.7.1"
+#: Of an identical image with an identifier of its own.
+COPY_UID = "1.2.826.0.1.3680043.8.498.9"
 
 
 def series_table(*paths, shard=0):

@@ -190,6 +190,18 @@ def test_identical_duplicates_are_dropped(series, hu):
     np.testing.assert_array_equal(scan.hu, hu)
     assert report.repairs == [("dropped_duplicates", "1 file(s)")]
     assert (report.num_files, report.num_slices) == (7, 6)
+    assert scan.copies == {}  # one identifier for both
+
+
+def test_identifiers_of_dropped_duplicates_lead_to_the_slice_that_stayed(series, hu):
+    for number, (name, uid) in enumerate([("002", "1.2.3"), ("002", "1.2.4"), ("005", "1.2.5")]):
+        dataset = pydicom.dcmread(series / f"{name}.dcm")
+        dataset.SOPInstanceUID = uid
+        dataset.save_as(series / f"copy-{number}.dcm")
+    scan, report = read_series(series)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == [("dropped_duplicates", "3 file(s)")]
+    assert scan.copies == {"1.2.3": 2, "1.2.4": 2, "1.2.5": 5}
 
 
 def test_different_images_at_one_position_are_refused(series):

@@ -4,11 +4,13 @@ import logging
 import resource
 
 import numpy as np
+import pandas as pd
 import pytest
 from dicom_files import phantom
-from shard_jobs import UID, combine, run, series_table
+from shard_jobs import COPY_UID, UID, combine, run, series_table
 
 from chestct.errors import InputError
+from chestct.subsets.windows import positive_slices
 from chestct.tables import read_table
 from chestct.volume_store import read_slices, read_volume
 from chestct.volumes import convert_shard as shard_module
@@ -28,7 +30,7 @@ def test_refused_scans_do_not_fail_their_shard(scans, tmp_path):
     assert ledger["reason"].fillna("").tolist() == [
         "", "missing_slices", "dropped_duplicates", "", "unreadable_file", "missing_files"
     ]  # fmt: skip
-    assert ledger["num_files"].tolist() == [6, 5, 7, 1, 1, 0]
+    assert ledger["num_files"].tolist() == [6, 5, 8, 1, 1, 0]
     assert ledger["num_slices"].tolist() == [6, 5, 6, 5, 0, 0]
     assert "gap 5.000" in ledger["detail"]["s1"]
 
@@ -45,12 +47,27 @@ def test_refused_scans_do_not_fail_their_shard(scans, tmp_path):
     assert np.abs(read_slices(out["store_path"], "s0") - exact).max() <= 0.5
 
     slices = read_table(out["slices_path"], "slices")
-    assert slices["study_id"].value_counts().to_dict() == {"s0": 6, "s2": 6, "s3": 5}
+    assert slices["study_id"].value_counts().to_dict() == {"s0": 6, "s2": 7, "s3": 5}
     first = slices[slices["study_id"] == "s0"]
     assert first["slice_index"].tolist() == list(range(6))
     np.testing.assert_allclose(first["z_mm"], -300 + 2.5 * np.arange(6))
     assert first["sop_instance_uid"].notna().all()
     assert slices.loc[slices["study_id"] == "s3", "sop_instance_uid"].isna().all()
+
+
+def test_a_copy_with_its_own_identifier_has_the_row_of_the_slice_that_stayed(scans, tmp_path):
+    out = run(series_table("twice"), scans, tmp_path / "r")
+    slices = read_table(out["slices_path"], "slices")
+    assert slices["slice_index"].tolist() == [0, 1, 1, 2, 3, 4, 5]
+    np.testing.assert_allclose(slices["z_mm"], -300 + 2.5 * slices["slice_index"].to_numpy(dtype=float))
+    stayed, copy = slices.loc[slices["slice_index"] == 1, "sop_instance_uid"]
+    assert copy == COPY_UID != stayed
+    assert slices["sop_instance_uid"].is_unique
+    assert read_table(out["index_path"], "index")["num_slices"].tolist() == [6]
+    # What readers marked on the copy counts for the slice.
+    for marked in (stayed, copy):
+        mark = {"study_id": ["s-twice"], "sop_instance_uid": [marked], "z_mm": [None], "num_readers": [1]}
+        assert positive_slices(slices, pd.DataFrame(mark), min_readers=1)["s-twice"].tolist() == [1]
 
 
 def test_shard_of_refused_scans_only_is_valid_and_empty(scans, tmp_path):

@@ -1,10 +1,14 @@
 """Windows of consecutive slices that together cover every slice; their labels are used in training only."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
+
+log = logging.getLogger(__name__)
 
 
 def window_starts(num_slices: int, window: int, stride: int) -> list[int]:
@@ -30,11 +34,13 @@ def positive_slices(
         min_readers: readers who must have marked a slice (1 where a dataset has one reading only).
 
     Returns:
-        Sorted slice indices by study_id. Slices are matched by SOP instance; a marked instance that
-        conversion dropped as a duplicate is matched by its position.
+        Sorted slice indices by study_id. Marks are matched by SOP instance; an identical image that was
+        dropped means the slice that stayed, which is positive if either is. An instance that is not in the
+        scan is matched by its position. Where the labels give none, it is an image that conversion left
+        out (a localizer, a reformation, another series): no window holds it, and the log says so.
 
     Raises:
-        InputError: a marked slice of a converted scan is nowhere in it.
+        InputError: marks lie off the slices of their scan, or none of a scan's marks is on one of its slices.
     """
     labels = slice_labels[slice_labels["study_id"].isin(set(slices["study_id"]))]
     if labels.empty:
@@ -46,16 +52,17 @@ def positive_slices(
         how="left",
     )
     found = {str(study): list(part["slice_index"].dropna()) for study, part in merged.groupby("study_id")}
-    lost = []
-    unmatched = merged[merged["slice_index"].isna()]
-    for study_id, uid, z_mm in unmatched[["study_id", "sop_instance_uid", "z_mm"]].to_numpy(dtype=object):
-        z = slices.loc[slices["study_id"] == study_id, "z_mm"].to_numpy(dtype=float)
-        spacing = np.diff(z).mean() if len(z) > 1 else 1.0
-        distance = np.abs(z - float(z_mm)) if pd.notna(z_mm) else np.full(len(z), np.inf)
-        if distance.min() <= spacing / 2:
-            found[study_id].append(int(distance.argmin()))
+    unmatched = merged.loc[merged["slice_index"].isna(), ["study_id", "sop_instance_uid", "z_mm"]]
+    lost, nowhere = [], []
+    for study_id, uid, z_mm in unmatched.to_numpy(dtype=object):
+        if pd.isna(z_mm):
+            nowhere.append((study_id, uid))
+        elif (index := _slice_at(slices[slices["study_id"] == study_id], float(z_mm))) is not None:
+            found[study_id].append(index)
         else:
             lost.append(f"{study_id}: {uid}")
+    # Identifiers are unique: one that is found shows that labels and images are of one release.
+    lost += [f"{study_id}: {uid}" for study_id, uid in nowhere if not found[study_id]]
     if lost:
         raise InputError(
             f"{len(lost)} marked slice(s) are not in their scans: {lost[:3]}",
@@ -63,7 +70,19 @@ def positive_slices(
             expected="marked slices among the converted ones",
             remedy="check that labels and images are of the same release",
         )
+    if nowhere:
+        shown = [f"{study_id}: {uid}" for study_id, uid in nowhere[:3]]
+        log.warning("%d mark(s) on images that conversion left out: %s", len(nowhere), shown)
     return {study: np.unique(np.asarray(indices, dtype=int)) for study, indices in found.items()}
+
+
+def _slice_at(slices: pd.DataFrame, z_mm: float) -> int | None:
+    """Index of a scan's slice at a position, mm; None where none is nearer than half the slice spacing."""
+    own = slices.drop_duplicates("slice_index").sort_values("slice_index")
+    z = own["z_mm"].to_numpy(dtype=float)
+    spacing = np.diff(z).mean() if len(z) > 1 else 1.0
+    distance = np.abs(z - z_mm)
+    return int(own["slice_index"].iloc[distance.argmin()]) if distance.min() <= spacing / 2 else None
 
 
 def list_windows(

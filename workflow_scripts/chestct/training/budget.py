@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeVar
 
+from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.training.settings import TrainingSettings
 
@@ -20,12 +21,49 @@ def num_training_steps(num_scans: int, settings: TrainingSettings) -> int:
     return math.ceil(steps / settings.num_validations) * settings.num_validations
 
 
+def check_parts(model: str, settings: TrainingSettings, *, gpus: int, processes: int = 1) -> None:
+    """Stop where a model with BatchNorm would see a batch in parts: its statistics would be those of a part.
+
+    Args:
+        model: name in the catalogue, which says whether it has BatchNorm that is trained.
+        settings: of its training.
+        gpus: of every node, which share their statistics; 0: CPU.
+        processes: of every node where there are no GPUs, which share none (PyTorch has it on GPUs only).
+
+    Raises:
+        InputError: names the model and what to change.
+    """
+    if not MODELS[model].batchnorm:
+        return
+    if settings.accumulate > 1:
+        raise InputError(
+            f"'{model}' has BatchNorm: {settings.accumulate} parts of a batch, each with statistics of its "
+            "own, give another step than the batch",
+            where="configuration key 'training.accumulate'",
+            expected="1 for this model (models without BatchNorm and frozen probes may accumulate)",
+            remedy="set accumulate: 1 for this model, and so for all its arms; where memory is short, take a "
+            "GPU with more, more GPUs (training.gpus; they share statistics), or a smaller batch_size for "
+            "all models alike",
+        )
+    num_processes = processes * settings.nodes
+    if not gpus and num_processes > 1:
+        raise InputError(
+            f"'{model}' has BatchNorm, whose statistics {num_processes} processes share on GPUs only",
+            where="configuration keys 'training.nodes' and 'training.gpus'",
+            expected="GPUs, or one process",
+            remedy="set training.nodes to 1, or train on GPUs",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batches:
     """How the windows of a step are shared out: over processes, and over pieces one after another.
 
-    A batch is cut into ``accumulate`` parts and every part into a piece a process. Random parameters are
-    drawn for the whole batch in its order, so that the cut changes memory and speed, not the step.
+    A batch is cut into ``accumulate`` parts and every part into a piece a process. Parameters of the
+    augmentation are drawn for the whole batch in its order, and the gradients of all pieces make the batch's,
+    so that the cut changes memory and speed, not the step. This holds for models that see every window by
+    itself. BatchNorm does not: models with it take no parts (``check_parts``), and GPUs share its statistics.
+    Dropout and stochastic depth are drawn anew for every piece.
 
     Attributes:
         size: windows of a step.

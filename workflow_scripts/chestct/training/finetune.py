@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from chestct.files import digest_object, sha256_file
-from chestct.training.budget import num_training_steps
+from chestct.training.budget import check_parts, num_training_steps
 from chestct.training.checkpoint import clear
 from chestct.training.early_stopping import BestWeights, Validation
 from chestct.training.loop import Loop, Step
@@ -93,6 +93,7 @@ def _train(
         "best_epoch": validation.best.epoch,
         "validation_auroc": validation.best.auroc,
         "learning_rate": settings.learning_rate,
+        "accumulate": settings.accumulate,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "peak_memory_mb": peak_memory_mb(job.gpus),
         "device": device_name(gpus=job.gpus, world=processes.world),
@@ -111,11 +112,13 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
         threads: CPU threads that torch may use.
 
     Raises:
-        InputError: the machine lacks what the job asks for, the weights are another file, they do not fit, a
-            set of scans has one class only, or the loss is no number (DivergenceError).
+        InputError: the machine lacks what the job asks for, the model takes no batch in parts, the weights
+            are another file or do not fit, a set of scans has one class only, or the loss is no number
+            (DivergenceError).
         SystemExit: a signal asked the job to end; the run's state is saved.
     """
     place = Path(folder)
+    check_parts(job.run.model, job.settings, gpus=job.gpus, processes=job.processes)
     if launch("finetune", job, place, threads=threads):
         return
     torch.set_num_threads(threads)

@@ -236,7 +236,7 @@ class Loop:
         return stop
 
     def validate(self, validation: Validation) -> dict[str, float]:
-        """Score the scans in the precision of the training; metrics are computed in float32.
+        """Score the scans in the precision of the training; metrics are computed in float64.
 
         Raises:
             DivergenceError: scores are no numbers.

@@ -18,6 +18,7 @@ from torch.utils.data import TensorDataset
 from chestct.catalogue import MODELS
 from chestct.models import build_model, set_batchnorm_momentum
 from chestct.tables import write_table
+from chestct.training.budget import check_parts
 from chestct.training.checkpoint import clear
 from chestct.training.early_stopping import copy_state
 from chestct.training.loop import Loop, Step
@@ -68,10 +69,12 @@ def pretrain(job: PretrainingJob, folder: str, *, threads: int) -> None:
         threads: CPU threads that torch may use.
 
     Raises:
-        InputError: the machine lacks what the settings ask for, or the loss is no number.
+        InputError: the machine lacks what the settings ask for, the model takes no batch in parts, or the
+            loss is no number.
         SystemExit: a signal asked the job to end; its state is saved.
     """
     place = Path(folder)
+    check_parts(job.model_name, job.settings, gpus=job.gpus, processes=job.processes)
     if launch("pretrain", job, place, threads=threads):
         return
     torch.set_num_threads(threads)

@@ -16,7 +16,7 @@ class TrainingSettings:
         compile: whether torch.compile translates the model first.
         tensorboard: whether event files are written beside history.csv.
         batch_size: windows of an optimisation step, over all processes.
-        accumulate: parts that a batch is computed in, one after another.
+        accumulate: parts that a batch is computed in, one after another (BatchNorm: ``budget.check_parts``).
         max_epochs: passes over the training scans, of which min_steps may make more.
         min_steps: optimisation steps at least.
         num_validations: evenly spaced over a run.

@@ -149,6 +149,7 @@ def _convert_row(
         ledger=ledger,
         index=_index_row(volume, dataset),
         sop_uids=scan.sop_uids,
+        copies=scan.copies,
         stored=write_volume(file, volume),
     )
 
@@ -163,13 +164,25 @@ def _refused(row: dict[str, Any], reason: str, detail: str) -> Outcome:
 def _tables(outcomes: Sequence[Outcome], store_path: str | Path) -> dict[str, list[dict[str, Any]]]:
     """Rows of the shard's tables, by table."""
     index = [outcome.index | {"store": str(store_path)} for outcome in outcomes if outcome.index is not None]
-    slices = [
-        {"study_id": stored.study_id, "slice_index": number, "z_mm": z_mm, "sop_instance_uid": sop_uid}
-        for outcome in outcomes
-        if (stored := outcome.stored) is not None
-        for number, (z_mm, sop_uid) in enumerate(zip(stored.z_mm, outcome.sop_uids, strict=True))
-    ]
+    slices = [row for outcome in outcomes for row in _slice_rows(outcome)]
     return {"index": index, "slices": slices, "ledger": [outcome.ledger for outcome in outcomes]}
+
+
+def _slice_rows(outcome: Outcome) -> list[dict[str, Any]]:
+    """Rows of the table slices: a row a slice, and one more for every identical image that was dropped."""
+    stored = outcome.stored
+    if stored is None:
+        return []
+    images = [*enumerate(outcome.sop_uids), *((number, uid) for uid, number in outcome.copies.items())]
+    return [
+        {
+            "study_id": stored.study_id,
+            "slice_index": number,
+            "z_mm": stored.z_mm[number],
+            "sop_instance_uid": uid,
+        }
+        for number, uid in sorted(images, key=lambda image: image[0])
+    ]
 
 
 def _index_row(volume: Volume, dataset: str) -> dict[str, object]:

@@ -9,8 +9,8 @@ outputs that a rule declares before it runs the job again; this folder is not am
 import json
 import shutil
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -29,14 +29,16 @@ class Outcome:
     Attributes:
         ledger, index: rows of the shard's tables.
         sop_uids: SOPInstanceUID of every slice.
+        copies: SOPInstanceUID of every identical image that was dropped -> index of the slice that stayed.
         stored: the scan as stored.
 
-    The last three are empty where the scan is refused.
+    The last four are empty where the scan is refused.
     """
 
     ledger: dict[str, Any]
     index: dict[str, Any] | None = None
     sop_uids: Sequence[str | None] = ()
+    copies: Mapping[str, int] = field(default_factory=dict)
     stored: StoredScan | None = None
 
 

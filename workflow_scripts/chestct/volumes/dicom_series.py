@@ -116,6 +116,16 @@ def _read_volume(stack: Stack, size_px: int | None, early: EarlyPlanes) -> np.nd
     return hu
 
 
+def _copies(stack: Stack) -> dict[str, int]:
+    """SOPInstanceUIDs of the images that are dropped, and the index of the slice that stays for each."""
+    return {
+        header.sop_uid: index
+        for index, group in enumerate(stack.positions)
+        for header in group[1:]
+        if header.sop_uid and header.sop_uid != group[0].sop_uid
+    }
+
+
 def _check_hounsfield(hu: np.ndarray) -> None:
     low, high = int(hu.min()), int(hu.max())
     if low > _LOWEST_HU or low == high:
@@ -171,4 +181,5 @@ def read_dicom_series(
         origin_mm=(x + shift_x, y + shift_y, z),
         z_mm=stack.z_mm,
         sop_uids=tuple(group[0].sop_uid or None for group in stack.positions),
+        copies=_copies(stack),
     )

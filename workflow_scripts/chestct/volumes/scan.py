@@ -1,5 +1,6 @@
 """One scan as the volumes step holds it between reading and storing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ class Scan:
         origin_mm: centre of voxel (0, 0, 0) in DICOM's patient coordinates (x, y, z).
         z_mm: position of every slice, shape (z,); for DICOM the z of ImagePositionPatient.
         sop_uids: SOPInstanceUID of every slice; None for volume files and where it is absent.
+        copies: SOPInstanceUID of every identical image that was dropped -> index of the slice that stayed.
     """
 
     hu: np.ndarray
@@ -22,6 +24,7 @@ class Scan:
     origin_mm: tuple[float, float, float]
     z_mm: np.ndarray
     sop_uids: tuple[str | None, ...]
+    copies: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)

@@ -121,6 +121,7 @@ def memory_errors(where: str, *, windows: int, precision: str) -> Iterator[None]
             else f"out of memory with {windows} windows at once",
             where=where,
             expected="room for the model, its gradients and the windows of one piece of a batch",
-            remedy=f"raise accumulate for this model (smaller pieces, the same batch){mixed}{more}; "
-            "a smaller batch_size changes the training, so change it for all arms alike",
+            remedy="use more GPUs, or raise accumulate for this model if it has no BatchNorm (smaller pieces "
+            f"of the same batch){mixed}{more}; a smaller batch_size changes the training, so change it for "
+            "all models alike",
         ) from error
