@@ -107,8 +107,7 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
             table = pd.read_parquet(path)
         else:
             strings = {c: "string" for c, t in column_types(name).items() if t == "string"}
-            # Written with all digits: pandas' own parser would make 1 of 0.9999999999999999.
-            table = pd.read_csv(path, dtype=strings, float_precision="round_trip")
+            table = pd.read_csv(path, dtype=strings)
     except Exception as error:
         raise InputError(
             f"table '{name}' does not parse: {error}",

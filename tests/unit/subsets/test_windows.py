@@ -94,7 +94,8 @@ def images(**places):
 def marks(*uids, z_mm=None, num_readers=1):
     """Labels as RSPECT's: instances without a position."""
     return pd.DataFrame(
-        {"study_id": "s", "sop_instance_uid": uids, "z_mm": z_mm, "num_readers": num_readers}, index=range(len(uids))
+        {"study_id": "s", "sop_instance_uid": uids, "z_mm": z_mm, "num_readers": num_readers},
+        index=range(len(uids)),
     )
 
 
