@@ -7,7 +7,7 @@ EVALUATION = f"{RESULTS}/evaluation"
 STUDY_MODELS = rows_of(MODELS)
 # Tables of a dataset, which collect_evaluation puts together.
 VALIDITY_TABLES = ("coverage", "power", "permuted")
-DATASET_TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers")
+DATASET_TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "same_arm")
 EVALUATION_TABLES = (*DATASET_TABLES, *VALIDITY_TABLES)
 
 
@@ -122,6 +122,7 @@ rule collect_evaluation:
         **needs("collect_evaluation"),
     params:
         confidence=config["evaluation"]["confidence"],
+        margin=config["evaluation"]["margin"],
         catalogue=STUDY_MODELS,
         code=code_of("collect_evaluation"),
     script:

@@ -13,4 +13,5 @@ collect(
     collected={name: snakemake.output[name] for name in names},
     claims_path=snakemake.output.claims,
     confidence=snakemake.params.confidence,
+    margin=snakemake.params.margin,
 )

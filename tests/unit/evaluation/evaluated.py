@@ -33,7 +33,7 @@ class Evaluated:
 def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFrame]:
     """Evaluate every dataset and collect; return all tables."""
     settings = {**SETTINGS, **options}
-    num_simulations = settings.pop("num_simulations", 4)
+    num_simulations, margin = settings.pop("num_simulations", 4), settings.pop("margin", 0.02)
     datasets = list(files.predictions)
     for dataset in datasets:
         evaluate_dataset(
@@ -68,6 +68,7 @@ def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFra
         collected={name: folder / f"{name}.csv" for name in names},
         claims_path=folder / "claims.csv",
         confidence=settings["confidence"],
+        margin=margin,
     )
     return {name: read_table(folder / f"{name}.csv", name) for name in (*names, "claims")}
 

@@ -12,18 +12,29 @@ from chestct.evaluation.claims import Cell, DatasetDraws, claims_table
 from chestct.evaluation.contrasts import ArmKey, Quantity, claim_models
 from chestct.evaluation.curves import GRID, run_curves
 from chestct.evaluation.label_efficiency import monotone, patients_needed
-from chestct.evaluation.resampling import bootstrap_counts
+from chestct.evaluation.resampling import bootstrap_counts, named_rng
 
 
-def cell(claim: str, draws: np.ndarray, *, value: float, percent: int = 100, num_models: int = 2) -> Cell:
-    """A cell whose draws are given."""
-    parts = tuple(
-        (ArmKey(f"m{i}", "video", percent), ArmKey(f"m{i}", "scratch", percent)) for i in range(num_models)
-    )
-    quantity = Quantity(model="mean", label="x", percent=percent, parts=parts, is_mean=num_models > 1)
-    return Cell(
-        claim=claim, quantity=quantity, values=np.concatenate([[value], draws]), widened=2 * draws - value
-    )
+def cell(
+    claim: str,
+    value: float,
+    *,
+    noise: float = 0.004,
+    percent: int = 100,
+    num_models: int = 4,
+    num_runs: int = 3,
+    models: range | None = None,
+) -> Cell:
+    """A cell whose value is known, and whose models, runs and patients vary around it by ``noise``."""
+    chosen = models or range(num_models)
+    parts = tuple((ArmKey(f"m{i}", "video", percent), ArmKey(f"m{i}", "scratch", percent)) for i in chosen)
+    quantity = Quantity(model="mean", label="x", percent=percent, parts=parts, is_mean=len(parts) > 1)
+    rng = named_rng(0, claim, str(percent))
+    values = noise * rng.normal(size=(max(chosen) + 1, num_runs, 1))[list(chosen)]
+    values += value - values.mean()
+    patients = noise * rng.normal(size=(1, 1, 999))
+    values = np.concatenate([values, values + patients - patients.mean()], axis=2)
+    return Cell(claim=claim, quantity=quantity, seeds=list(range(num_runs)), values=values)
 
 
 def dataset(name: str, *cells: Cell) -> DatasetDraws:
@@ -33,57 +44,93 @@ def dataset(name: str, *cells: Cell) -> DatasetDraws:
     )
 
 
-NOISE = np.linspace(-0.02, 0.02, 999)
+def judge(*datasets: DatasetDraws, margin: float = 0.02) -> pd.DataFrame:
+    return claims_table(datasets, 0.95, margin)
 
 
 def test_verdicts_follow_sign_and_adjusted_p():
     cells = [
-        cell("video_vs_scratch", 0.1 + NOISE, value=0.1),
-        cell("video_3d_vs_2d", -0.1 + NOISE, value=-0.1),
-        cell("video_vs_ct", 0.001 + NOISE, value=0.001),
+        cell("video_vs_scratch", 0.1),
+        cell("video_3d_vs_2d", -0.1),
+        cell("video_vs_ct", 0.02, noise=0.05),
     ]
-    table = claims_table([dataset("one", *cells)], 0.95)
+    table = judge(dataset("one", *cells))
     assert table["claim"].tolist() == ["video_vs_scratch", "video_3d_vs_2d", "video_vs_ct"]
-    assert table["verdict"].tolist() == ["supported", "not_supported", "undecided"]
-    assert table["p_holm"].tolist()[:2] == pytest.approx([3 * 0.002, 3 * 0.002])
+    assert table["verdict"].tolist() == ["supported_at_every_size", "contradicted", "undecided"]
     assert table["num_above"].tolist() == [1, 0, 0] and table["num_below"].tolist() == [0, 1, 0]
-    assert table["models_high"][0] - table["models_low"][0] == pytest.approx(
-        2 * (table["ci_high"][0] - table["ci_low"][0])
-    )
+    assert table["difference"].tolist() == pytest.approx([0.1, -0.1, 0.02])
+    assert table["seeds"].tolist() == ["0;1;2"] * 3 and table["models"][0] == "m0;m1;m2;m3"
 
 
-def test_adjustment_counts_the_tested_claims_only():
-    table = claims_table([dataset("one", cell("video_vs_scratch", 0.02 + NOISE, value=0.02))], 0.95)
-    assert table["verdict"].tolist() == ["supported", "not_tested", "not_tested"]
-    assert table["p_holm"][0] == table["p_value"][0]
+def test_a_claim_that_fails_at_one_size_holds_on_average_only():
+    """The fault that this replaces: "whatever the size" was decided by the average alone."""
+    cells = [cell("video_vs_scratch", value, percent=p) for p, value in ((1, 0.0), (10, 0.08), (100, 0.09))]
+    row = judge(dataset("one", *cells)).iloc[0]
+    assert row["verdict"] == "supported_on_average_only"
+    assert (row["num_cells"], row["num_above"]) == (3, 2) and row["percents"] == "1;10;100"
+    assert row["p_holm"] < 0.05 < row["p_every_size"]
+    cells[0] = cell("video_vs_scratch", 0.07, percent=1)
+    row = judge(dataset("one", *cells)).iloc[0]
+    assert row["verdict"] == "supported_at_every_size" and row["num_above"] == 3
+
+
+def test_a_cell_below_zero_is_no_evidence_for_every_size():
+    cells = [cell("video_vs_scratch", value, percent=p) for p, value in ((10, -0.05), (100, 0.5))]
+    row = judge(dataset("one", *cells)).iloc[0]
+    assert row["p_every_size"] == 1 and row["num_below"] == 1
+
+
+def test_one_training_run_decides_nothing():
+    row = judge(dataset("one", cell("video_vs_scratch", 0.3, num_runs=1))).iloc[0]
+    assert row["verdict"] == "not_decidable" and row["difference"] == pytest.approx(0.3)
+    assert np.isnan(row["ci_low"]) and np.isnan(row["p_holm"])
+    assert row["patients_low"] < 0.3 < row["patients_high"]
+
+
+def test_a_difference_surely_within_the_margin_is_not_relevant():
+    near = dataset("one", cell("video_vs_ct", 0.001, noise=0.003))
+    assert judge(near)["verdict"][2] == "no_relevant_difference"
+    assert judge(near, margin=0.001)["verdict"][2] == "undecided"
+
+
+def test_adjustment_counts_the_statements_that_can_be_tested():
+    table = judge(dataset("one", cell("video_vs_scratch", 0.05)))
+    assert table["verdict"].tolist() == ["supported_at_every_size", "not_tested", "not_tested"]
+    assert table["p_holm"][0] == pytest.approx(2 * table["p_value"][0])  # on average, and at every size
     assert table["num_cells"].tolist() == [1, 0, 0]
 
 
 def test_a_claim_that_the_adjustment_undoes_is_undecided():
-    edge = 0.0193  # p between 0.05 / 3 and 0.05
-    cells = [
-        cell(name, edge + NOISE, value=edge) for name in ("video_vs_scratch", "video_3d_vs_2d", "video_vs_ct")
-    ]
-    table = claims_table([dataset("one", *cells)], 0.95)
+    names = ("video_vs_scratch", "video_3d_vs_2d", "video_vs_ct")
+    table = judge(dataset("one", *(cell(name, 0.011, noise=0.004) for name in names)), margin=0.001)
+    scale = table["standard_error"] * 2.3
+    cells = [cell(name, float(value)) for name, value in zip(names, scale, strict=True)]
+    table = judge(dataset("one", *cells), margin=0.001)
     assert (table["p_value"] < 0.05).all() and (table["p_holm"] > 0.05).all()
     assert set(table["verdict"]) == {"undecided"}
 
 
 def test_datasets_weigh_alike_however_many_percents_they_have():
     name = "video_vs_scratch"
-    one = dataset(
-        "one", *(cell(name, p + NOISE, value=p, percent=n) for n, p in ((10, 0.1), (50, 0.2), (100, 0.3)))
-    )
-    two = dataset("two", cell(name, 0.4 + NOISE, value=0.4))
-    row = claims_table([one, two], 0.95).iloc[0]
+    one = dataset("one", *(cell(name, p, percent=n) for n, p in ((10, 0.1), (50, 0.2), (100, 0.3))))
+    two = dataset("two", cell(name, 0.4))
+    row = judge(one, two).iloc[0]
     assert row["difference"] == pytest.approx((0.2 + 0.4) / 2)
-    assert (row["num_datasets"], row["num_cells"]) == (2, 4)
+    assert (row["num_datasets"], row["num_cells"], row["datasets"]) == (2, 4, "one;two")
     assert (row["smallest"], row["largest"]) == pytest.approx((0.1, 0.4))
 
 
-def test_one_model_has_no_wider_interval():
-    table = claims_table([dataset("one", cell("video_vs_ct", NOISE, value=0, num_models=1))], 0.95)
-    assert np.isnan(table["models_low"][2]) and table["num_models"][2] == 1
+def test_a_claim_is_about_the_models_that_all_cells_have():
+    name = "video_vs_scratch"
+    few = dataset("one", cell(name, 0.1, models=range(1, 3)))
+    row = judge(few, dataset("two", cell(name, 0.1))).iloc[0]
+    assert (row["models"], row["num_models"]) == ("m1;m2", 2)
+
+
+def test_one_model_has_no_variance_of_models():
+    table = judge(dataset("one", cell("video_vs_ct", 0.0, num_models=1)))
+    assert np.isnan(table["share_models"][2]) and table["num_models"][2] == 1
+    assert table["share_patients"][2] + table["share_training"][2] == pytest.approx(1)
 
 
 def test_claims_of_a_study_average_its_contrasts(full_study):
@@ -95,7 +142,7 @@ def test_claims_of_a_study_average_its_contrasts(full_study):
         assert row["difference"] == pytest.approx(rows["difference"].mean(), abs=1e-12)
         assert (row["num_cells"], row["num_models"]) == (2, 7)
         assert row["smallest"] == pytest.approx(rows["difference"].min(), abs=1e-12)
-        assert row["ci_low"] > rows["ci_low"].min()  # two percents together tell more than either
+        assert row["num_above"] == (rows["ci_low"] > 0).sum()
     assert one_row(claims, claim="video_vs_ct")["verdict"] == "not_tested"
 
 
@@ -107,6 +154,9 @@ def test_draws_survive_being_stored(full_study, tmp_path):
     draws.save(tmp_path / "again.npz")
     again = DatasetDraws.load(tmp_path / "again.npz")
     assert [cell.quantity for cell in again.cells] == [cell.quantity for cell in draws.cells]
+    for one, other in zip(again.cells, draws.cells, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+        assert one.values.shape == (7, 2, 301) and one.seeds == other.seeds == [0, 1]
     assert list(again.scores) == list(draws.scores)
 
 
@@ -120,7 +170,7 @@ def test_study_without_the_seven_tests_its_own_3d_models(tmp_path):
     datasets = {"lidc": {"num_patients": 40}}
     files = write_study(tmp_path, datasets, ["i3d", "x3d_narrow"], ["scratch", "video"], [100])
     row = one_row(evaluate(files, tmp_path)["claims"], claim="video_vs_scratch")
-    assert row["num_models"] == 2 and row["verdict"] != "not_tested"
+    assert row["num_models"] == 2 and row["verdict"] == "not_decidable"  # with one seed
 
 
 def test_monotone_is_isotonic_regression():
@@ -158,7 +208,9 @@ def test_multipliers_of_a_study(full_study):
     assert low < level < high
     expected = np.exp((level - low) / (high - low) * np.log(18 / 2))
     assert row["bound"] == "exact" and row["multiplier"] == pytest.approx(expected)
-    assert row["ci_low"] <= row["multiplier"] <= row["ci_high"] <= 9 + 1e-9
+    assert row["patients_low"] <= row["multiplier"] <= row["patients_high"] <= 9 + 1e-9
+    wider = table["ci_high"] - table["ci_low"] >= table["patients_high"] - table["patients_low"] - 0.05
+    assert wider.mean() > 0.8  # training varies too
 
 
 def test_curves_are_scikit_learns_steps():

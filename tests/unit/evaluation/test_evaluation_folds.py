@@ -228,7 +228,7 @@ def test_a_study_with_folds_ranks_within_them(tmp_path):
         pd.testing.assert_frame_equal(before[name], after[name])
     assert (before["metrics"]["num_scans"] == 50).all()
     row = one_row(before["metrics"], init="video", metric="auroc")
-    assert row["ci_low"] <= row["value"] <= row["ci_high"]
+    assert row["patients_low"] <= row["value"] <= row["patients_high"]
 
 
 def test_a_fold_without_both_labels_is_logged_and_no_such_fold_is_refused(tmp_path, caplog):

@@ -30,7 +30,8 @@ def test_metrics_have_every_run_with_its_value_inside_its_interval(small_study, 
     assert set(zip(metrics["model"], metrics["init"], metrics["metric"], strict=True)) == {
         (*arm, metric) for arm, metric in product(arms, ("auroc", "auprc"))
     }
-    assert ((metrics["ci_low"] <= metrics["value"]) & (metrics["value"] <= metrics["ci_high"])).all()
+    low, high = metrics["patients_low"], metrics["patients_high"]
+    assert ((low <= metrics["value"]) & (metrics["value"] <= high)).all()
     assert (metrics["num_scans"] == 20).all() and (metrics["num_positive"] == 8).all()
     test = read_table(small_study.predictions["lidc_phantom"][0], "predictions").query(
         "split == 'test' and init == 'video'"
@@ -56,7 +57,8 @@ def test_identical_predictions_differ_by_exactly_nothing(small_study, tmp_path):
 
     edit(small_study.predictions["lidc_phantom"][0], copy_scores)
     row = one_row(evaluate(small_study, tmp_path)["comparisons"], contrast="video - scratch", metric="auroc")
-    assert (row["difference"], row["ci_low"], row["ci_high"], row["p_value"]) == (0, 0, 0, 1)
+    assert (row["difference"], row["patients_low"], row["patients_high"], row["patients_p"]) == (0, 0, 0, 1)
+    assert np.isnan(row["ci_low"])  # one training run
 
 
 def test_comparison_is_the_difference_of_the_metrics_and_narrower_than_unpaired(small_study, tmp_path):
@@ -65,10 +67,9 @@ def test_comparison_is_the_difference_of_the_metrics_and_narrower_than_unpaired(
     video = one_row(tables["metrics"], model="slow_narrow", init="video", metric="auroc")
     rival = one_row(tables["metrics"], model="efficientnet_lite0", init="imagenet", metric="auroc")
     assert row["difference"] == pytest.approx(video["value"] - rival["value"], abs=1e-12)
-    assert row["ci_low"] <= row["difference"] <= row["ci_high"]
-    assert row["ci_high"] - row["ci_low"] < (video["ci_high"] - rival["ci_low"]) - (
-        video["ci_low"] - rival["ci_high"]
-    )
+    assert row["patients_low"] <= row["difference"] <= row["patients_high"]
+    apart = [run["patients_high"] - run["patients_low"] for run in (video, rival)]
+    assert row["patients_high"] - row["patients_low"] < sum(apart)
 
 
 def test_mean_of_seven(full_study):
@@ -92,14 +93,21 @@ def test_mean_of_seven(full_study):
     assert not (tables["means"]["init"] == "video_ct").any()
 
 
-def test_models_resampled_too_widen_the_interval_of_a_mean(full_study):
+def test_the_first_interval_holds_training_and_models(full_study):
     for name in ("means", "comparisons"):
-        table = full_study.tables[name].query("metric == 'auroc'")
+        table = full_study.tables[name].query("metric == 'auroc' and model != 'baseline'")
         single = table["num_models"] == 1
-        assert table.loc[single, "models_low"].isna().all()
-        means = table[~single]
-        wide, narrow = (means[f"{name}_high"] - means[f"{name}_low"] for name in ("models", "ci"))
-        assert (wide > 0.95 * narrow).all() and wide.mean() > narrow.mean()
+        assert (
+            table.loc[single, "share_models"].isna().all()
+            and table.loc[~single, "share_models"].notna().all()
+        )
+        shares = table[["share_patients", "share_training", "share_models"]]
+        assert np.allclose(shares.sum(axis=1), 1) and (table["num_runs"] == 2).all()
+        assert table[["ci_low", "ci_high", "standard_error", "degrees_of_freedom"]].notna().all(axis=None)
+        wide, narrow = (table[f"{ends}_high"] - table[f"{ends}_low"] for ends in ("ci", "patients"))
+        assert (wide > 0.65 * narrow).all() and wide.mean() > narrow.mean()
+    baseline = full_study.tables["means"].query("metric == 'auroc' and model == 'baseline'").iloc[0]
+    assert baseline["share_patients"] == 1  # no training is behind it
 
 
 def test_seeds_are_pooled_and_their_spread_is_shown_apart(full_study):
@@ -116,9 +124,26 @@ def test_seeds_are_pooled_and_their_spread_is_shown_apart(full_study):
     assert row["seed_sd"] == pytest.approx((seven["video"] - seven["scratch"]).std(), abs=1e-12)
 
 
-def test_one_seed_has_no_spread(small_study, tmp_path):
+def test_one_training_run_has_no_spread_and_no_verdict(small_study, tmp_path):
     tables = evaluate(small_study, tmp_path)
     assert tables["means"]["seed_sd"].isna().all() and tables["comparisons"]["seed_sd"].isna().all()
+    assert tables["comparisons"][["ci_low", "p_value", "p_holm"]].isna().all(axis=None)
+    assert tables["comparisons"][["patients_low", "patients_p"]].notna().all(axis=None)
+    assert tables["claims"]["verdict"][0] == "not_decidable"
+    assert len(tables["same_arm"]) == 0
+
+
+def test_seeds_of_one_arm_are_contrasted(full_study):
+    table = full_study.tables["same_arm"]
+    assert set(table["seeds"]) == {"0 - 1"} and not (table["model"] == "baseline").any()
+    metrics = full_study.tables["metrics"].query("metric == 'auroc' and percent == 100 and init == 'video'")
+    by_seed = metrics[metrics["model"].isin(SEVEN)].groupby("seed")["value"].mean()
+    row = one_row(table, model="mean_of_seven", init="video", percent=100)
+    assert row["difference"] == pytest.approx(by_seed[0] - by_seed[1], abs=1e-12)
+    means = table["num_models"] > 1
+    assert table.loc[means, "p_value"].notna().all()
+    # Two runs of a single model cannot tell how much training varies.
+    assert table.loc[~means, "p_value"].isna().all() and table["patients_p"].notna().all()
 
 
 def test_means_count_training_patients(full_study):
@@ -155,15 +180,15 @@ def test_delong_is_given_for_auroc_and_near_the_bootstrap(full_study):
     auroc = table[table["metric"] == "auroc"]
     assert table.loc[table["metric"] != "auroc", "delong_p"].isna().all()
     assert auroc["delong_p"].notna().all()
-    ratio = (auroc["delong_high"] - auroc["delong_low"]) / (auroc["ci_high"] - auroc["ci_low"])
+    ratio = (auroc["delong_high"] - auroc["delong_low"]) / (auroc["patients_high"] - auroc["patients_low"])
     assert ratio.median() == pytest.approx(1, abs=0.15)
-    assert ((auroc["delong_p"] < 0.05) == (auroc["p_value"] < 0.05)).mean() > 0.9
+    assert ((auroc["delong_p"] < 0.05) == (auroc["patients_p"] < 0.05)).mean() > 0.9
 
 
 def test_agreement_of_delong_and_bootstrap_is_logged(small_study, tmp_path, caplog):
     with caplog.at_level("INFO"):
         table = evaluate(small_study, tmp_path)["comparisons"].query("metric == 'auroc'")
-    agree = ((table["p_value"] < 0.05) == (table["delong_p"] < 0.05)).sum()
+    agree = ((table["patients_p"] < 0.05) == (table["delong_p"] < 0.05)).sum()
     assert f"agree at p < 0.05 in {agree} of {len(table)} comparisons of AUROC" in caplog.text
 
 
@@ -254,10 +279,10 @@ def test_numbers_follow_the_seed_and_no_other_dataset(tmp_path):
     for name in (*TABLES, *VALIDITY_TABLES):
         table = together[name]
         mine = table[table["dataset"] == "one"].reset_index(drop=True)
-        assert len(mine) or name == "multipliers"  # which need two percentages
+        assert len(mine) or name in ("multipliers", "same_arm")  # which need two percentages, two seeds
         pd.testing.assert_frame_equal(mine, alone[name])
         pd.testing.assert_frame_equal(alone[name], again[name])
-    for name, column in (("metrics", "ci_low"), ("coverage", "mean_width"), ("power", "power")):
+    for name, column in (("metrics", "patients_low"), ("coverage", "mean_width"), ("power", "power")):
         assert not np.array_equal(alone[name][column], other[name][column])
     assert np.array_equal(alone["metrics"]["value"], other["metrics"]["value"])
 

@@ -117,7 +117,7 @@ def test_control_would_find_a_comparison_that_sees_what_is_not_there():
     scores = dict(zip(keys, (noise[0] + 3 * labels, noise[1]), strict=True))
     part = (ArmKey("i3d", "video", 100), ArmKey("i3d", "scratch", 100))
     quantity = Quantity(model="i3d", label="video - scratch", percent=100, parts=(part,))
-    cell = Cell(claim="video_vs_scratch", quantity=quantity, values=np.zeros(3), widened=np.zeros(2))
+    cell = Cell(claim="video_vs_scratch", quantity=quantity, seeds=[0], values=np.zeros((1, 1, 3)))
     draws = DatasetDraws(
         dataset="d",
         patients=patients,

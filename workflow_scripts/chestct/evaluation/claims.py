@@ -1,11 +1,14 @@
 """Verdicts on the paper's three claims, each tested by one pre-specified contrast of AUROC.
 
-The contrast is averaged over the models of ``contrasts.claim_models``, then over percentages, then over
-datasets, all with equal weight. A cell is one combination of dataset and percentage.
+A cell is one combination of dataset and percentage; in it the contrast is averaged over the models of
+``contrasts.claim_models``. Two statements are tested of every claim: that the contrast is above zero on
+average over percentages, then over datasets, all with equal weight; and that it is above zero in every cell
+("whatever the size of the fine-tuning set"), by an intersection-union test (Berger, Technometrics 24(4),
+1982), whose p value is the largest of the cells'.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from chestct.evaluation.contrasts import BEST_2D, ArmKey, Arms, Quantity, mean_name, mean_of, part_values
-from chestct.evaluation.estimates import widened
+from chestct.evaluation.contrasts import (
+    BEST_2D,
+    ArmKey,
+    Arms,
+    Quantity,
+    common_seeds,
+    mean_name,
+    mean_of,
+    values_by_run,
+)
+from chestct.evaluation.estimates import MIN_RUNS, inference_columns
 from chestct.evaluation.holm import holm
-from chestct.evaluation.intervals import percentile_intervals, two_sided_p_values
+from chestct.evaluation.inference import Inference, infer
+from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.resampling import Draws
 from chestct.files import atomic_path
@@ -24,6 +37,7 @@ from chestct.tables import column_types
 
 #: Contrast of every claim, in the order of the paper.
 CLAIMS = {"video_vs_scratch": "video - scratch", "video_3d_vs_2d": BEST_2D, "video_vs_ct": "video - ct"}
+_SEPARATOR = ";"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +47,19 @@ class Cell:
     Attributes:
         claim: key of ``CLAIMS``.
         quantity: the contrast, averaged over models.
-        values: on the sample and on every resample, shape (1 + num_resamples,).
-        widened: on resamples of patients and models, shape (num_resamples,); of patients only if the contrast
-            has a single model.
+        seeds: that all models have.
+        values: by model and training run, on the sample and on every resample, shape (num_models, num_runs,
+            1 + num_resamples).
     """
 
     claim: str
     quantity: Quantity
+    seeds: list[int]
     values: np.ndarray
-    widened: np.ndarray
+
+    def of_models(self, models: Sequence[str]) -> np.ndarray:
+        """The values of some of the models, in their order."""
+        return self.values[[self.quantity.models.index(model) for model in models]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +91,10 @@ class DatasetDraws:
         """Write everything to one file atomically."""
         about = {
             "dataset": self.dataset,
-            "cells": [{"claim": cell.claim, "quantity": asdict(cell.quantity)} for cell in self.cells],
+            "cells": [
+                {"claim": cell.claim, "quantity": asdict(cell.quantity), "seeds": cell.seeds}
+                for cell in self.cells
+            ],
             "runs": list(self.scores),
         }
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -83,9 +104,8 @@ class DatasetDraws:
                 patients=self.patients,
                 labels=self.labels,
                 folds=self.folds,
-                values=np.array([cell.values for cell in self.cells]),
-                widened=np.array([cell.widened for cell in self.cells]),
                 scores=np.array(list(self.scores.values())),
+                **{f"cell_{number}": cell.values for number, cell in enumerate(self.cells)},
             )
 
     @classmethod
@@ -95,8 +115,13 @@ class DatasetDraws:
             about = json.loads(str(file["about"]))
             arrays = {name: file[name] for name in file.files if name != "about"}
         cells = [
-            Cell(claim=cell["claim"], quantity=_quantity(cell["quantity"]), values=values, widened=wide)
-            for cell, values, wide in zip(about["cells"], arrays["values"], arrays["widened"], strict=True)
+            Cell(
+                claim=cell["claim"],
+                quantity=_quantity(cell["quantity"]),
+                seeds=cell["seeds"],
+                values=arrays[f"cell_{number}"],
+            )
+            for number, cell in enumerate(about["cells"])
         ]
         runs = [RunKey(*run) for run in about["runs"]]
         return cls(
@@ -114,17 +139,14 @@ def _quantity(fields: dict[str, Any]) -> Quantity:
     return Quantity(**{**fields, "parts": parts})
 
 
-def claim_cells(
-    contrasts: Sequence[Quantity], arms: Arms, draws: Draws, models: Sequence[str], seed: int
-) -> list[Cell]:
+def claim_cells(contrasts: Sequence[Quantity], arms: Arms, draws: Draws, models: Sequence[str]) -> list[Cell]:
     """The cells of a dataset.
 
     Args:
         contrasts: of the dataset, for AUROC.
-        arms: values over all counts of ``draws``.
+        arms: values by arm and seed, shape (num_folds, num_counts) over all counts of ``draws``.
         draws: of the dataset.
         models: on which the claims are tested.
-        seed: of the resamples of models.
     """
     cells = []
     for claim, label in CLAIMS.items():
@@ -132,82 +154,114 @@ def claim_cells(
         for percent in sorted({contrast.percent for contrast in mine}):
             singles = [contrast for contrast in mine if contrast.percent == percent]
             quantity = mean_of(singles, mean_name(len(singles))) if len(singles) > 1 else singles[0]
-            values_ML = part_values(quantity, arms)
-            values = np.mean(values_ML, axis=0)
-            cells.append(
-                Cell(
-                    claim=claim,
-                    quantity=quantity,
-                    values=values[: 1 + draws.num_resamples],
-                    widened=widened(quantity, values_ML, draws, seed)
-                    if quantity.is_mean
-                    else draws.resampled(values),
-                )
-            )
+            seeds = common_seeds(quantity, arms)
+            if seeds:
+                values = values_by_run(quantity, arms)[..., : 1 + draws.num_resamples]
+                cells.append(Cell(claim=claim, quantity=quantity, seeds=seeds, values=values))
     return cells
 
 
-def claims_table(datasets: Iterable[DatasetDraws], confidence: float) -> pd.DataFrame:
+def claims_table(datasets: Iterable[DatasetDraws], confidence: float, margin: float) -> pd.DataFrame:
     """The table "claims", one row per claim.
 
-    Patients are resampled independently in every dataset; models are resampled jointly, since a model is the
-    same in all datasets. p values are adjusted for the number of claims that the study can test. A claim is
-    undecided if its p_holm is at least 1 - confidence.
+    A claim is tested on the models that all its cells have. p values are adjusted by Holm's method for the
+    number of statements that the study can test, two a claim.
+
+    Args:
+        datasets: of the study.
+        confidence: of the intervals; a p value below 1 - confidence decides a statement.
+        margin: a contrast whose interval lies between -margin and margin is no relevant difference.
     """
     cells = [(draws.dataset, cell) for draws in datasets for cell in draws.cells]
-    rows = [
-        {"claim": claim, "contrast": label}
-        | _average([(dataset, cell) for dataset, cell in cells if cell.claim == claim], confidence)
-        for claim, label in CLAIMS.items()
-    ]
+    rows = []
+    for claim, label in CLAIMS.items():
+        mine = [(dataset, cell) for dataset, cell in cells if cell.claim == claim]
+        rows.append({"claim": claim, "contrast": label, "margin": margin} | _claim(mine, confidence))
     # A claim without cells lacks all numbers.
     table = pd.DataFrame(rows, columns=list(column_types("claims")))
-    tested = table["p_value"].notna()
-    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"].to_numpy())
-    decided = table["p_holm"] < 1 - confidence
-    table["verdict"] = np.select(
-        [~tested, decided & (table["difference"] > 0), decided],
-        ["not_tested", "supported", "not_supported"],
-        "undecided",
-    )
+    columns = ["p_value", "p_every_size"]
+    p_values = table[columns].to_numpy(dtype=np.float64, copy=True)
+    decidable = np.isfinite(p_values)
+    p_values[decidable] = holm(p_values[decidable])
+    table[["p_holm", "p_every_size_holm"]] = p_values
+    table["verdict"] = [_verdict(row, 1 - confidence) for _, row in table.iterrows()]
     return table
 
 
-def _average(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, Any]:
+def _verdict(row: Mapping[str, Any], limit: float) -> str:
+    if not row["num_cells"]:
+        return "not_tested"
+    if not np.isfinite(row["p_holm"]):
+        return "not_decidable"
+    if row["p_holm"] < limit and row["difference"] < 0:
+        return "contradicted"
+    if row["p_holm"] < limit:
+        every_size = row["p_every_size_holm"] < limit
+        return "supported_at_every_size" if every_size else "supported_on_average_only"
+    if max(-row["ci_low"], row["ci_high"]) < row["margin"]:
+        return "no_relevant_difference"
+    return "undecided"
+
+
+def _claim(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, Any]:
+    """Numbers of a claim over its cells, given with their datasets."""
     datasets = list(dict.fromkeys(dataset for dataset, _ in cells))
+    models = [
+        model
+        for model in (cells[0][1].quantity.models if cells else ())
+        if all(model in cell.quantity.models for _, cell in cells)
+    ]
     row: dict[str, Any] = {
         "num_datasets": len(datasets),
-        "num_cells": len(cells),
-        "num_models": min((len(cell.quantity.parts) for _, cell in cells), default=0),
+        "num_cells": len(cells) if models else 0,
+        "num_models": len(models),
+        "num_seeds": min((len(cell.seeds) for _, cell in cells), default=0),
         "num_above": 0,
         "num_below": 0,
     }
-    if not cells:
+    if not models:
         return row
-
-    def over_datasets(name: str) -> np.ndarray:
-        by_dataset = [
-            np.mean([getattr(c, name) for d, c in cells if d == dataset], axis=0) for dataset in datasets
-        ]
-        return np.mean(by_dataset, axis=0)
-
-    values = over_datasets("values")
-    wide = np.full(2, np.nan)
-    if any(cell.quantity.is_mean for _, cell in cells):
-        wide = np.ravel(percentile_intervals(np.sort(over_datasets("widened"))[None], confidence))
-    (ci_low,), (ci_high,) = percentile_intervals(np.sort(values[1:])[None], confidence)
-    sorted_CR = np.sort([cell.values[1:] for _, cell in cells], axis=1)
-    lows, highs = percentile_intervals(sorted_CR, confidence)
-    samples = [float(cell.values[0]) for _, cell in cells]
+    row |= {
+        "datasets": _SEPARATOR.join(datasets),
+        "percents": _SEPARATOR.join(
+            map(str, dict.fromkeys(sorted(cell.quantity.percent for _, cell in cells)))
+        ),
+        "models": _SEPARATOR.join(models),
+        "seeds": _SEPARATOR.join(map(str, sorted({seed for _, cell in cells for seed in cell.seeds}))),
+    }
+    if not models:
+        return row
+    values = [cell.of_models(models) for _, cell in cells]
+    parts = [
+        np.mean([v for v, (other, _) in zip(values, cells, strict=True) if other == dataset], axis=0)
+        for dataset in datasets
+    ]
+    shared = cells[0][1].claim == "video_3d_vs_2d"
+    average = _infer(parts, confidence, shared)
+    single = [_infer([part], confidence, shared) for part in values]
+    resamples = np.mean([part[..., 1:].mean(axis=(0, 1)) for part in parts], axis=0)
+    (low,), (high,) = percentile_intervals(np.sort(resamples)[None], confidence)
+    samples = [found.value for found in single]
     return row | {
-        "difference": values[0],
-        "ci_low": ci_low,
-        "ci_high": ci_high,
-        "models_low": wide[0],
-        "models_high": wide[1],
-        "p_value": two_sided_p_values(values[None, 1:])[0],
+        "difference": average.value,
+        **inference_columns(average, tested=True),
+        "patients_low": low,
+        "patients_high": high,
+        "p_every_size": _largest_p([average, *single]),
         "smallest": min(samples),
         "largest": max(samples),
-        "num_above": int((lows > 0).sum()),
-        "num_below": int((highs < 0).sum()),
+        "num_above": sum(found.low > 0 for found in single),
+        "num_below": sum(found.high < 0 for found in single),
     }
+
+
+def _infer(parts: Sequence[np.ndarray], confidence: float, shared_runs: bool) -> Inference:
+    if min(part.shape[1] for part in parts) < MIN_RUNS:
+        return Inference(value=float(np.mean([part[..., 0].mean() for part in parts])))
+    return infer(parts, confidence, shared_runs=shared_runs)
+
+
+def _largest_p(found: Sequence[Inference]) -> float:
+    """P value of the hypothesis that not all of these are above zero; NaN if one has none."""
+    p_values = [one.p_value if one.value > 0 or np.isnan(one.p_value) else 1.0 for one in found]
+    return float(np.max(p_values))

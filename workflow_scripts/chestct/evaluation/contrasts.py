@@ -1,8 +1,8 @@
 """Quantities that are estimated: arms, their means over models, and contrasts (differences) between arms.
 
 An arm is one combination of model, init and percentage. It has one array of values per seed, whose last axis
-runs over the sample and its resamples, or over scans. Means and differences are taken element by element, so
-every comparison is paired.
+runs over the sample and its resamples, or over scans, and whose first axis, for metrics, over folds. Means
+and differences are taken element by element, so every comparison is paired.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,7 +78,7 @@ def list_means(arms: Arms) -> list[Quantity]:
     singles = [
         Quantity(model=key.model, label=key.init, percent=key.percent, parts=((key, None),)) for key in arms
     ]
-    return [*singles, *_means_over_the_seven(singles)]
+    return [*singles, *_means_over_the_seven(singles, arms)]
 
 
 def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
@@ -98,7 +98,7 @@ def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
         for quantity in _contrasts_of(model, percent, arms, best_2d)
         if common_seeds(quantity, arms)
     ]
-    means = sorted(_means_over_the_seven(singles), key=lambda mean: mean.percent)
+    means = sorted(_means_over_the_seven(singles, arms), key=lambda mean: mean.percent)
     return [*singles, *means]
 
 
@@ -124,12 +124,13 @@ def _contrasts_of(model: str, percent: int, arms: Arms, best_2d: Mapping[int, st
             yield contrast(f"{init} - {BASELINE.model}", init, _BASELINE)
 
 
-def _means_over_the_seven(singles: Iterable[Quantity]) -> list[Quantity]:
+def _means_over_the_seven(singles: Iterable[Quantity], arms: Arms) -> list[Quantity]:
     groups: dict[tuple[str, int], list[Quantity]] = {}
     for quantity in singles:
         if quantity.model in MODELS and MODELS[quantity.model].seven:
             groups.setdefault((quantity.label, quantity.percent), []).append(quantity)
-    return [mean_of(group, mean_name(len(group))) for group in groups.values() if len(group) > 1]
+    means = [mean_of(group, mean_name(len(group))) for group in groups.values() if len(group) > 1]
+    return [mean for mean in means if common_seeds(mean, arms)]
 
 
 def mean_of(quantities: Sequence[Quantity], name: str) -> Quantity:
@@ -161,34 +162,42 @@ def _of_seed(part: tuple[ArmKey, ArmKey | None], arms: Arms, seed: int) -> np.nd
 
 
 def common_seeds(quantity: Quantity, arms: Arms) -> list[int]:
-    """Seeds that all parts of a quantity have."""
+    """Seeds that all parts of a quantity have; the quantity is estimated from these."""
     seeds = [_seeds(part, arms) for part in quantity.parts]
     return [seed for seed in seeds[0] if all(seed in others for others in seeds)]
 
 
-def num_seeds(quantity: Quantity, arms: Arms) -> int:
-    """Number of seeds that a part is averaged over; the smallest if the parts differ."""
-    return min(len(_seeds(part, arms)) for part in quantity.parts)
+def values_by_seed(quantity: Quantity, arms: Arms) -> np.ndarray:
+    """Values of every part for every common seed, shape (num_models, num_common_seeds, ...)."""
+    seeds = common_seeds(quantity, arms)
+    return np.array([[_of_seed(part, arms, seed) for seed in seeds] for part in quantity.parts])
 
 
 def part_values(quantity: Quantity, arms: Arms) -> np.ndarray:
-    """Values of every part, averaged over its seeds, shape (num_models, ...)."""
-    return np.stack(
-        [
-            np.mean(np.stack([_of_seed(part, arms, seed) for seed in _seeds(part, arms)]), axis=0)
-            for part in quantity.parts
-        ]
-    )
+    """Values of every part, averaged over the common seeds, shape (num_models, ...)."""
+    return np.mean(values_by_seed(quantity, arms), axis=1)
 
 
-def seed_values(quantity: Quantity, arms: Arms) -> np.ndarray:
-    """Values of the quantity for every common seed, averaged over models, shape (num_common_seeds, ...)."""
-    return np.array(
-        [
-            np.mean([_of_seed(part, arms, seed) for part in quantity.parts], axis=0)
-            for seed in common_seeds(quantity, arms)
-        ]
-    )
+def values_by_run(quantity: Quantity, arms: Arms) -> np.ndarray:
+    """Values of a quantity by model and training run, the units of ``chestct.evaluation.inference``.
+
+    Args:
+        quantity: what to evaluate.
+        arms: values of shape (num_folds, num_counts).
+
+    Returns:
+        Shape (num_models, num_runs, num_counts). Runs are the folds of a cross-validation, averaged over
+        seeds, since a fold has training patients of its own; without folds they are the common seeds.
+    """
+    values_MSFL = values_by_seed(quantity, arms)
+    if values_MSFL.shape[2] > 1:
+        return values_MSFL.mean(axis=1)
+    return values_MSFL[:, :, 0]
+
+
+def is_trained(quantity: Quantity) -> bool:
+    """Whether training runs are behind a quantity: behind all but the trivial baseline itself."""
+    return any(key != _BASELINE for part in quantity.parts for key in part if key)
 
 
 def claim_models(models: Iterable[str]) -> list[str]:

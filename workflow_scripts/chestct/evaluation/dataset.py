@@ -12,10 +12,16 @@ from chestct.errors import InputError
 from chestct.evaluation.best_2d import best_2d_models
 from chestct.evaluation.calibration import calibration_rows
 from chestct.evaluation.claims import Cell, DatasetDraws, claim_cells
-from chestct.evaluation.contrasts import Quantity, arms_of, claim_models, list_contrasts, list_means
+from chestct.evaluation.contrasts import (
+    Quantity,
+    arms_of,
+    claim_models,
+    list_contrasts,
+    list_means,
+)
 from chestct.evaluation.curves import curve_rows
 from chestct.evaluation.delong import placements
-from chestct.evaluation.estimates import delong_columns, estimate, interval_columns
+from chestct.evaluation.estimates import delong_columns, estimate, patient_intervals
 from chestct.evaluation.fold_values import MetricSettings, fold_values
 from chestct.evaluation.holm import holm_within_families
 from chestct.evaluation.label_efficiency import multiplier_rows
@@ -26,12 +32,13 @@ from chestct.evaluation.predictions import load_scores
 from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
 from chestct.evaluation.scans import TestSet, load_test_set
 from chestct.evaluation.training_patients import arm_patients, count_patients
+from chestct.evaluation.validity.same_arm import same_arm_rows
 from chestct.tables import column_types, write_table
 
 _log = logging.getLogger(__name__)
 
 #: Tables of a dataset, and of a study.
-TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers")
+TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "same_arm")
 
 
 def evaluate_dataset(
@@ -91,20 +98,20 @@ def evaluate_dataset(
     )
     rng = named_rng(seed, dataset)
     draws = draw_resamples(test_set.patient_ids, labels, num_resamples, rng, test_set.folds)
+    noise_rng = named_rng(seed, dataset, "training noise")
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for metric in metrics:
         scores = _with_baseline(loaded.test, test_set, metric)
-        by_fold = fold_values(metric, scores, test_set, draws, settings)
-        values = {key: np.mean(values_FR, axis=0) for key, values_FR in by_fold.items()}
+        values = fold_values(metric, scores, test_set, draws, settings)
         arms = arms_of(values)
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
         of_means = {mean: arm_patients(mean, arms, num_patients) for mean in means}
-        table = estimate(means, arms, draws, confidence=confidence, seed=seed, tested=False)
+        table = estimate(means, arms, draws, confidence=confidence, tested=False)
         table = table.rename(columns={"label": "init"}).assign(num_patients=list(of_means.values()))
         parts["means"].append(table.assign(metric=metric))
         parts["metrics"].append(_metrics_table(values, draws, confidence).assign(metric=metric))
         if contrasts:
-            table = estimate(contrasts, arms, draws, confidence=confidence, seed=seed, tested=True)
+            table = estimate(contrasts, arms, draws, confidence=confidence, tested=True)
             table = table.rename(columns={"label": "contrast", "value": "difference"})
             columns = dict.fromkeys(("delong_low", "delong_high", "delong_p"), np.full(len(table), np.nan))
             if metric == "auroc":
@@ -112,13 +119,14 @@ def evaluate_dataset(
                 sides = arms_of({key: placements(strata, run) for key, run in scores.items()})
                 differences = table["difference"].to_numpy()
                 columns = delong_columns(contrasts, sides, strata, differences, confidence)
-                _log_agreement(dataset, table["p_value"].to_numpy(), columns["delong_p"], confidence)
+                _log_agreement(dataset, table["patients_p"].to_numpy(), columns["delong_p"], confidence)
             parts["comparisons"].append(_with_families(table.assign(metric=metric, **columns), dataset))
         if metric == "auroc":
             parts["multipliers"].append(
-                pd.DataFrame(multiplier_rows(means, arms, of_means, draws, confidence))
+                pd.DataFrame(multiplier_rows(means, arms, of_means, draws, confidence, noise_rng))
             )
-            cells = claim_cells(contrasts, arms, draws, claim_models(models), seed)
+            parts["same_arm"].append(pd.DataFrame(same_arm_rows(means, arms, draws, confidence)))
+            cells = claim_cells(contrasts, arms, draws, claim_models(models))
             _collect_draws(test_set, cells, loaded.test).save(draws_path)
     shown = _largest_percent(list_means(arms_of(loaded.test)))
     counts = draws.sample_and_resamples
@@ -183,7 +191,7 @@ def _with_baseline(
 
 
 def _metrics_table(values: Mapping[RunKey, np.ndarray], draws: Draws, confidence: float) -> pd.DataFrame:
-    columns = interval_columns(np.stack(list(values.values())), draws, confidence)
+    columns = patient_intervals(np.stack([run.mean(axis=0) for run in values.values()]), draws, confidence)
     return pd.DataFrame(list(values), columns=list(RunKey._fields)).assign(**columns)
 
 

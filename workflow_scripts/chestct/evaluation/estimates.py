@@ -1,13 +1,21 @@
 """Values with intervals and p values, for many quantities at once."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import numpy as np
 import pandas as pd
 
-from chestct.evaluation.contrasts import Arms, Quantity, common_seeds, num_seeds, part_values, seed_values
+from chestct.evaluation.contrasts import (
+    Arms,
+    Quantity,
+    common_seeds,
+    is_trained,
+    part_values,
+    values_by_run,
+    values_by_seed,
+)
 from chestct.evaluation.delong import standard_errors
+from chestct.evaluation.inference import SOURCES, Inference, infer
 from chestct.evaluation.intervals import (
     acceleration,
     bca_intervals,
@@ -15,83 +23,98 @@ from chestct.evaluation.intervals import (
     percentile_intervals,
     two_sided_p_values,
 )
-from chestct.evaluation.resampling import Draws, model_weights
+from chestct.evaluation.resampling import Draws
 
-_shares_of_models = cache(model_weights)
+#: Fewer training runs than this an arm tell nothing of how much training varies.
+MIN_RUNS = 2
 
 
-def interval_columns(values_KL: np.ndarray, draws: Draws, confidence: float) -> dict[str, np.ndarray]:
-    """Value, percentile and BCa interval of K rows of values over all counts of ``draws``."""
-    values_K = values_KL[:, 0]
+def patient_intervals(values_KL: np.ndarray, draws: Draws, confidence: float) -> dict[str, np.ndarray]:
+    """Value, percentile and BCa interval over patients alone of K rows of values over all counts of
+    ``draws``.
+
+    Rows with undefined values have no interval.
+    """
     sorted_KR = np.sort(draws.resampled(values_KL), axis=1)
-    ci_low, ci_high = percentile_intervals(sorted_KR, confidence)
+    low, high = percentile_intervals(sorted_KR, confidence)
     acceleration_K = acceleration(draws.left_out(values_KL), draws.stratum)
-    bca_low, bca_high = bca_intervals(values_K, sorted_KR, acceleration_K, confidence)
+    bca_low, bca_high = bca_intervals(values_KL[:, 0], sorted_KR, acceleration_K, confidence)
+    ends = {"patients_low": low, "patients_high": high, "bca_low": bca_low, "bca_high": bca_high}
+    defined = np.isfinite(values_KL[:, 0]) & np.isfinite(sorted_KR[:, -1])
     return {
-        "value": values_K,
-        "ci_low": ci_low,
-        "ci_high": ci_high,
-        "bca_low": bca_low,
-        "bca_high": bca_high,
-        "num_resamples": np.full(len(values_K), draws.num_resamples),
+        "value": values_KL[:, 0],
+        **{name: np.where(defined, end, np.nan) for name, end in ends.items()},
+        "num_resamples": np.full(len(values_KL), draws.num_resamples),
     }
 
 
-def widened(quantity: Quantity, values_ML: np.ndarray, draws: Draws, seed: int) -> np.ndarray:
-    """Values of a mean over models on resamples of both patients and models, shape (num_resamples,).
-
-    Their interval is about models like these rather than these particular models.
-    """
-    shares_RM = _shares_of_models(quantity.models, draws.num_resamples, seed)
-    return np.einsum("rm,mr->r", shares_RM, draws.resampled(values_ML))
+def decide(quantity: Quantity, arms: Arms, draws: Draws, confidence: float) -> Inference:
+    """The inference over all sources of variance; without an interval if an arm has one training run."""
+    values_MTL = values_by_run(quantity, arms)
+    values_MTR = values_MTL[..., : 1 + draws.num_resamples]
+    trained = is_trained(quantity)
+    if trained and values_MTR.shape[1] < MIN_RUNS:
+        return Inference(value=float(values_MTR[..., 0].mean()))
+    return infer([values_MTR], confidence, shared_runs=quantity.rival is not None, trained=trained)
 
 
 def estimate(
-    quantities: Sequence[Quantity], arms: Arms, draws: Draws, *, confidence: float, seed: int, tested: bool
+    quantities: Sequence[Quantity], arms: Arms, draws: Draws, *, confidence: float, tested: bool
 ) -> pd.DataFrame:
     """Estimate quantities from the values of their arms on the sample and its resamples.
 
     Args:
         quantities: what to estimate.
-        arms: values over all counts of ``draws``, by arm and seed.
+        arms: values by arm and seed, shape (num_folds, num_counts) over all counts of ``draws``.
         draws: of the dataset.
         confidence: of the intervals.
-        seed: of the resamples of models.
-        tested: whether to add ``p_value``, for the null hypothesis that the quantity is zero.
+        tested: whether to add ``p_value`` and ``patients_p``, for the null hypothesis that the quantity is
+            zero.
 
     Returns:
-        One row per quantity, in their order: model, label, percent, rival, value, the intervals, num_models,
-        num_seeds, seed_sd (missing for one seed), num_resamples.
+        One row per quantity, in their order: model, label, percent, rival, value, ``ci_low`` and ``ci_high``
+        (patients, training and models vary: ``inference``) with standard_error, degrees_of_freedom and the
+        shares of the variance by source; the intervals over patients alone; num_models, num_seeds, num_runs,
+        seed_sd (missing for one seed), num_resamples.
     """
     values_KL = np.empty((len(quantities), len(draws.counts)))
-    wide = np.full((len(quantities), 2), np.nan)
     rows = []
     for number, quantity in enumerate(quantities):
-        values_ML = part_values(quantity, arms)
-        values_KL[number] = np.mean(values_ML, axis=0)
-        if quantity.is_mean:
-            sorted_1R = np.sort(widened(quantity, values_ML, draws, seed))[None]
-            wide[number] = [ends[0] for ends in percentile_intervals(sorted_1R, confidence)]
+        values_MSFL = values_by_seed(quantity, arms)
+        values_KL[number] = values_MSFL.mean(axis=(0, 1, 2))
+        found = decide(quantity, arms, draws, confidence)
+        by_seed = values_MSFL[..., 0].mean(axis=(0, 2))
         seeds = common_seeds(quantity, arms)
-        samples = {
-            key: {s: v[:1] for s, v in arms[key].items()} for part in quantity.parts for key in part if key
-        }
         rows.append(
             {
                 "model": quantity.model,
                 "label": quantity.label,
                 "percent": quantity.percent,
                 "rival": quantity.rival,
+                **inference_columns(found, tested=tested),
                 "num_models": len(quantity.parts),
-                "num_seeds": num_seeds(quantity, arms),
-                "seed_sd": np.std(seed_values(quantity, samples), ddof=1) if len(seeds) > 1 else np.nan,
+                "num_seeds": len(seeds),
+                "num_runs": len(seeds) * values_MSFL.shape[2],
+                "seed_sd": by_seed.std(ddof=1) if len(seeds) > 1 else np.nan,
             }
         )
-    columns = interval_columns(values_KL, draws, confidence)
-    columns |= {"models_low": wide[:, 0], "models_high": wide[:, 1]}
+    columns = patient_intervals(values_KL, draws, confidence)
     if tested:
-        columns["p_value"] = two_sided_p_values(draws.resampled(values_KL))
+        p_values = two_sided_p_values(draws.resampled(values_KL))
+        columns["patients_p"] = np.where(np.isfinite(columns["patients_low"]), p_values, np.nan)
     return pd.DataFrame(rows).assign(**columns)
+
+
+def inference_columns(found: Inference, *, tested: bool) -> dict[str, float]:
+    """Columns of an inference in the tables; the value itself is left out."""
+    columns = {
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "standard_error": found.standard_error,
+        "degrees_of_freedom": found.degrees_of_freedom,
+        **{f"share_{source}": share for source, share in zip(SOURCES, found.shares, strict=True)},
+    }
+    return columns | ({"p_value": found.p_value} if tested else {})
 
 
 def delong_columns(

@@ -17,5 +17,9 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def holm_within_families(p_values: pd.Series, families: pd.Series) -> np.ndarray:
-    """Adjust p values within each family of comparisons."""
-    return p_values.groupby(families, sort=False).transform(lambda part: holm(part.to_numpy())).to_numpy()
+    """Adjust p values within each family of comparisons; NaN stays NaN and counts for none."""
+    tested = p_values.notna()
+    adjusted = np.full(len(p_values), np.nan)
+    groups = p_values[tested].groupby(families[tested], sort=False)
+    adjusted[tested] = groups.transform(lambda part: holm(part.to_numpy())).to_numpy()
+    return adjusted

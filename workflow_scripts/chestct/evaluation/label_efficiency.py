@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from chestct.evaluation.contrasts import Arms, Quantity, part_values
+from chestct.evaluation.contrasts import Arms, Quantity, values_by_seed
+from chestct.evaluation.estimates import decide
 from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.resampling import Draws
 
@@ -64,6 +65,7 @@ def multiplier_rows(
     num_patients: Mapping[Quantity, float],
     draws: Draws,
     confidence: float,
+    rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table "multipliers", for models and means with both inits at two or more percentages.
 
@@ -71,12 +73,20 @@ def multiplier_rows(
     inverted at the AUROC of the init. Where the reference never reaches it, or reaches it with its fewest
     patients, the multiplier is a bound, both on the sample (``bound``) and in the resamples behind its
     interval.
+
+    A multiplier is no mean of runs, so that its interval comes from resamples in which training varies too:
+    to the values on a resample of patients, normal noise is added with the variance that training runs and
+    models add to the mean (``inference``), from ``rng``. With one training run an arm there is only the
+    interval over patients alone.
     """
     named = {(mean.model, mean.label, mean.percent): mean for mean in means}
-    values = {
-        key: np.mean(part_values(mean, arms), axis=0)[: 1 + draws.num_resamples]
-        for key, mean in named.items()
-    }
+    values, added = {}, {}
+    for key, mean in named.items():
+        values[key] = values_by_seed(mean, arms).mean(axis=(0, 1, 2))[: 1 + draws.num_resamples]
+        found = decide(mean, arms, draws, confidence)
+        spread = np.sqrt(max(0.0, found.standard_error**2 - values[key][1:].var(ddof=1)))
+        noise = np.append(0.0, rng.normal(size=draws.num_resamples))
+        added[key] = spread * noise if np.isfinite(found.standard_error) else np.full(len(noise), np.nan)
     for model in dict.fromkeys(mean.model for mean in means):
         for init, reference in _PAIRS:
             percents = sorted(p for m, label, p in named if (m, label) == (model, reference))
@@ -86,14 +96,26 @@ def multiplier_rows(
             keys = [(model, reference, percent) for percent in percents]
             patients_P = np.array([num_patients[named[key]] for key in keys])
             curve_PR = monotone(np.stack([values[key] for key in keys]))
+            noisy_PR = monotone(np.stack([values[key] + added[key] for key in keys]))
             for percent in own:
                 key = (model, init, percent)
+                patients = num_patients[named[key]]
+                found = _multiplier(values[key], patients_P, curve_PR, patients, confidence)
+                low, high = found.pop("low"), found.pop("high")
+                if np.isfinite(noisy_PR).all() and np.isfinite(added[key]).all():
+                    noisy = _multiplier(values[key] + added[key], patients_P, noisy_PR, patients, confidence)
+                else:
+                    noisy = {"low": np.nan, "high": np.nan}
                 yield {
                     "model": model,
                     "percent": percent,
                     "init": init,
                     "reference": reference,
-                    **_multiplier(values[key], patients_P, curve_PR, num_patients[named[key]], confidence),
+                    **found,
+                    "ci_low": noisy["low"],
+                    "ci_high": noisy["high"],
+                    "patients_low": low,
+                    "patients_high": high,
                     "num_resamples": draws.num_resamples,
                 }
 
@@ -109,8 +131,8 @@ def _multiplier(
     return {
         "num_patients": num_patients,
         "multiplier": multiplier_R[0],
-        "ci_low": low[0],
-        "ci_high": high[0],
+        "low": low[0],
+        "high": high[0],
         "bound": bound,
         "share_beyond": float(np.mean(beyond_R[1:])),
     }

@@ -21,6 +21,7 @@ def collect(
     collected: Mapping[str, str | Path],
     claims_path: str | Path,
     confidence: float,
+    margin: float,
 ) -> None:
     """Concatenate the tables of all datasets and decide the claims.
 
@@ -30,12 +31,13 @@ def collect(
         collected: where to write the joint tables, by name.
         claims_path: where to write the table claims.
         confidence: of the claims' intervals and verdicts.
+        margin: difference in AUROC below which a difference is not relevant.
     """
     for name in (*TABLES, *VALIDITY_TABLES):
         parts = [read_table(path, name) for path in tables[name]]
         filled = [part for part in parts if len(part)]
         write_table(pd.concat(filled, ignore_index=True) if filled else parts[0], collected[name], name)
-    table = claims_table([DatasetDraws.load(path) for path in draws], confidence)
+    table = claims_table([DatasetDraws.load(path) for path in draws], confidence, margin)
     for row in table.itertuples():
         _log.info("claim %s: %s (%s, p_holm %s)", row.claim, row.verdict, row.difference, row.p_holm)
     write_table(table, claims_path, "claims")

@@ -1,0 +1,240 @@
+"""One inference for every quantity: test patients, training runs and models as crossed sources of variance.
+
+A quantity (an arm's metric, or a difference between arms) has a value for every model and every training run,
+all measured on the same test patients. Its estimate is their mean, and the estimate would change with other
+patients, with other training runs, and, where it is a mean over models, with other models. This is the
+problem of multi-reader, multi-case studies (Obuchowski and Rockette, Commun. Stat. Simul. Comput. 24(2),
+1995; Hillis, Stat. Med. 26(3), 2007), with trained networks in the place of readers:
+
+    variance of the mean = what patients explain + what runs or models add to that.
+
+The first term is the bootstrap variance of the mean. For the second, the observed variance between models (or
+between runs, averaged over models) is taken, less the part of it that patients explain, which is again a
+bootstrap variance. The interval is Student's with the degrees of freedom of Satterthwaite (Biometrics Bull.
+2(6), 1946). The choices below were made by simulation (docs/statistics.md; ``validity/false_positives.py``).
+
+Shapes: M models, T training runs ("replicates": the folds of a cross-validation, otherwise seeds), R
+resamples of patients, K datasets. Models are crossed with replicates, because a seed determines the training
+subset that all models share, and because a rival is the same run for all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+#: The added variance may be negative by chance, where runs differ less than patients explain. It is used as
+#: it is down to minus this share of what patients explain: cut at 0, intervals cover 98 % instead of 95 %.
+_NEGATIVE_SHARE = 0.5
+#: Runs count as sharing something over models (a training subset) if the F test of it has p below this:
+#: the usual level of a preliminary test of pooling (Bancroft and Han, J. Am. Stat. Assoc. 78(384), 1983).
+_SHARED_LEVEL = 0.2
+_MANY = 1e6  # degrees of freedom at which Student's distribution is the normal one
+
+SOURCES = ("patients", "training", "models")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """An estimate and its uncertainty.
+
+    Attributes:
+        value: mean over datasets, models and replicates, on the sample.
+        standard_error, degrees_of_freedom: of the interval.
+        low, high: interval in which all sources of variance count.
+        p_value: two-sided, for the null hypothesis that the quantity is 0.
+        variances: of the mean by source (``SOURCES``), each at least 0: NaN where it cannot be told apart.
+
+    All but ``value`` are NaN if the variance between training runs cannot be estimated.
+    """
+
+    value: float
+    standard_error: float = np.nan
+    degrees_of_freedom: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    p_value: float = np.nan
+    variances: tuple[float, float, float] = (np.nan, np.nan, np.nan)
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Shares of the variance of the mean by source; NaN where nothing varies."""
+        total = np.nansum(self.variances)
+        return tuple(v / total if total > 0 else np.nan for v in self.variances)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """One way to see the variance that patients do not explain: between models, or between replicates.
+
+    Attributes:
+        observed: variance of the mean that the differences between the units suggest.
+        explained: the part of it that patients explain.
+        uncertainty: observed^2 / degrees of freedom, for Satterthwaite's formula.
+    """
+
+    observed: float
+    explained: float
+    uncertainty: float
+
+    def added_to(self, patients: float) -> float:
+        """What this adds to the variance that patients explain; the sum stays above zero."""
+        least = -_NEGATIVE_SHARE * min(self.explained, patients)
+        return max(self.observed - self.explained, least)
+
+
+def infer(
+    parts: Sequence[np.ndarray], confidence: float, *, shared_runs: bool = False, trained: bool = True
+) -> Inference:
+    """Estimate a mean over datasets, models and replicates.
+
+    Args:
+        parts: per dataset the values on the sample (first) and its resamples, shape (M, T, 1 + R), with the
+            same models in the same order; datasets have patients and runs of their own.
+        confidence: of the interval.
+        shared_runs: whether all models are compared with the same runs of a rival, so that the variance
+            between replicates always counts.
+        trained: False for a quantity without training, such as the trivial baseline: patients alone vary.
+
+    Returns:
+        The inference. With one replicate the variance between models stands for both, and with one model and
+        one replicate there is none.
+    """
+    value = float(np.mean([part[..., 0].mean() for part in parts]))
+    if not all(np.isfinite(part).all() for part in parts):
+        return Inference(value=value)
+    datasets = [_Dataset.of(part) for part in parts]
+    patients = sum(dataset.patients for dataset in datasets) / len(datasets) ** 2
+    if not trained:
+        return _interval(value, patients, _MANY, (patients, 0.0, 0.0), confidence)
+    by_model, by_run = _between_models(datasets), _between_replicates(datasets)
+    if by_model is None and by_run is None:
+        return Inference(value=value)
+    way = by_model or by_run
+    assert way is not None
+    added = way.added_to(patients)
+    if by_model and by_run and by_run.added_to(patients) > added and (shared_runs or _runs_share(datasets)):
+        way, added = by_run, by_run.added_to(patients)
+    variance = patients + added
+    freedom = variance**2 / way.uncertainty if way.uncertainty > 0 else _MANY
+    sources = _sources(patients, by_model, by_run, datasets)
+    return _interval(value, variance, float(np.clip(freedom, 1.0, _MANY)), sources, confidence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Dataset:
+    """Values of a dataset on its sample, and their covariance over resamples of patients.
+
+    Attributes:
+        sample: shape (M, T).
+        covariance: shape (M, T, M, T).
+    """
+
+    sample: np.ndarray
+    covariance: np.ndarray
+
+    @classmethod
+    def of(cls, values_MTR: np.ndarray) -> "_Dataset":
+        num_models, num_replicates, _ = values_MTR.shape
+        resamples = values_MTR[..., 1:].reshape(num_models * num_replicates, -1)
+        covariance = np.atleast_2d(np.cov(resamples))
+        return cls(sample=values_MTR[..., 0], covariance=covariance.reshape(values_MTR.shape[:2] * 2))
+
+    @property
+    def patients(self) -> float:
+        """What patients explain of the variance of the mean."""
+        return float(self.covariance.mean())
+
+    @property
+    def residual(self) -> tuple[float, float]:
+        """Mean square of model x replicate, and the part of it that patients explain."""
+        num_models, num_replicates = self.sample.shape
+        rest = self.sample - self.sample.mean(0) - self.sample.mean(1, keepdims=True) + self.sample.mean()
+        of_models, of_runs = self.covariance.mean((1, 3)), self.covariance.mean((0, 2))
+        explained = (
+            np.einsum("mtmt->", self.covariance)
+            - num_replicates * np.trace(of_models)
+            - num_models * np.trace(of_runs)
+            + num_models * num_replicates * self.patients
+        )
+        freedom = (num_models - 1) * (num_replicates - 1)
+        return float((rest**2).sum()) / freedom, float(explained) / freedom
+
+
+def _variance(covariance: np.ndarray) -> float:
+    """Expected sample variance of values with this covariance and equal means."""
+    size = len(covariance)
+    return float((np.trace(covariance) - covariance.sum() / size) / (size - 1))
+
+
+def _between_models(datasets: Sequence[_Dataset]) -> _Way | None:
+    num_models = len(datasets[0].sample)
+    if num_models < 2:
+        return None
+    means = np.mean([dataset.sample.mean(1) for dataset in datasets], axis=0)
+    explained = sum(_variance(dataset.covariance.mean((1, 3))) for dataset in datasets) / len(datasets) ** 2
+    observed = float(means.var(ddof=1)) / num_models
+    return _Way(
+        observed=observed, explained=explained / num_models, uncertainty=observed**2 / (num_models - 1)
+    )
+
+
+def _between_replicates(datasets: Sequence[_Dataset]) -> _Way | None:
+    sizes = [dataset.sample.shape[1] for dataset in datasets]
+    if min(sizes) < 2:
+        return None
+    observed, explained = np.zeros((2, len(datasets)))
+    for number, (dataset, size) in enumerate(zip(datasets, sizes, strict=True)):
+        weight = size * len(datasets) ** 2
+        observed[number] = dataset.sample.mean(0).var(ddof=1) / weight
+        explained[number] = _variance(dataset.covariance.mean((0, 2))) / weight
+    uncertainty = float((observed**2 / (np.array(sizes) - 1)).sum())
+    return _Way(observed=observed.sum(), explained=explained.sum(), uncertainty=uncertainty)
+
+
+def _runs_share(datasets: Sequence[_Dataset]) -> bool:
+    """Whether replicates differ by more than models within replicates do: a seed's runs share something."""
+    num_models = len(datasets[0].sample)
+    between = sum(num_models * dataset.sample.mean(0).var(ddof=1) for dataset in datasets)
+    within = sum(dataset.residual[0] for dataset in datasets)
+    if within == 0:
+        return bool(between > 0)
+    freedom = sum(dataset.sample.shape[1] - 1 for dataset in datasets)
+    p_value = special.fdtrc(freedom, freedom * (num_models - 1), between / within)
+    return bool(p_value < _SHARED_LEVEL)
+
+
+def _sources(
+    patients: float, by_model: _Way | None, by_run: _Way | None, datasets: Sequence[_Dataset]
+) -> tuple[float, float, float]:
+    """Variance of the mean by source; components of training and models that come out negative count as 0."""
+    if by_model is None:
+        assert by_run is not None
+        return patients, max(0.0, by_run.observed - by_run.explained), np.nan
+    models = by_model.observed - by_model.explained
+    if by_run is None:
+        return patients, np.nan, max(0.0, models)
+    residual = 0.0
+    for dataset in datasets:
+        observed, explained = dataset.residual
+        residual += max(0.0, observed - explained) / dataset.sample.size / len(datasets) ** 2
+    shared = max(0.0, by_run.observed - by_run.explained - residual)
+    return patients, residual + shared, max(0.0, models - residual)
+
+
+def _interval(
+    value: float, variance: float, freedom: float, sources: tuple[float, float, float], confidence: float
+) -> Inference:
+    error = float(np.sqrt(variance))
+    reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
+    distance = abs(value) / error if error > 0 else np.inf if value else 0.0
+    return Inference(
+        value=value,
+        standard_error=error,
+        degrees_of_freedom=freedom,
+        low=value - reach,
+        high=value + reach,
+        p_value=min(1.0, 2 * float(special.stdtr(freedom, -distance))),
+        variances=sources,
+    )
