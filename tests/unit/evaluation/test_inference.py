@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from chestct.evaluation.delong import placements
 from chestct.evaluation.inference import infer
-from chestct.evaluation.validity.false_positives import Setting, simulate
+from chestct.evaluation.validity.false_positives import Setting, _placements, simulate
 
 
 def study(
@@ -142,6 +143,14 @@ def test_an_effect_is_found_and_covered():
     rates = simulate(Setting(num_percents=2, run_noise=0.01, effect=0.03), 30, np.random.default_rng(7))
     assert rates["claim"].significant >= 27
     assert rates["claim"].covered >= 25
+
+
+def test_placements_of_many_runs_are_delongs():
+    rng = np.random.default_rng(9)
+    labels = (np.arange(50) < 20).astype(int)
+    scores = rng.normal(size=(4, 50))
+    expected = [placements(labels, run) for run in scores]
+    np.testing.assert_allclose(_placements(labels == 1, scores), expected, atol=1e-12)
 
 
 def test_placements_stand_for_new_auroc_on_resamples():
