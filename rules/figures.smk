@@ -97,6 +97,7 @@ rule write_tables:
             confidence=config["evaluation"]["confidence"],
             num_resamples=config["evaluation"]["num_resamples"],
             num_seeds=len(config["seeds"]),
+            margin=config["evaluation"]["margin"],
         ),
         confidence=config["evaluation"]["confidence"],
         code=code_of("write_tables"),

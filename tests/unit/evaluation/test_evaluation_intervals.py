@@ -15,10 +15,10 @@ from chestct.evaluation.intervals import (
     percentile_intervals,
     quantiles,
     two_sided_p_values,
-    wilson_interval,
 )
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.resampling import draw_resamples, leave_one_out_counts
+from chestct.wilson import wilson_interval
 
 
 @pytest.mark.parametrize("num_draws", [1, 2, 101, 1000])

@@ -83,6 +83,7 @@ def _options(kind: str) -> tuple[dict[str, dict], list[str], list[str], list[int
     five = [1, 10, 25, 50, 100]
     return {
         "default": (phantoms, DEFAULT, INITS, [10, 100], [0], 3),
+        "seeds": (phantoms, DEFAULT, INITS, [10, 100], [0, 1, 2], 3),
         "full": (real, THIRTEEN, [*INITS, "video_ct"], five, [0, 1], 25),
         "paper": (real, PAPER, [*INITS, "video_ct"], five, [0], 25),
         "own_data": (nodules, ["i3d"], INITS[:2], [100], [0], 4),
@@ -96,9 +97,9 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
     """Write a study of a kind.
 
     Args:
-        kind: default; paper (frozen probes, long names of datasets); full (thirteen models, four or five
-            inits); own_data (one model, five folds, a baseline); smoke; bare (one arm); extras (X3D and I3D,
-            none of the seven).
+        kind: default (one seed); seeds (the same with three); paper (frozen probes, long names of datasets);
+            full (thirteen models, four or five inits); own_data (one model, five folds, a baseline); smoke;
+            bare (one arm); extras (X3D and I3D, none of the seven).
         folder: where to write.
         num_resamples: of the bootstrap.
     """

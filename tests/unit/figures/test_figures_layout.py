@@ -59,8 +59,18 @@ def covered_panels(figure: Figure) -> list[str]:
     return [f"{first} / {second}" for (first, a), (second, b) in pairs if a.overlaps(b)]
 
 
-CASES = [(kind, name) for kind in ("default", "full") for name in FIGURES if name != "probe_vs_finetuned"]
-CASES += [("paper", "probe_vs_finetuned"), ("own_data", "calibration"), ("smoke", "roc_curves")]
+CASES = [
+    (kind, name)
+    for kind in ("default", "seeds", "full")
+    for name in FIGURES
+    if name != "probe_vs_finetuned" and not (kind == "default" and name in ("variance_shares", "same_arm"))
+]
+CASES += [
+    ("paper", "probe_vs_finetuned"),
+    ("own_data", "variance_shares"),
+    ("own_data", "calibration"),
+    ("smoke", "roc_curves"),
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)

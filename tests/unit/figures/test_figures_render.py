@@ -18,10 +18,13 @@ from chestct.figures.render import FIGURES, plot_figures
 from chestct.figures.study_tables import origin_of_weights, read_manifest, read_study, stand_in_note
 
 PROBES = {"probe_vs_finetuned"}
+ONE_SEED = {"variance_shares", "same_arm"}
 ABSENT = {
-    "own_data": PROBES | {"label_efficiency", "video_3d_vs_2d", "video_vs_ct"},
-    "bare": PROBES | {"auroc_by_percent", "label_efficiency", "forest", "video_3d_vs_2d", "video_vs_ct"},
-    "extras": PROBES | {"auroc_by_percent", "label_efficiency", "video_3d_vs_2d", "video_vs_ct"},
+    "own_data": PROBES | {"label_efficiency", "video_3d_vs_2d", "video_vs_ct", "same_arm"},
+    "bare": PROBES
+    | ONE_SEED
+    | {"auroc_by_percent", "label_efficiency", "forest", "video_3d_vs_2d", "video_vs_ct"},
+    "extras": PROBES | ONE_SEED | {"auroc_by_percent", "label_efficiency", "video_3d_vs_2d", "video_vs_ct"},
 }
 
 
@@ -39,6 +42,7 @@ def test_every_figure_is_written_for_every_study(tables, tmp_path, kind):
     reasons = plot_figures(tables(kind), folder=tmp_path, formats=["png"], dpi=60)
     assert {name for name, reason in reasons.items() if reason} == ABSENT[kind]
     if kind == "extras":
+        assert "It needs two seeds" in reasons["variance_shares"] and "two seeds" in reasons["same_arm"]
         assert "2 3D models, but none of the seven" in reasons["auroc_by_percent"]
     assert json.loads((tmp_path / "figures.json").read_text()) == reasons
     for name in CAPTIONS:
@@ -92,6 +96,7 @@ def test_forest_marks_what_is_significant_after_adjustment(tables):
     rows &= study.comparisons["percent"].eq(100)
     changed = study.comparisons.copy()
     changed.loc[rows, "p_value"] = 0.001
+    changed.loc[rows, ["ci_low", "ci_high"]] = [-0.05, 0.25]
     changed.loc[rows & changed["model"].eq("slow_narrow"), "p_holm"] = 0.04
     changed.loc[rows & changed["model"].eq("i3d"), "p_holm"] = 0.06
     changed.loc[rows, "difference"] = [0.1, 0.2]

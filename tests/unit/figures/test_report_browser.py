@@ -88,6 +88,15 @@ def test_numbers_with_signs_and_limits_sort_by_value(page):
     assert values == [0.0001, 0.035, 12, 1e-05, 0.5, 1200, -0.01, 0.2]
 
 
+def test_dashes_are_sorted_last(page):
+    cells = ["0.2", "\N{EN DASH}", "\N{MINUS SIGN}0.1", "", "0.1"]
+    body = "".join(f"<tr><td>{cell}</td></tr>" for cell in cells)
+    make = f"const t = document.createElement('table'); t.innerHTML = '<tbody>{body}</tbody>';"
+    sort = "sortRows(t, 0, 'descending'); return [...t.rows].map(r => r.textContent);"
+    expected = ["0.2", "0.1", "\N{MINUS SIGN}0.1", "\N{EN DASH}", ""]
+    assert page().evaluate(f"(() => {{ {make} {sort} }})()") == expected
+
+
 def test_tables_sort_by_keyboard(page):
     opened = page()
     opened.evaluate(f"{_TABLE}.tHead.rows[0].cells[2].querySelector('button').focus()")
@@ -172,7 +181,7 @@ def test_headings_of_tables_are_printed_on_every_page(page, tmp_path):
     command = ["pdftotext", "-layout", tmp_path / "report.pdf", "-"]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     heading = re.compile(r"Model +Start +1 ?% +10 ?% +25 ?% +50 ?% +100 ?%")
-    row = re.compile(r"From scratch +0\.\d{3} \(")
+    row = re.compile(r"From scratch +0\.\d{3} [([]")
     printed = [part for part in text.split("\f") if row.search(part)]
     assert len(printed) > 2 and all(heading.search(part) for part in printed)
 

@@ -55,7 +55,7 @@ def test_costs_add_up(tables):
 def test_delong_agreement_counts(tables):
     study = tables("smoke")
     rows = study.comparisons[study.comparisons["metric"] == "auroc"].head(4).copy()
-    rows["p_value"], rows["delong_p"] = [0.01, 0.01, 0.2, 0.2], [0.02, 0.3, 0.04, 0.5]
+    rows["patients_p"], rows["delong_p"] = [0.01, 0.01, 0.2, 0.2], [0.02, 0.3, 0.04, 0.5]
     found = delong_agreement(dataclasses.replace(study, comparisons=rows))
     assert [row[-1] for row in found["table"].rows] == ["1", "1", "1", "1"]
     assert "in 2 of 4 comparisons of AUROC (50.0 %)" in found["sentence"]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from chestct.evaluation.contrasts import Quantity
-from chestct.evaluation.intervals import wilson_interval
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.metrics import NUM_BINS, score_bins
+from chestct.wilson import wilson_interval
 
 
 def calibration_rows(

@@ -108,17 +108,3 @@ def normal_intervals(
     np.divide(np.abs(values_K), errors_K, out=distance_K, where=errors_K > 0)
     distance_K[(errors_K == 0) & (values_K == 0)] = 0.0
     return values_K - reach_K, values_K + reach_K, np.minimum(1.0, 2 * _cdf(-distance_K))
-
-
-def wilson_interval(hits: float, trials: float, confidence: float) -> tuple[float, float]:
-    """Interval of a share (Wilson, J. Am. Stat. Assoc. 22(158), 1927).
-
-    Args:
-        hits, trials: need not be whole numbers, for averages over seeds.
-        confidence: between 0 and 1.
-    """
-    z = _NORMAL.inv_cdf((1 + confidence) / 2)
-    share = hits / trials
-    centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    reach = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return float(max(0.0, centre - reach)), float(min(1.0, centre + reach))

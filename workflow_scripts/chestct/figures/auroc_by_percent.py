@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from chestct.figures import panels, small_multiples, style
+from chestct.figures.intervals import value_limits
 from chestct.figures.study_tables import StudyTables, are_means
 
 
@@ -56,13 +57,13 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     num_rows = math.ceil(len(datasets) / columns)
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.85 + 2.35 * num_rows)
-    limits = panels.value_limits(pd.concat([subject, baseline]))
+    limits = value_limits(pd.concat([subject, baseline]))
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
         panels.percent_axis(axis, study.percents, width / columns - 0.6)
+        axis.set_ylim(limits)
         panels.draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
         draw_baseline(axis, baseline[baseline["dataset"] == dataset])
-        axis.set_ylim(limits)
         axis.set_title(dataset_title(of_panel, width / columns - 0.6))
         axis.set_xlabel("Training patients (% of all)")
         axis.tick_params(labelbottom=True)
@@ -77,6 +78,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         arms=panels.arms_of(subject),
         handles=line_handles(subject, baseline),
         note=fewer_models(subject),
+        rows=subject,
     )
 
 
@@ -109,13 +111,13 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         of_baseline = baseline[baseline["dataset"] == dataset]
         block = axes[top : top + rows_a_dataset[dataset]]
         top += rows_a_dataset[dataset]
-        limits = panels.value_limits(pd.concat([part, of_baseline]))
+        limits = value_limits(pd.concat([part, of_baseline]))
         models = list(part["model"].unique())
         for axis, model in zip(block.flat, models, strict=False):
             panels.percent_axis(axis, study.percents, width / columns - 0.3)
+            axis.set_ylim(limits)
             panels.draw_arms(axis, part[part["model"] == model], bands=rows["init"].nunique() <= 2)
             draw_baseline(axis, of_baseline)
-            axis.set_ylim(limits)
             axis.set_title(
                 style.wrap_name(
                     style.model_title(model), int((width - 0.5) / columns * style.LETTERS_PER_INCH) - 1
@@ -138,4 +140,5 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         datasets=by_dataset,
         arms=panels.arms_of(rows),
         handles=line_handles(rows, baseline),
+        rows=rows,
     )

@@ -12,6 +12,7 @@ from chestct.figures.study_tables import StudyTables, are_means
 
 _DODGE = 0.008
 _COLUMNS = 4
+_FIT = {"calibration_slope": "Slope", "calibration_intercept": "intercept"}
 
 
 def calibration(study: StudyTables) -> Figure:
@@ -45,6 +46,7 @@ def calibration(study: StudyTables) -> Figure:
         block, column = divmod(number, columns)
         diagram, spread = axes[2 * block, column], axes[2 * block + 1, column]
         _draw(diagram, spread, part)
+        _write_slopes(diagram, _recalibration(study, part))
         title = dataset_title(
             part.assign(num_scans=part["num_scans_of_dataset"], num_positive=part["num_positive_of_dataset"]),
             width / columns - 0.6,
@@ -74,6 +76,40 @@ def calibration(study: StudyTables) -> Figure:
         ),
         intervals="Wilson's, for the share in each bin",
     )
+
+
+def _recalibration(study: StudyTables, rows: pd.DataFrame) -> pd.DataFrame:
+    """Calibration slope and intercept of the arms of a diagram, by init; no rows if not measured."""
+    arms = study.means.merge(rows[["dataset", "model", "init", "percent"]].drop_duplicates())
+    return (
+        arms.pivot_table(index="init", columns="metric", values="value")
+        .reindex(columns=list(_FIT))
+        .dropna(how="all")
+    )
+
+
+def _write_slopes(diagram: Axes, fits: pd.DataFrame) -> None:
+    """List slope and intercept above the diagonal, where points are rare, with the marker of their init."""
+    handles = [
+        panels.init_handle(init, ", ".join(map(_number, fits.loc[init, list(_FIT)])), line=False)
+        for init in sorted(fits.index, key=style.init_rank)
+    ]
+    if handles:
+        diagram.legend(
+            handles=handles,
+            title=", ".join(_FIT.values()),
+            loc="upper left",
+            fontsize=style.FOOTER_SIZE,
+            title_fontsize=style.FOOTER_SIZE,
+            handlelength=1.0,
+            borderaxespad=0.1,
+            labelspacing=0.2,
+            alignment="left",
+        )
+
+
+def _number(value: float) -> str:
+    return style.NONE if pd.isna(value) else f"{value:.2f}".replace("-", style.MINUS)
 
 
 def _draw(diagram: Axes, spread: Axes, rows: pd.DataFrame) -> None:

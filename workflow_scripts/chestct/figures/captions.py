@@ -4,58 +4,88 @@ Read without matplotlib and pandas: the report, the table files and Snakemake's 
 take their captions from here.
 """
 
+_INTERVALS = (
+    " Intervals: patients, training runs and (in means) models vary. Dotted, lighter intervals: one training "
+    "run an arm: interval over patients alone, no verdict."
+)
+
 #: Caption by figure; the order is the order of the report.
 CAPTIONS = {
     "auroc_by_percent": (
         "AUROC against the percentage of the training patients that were used, one line for each starting "
         "point of the weights. The AUROC is the mean over those of the paper's seven 3D models that the "
-        "study trains (or that of its only such model)."
+        "study trains (or that of its only such model)." + _INTERVALS
     ),
     "label_efficiency": (
         "AUROC against the number of training patients, and the data multiplier: how many times as many "
-        "patients training from scratch needs to reach the AUROC of pretraining. An arrow marks a bound: the "
-        "multiplier lies beyond what the largest (or smallest) training set from scratch can show."
+        "patients training from scratch needs to reach the AUROC of pretraining. An arrow at an open marker "
+        "is a bound: the multiplier lies beyond what the largest (or smallest) training set from scratch can "
+        "show." + _INTERVALS
     ),
     "auroc_by_percent_per_model": (
         "AUROC against the percentage of the training patients that were used, one panel for each model."
+        + _INTERVALS
     ),
     "forest": (
         "Difference in AUROC between video pretraining and training from scratch, on the same resamples of "
-        "patients. To the right of zero, video pretraining is better. Thick lines: intervals over patients; "
-        "thin lines: intervals over patients and models. Filled markers: the p value adjusted by Holm's "
-        "method lies below 1 minus the confidence level."
+        "patients. To the right of zero, video pretraining is better. Solid lines: patients, training runs "
+        "and (in means) models vary; this interval decides. Dotted lines: over patients alone, about these "
+        "trained networks. Filled markers: the p value adjusted by Holm's method lies below 1 minus the "
+        "confidence level. Lighter markers without a solid line: one training run an arm: interval over "
+        "patients alone, no verdict."
     ),
     "video_3d_vs_2d": (
         "3D models after video pretraining compared with 2D models after ImageNet pretraining. The dashed "
-        "line marks the 2D model with the best validation AUROC."
+        "line marks the 2D model with the best validation AUROC." + _INTERVALS
     ),
-    "video_vs_ct": "Video pretraining compared with CT (in-domain) pretraining of the same models.",
+    "video_vs_ct": (
+        "Video pretraining compared with CT (in-domain) pretraining of the same models." + _INTERVALS
+    ),
     "probe_vs_finetuned": (
         "Fine-tuned models compared with frozen probes that start from the same weights and train the "
-        "classification head only."
+        "classification head only." + _INTERVALS
     ),
     "roc_curves": (
         "ROC curves with pointwise confidence bands at the largest training set: the mean over those of the "
-        "paper's seven 3D models that the study trains, then one panel for each model."
+        "paper's seven 3D models that the study trains, then one panel for each model. Bands are over "
+        "patients alone, about these trained networks."
     ),
     "precision_recall_curves": (
         "Precision-recall curves with pointwise confidence bands at the largest training set: the mean over "
         "those of the paper's seven 3D models that the study trains, then one panel for each model. The "
-        "dotted line is the prevalence of positive scans."
+        "dotted line is the prevalence of positive scans. Bands are over patients alone, about these trained "
+        "networks."
     ),
     "calibration": (
-        "Observed share of positive scans against the predicted score, at the largest training set. Training "
-        "draws positive and negative windows equally often, and the score of a scan is the maximum over its "
-        "windows. Both raise scores above the prevalence, so points below the diagonal are expected."
+        "Observed share of positive scans against the predicted score, at the largest training set, with the "
+        "calibration slope (1 if scores are neither too extreme nor too moderate) and intercept (0 if they "
+        "are right on average, negative if they are too high). Training draws positive and negative windows "
+        "equally often, and the score of a scan is the maximum over its windows. Both raise scores above the "
+        "prevalence, so points below the diagonal are expected."
     ),
     "learning_curves": (
         "Validation AUROC and validation loss against training progress, at the largest training set. Thin "
         "lines: single runs; thick lines: their median."
     ),
+    "variance_shares": (
+        "Where the variance of the mean difference in AUROC comes from, for each claim and each of its "
+        "cells: the test patients, the training runs (seeds, and with cross-validation folds) and the "
+        "models. The longest part of a bar says what would narrow the interval most: more test patients, "
+        "more seeds or more models. Shares are estimates from few runs and models; parts that come out "
+        "negative count as zero. Not counted: other hospitals and scanners, other training patients beyond "
+        "the subsets that seeds and folds draw, and other choices of the training budget."
+    ),
     "validity": (
-        "Simulated coverage of the confidence intervals at the sizes of the study's test sets, with Monte "
-        "Carlo intervals; the power to detect a difference by the number of test scans; and the share of "
-        "significant comparisons after the test labels were permuted."
+        "Simulated coverage of the confidence intervals over patients at the sizes of the study's test sets, "
+        "with Monte Carlo intervals; the power to detect a difference by the number of test scans; and the "
+        "share of significant comparisons after the test labels were permuted."
+    ),
+    "same_arm": (
+        "Control A against A: runs of one arm contrasted with runs of the same arm that differ in nothing "
+        "but the seed. There is no difference to find, so about 5 % of contrasts (1 minus the confidence "
+        "level) may come out significant, and p values should lie near the diagonal. A share well above that "
+        "says that the way of deciding takes the chance of training for an effect; over patients alone it is "
+        "expected, and it is why that interval does not decide. Permuted labels cannot show it."
     ),
 }
 
@@ -70,32 +100,42 @@ REPORT_CAPTION = (
 )
 
 
-def table_captions(*, confidence: float, num_resamples: int, num_seeds: int) -> dict[str, str]:
+def table_captions(*, confidence: float, num_resamples: int, num_seeds: int, margin: float) -> dict[str, str]:
     """Captions of the tables for publication, by name of the table.
 
     Args:
         confidence: of the intervals, between 0 and 1.
         num_resamples: number of bootstrap resamples.
         num_seeds: number of seeds that values are averaged over.
+        margin: difference in AUROC below which a difference is not relevant.
     """
+    percent = f"{100 * confidence:g} %"
     intervals = (
-        f"{100 * confidence:g} % percentile intervals from {num_resamples:,} bootstrap resamples of patients"
+        f"{percent} intervals in which patients ({num_resamples:,} bootstrap resamples), training runs and "
+        "models vary"
+    )
+    alone = (
+        "Patients alone: percentile interval about these trained networks, which decides nothing. A dash "
+        "stands where an arm has one training run, so that there is no other."
     )
     over_seeds = f", mean over {num_seeds} seeds" if num_seeds > 1 else ""
     return {
         "claims": (
             "The paper's three claims, each tested by one contrast of AUROC that is averaged over datasets "
-            f"and percentages of the training patients, with {intervals}. p (Holm): adjusted for the number "
-            "of claims tested. Cells: combinations of dataset and percentage; above and below: cells whose "
-            "interval lies entirely on that side of zero."
+            f"and percentages of the training patients, with {intervals}. {alone} Cells: combinations of "
+            "dataset and percentage; above and below: cells whose interval lies entirely on that side of "
+            "zero. All cells above zero: intersection-union test. p (Holm): adjusted for all statements, two "
+            f"a claim. Margin: a difference that lies within \N{PLUS-MINUS SIGN}{margin:g} is not relevant. "
+            "Share: of the variance of the mean difference."
         ),
         "results": (
-            f"AUROC on the test patients{over_seeds}, with {intervals}. Columns: percentage of the dataset's "
-            "training patients."
+            f"AUROC on the test patients{over_seeds}, with {intervals}, in parentheses. In square brackets, "
+            "one training run an arm: interval over patients alone, no verdict. Columns: percentage of the "
+            "dataset's training patients."
         ),
         "contrasts": (
-            f"Paired differences in AUROC on the same test patients, with {intervals}. Models resampled: the "
-            "wider interval over models as well as patients. p (Holm): adjusted within the contrast of a "
-            "dataset over all its percentages (and over models, where the contrast is shown by model)."
+            f"Paired differences in AUROC on the same test patients, with {intervals}. {alone} p (Holm): "
+            "adjusted within the contrast of a dataset over all its percentages (and over models, where the "
+            "contrast is shown by model)."
         ),
     }

@@ -1,9 +1,10 @@
-"""The paper's three claims (Ke et al., MIDL 2023, abstract), each in one sentence with its verdict.
+"""The paper's three claims (Ke et al., MIDL 2023, abstract), each in a few sentences with its verdict.
 
 The evaluation decides the verdicts (table "claims"). Here their numbers become sentences, together with the
 cells (combinations of dataset and percentage) that a claim's contrast averages over.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,10 @@ import pandas as pd
 
 from chestct.catalogue import MODELS
 from chestct.figures import style
+from chestct.figures.intervals import has_verdict
 from chestct.figures.study_tables import StudyTables, are_means
 from chestct.figures.table_columns import format_columns
-from chestct.figures.wording import count, interval, p_value, signed
+from chestct.figures.wording import count, interval, listed, p_value, signed
 
 _METRIC = "auroc"
 
@@ -47,24 +49,30 @@ class Claim:
         key: in the table "claims".
         statement: the claim.
         contrast: the contrast that tests it, in words.
-        verdict: supported, not supported, undecided, or not tested.
-        sentence: the verdict with its numbers.
+        kind: the verdict's name in the table "claims".
+        verdict: the verdict in words, with its numbers.
+        sentence: the verdict with the numbers that it rests on.
+        scope: a sentence that names datasets, percentages, models and seeds; empty if not tested.
+        models: their names, separated by commas.
         cells: the combinations of dataset and percentage that the contrast averages over, a table of text
-            with the columns Dataset, %, Models, Against, Difference, Interval, Models resampled, p, p (Holm),
+            with the columns Dataset, %, Models, Against, Difference, Interval, p, p (Holm), Patients alone,
             Interval and zero; empty if the claim is not tested.
     """
 
     key: str
     statement: str
     contrast: str
+    kind: str
     verdict: str
     sentence: str
+    scope: str
+    models: str
     cells: pd.DataFrame
 
     @property
     def tested(self) -> bool:
         """Whether the study has the arms that the claim is about."""
-        return self.verdict != "not tested"
+        return self.kind != "not_tested"
 
 
 def read_claims(study: StudyTables) -> list[Claim]:
@@ -73,44 +81,115 @@ def read_claims(study: StudyTables) -> list[Claim]:
     for row in study.claims.to_dict("records"):
         statement, contrast, words = CLAIMS[str(row["claim"])]
         tested = row["verdict"] != "not_tested"
+        models = [style.model_title(model) for model in names_in(row["models"])]
         claims.append(
             Claim(
                 key=str(row["claim"]),
                 statement=statement,
                 contrast=words,
-                verdict=str(row["verdict"]).replace("_", " "),
+                kind=str(row["verdict"]),
+                verdict=verdict_words(row),
                 sentence=_sentence(row, study.confidence),
+                scope=_scope(row) if tested else "",
+                models=", ".join(models),
                 cells=_cells(contrast_rows(study, contrast if tested else "")),
             )
         )
     return claims
 
 
-def _sentence(row: dict[Any, Any], confidence: float) -> str:
+def names_in(cell: Any) -> list[str]:
+    """The names in a cell of the table "claims", which separates them by semicolons."""
+    return [] if pd.isna(cell) else [name for name in str(cell).split(";") if name]
+
+
+def margin_words(margin: float) -> str:
+    """The margin of equivalence: "±0.02"."""
+    return f"\N{PLUS-MINUS SIGN}{margin:g}"
+
+
+def verdict_words(row: Mapping[Any, Any]) -> str:
+    """The verdict of a row of the table "claims" in a few words, with its numbers."""
+    return {
+        "supported_at_every_size": "supported at every size",
+        "supported_on_average_only": (
+            f"supported on average only ({row['num_above']} of {row['num_cells']} cells above zero)"
+        ),
+        "no_relevant_difference": f"no relevant difference (within {margin_words(row['margin'])})",
+        "undecided": "undecided",
+        "contradicted": "contradicted",
+        "not_decidable": "not decidable: one training run an arm",
+        "not_tested": "not tested",
+    }[row["verdict"]]
+
+
+def _sentence(row: Mapping[Any, Any], confidence: float) -> str:
     if row["verdict"] == "not_tested":
         return "Not tested: this study lacks the arms that the claim compares."
-    ends = interval(row["ci_low"], row["ci_high"], with_sign=True)
-    wider = interval(row["models_low"], row["models_high"], with_sign=True)
-    resampled = f", {wider} with models resampled too" if wider else ""
-    num_cells, num_models = int(row["num_cells"]), int(row["num_models"])
-    averaged = (
-        f"over {count(num_cells, 'combination')} of dataset and percentage "
-        f"({count(int(row['num_datasets']), 'dataset')}, {count(num_models, 'model')})"
-    )
-    spread = ""
-    if num_cells > 1:
-        spread = (
-            f"; the single differences lie between {signed(row['smallest'])} and {signed(row['largest'])}, "
-            f"with the interval entirely above zero in {int(row['num_above'])} and entirely below zero in "
-            f"{int(row['num_below'])}"
+    cells = count(int(row["num_cells"]), "cell")
+    mean = f"over {cells} the mean difference in AUROC is {signed(row['difference'])}"
+    alone = f"{interval(row['patients_low'], row['patients_high'], with_sign=True)} over patients alone"
+    percent = f"{100 * confidence:g} % interval"
+    if row["verdict"] == "not_decidable":
+        return (
+            "Not decidable: one training run an arm, so how much training varies is not known; two seeds are "
+            f"needed. {mean[0].upper()}{mean[1:]} ({percent} {alone}, about these trained networks: no "
+            f"verdict).{_spread(row, decided=False)}"
         )
-    verdict = str(row["verdict"]).replace("_", " ").capitalize()
-    adjusted = p_value(row["p_holm"])
+    models = ", training runs and models" if row["num_models"] > 1 else " and training runs"
+    ends = interval(row["ci_low"], row["ci_high"], with_sign=True)
+    head = verdict_words(row).partition(" (")[0]
+    numbers = f"({percent} {ends} over patients{models}; {alone}; {_p(row['p_holm'])})"
+    return f"{head[0].upper()}{head[1:]}: {mean} {numbers}.{_relevance(row)}{_spread(row, decided=True)}"
+
+
+def _p(value: float) -> str:
+    text = p_value(value)
+    return f"p {'' if text.startswith('<') else '= '}{text} after Holm's adjustment"
+
+
+def _relevance(row: Mapping[Any, Any]) -> str:
+    """What the interval says about the margin of equivalence."""
+    margin, low, high = row["margin"], row["ci_low"], row["ci_high"]
+    words = margin_words(margin)
+    if row["verdict"] == "no_relevant_difference":
+        return f" The interval lies within {words}, the margin below which a difference is not relevant."
+    if row["verdict"] == "undecided":
+        zero = "holds zero" if low <= 0 <= high else "leaves out zero (not so after the adjustment)"
+        return (
+            f" The interval {zero} and reaches beyond the margin of {words}: neither a difference nor its "
+            "absence is shown."
+        )
+    differs = " The average differs from zero, but"
+    if max(-low, high) < margin:
+        return f"{differs} its whole interval lies within the margin of {words}: it is not relevant."
+    if abs(row["difference"]) < margin:
+        return f"{differs} lies within the margin of {words}: it may not be relevant."
+    return ""
+
+
+def _spread(row: Mapping[Any, Any], *, decided: bool) -> str:
+    """How the cells differ, and whether all of them lie above zero."""
+    if row["num_cells"] < 2:
+        return ""
+    words = f" The single differences lie between {signed(row['smallest'])} and {signed(row['largest'])}"
+    if not decided:
+        return f"{words}."
+    words += (
+        f"; the interval lies above zero in {row['num_above']} of {count(int(row['num_cells']), 'cell')} and "
+        f"below zero in {row['num_below']}."
+    )
+    return f"{words} All cells above zero: {_p(row['p_every_size_holm'])}."
+
+
+def _scope(row: Mapping[Any, Any]) -> str:
+    datasets, percents, models, seeds = (
+        names_in(row[name]) for name in ("datasets", "percents", "models", "seeds")
+    )
     return (
-        f"{verdict}: the mean difference in AUROC {averaged} is {signed(row['difference'])} "
-        f"({100 * confidence:g} % interval {ends}{resampled}; "
-        f"p {'' if adjusted.startswith('<') else '= '}{adjusted} after Holm's adjustment for the number of "
-        f"claims tested){spread}."
+        f"Tested on {listed(datasets)}, at {listed(percents)} % of the training patients, with "
+        f"{count(len(models), 'model')} ({', '.join(map(style.model_title, models))}) and "
+        f"seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}."
     )
 
 
@@ -135,12 +214,12 @@ def _is_3d(model: str) -> bool:
 
 def _cells(rows: pd.DataFrame) -> pd.DataFrame:
     sides = [
-        "above" if low > 0 else "below" if high < 0 else "holds zero"
-        for low, high in rows[["ci_low", "ci_high"]].to_numpy(dtype=float)
+        ("above" if low > 0 else "below" if high < 0 else "holds zero") if decides else "no verdict"
+        for low, high, decides in zip(rows["ci_low"], rows["ci_high"], has_verdict(rows), strict=True)
     ]
     return format_columns(
         rows,
-        "Dataset, %, Models, Against, Difference, Interval, Models resampled, p, p (Holm), Interval and zero",
+        "Dataset, %, Models, Against, Difference, Interval, p, p (Holm), Patients alone, Interval and zero",
         Models=rows["model"].map(style.model_title),
         Interval_and_zero=sides,
     )

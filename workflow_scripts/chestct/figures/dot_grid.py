@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from chestct.figures import panels, style
+from chestct.figures.intervals import draw_intervals, has_verdict, shown_ends, value_limits
 from chestct.figures.study_tables import StudyTables
 
 _ENTRY_HEIGHT = 0.165  # inches per model
@@ -23,7 +24,8 @@ class DotGrid:
 
     Args:
         study: tables of the study.
-        rows: what is shown, with the columns dataset, model, percent.
+        rows: what is shown, of the table means or comparisons.
+        column: of the values, "value" or "difference".
         arms_per_model: number of points of a model in a panel.
         rank: order of the models.
     """
@@ -33,6 +35,7 @@ class DotGrid:
         study: StudyTables,
         rows: pd.DataFrame,
         *,
+        column: str = "value",
         arms_per_model: int = 1,
         rank: Callable[[str], tuple] = style.model_rank,
     ) -> None:
@@ -55,13 +58,14 @@ class DotGrid:
             height_ratios=heights,
         )
         self._axes = dict(zip(product(self.datasets, self.percents), axes.flat, strict=True))
-        self._dress(rows)
+        self._dress(value_limits(rows, column))
 
-    def _dress(self, rows: pd.DataFrame) -> None:
+    def _dress(self, limits: tuple[float, float]) -> None:
         long = "of training patients" if len(self.percents) <= 2 else "of patients"
         num_ticks = 6 if self.width / len(self.percents) > 3.5 else 4
         for axis, dataset, percent in self.panels():
             axis.set_title(f"{percent} % {long}")
+            axis.set_xlim(limits)
             axis.grid(axis="y", visible=False)
             axis.xaxis.set_major_locator(MaxNLocator(num_ticks, steps=[1, 2, 5, 10]))
             axis.tick_params(labelbottom=True)
@@ -108,11 +112,10 @@ class DotGrid:
             for y in range(len(self.models[dataset]) - 1):
                 axis.axhline(y + 0.5, color=style.RULE_COLOUR, linewidth=0.4, zorder=0)
 
-    def label(self, words: str, limits: tuple[float, float]) -> None:
-        """Set limits and title of the x axes; the title stands below the middle or each of two columns."""
+    def label(self, words: str) -> None:
+        """Set the title of the x axes: below the middle or each of two columns."""
         middle = self.percents[len(self.percents) // 2]
         for axis, dataset, percent in self.panels():
-            axis.set_xlim(limits)
             if dataset == self.datasets[-1] and (len(self.percents) <= 2 or percent == middle):
                 axis.set_xlabel(words)
 
@@ -125,32 +128,32 @@ def draw_points(
     *,
     column: str = "value",
     filled: np.ndarray | bool = True,
+    faint: np.ndarray | bool = False,
     thickness: float = 0.9,
 ) -> None:
     """Draw points with horizontal intervals, all of one init.
 
     Args:
-        axis: panel.
-        rows: with the value, ci_low and ci_high.
+        axis: panel, whose limits are set.
+        rows: of the table means or comparisons.
         heights: y, shape (len(rows),).
         init: determines colour and marker.
         column: column of the value.
-        filled: whether markers are filled; shape (len(rows),) or one for all.
-        thickness: of the intervals, in points.
+        filled, faint: whether markers are filled, and lighter; shape (len(rows),) or one for all.
+        thickness: of the intervals that decide, in points.
     """
-    mark = style.INIT_MARKS[init]
-    value, low, high = panels.floats(rows, column, "ci_low", "ci_high")
-    axis.hlines(heights, low, high, color=mark.colour, linewidth=thickness)
-    are_filled = np.broadcast_to(filled, value.shape)
-    for fill in (True, False):
-        chosen = are_filled == fill
+    draw_intervals(axis, heights, rows, style.INIT_MARKS[init].colour, thickness=thickness)
+    (value,) = panels.floats(rows, column)
+    are_filled, are_faint = (np.broadcast_to(given, value.shape) for given in (filled, faint))
+    for fill, light in product((True, False), repeat=2):
+        chosen = (are_filled == fill) & (are_faint == light)
         if chosen.any():
             axis.plot(
                 value[chosen],
                 heights[chosen],
                 linestyle="none",
                 zorder=3,
-                **panels.marker_look(init, filled=fill),
+                **panels.marker_look(init, filled=fill, faint=light),
             )
 
 
@@ -172,18 +175,30 @@ def compare_arms(
             shift = ((len(arms) - 1) / 2 - position) * _SPREAD / max(len(arms), 3)
             draw_points(axis, arm, grid.heights(arm, dataset) + shift, init, filled=filled)
     grid.separate_models()
-    grid.label("AUROC", panels.value_limits(rows))
+    grid.label("AUROC")
     handles = [panels.init_handle(init, label, line=False, filled=filled) for init, filled, label in arms]
     return panels.finish(
-        grid.figure, study, datasets=grid.datasets, arms=panels.arms_of(rows), handles=handles
+        grid.figure,
+        study,
+        datasets=grid.datasets,
+        arms=panels.arms_of(rows),
+        handles=handles,
+        rows=rows,
     )
 
 
 def write_numbers(axis: Axes, rows: pd.DataFrame, heights: np.ndarray, column: str) -> None:
-    """Write the values and intervals of points to the right of the panel; means in bold."""
+    """Write values and intervals to the right of the panel: means in bold, without a verdict in grey."""
     transform = axis.get_yaxis_transform()
-    for y, (_, row) in zip(heights, rows.iterrows(), strict=True):
-        value, *ends = (style.signed(row[name]) for name in (column, "ci_low", "ci_high"))
-        weight = "bold" if style.is_mean(row["model"]) else "normal"
-        words = f"{value} ({', '.join(ends)})"
-        axis.text(1.02, y, words, transform=transform, va="center", fontsize=style.FOOTER_SIZE, weight=weight)
+    values, models = panels.floats(rows, column)[0], rows["model"].tolist()
+    for number, (low, high) in enumerate(zip(*shown_ends(rows), strict=True)):
+        axis.text(
+            1.02,
+            heights[number],
+            f"{style.signed(values[number])} ({style.signed(low)}, {style.signed(high)})",
+            transform=transform,
+            va="center",
+            fontsize=style.FOOTER_SIZE,
+            weight="bold" if style.is_mean(models[number]) else "normal",
+            color="black" if has_verdict(rows)[number] else style.REFERENCE_COLOUR,
+        )

@@ -14,6 +14,7 @@ from chestct.figures.auroc_by_percent import (
     line_handles,
     subject_label,
 )
+from chestct.figures.intervals import draw_intervals, shown_ends, value_limits
 from chestct.figures.study_tables import StudyTables
 
 _DODGE = 0.04  # decades between the inits of a panel
@@ -45,22 +46,22 @@ def label_efficiency(study: StudyTables) -> Figure:
         sharey="row",
         height_ratios=[4, 3][:num_rows],
     )
-    limits = panels.value_limits(pd.concat([subject, baseline]))
+    limits = value_limits(pd.concat([subject, baseline]))
     for column, dataset in enumerate(datasets):
         of_panel = subject[subject["dataset"] == dataset]
         top = axes[0, column]
         _patients_axis(top, of_panel["num_patients"])
+        top.set_ylim(limits)
         panels.draw_arms(top, of_panel, bands=subject["init"].nunique() <= 2, column="num_patients")
         draw_baseline(top, baseline[baseline["dataset"] == dataset])
-        top.set_ylim(limits)
         top.set_title(dataset_title(of_panel, width / len(datasets) - 0.6))
         if len(multipliers):
+            _multiplier_axis(axes[1, column], multipliers)
             _draw_multipliers(axes[1, column], multipliers[multipliers["dataset"] == dataset])
         axes[-1, column].set_xlabel("Training patients")
     axes[0, 0].set_ylabel(subject_label(subject))
     if len(multipliers):
         axes[1, 0].set_ylabel("Data multiplier\n(times as many patients)")
-        _multiplier_axis(axes[1, 0], multipliers)
     return panels.finish(
         figure,
         study,
@@ -68,6 +69,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         arms=panels.arms_of(subject),
         handles=line_handles(subject, baseline),
         note=f"{fewer_models(subject)} {_BOUNDS if (multipliers['bound'] != 'exact').any() else ''}".strip(),
+        rows=subject,
     )
 
 
@@ -94,8 +96,8 @@ def _draw_multipliers(axis: Axes, rows: pd.DataFrame) -> None:
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init].sort_values("num_patients")
         x = arm["num_patients"].to_numpy(dtype=float) * 10 ** ((position - (len(inits) - 1) / 2) * _DODGE)
-        y, low, high = panels.floats(arm, "multiplier", "ci_low", "ci_high")
-        axis.vlines(x, low, high, color=mark.colour, linewidth=0.8)
+        (y,) = panels.floats(arm, "multiplier")
+        draw_intervals(axis, x, arm, mark.colour, vertical=True, thickness=0.8)
         for filled in (True, False):
             chosen = (arm["bound"] == "exact").to_numpy(dtype=bool) == filled
             axis.plot(
@@ -118,8 +120,9 @@ def _draw_multipliers(axis: Axes, rows: pd.DataFrame) -> None:
 
 
 def _multiplier_axis(axis: Axes, rows: pd.DataFrame) -> None:
-    low = min(float(rows[["multiplier", "ci_low"]].clip(lower=0.02).to_numpy(dtype=float).min()), 1)
-    high = max(float(rows[["multiplier", "ci_high"]].to_numpy(dtype=float).max()), 1)
+    low_ends, high_ends = shown_ends(rows)
+    low = min(float(np.clip([*low_ends, *rows["multiplier"]], 0.02, None).min()), 1)
+    high = max(float(np.max([*high_ends, *rows["multiplier"]])), 1)
     axis.set_yscale("log")
     axis.set_ylim(low / 1.6, high * 1.6)
     decades = np.log10(high / low)

@@ -61,7 +61,6 @@ def learning_curves(study: StudyTables) -> Figure:
             f"{percent} % of training patients. Thin: runs (seeds, folds); thick: their median, while at "
             "least half of them are training. 100 %: the end of the model's longest run."
         ),
-        intervals=None,
     )
 
 

@@ -15,6 +15,7 @@ TABLES = {
     "coverage": "evaluation",
     "power": "evaluation",
     "permuted": "evaluation",
+    "same_arm": "evaluation",
     "runs": "training",
     "histories": "training",
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,6 +15,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from chestct.catalogue import MODELS
 from chestct.figures import style
+from chestct.figures.intervals import are_cut, draw_intervals, has_verdict, interval_note, shown_ends
 from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
 
 _TICK_ROOM = 0.22  # inches from one labelled tick to the next
@@ -133,20 +135,13 @@ def percent_axis(axis: Axes, percents: Sequence[int], width: float) -> None:
     axis.xaxis.set_major_formatter(FixedFormatter(words))
 
 
-def value_limits(rows: pd.DataFrame, *, upper: float = 1.0) -> tuple[float, float]:
-    """Axis limits around all intervals, with a margin."""
-    low, high = float(rows["ci_low"].min()), float(rows["ci_high"].max())
-    margin = max(0.04 * (high - low), 0.01)
-    return low - margin, min(high + margin, upper + 0.01)
-
-
 def draw_arms(axis: Axes, rows: pd.DataFrame, *, bands: bool, column: str = "percent") -> None:
-    """One line with intervals for each init, along a logarithmic x axis whose limits are set.
+    """One line with intervals for each init, along a logarithmic x axis.
 
     Args:
-        axis: panel.
+        axis: panel, whose limits are set.
         rows: of the table "means", one per init and point.
-        bands: whether to shade the intervals too, which is unreadable for more than two inits.
+        bands: whether to shade the intervals that decide, which is unreadable for more than two inits.
         column: column of the x values.
     """
     inits = inits_of(rows)
@@ -157,21 +152,22 @@ def draw_arms(axis: Axes, rows: pd.DataFrame, *, bands: bool, column: str = "per
         dodge = (high_x / low_x) ** ((position - (len(inits) - 1) / 2) * _DODGE)
         for _, arm in rows[rows["init"] == init].sort_values(column).groupby("model", sort=False):
             x = arm[column].to_numpy(dtype=float) * dodge
-            y, low, high = floats(arm, "value", "ci_low", "ci_high")
-            if bands and len(arm) > 1:
-                axis.fill_between(x, low, high, color=mark.colour, alpha=0.12, linewidth=0)
-            axis.vlines(x, low, high, color=mark.colour, linewidth=0.8)
+            (y,) = floats(arm, "value")
+            if bands and len(arm) > 1 and has_verdict(arm).all():
+                axis.fill_between(x, *shown_ends(arm), color=mark.colour, alpha=0.12, linewidth=0)
+            draw_intervals(axis, x, arm, mark.colour, vertical=True, thickness=0.8)
             axis.plot(x, y, color=mark.colour, linestyle=mark.line, **marker_look(init))
 
 
-def marker_look(init: str, *, filled: bool = True) -> dict[str, Any]:
-    """Keyword arguments of a line's markers; open ones have a coloured edge."""
+def marker_look(init: str, *, filled: bool = True, faint: bool = False) -> dict[str, Any]:
+    """Keyword arguments of a line's markers; open ones have a coloured edge, faint ones a lighter face."""
     mark = style.INIT_MARKS[init]
     edged = mark.marker == "x" or not filled
+    colour = style.lighter(mark.colour) if faint else mark.colour
     return {
         "marker": mark.marker,
-        "markerfacecolor": mark.colour if filled else "white",
-        "markeredgecolor": mark.colour if edged else "white",
+        "markerfacecolor": colour if filled else "white",
+        "markeredgecolor": colour if edged else "white",
         "markeredgewidth": 0.9 if edged else 0.4,
     }
 
@@ -213,9 +209,10 @@ def finish(
     *,
     datasets: Iterable[str],
     arms: Iterable[tuple[str, str]],
-    handles: Sequence[Line2D] | None = None,
+    handles: Sequence[Artist] | None = None,
     note: str = "",
-    intervals: str | None = "bootstrap over patients",
+    rows: pd.DataFrame | None = None,
+    intervals: str = "",
 ) -> Figure:
     """Add the legend above the panels and, below them, the note on intervals and stand-in data.
 
@@ -226,7 +223,8 @@ def finish(
         arms: (model, init) that the figure shows.
         handles: entries of the legend; one per init of the arms unless given.
         note: first sentences below the panels.
-        intervals: kind of the intervals; None if the figure shows none of the study's.
+        rows: of the table means or comparisons, whose intervals the figure shows.
+        intervals: kind of the intervals, in a figure that shows others.
     """
     width, arms = figure.get_figwidth(), list(arms)
     if handles is None:
@@ -236,9 +234,14 @@ def finish(
         figure.legend(handles=list(handles), loc="outside upper center", ncols=columns)
     seeds = int(study.means["num_seeds"].max())
     words = [note]
-    if intervals is not None:
+    if rows is not None or intervals:
         words.append(f"Mean over {seeds} seeds." if seeds > 1 else "")
+    if rows is not None:
+        words.append(interval_note(rows, study.confidence))
+    if intervals:
         words.append(f"{100 * study.confidence:g} % intervals: {intervals}.")
+    if are_cut(figure.axes):
+        words.append("Arrowheads: the interval goes on beyond the axis.")
     letters = int(width * style.FOOTER_LETTERS_PER_INCH)
     stand_in = stand_in_note(study, datasets, arms)
     lines = textwrap.wrap(" ".join(filter(None, words)), letters) + textwrap.wrap(stand_in, letters)

@@ -8,10 +8,10 @@ import pandas as pd
 
 from chestct.figures import style
 from chestct.figures.captions import table_captions
-from chestct.figures.claim_sentences import contrast_rows, read_claims
+from chestct.figures.claim_sentences import contrast_rows, margin_words, names_in, read_claims
 from chestct.figures.study_tables import StudyTables
-from chestct.figures.table_columns import format_columns
-from chestct.figures.wording import interval, plain
+from chestct.figures.table_columns import format_columns, value_texts
+from chestct.figures.wording import interval, p_value
 from chestct.files import atomic_path, write_text
 
 
@@ -23,17 +23,14 @@ def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
         metric: name in the table "means".
 
     Returns:
-        Columns Dataset, Model, Start, then one for each percentage ("10 %"); empty where the study has no
-        such run. The baseline, which is not trained, is listed under the largest percentage.
+        Columns Dataset, Model, Start, then one for each percentage ("10 %"), as of ``value_texts``; empty
+        where the study has no such run. The baseline, which is not trained, is listed under
+        the largest percentage.
     """
     rows = study.means[study.means["metric"] == metric]
     percent = rows["percent"].where(rows["model"] != "baseline", max(study.percents))
     keys = zip(rows["dataset"], rows["model"], rows["init"], percent, strict=True)
-    numbers = rows[["value", "ci_low", "ci_high"]].to_numpy()
-    cells = {
-        key: f"{plain(value)} ({interval(low, high)})"
-        for key, (value, low, high) in zip(keys, numbers, strict=True)
-    }
+    cells = dict(zip(keys, value_texts(rows), strict=True))
     arms = rows[["dataset", "model", "init"]].drop_duplicates()
     places = arms["dataset"].map(study.datasets.index)
     arms = arms.loc[places.sort_values(kind="stable").index]
@@ -52,8 +49,8 @@ def contrasts_table(study: StudyTables) -> pd.DataFrame:
     """Differences in AUROC as text, of means over models (of single 3D models where there is no mean).
 
     Returns:
-        Columns Dataset, Contrast, Models, Against, %, Difference, Interval, Models resampled, p, p (Holm),
-        p (DeLong).
+        Columns Dataset, Contrast, Models, Against, %, Difference, Interval, p, p (Holm), Patients alone,
+        p (patients alone), p (DeLong).
     """
     tables = [contrast_rows(study, contrast) for contrast in study.comparisons["contrast"].unique()]
     rows = pd.concat(tables) if tables else study.comparisons.head(0)
@@ -61,31 +58,63 @@ def contrasts_table(study: StudyTables) -> pd.DataFrame:
     rows = rows.iloc[places.sort_values(kind="stable").index]
     return format_columns(
         rows,
-        "Dataset, Contrast, Models, Against, %, Difference, Interval, Models resampled, p, p (Holm), p "
-        "(DeLong)",
+        "Dataset, Contrast, Models, Against, %, Difference, Interval, p, p (Holm), Patients alone, "
+        "p (patients alone), p (DeLong)",
         Models=rows["model"].map(style.model_title),
     )
 
 
 def claims_table(study: StudyTables) -> pd.DataFrame:
-    """The three claims as text.
+    """The three claims as text, a column each.
 
     Returns:
-        Columns Claim, Contrast, Verdict, Difference, Interval, Models resampled, p, p (Holm), Cells, Above,
-        Below: the last three count combinations of dataset and percentage, and those whose interval lies
-        entirely above or below zero.
+        Columns Quantity, Claim 1, Claim 2, and so on. Shares are of the variance of the mean
+        difference.
     """
-    rows, claims = study.claims, read_claims(study)
-    return format_columns(
+    claims, rows = read_claims(study), study.claims
+    numbers = format_columns(
         rows,
-        "Claim, Contrast, Verdict, Difference, Interval, Models resampled, p, p (Holm), Cells, Above, Below",
-        Claim=[claim.statement for claim in claims],
-        Contrast=[claim.contrast for claim in claims],
-        Verdict=[claim.verdict for claim in claims],
-        Cells=rows["num_cells"].map(str),
-        Above=rows["num_above"].map(str),
-        Below=rows["num_below"].map(str),
+        "Difference, Interval, p, p (Holm), Patients alone, Share of patients, Share of training, Share of "
+        "models",
     )
+    columns = {
+        "Claim": [claim.statement for claim in claims],
+        "Contrast": [claim.contrast for claim in claims],
+        "Verdict": [claim.verdict for claim in claims],
+        "Mean difference": numbers["Difference"],
+        "Interval": numbers["Interval"],
+        "p": numbers["p"],
+        "p (Holm)": numbers["p (Holm)"],
+        "Patients alone": numbers["Patients alone"],
+        "Single differences": [
+            interval(low, high, with_sign=True) or style.NONE
+            for low, high in zip(rows["smallest"], rows["largest"], strict=True)
+        ],
+        "Cells above zero": _of_cells(rows, "num_above"),
+        "Cells below zero": _of_cells(rows, "num_below"),
+        "All cells above zero, p (Holm)": [
+            p_value(value) or style.NONE for value in rows["p_every_size_holm"]
+        ],
+        "Margin": rows["margin"].map(margin_words),
+        "Share of patients": numbers["Share of patients"],
+        "Share of training runs": numbers["Share of training"],
+        "Share of models": numbers["Share of models"],
+        "Datasets": [", ".join(names_in(names)) for names in rows["datasets"]],
+        "% of training patients": [", ".join(names_in(names)) for names in rows["percents"]],
+        "Models": [claim.models for claim in claims],
+        "Seeds": [", ".join(names_in(names)) for names in rows["seeds"]],
+    }
+    cells = {heading: [str(text) or style.NONE for text in texts] for heading, texts in columns.items()}
+    headings = ["Quantity", *(f"Claim {number}" for number in range(1, len(claims) + 1))]
+    return pd.DataFrame([[heading, *texts] for heading, texts in cells.items()], columns=headings)
+
+
+def _of_cells(rows: pd.DataFrame, column: str) -> list[str]:
+    """How many of a claim's cells: "3 of 4"; a dash without verdict."""
+    return [
+        f"{number} of {cells}" if pd.notna(decided) else style.NONE
+        for number, cells, decided in zip(rows[column], rows["num_cells"], rows["p_value"], strict=True)
+    ]
 
 
 def captions_of(study: StudyTables) -> dict[str, str]:
@@ -94,6 +123,7 @@ def captions_of(study: StudyTables) -> dict[str, str]:
         confidence=study.confidence,
         num_resamples=int(study.means["num_resamples"].max()),
         num_seeds=int(study.means["num_seeds"].max()),
+        margin=float(study.claims["margin"].max()),
     )
 
 
@@ -135,6 +165,8 @@ _LATEX = str.maketrans(
         "\u2264": r"$\leq$",
         "\u2026": r"\dots{}",
         style.MINUS: r"$-$",
+        style.NONE: "--",
+        "\N{PLUS-MINUS SIGN}": r"$\pm$",
     }
 )
 #: Longer texts wrap in a column of fixed width.
@@ -156,4 +188,4 @@ def to_latex(table: pd.DataFrame, caption: str, *, group: str | None = None) -> 
         kinds = "".join(r"p{0.2\linewidth}" if wraps else "l" for wraps in is_long)
         latex = part.to_latex(index=False, escape=True, column_format=f"@{{}}{kinds}@{{}}")
         tabulars.append(latex.translate(_LATEX))
-    return "\n".join([f"% {caption} Needs \\usepackage{{booktabs}}.", *tabulars])
+    return "\n".join([f"% {caption.translate(_LATEX)} Needs \\usepackage{{booktabs}}.", *tabulars])

@@ -23,7 +23,9 @@ from chestct.figures import (
     learning_curves,
     probe_vs_finetuned,
     roc_and_precision_recall,
+    same_arm,
     validity,
+    variance_shares,
     video_3d_vs_2d,
     video_vs_ct,
 )
@@ -49,7 +51,9 @@ FIGURES: dict[str, Callable[[StudyTables], Figure]] = {
     "precision_recall_curves": roc_and_precision_recall.precision_recall_curves,
     "calibration": calibration.calibration,
     "learning_curves": learning_curves.learning_curves,
+    "variance_shares": variance_shares.variance_shares,
     "validity": validity.validity,
+    "same_arm": same_arm.same_arm,
 }
 assert list(FIGURES) == list(CAPTIONS)
 

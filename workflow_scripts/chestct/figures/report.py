@@ -10,13 +10,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.figures import report_tables, style
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
-from chestct.figures.claim_sentences import read_claims
+from chestct.figures.claim_sentences import margin_words, read_claims
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.names import QUALITY, TABLES
 from chestct.figures.publication_tables import captions_of, contrasts_table, results_table
 from chestct.figures.report_attachments import archive_tables, embed_figure
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
 from chestct.figures.report_provenance import provenance_of, settings_of
+from chestct.figures.report_uncertainty import few_runs_notes, no_interval_notes, variance_of
 from chestct.figures.report_validity import validity_of
 from chestct.figures.scan_quality import quality_of
 from chestct.figures.study_tables import StudyTables, origin_of_weights
@@ -36,6 +37,7 @@ _NAVIGATION = {
         "efficiency": "Label efficiency",
         "results": "Results",
         "comparisons": "Comparisons",
+        "variance": "Sources of variance",
         "valid": "Validity",
     },
     "Study": {
@@ -49,7 +51,13 @@ _NAVIGATION = {
     "Origin": {"provenance": "Provenance", "configuration": "Configuration", "cite": "How to cite"},
 }
 #: Sections of the figures that are not in the section "figures".
-_PLACES = {"label_efficiency": "efficiency", "validity": "validity", "learning_curves": "training"}
+_PLACES = {
+    "label_efficiency": "efficiency",
+    "variance_shares": "variance",
+    "validity": "validity",
+    "same_arm": "validity",
+    "learning_curves": "training",
+}
 #: Tables that the archive leaves out: they are large, and drawn as figures.
 _NOT_ARCHIVED = ("curves", "calibration", "histories")
 
@@ -109,6 +117,9 @@ def write_report(
         num_runs=len(study.runs),
         confidence=f"{100 * study.confidence:g} %",
         level=f"{1 - study.confidence:.2g}",
+        margin=margin_words(float(study.claims["margin"].max())),
+        few_runs_notes=few_runs_notes(study),
+        no_interval_notes=no_interval_notes(study),
         num_resamples=int(study.means["num_resamples"].max()),
         claims=[
             vars(claim) | {"tested": claim.tested, "cells": report_tables.show(claim.cells)}
@@ -127,6 +138,8 @@ def write_report(
         contrasts=report_tables.show(contrasts_table(study)),
         mean_comparisons=report_tables.comparisons_table(study, means=True),
         model_comparisons=report_tables.comparisons_table(study, means=False),
+        calibration=report_tables.calibration_table(study),
+        variance=variance_of(study),
         validity=validity_of(study),
         settings=settings_of(configuration),
         arms=arms_table(study),

@@ -7,8 +7,8 @@ import pandas as pd
 from chestct.figures import style
 from chestct.figures.report_tables import Shown, show
 from chestct.figures.study_tables import StudyTables
-from chestct.figures.table_columns import format_columns, percentage
-from chestct.figures.wording import count, hide_folders
+from chestct.figures.table_columns import format_columns
+from chestct.figures.wording import count, hide_folders, percentage
 from chestct.run import RUN_KEYS
 
 

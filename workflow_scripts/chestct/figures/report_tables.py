@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from chestct.figures import style
 from chestct.figures.study_tables import StudyTables, are_means
-from chestct.figures.table_columns import format_columns
+from chestct.figures.table_columns import format_columns, value_texts
 
 #: Longer tables are left to the archive of tables.
 MAX_ROWS = 3000
@@ -40,7 +41,7 @@ def show(table: pd.DataFrame) -> Shown:
     columns = {name: cells for name, cells in columns.items() if any(cells) or not cells}
     classes = []
     for place, cells in enumerate(columns.values(), start=1):
-        filled = [cell for cell in cells if cell]
+        filled = [cell for cell in cells if cell not in ("", style.NONE)]
         if filled and all(_NUMBER.match(cell) for cell in filled):
             classes.append(f"n{place}")
         elif any(len(cell) > _LONG for cell in filled):
@@ -52,8 +53,8 @@ def means_table(study: StudyTables) -> Shown:
     """Every arm averaged over seeds, and the means over models; all metrics."""
     rows = study.means
     headings = (
-        "Dataset, Model, Start, %, Patients, Metric, Value, Interval, BCa interval, "
-        "Models resampled, SD of seeds, Seeds, Models, Scans"
+        "Dataset, Model, Start, %, Training patients, Metric, Value, Interval, Patients alone, "
+        "Patients alone (BCa), SD of seeds, Seeds, Runs, Models, Scans"
     )
     # The baseline is not trained: the percentage under which it is listed says nothing.
     return show(
@@ -65,16 +66,17 @@ def comparisons_table(study: StudyTables, *, means: bool) -> Shown:
     """Paired contrasts of all metrics: those of means over models, or those of single models."""
     is_mean = are_means(study.comparisons)
     headings = (
-        "Dataset, Contrast, Model, Against, %, Metric, Difference, Interval, BCa interval, "
-        "Models resampled, p, p (Holm), p (DeLong), SD of seeds"
+        "Dataset, Contrast, Model, Against, %, Metric, Difference, Interval, p, p (Holm), Patients alone, "
+        "Patients alone (BCa), p (patients alone), p (DeLong), Share of patients, Share of training, "
+        "Share of models, SD of seeds, Runs"
     )
     table = format_columns(study.comparisons[is_mean if means else ~is_mean], headings)
     return show(table.rename(columns={"Model": "Models"}) if means else table)
 
 
 def metrics_table(study: StudyTables) -> Shown:
-    """The metrics of every run."""
-    headings = "Dataset, Model, Start, %, Seed, Metric, Value, Interval, Scans, Positive"
+    """The metrics of every run: intervals are over patients alone, about this trained network."""
+    headings = "Dataset, Model, Start, %, Seed, Metric, Value, Patients alone, Scans, Positive"
     return show(format_columns(study.metrics, headings))
 
 
@@ -82,7 +84,10 @@ def multipliers_table(study: StudyTables) -> Shown:
     """Data multipliers: how many times more patients the reference needs to reach the AUROC of an arm."""
     rows = study.multipliers
     marks = {"exact": "", "at_least": "\u2265 ", "at_most": "\u2264 "}
-    headings = "Dataset, Model, %, Start, Reference, Patients, Multiplier, Interval, Resamples at a bound"
+    headings = (
+        "Dataset, Model, %, Start, Reference, Training patients, Multiplier, Interval, Patients alone, "
+        "Resamples at a bound"
+    )
     return show(
         format_columns(
             rows,
@@ -91,12 +96,17 @@ def multipliers_table(study: StudyTables) -> Shown:
                 f"{marks[bound]}{value:.2f}"
                 for bound, value in zip(rows["bound"], rows["multiplier"], strict=True)
             ],
-            Interval=[
-                f"{low:.2f} to {high:.2f}" for low, high in rows[["ci_low", "ci_high"]].to_numpy(float)
-            ],
+            Interval=_factors(rows, "ci"),
+            Patients_alone=_factors(rows, "patients"),
             Resamples_at_a_bound=[f"{100 * share:.0f} %" for share in rows["share_beyond"]],
         )
     )
+
+
+def _factors(rows: pd.DataFrame, kind: str) -> list[str]:
+    """Intervals of multipliers, with two decimals."""
+    ends = rows[[f"{kind}_low", f"{kind}_high"]].to_numpy(dtype=float)
+    return [style.NONE if pd.isna(low) else f"{low:.2f} to {high:.2f}" for low, high in ends]
 
 
 def trials_table(trials: pd.DataFrame) -> Shown:
@@ -104,3 +114,43 @@ def trials_table(trials: pd.DataFrame) -> Shown:
     headings = "Dataset, Model, Start, Learning rate, Validation AUROC, Validation loss, Steps, Chosen"
     chosen = ["chosen" if chosen else "" for chosen in trials["chosen"]]
     return show(format_columns(trials, headings, Chosen=chosen))
+
+
+#: Calibration in numbers, by heading.
+_CALIBRATION = {
+    "Slope": "calibration_slope",
+    "Intercept": "calibration_intercept",
+    "Brier score": "brier",
+    "Calibration error": "calibration_error",
+}
+
+
+def calibration_table(study: StudyTables) -> Shown:
+    """Calibration in numbers at the largest percentage, with intervals as of ``value_texts``.
+
+    Without rows if neither slope nor intercept is measured.
+    """
+    rows = study.means[study.means["percent"] == max(study.percents)]
+    rows = rows[
+        (rows["metric"].isin(_CALIBRATION.values()) & (rows["model"] != "baseline")).to_numpy(dtype=bool)
+    ]
+    if not rows["metric"].isin(["calibration_slope", "calibration_intercept"]).any():
+        return show(pd.DataFrame())
+    texts = {
+        (*arm, metric): text
+        for *arm, metric, text in zip(
+            rows["dataset"], rows["model"], rows["init"], rows["metric"], value_texts(rows), strict=True
+        )
+    }
+    arms = rows[["dataset", "model", "init"]].drop_duplicates()
+    numbers = {
+        heading: [texts.get((*arm, metric), "") for arm in arms.itertuples(index=False, name=None)]
+        for heading, metric in _CALIBRATION.items()
+    }
+    return show(
+        format_columns(
+            arms,
+            ", ".join(["Dataset", "Model", "Start", *_CALIBRATION]),
+            **{heading.replace(" ", "_"): cells for heading, cells in numbers.items()},
+        )
+    )

@@ -1,13 +1,15 @@
-"""Validity of intervals and tests in the report: coverage, power, permuted labels, DeLong's test."""
+"""Validity of intervals and tests in the report: coverage, power, controls, DeLong's test."""
 
 from typing import Any
 
 import pandas as pd
 
+from chestct.figures import style
 from chestct.figures.report_tables import show
+from chestct.figures.same_arm import WAYS, differing
 from chestct.figures.study_tables import StudyTables
-from chestct.figures.table_columns import format_columns, percentage
-from chestct.figures.wording import contrast_title, count, signed
+from chestct.figures.table_columns import format_columns
+from chestct.figures.wording import contrast_title, count, listed, percentage, signed
 
 _ENOUGH_POWER = 0.8
 _METHODS = {"percentile": "percentile", "bca": "BCa", "delong": "DeLong"}
@@ -18,13 +20,14 @@ def validity_of(study: StudyTables) -> dict[str, Any]:
     """Sentences and tables of the section on validity.
 
     Returns:
-        coverage, power, permuted, delong: each a dict with a sentence and a table, or None if the study lacks
-        the data.
+        coverage, power, permuted, same_arm, delong: each a dict with a sentence and a table, or None if the
+        study lacks the data.
     """
     return {
         "coverage": _coverage(study.coverage),
         "power": _power(study.power, study),
         "permuted": _permuted(study.permuted, 1 - study.confidence),
+        "same_arm": _same_arm(study),
         "delong": delong_agreement(study),
     }
 
@@ -116,15 +119,38 @@ def _permuted(rows: pd.DataFrame, level: float) -> dict[str, Any] | None:
     return {"sentence": sentence, "table": show(table)}
 
 
+def _same_arm(study: StudyTables) -> dict[str, Any] | None:
+    rows, level = study.same_arm, 1 - study.confidence
+    if rows.empty:
+        return None
+    sentence = (
+        "Runs of one arm contrasted with runs of the same arm with other seeds: there is nothing to find, so "
+        f"that about {percentage(level)} of contrasts may have p below {level:.2g}. "
+    )
+    shares = differing(study)
+    for way in WAYS:
+        own = [share for share in shares if share.way is way]
+        parts = [
+            f"{share.num_differ} of {share.num_contrasts:,} ({percentage(share.share)}; {share.dataset}, "
+            f"{share.group})"
+            for share in own
+        ]
+        if parts:
+            sentence += f"{way.title}: {listed(parts)}. "
+    headings = "Dataset, Model, Start, %, Seeds, Difference, Interval, p, Patients alone, p (patients alone)"
+    table = format_columns(rows, headings, Seeds=rows["seeds"].str.replace(" - ", f" {style.MINUS} "))
+    return {"sentence": sentence.strip(), "table": show(table)}
+
+
 def delong_agreement(study: StudyTables) -> dict[str, Any] | None:
-    """How often DeLong's test and the bootstrap agree at 1 - confidence, without adjustment."""
+    """How often DeLong's test and the bootstrap over patients alone agree at 1 - confidence, unadjusted."""
     rows = study.comparisons.dropna(subset=["delong_p"])
     if rows.empty:
         return None
     level = 1 - study.confidence
-    bootstrap, delong = rows["p_value"] < level, rows["delong_p"] < level
+    bootstrap, delong = rows["patients_p"] < level, rows["delong_p"] < level
     agree = int((bootstrap == delong).sum())
-    ends = rows[["ci_low", "ci_high"]].to_numpy() - rows[["delong_low", "delong_high"]].to_numpy()
+    ends = rows[["patients_low", "patients_high"]].to_numpy() - rows[["delong_low", "delong_high"]].to_numpy()
     apart = pd.Series(ends.ravel()).abs()
     table = pd.DataFrame(
         {
@@ -138,9 +164,10 @@ def delong_agreement(study: StudyTables) -> dict[str, Any] | None:
         }
     )
     sentence = (
-        f"DeLong's test, which needs no resampling, decides as the bootstrap does at p below {level:.2g} in "
-        f"{agree} of {count(len(rows), 'comparison')} of AUROC ({percentage(agree / len(rows))}); the ends "
-        f"of their intervals differ by {apart.median():.4f} in the median and {apart.max():.4f} at most. "
-        "DeLong's variance takes scans as independent, also those of one patient."
+        "DeLong's test, which needs no resampling, decides as the bootstrap over patients alone does at p "
+        f"below {level:.2g} in {agree} of {count(len(rows), 'comparison')} of AUROC "
+        f"({percentage(agree / len(rows))}); the ends of their intervals differ by {apart.median():.4f} in "
+        f"the median and {apart.max():.4f} at most. DeLong's variance takes scans as independent, also those "
+        "of one patient."
     )
     return {"sentence": sentence, "table": show(table)}

@@ -72,7 +72,7 @@ def _curves(study: StudyTables, curve: str) -> Figure:
         datasets=datasets,
         arms=panels.arms_of(shown),
         note=f"{int(rows['percent'].max())} % of training patients.",
-        intervals="bootstrap over patients, pointwise",
+        intervals="over patients alone, pointwise, about these trained networks",
     )
 
 

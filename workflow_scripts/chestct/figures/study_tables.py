@@ -15,7 +15,7 @@ from chestct.figures.style import init_rank, init_title, is_mean, model_rank, mo
 from chestct.tables import read_table
 
 #: Tables that are sorted by model, init and percentage.
-_ORDERED = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "permuted")
+_ORDERED = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "permuted", "same_arm")
 
 _GENERATED = {
     "video": "video pretraining on generated clips",
@@ -40,7 +40,7 @@ class StudyTables:
         claims: the paper's three claims.
         curves, calibration: ROC, precision-recall and reliability curves, at the largest percentage.
         multipliers: label efficiency.
-        coverage, power, permuted: checks of the intervals and tests.
+        coverage, power, permuted, same_arm: checks of the intervals and tests.
         runs, histories: of the training.
         manifests: the download step's description of every dataset.
         confidence: of the intervals.
@@ -57,6 +57,7 @@ class StudyTables:
     coverage: pd.DataFrame
     power: pd.DataFrame
     permuted: pd.DataFrame
+    same_arm: pd.DataFrame
     runs: pd.DataFrame
     histories: pd.DataFrame
     manifests: dict[str, dict[str, Any]]

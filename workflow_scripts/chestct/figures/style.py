@@ -9,6 +9,7 @@ import textwrap
 from typing import Any, NamedTuple
 
 import seaborn as sns
+from matplotlib.colors import to_hex, to_rgb
 
 from chestct.catalogue import INIT_TITLES, MODELS
 
@@ -110,6 +111,14 @@ METRIC_TITLES = {
 
 
 MINUS = "\N{MINUS SIGN}"
+#: Stands in tables where a number does not exist.
+NONE = "\N{EN DASH}"
+
+
+def lighter(colour: str, share: float = 0.45) -> str:
+    """A colour mixed with this share of white."""
+    mixed = [part + (1 - part) * share for part in to_rgb(colour)]
+    return to_hex(mixed)
 
 
 def signed(value: float) -> str:

@@ -6,17 +6,25 @@ from typing import Any
 import pandas as pd
 
 from chestct.figures import style
-from chestct.figures.wording import contrast_title, integer, interval, metric_title, p_value, plain, signed
+from chestct.figures.intervals import has_verdict, shown_ends
+from chestct.figures.wording import (
+    contrast_title,
+    integer,
+    interval,
+    metric_title,
+    p_value,
+    percentage,
+    plain,
+    signed,
+)
 
 
 def _signed_interval(low: float, high: float) -> str:
     return interval(low, high, with_sign=True)
 
 
-def percentage(share: float) -> str:
-    """A share as a percentage with one decimal."""
-    return f"{100 * share:.1f} %"
-
+#: Headings under which a missing number is a dash: there is none, as opposed to a column that does not apply.
+_DASHED = ("Value", "Difference", "Interval", "Patients alone", "p", "p (Holm)")
 
 #: By heading: the columns of the table and the function that formats their values.
 _COLUMNS: dict[str, tuple[str | tuple[str, str], Callable[..., Any]]] = {
@@ -27,20 +35,25 @@ _COLUMNS: dict[str, tuple[str | tuple[str, str], Callable[..., Any]]] = {
     "%": ("percent", integer),
     "Seed": ("seed", integer),
     "Fold": ("fold", integer),
-    "Patients": ("num_patients", "{:g}".format),
+    "Training patients": ("num_patients", "{:g}".format),
     "Metric": ("metric", metric_title),
     "Value": ("value", plain),
     "Contrast": ("contrast", contrast_title),
     "Against": ("rival", style.model_title),
     "Difference": ("difference", signed),
     "Interval": (("ci_low", "ci_high"), interval),
-    "BCa interval": (("bca_low", "bca_high"), interval),
-    "Models resampled": (("models_low", "models_high"), interval),
+    "Patients alone": (("patients_low", "patients_high"), interval),
+    "Patients alone (BCa)": (("bca_low", "bca_high"), interval),
+    "Share of patients": ("share_patients", percentage),
+    "Share of training": ("share_training", percentage),
+    "Share of models": ("share_models", percentage),
     "p": ("p_value", p_value),
     "p (Holm)": ("p_holm", p_value),
+    "p (patients alone)": ("patients_p", p_value),
     "p (DeLong)": ("delong_p", p_value),
     "SD of seeds": ("seed_sd", plain),
     "Seeds": ("num_seeds", integer),
+    "Runs": ("num_runs", integer),
     "Models": ("num_models", integer),
     "Scans": ("num_scans", integer),
     "Positive": ("num_positive", integer),
@@ -62,7 +75,7 @@ def format_columns(rows: pd.DataFrame, headings: str, **others: Iterable[Any]) -
         others: texts of the columns that are this table's own, by heading with _ for a blank.
 
     Returns:
-        A column of text for every heading; empty where a value is missing.
+        A column of text for every heading; where a value is missing, empty or a dash (``_DASHED``).
     """
     own = {name.replace("_", " "): list(texts) for name, texts in others.items()}
     return pd.DataFrame(
@@ -79,4 +92,25 @@ def _format(rows: pd.DataFrame, heading: str) -> list[str]:
     if function is interval and "difference" in rows:
         function = _signed_interval
     values = rows[[names] if isinstance(names, str) else list(names)].itertuples(index=False, name=None)
-    return ["" if any(map(pd.isna, parts)) else function(*parts) for parts in values]
+    missing = style.NONE if heading in _DASHED else ""
+    return [missing if any(map(pd.isna, parts)) else function(*parts) for parts in values]
+
+
+def value_texts(rows: pd.DataFrame) -> list[str]:
+    """Values with the interval that each row shows, in one text.
+
+    In parentheses stands the interval that decides, in square brackets the one over patients alone (one
+    training run an arm). A value without any interval stands alone, and a dash where there is no value.
+    """
+    texts = []
+    for value, low, high, decides in zip(rows["value"], *shown_ends(rows), has_verdict(rows), strict=True):
+        ends = interval(low, high)
+        opening, closing = "()" if decides else "[]"
+        texts.append(
+            style.NONE
+            if pd.isna(value)
+            else f"{plain(value)} {opening}{ends}{closing}"
+            if ends
+            else plain(value)
+        )
+    return texts

@@ -51,7 +51,6 @@ def validity(study: StudyTables) -> Figure:
             f"{100 * study.confidence:g} % Monte Carlo intervals over "
             f"{int(coverage['num_simulations'].max())} simulated test sets."
         ),
-        intervals=None,
     )
 
 

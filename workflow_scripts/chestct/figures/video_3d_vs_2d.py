@@ -40,7 +40,7 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
         for init in ("video", "imagenet"):
             arm = panel[panel["init"] == init]
             draw_points(axis, arm, grid.heights(arm, dataset), init)
-    grid.label("AUROC", panels.value_limits(rows))
+    grid.label("AUROC")
     return panels.finish(
         grid.figure,
         study,
@@ -51,6 +51,7 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
             panels.init_handle("imagenet", "2D, ImageNet pretraining", line=False),
             panels.reference_handle("Best 2D model on validation", style.INIT_MARKS["imagenet"].colour),
         ],
+        rows=rows,
     )
 
 

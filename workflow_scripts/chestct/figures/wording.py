@@ -1,6 +1,7 @@
 """How report and tables write numbers, contrasts and metrics, and how they hide local paths."""
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -55,14 +56,38 @@ def p_value(value: float) -> str:
     return f"< {_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.4f}"
 
 
+def percentage(share: float) -> str:
+    """A share as a percentage with one decimal."""
+    return f"{100 * share:.1f} %"
+
+
 def count(number: int, word: str) -> str:
     """ "1 scan", "2 scans"."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
 def integer(value: float) -> str:
     """A whole number, which a table with missing values holds as a float."""
     return str(int(value))
+
+
+#: Why a metric has no interval and no p value.
+_NO_INTERVAL = {
+    "calibration_error": (
+        "resampling adds to the distance of every bin from the diagonal, so that bootstrap intervals lie "
+        "above the value and seldom hold the true one"
+    ),
+}
+
+
+def no_interval_reason(metric: str) -> str:
+    """Why a metric is shown without an interval, as a part of a sentence."""
+    return _NO_INTERVAL.get(metric, "docs/statistics.md says why")
 
 
 def metric_title(metric: str) -> str:

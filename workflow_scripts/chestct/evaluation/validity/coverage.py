@@ -12,10 +12,10 @@ from chestct.evaluation.intervals import (
     bca_intervals,
     normal_intervals,
     percentile_intervals,
-    wilson_interval,
 )
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.resampling import bootstrap_counts
+from chestct.wilson import wilson_interval
 
 #: True AUROCs of single models, and of the two that are compared.
 SINGLE = (0.7, 0.85)

@@ -8,8 +8,9 @@ import numpy as np
 from chestct.evaluation.claims import DatasetDraws
 from chestct.evaluation.contrasts import Arms, Quantity, arms_of
 from chestct.evaluation.folds import class_strata, ranked_folds
-from chestct.evaluation.intervals import two_sided_p_values, wilson_interval
+from chestct.evaluation.intervals import two_sided_p_values
 from chestct.evaluation.resampling import bootstrap_counts
+from chestct.wilson import wilson_interval
 
 
 def permute_labels(

@@ -10,7 +10,7 @@ from chestct.evaluation.claims import DatasetDraws
 from chestct.evaluation.contrasts import arms_of, part_values
 from chestct.evaluation.delong import placements
 from chestct.evaluation.folds import LEFT_OUT, class_strata
-from chestct.evaluation.intervals import wilson_interval
+from chestct.wilson import wilson_interval
 
 TRUE_DIFFERENCE = 0.02
 #: Sizes of test sets, in addition to the study's own.

@@ -1,0 +1,73 @@
+"""What the report says of intervals: which arms and metrics lack one, and where the variance comes from."""
+
+from typing import Any
+
+from chestct.figures import style
+from chestct.figures.intervals import ONE_RUN
+from chestct.figures.report_tables import show
+from chestct.figures.study_tables import StudyTables
+from chestct.figures.table_columns import format_columns
+from chestct.figures.variance_shares import ALL_CELLS, share_rows, what_helps
+from chestct.figures.wording import contrast_title, count, metric_title, no_interval_reason
+
+_TWO_RUNS = (
+    "two training runs an arm: where training varies much, single models come out significant up to twice as "
+    "often as they should; three seeds or more are better"
+)
+_ARM = ["dataset", "model", "init", "percent"]
+
+
+def few_runs_notes(study: StudyTables) -> list[str]:
+    """Sentences on the arms with one training run, which have no verdict, and on those with two."""
+    arms = study.means[study.means["model"] != "baseline"].drop_duplicates(_ARM)
+    notes = []
+    for number, words in ((1, ONE_RUN), (2, _TWO_RUNS)):
+        found = int((arms["num_runs"] == number).sum())
+        some = "" if found == len(arms) else f" ({found:,} of {count(len(arms), 'arm')})"
+        if found:
+            notes.append(f"{words[0].upper()}{words[1:]}{some}.")
+    return notes
+
+
+def no_interval_notes(study: StudyTables) -> list[str]:
+    """A sentence on every metric that has no interval, with the reason."""
+    return [
+        f"{metric_title(metric)} has no interval: {no_interval_reason(metric)}."
+        for metric in _metrics_without_interval(study)
+    ]
+
+
+def _metrics_without_interval(study: StudyTables) -> list[str]:
+    """Metrics with values but without any interval, not even over patients alone."""
+    found = study.means.groupby("metric", sort=False)[["value", "patients_low"]].count()
+    return [str(name) for name in found.index[(found["value"] > 0) & (found["patients_low"] == 0)]]
+
+
+def variance_of(study: StudyTables) -> dict[str, Any] | None:
+    """Sentence and table on the sources of variance of the claims and their cells.
+
+    Returns:
+        sentence and table; None if the study tests no claim or has one training run an arm.
+    """
+    rows = share_rows(study)
+    if rows.empty or rows["share_patients"].isna().all():
+        return None
+    claims = rows[rows["dataset"] == ALL_CELLS].to_dict("records")
+    sentences = [
+        f"{contrast_title(str(row['contrast']))}: {what_helps(row)}." for row in claims if what_helps(row)
+    ]
+    is_claim = rows["dataset"] == ALL_CELLS
+    table = format_columns(
+        rows.assign(percent=rows["percent"].mask(is_claim)),
+        "Contrast, Dataset, Models, %, Difference, Standard error, Share of patients, Share of training, "
+        "Share of models",
+        Dataset=rows["dataset"].mask(is_claim, "all cells"),
+        Models=[
+            "" if claim else style.model_title(model)
+            for claim, model in zip(is_claim, rows["model"], strict=True)
+        ],
+        Standard_error=[
+            "" if error != error else f"{error:.4f}" for error in rows["standard_error"].astype(float)
+        ],
+    )
+    return {"sentence": " ".join(sentences), "table": show(table)}
