@@ -68,6 +68,8 @@ def simulate_coverage(folder: Path, dataset: str) -> None:
         cohort=inputs.cohort,
         splits=inputs.splits,
         coverage_path=folder / "evaluation" / dataset / "coverage.csv",
+        metrics=METRICS,
+        specificity=0.9,
         num_simulations=NUM_SIMULATIONS,
         num_resamples=NUM_RESAMPLES,
         confidence=0.95,

@@ -68,6 +68,8 @@ rule simulate_coverage:
     resources:
         **needs("simulate_coverage"),
     params:
+        metrics=config["evaluation"]["metrics"],
+        specificity=config["evaluation"]["specificity"],
         num_simulations=config["evaluation"]["simulations"],
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],

@@ -8,6 +8,8 @@ simulate_coverage(
     cohort=snakemake.input.cohort,
     splits=snakemake.input.splits,
     coverage_path=snakemake.output.coverage,
+    metrics=snakemake.params.metrics,
+    specificity=snakemake.params.specificity,
     num_simulations=snakemake.params.num_simulations,
     num_resamples=snakemake.params.num_resamples,
     confidence=snakemake.params.confidence,

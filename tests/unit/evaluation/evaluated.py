@@ -52,6 +52,8 @@ def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFra
             cohort=files.cohorts[dataset],
             splits=files.splits[dataset],
             coverage_path=folder / dataset / "coverage.csv",
+            metrics=settings["metrics"],
+            specificity=settings["specificity"],
             num_simulations=num_simulations,
             **simulations,
         )

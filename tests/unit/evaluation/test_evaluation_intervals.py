@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import logit
 
 from chestct.evaluation.delong import placements, standard_errors
 from chestct.evaluation.holm import holm
@@ -14,6 +15,8 @@ from chestct.evaluation.intervals import (
     normal_intervals,
     percentile_intervals,
     quantiles,
+    share_intervals,
+    student_intervals,
     two_sided_p_values,
 )
 from chestct.evaluation.metrics import auroc
@@ -129,6 +132,37 @@ def test_normal_interval_and_p_value():
     low, high, p_values = normal_intervals(np.array([0.1, 0.0, 0.1]), np.array([0.05, 0.0, 0.0]), 0.95)
     assert (low[0], high[0]) == pytest.approx(stats.norm.interval(0.95, 0.1, 0.05))
     assert p_values == pytest.approx([2 * stats.norm.sf(2), 1, 0])
+
+
+def test_student_interval_and_p_value_are_scipys():
+    draws = np.random.default_rng(0).normal(0.03, 0.02, (2, 500))
+    low, high, p_values = student_intervals(np.array([0.03, 0.01]), draws, 11, 0.9)
+    for number, value in enumerate((0.03, 0.01)):
+        error = draws[number].std(ddof=1)
+        assert (low[number], high[number]) == pytest.approx(stats.t.interval(0.9, 11, value, error))
+        assert p_values[number] == pytest.approx(2 * stats.t.sf(value / error, 11))
+
+
+def test_student_interval_without_variation_and_without_values():
+    draws = np.array([np.zeros(9), np.full(9, 0.1), np.full(9, np.nan)])
+    low, high, p_values = student_intervals(np.array([0.0, 0.1, np.nan]), draws, 5, 0.95)
+    assert (low[0], high[0], low[1], high[1]) == pytest.approx((0, 0, 0.1, 0.1))
+    assert p_values[:2].tolist() == [1, 0] and np.isnan([low[2], high[2], p_values[2]]).all()
+
+
+def test_interval_of_a_share_is_symmetric_in_log_odds_and_stays_inside():
+    values, reach = np.array([0.5, 0.97, 0.02]), np.array([0.1, 0.05, 0.05])
+    low, high = share_intervals(values, reach, 40, 0.95)
+    np.testing.assert_allclose(logit(values) * 2, logit(low) + logit(high))
+    assert ((low > 0) & (high < 1)).all()
+    np.testing.assert_allclose(logit(high) - logit(values), reach / (values * (1 - values)))
+
+
+def test_interval_of_a_share_at_its_end_is_wilsons():
+    low, high = share_intervals(np.array([1.0, 0.0]), np.zeros(2), 40, 0.95)
+    assert (low[0], high[0]) == pytest.approx(wilson_interval(40, 40, 0.95))
+    assert (low[1], high[1]) == pytest.approx(wilson_interval(0, 40, 0.95))
+    assert np.isnan(share_intervals(np.array([1.0]), np.array([np.nan]), 40, 0.95)).all()
 
 
 def slow_delong(labels: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from evaluated import SEVEN, edit, evaluate, one_row
+from scipy import stats
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 from synthetic_predictions import StudyFiles, write_study
 
 from chestct.evaluation.dataset import TABLES
 from chestct.evaluation.holm import holm
+from chestct.evaluation.metric_table import METRICS, NO_INTERVAL
 from chestct.evaluation.validity.dataset import VALIDITY_TABLES
 from chestct.tables import read_table
 
@@ -105,7 +108,7 @@ def test_the_first_interval_holds_training_and_models(full_study):
         assert np.allclose(shares.sum(axis=1), 1) and (table["num_runs"] == 2).all()
         assert table[["ci_low", "ci_high", "standard_error", "degrees_of_freedom"]].notna().all(axis=None)
         wide, narrow = (table[f"{ends}_high"] - table[f"{ends}_low"] for ends in ("ci", "patients"))
-        assert (wide > 0.65 * narrow).all() and wide.mean() > narrow.mean()
+        assert (wide > 0.6 * narrow).all() and wide.mean() > narrow.mean()
     baseline = full_study.tables["means"].query("metric == 'auroc' and model == 'baseline'").iloc[0]
     assert baseline["share_patients"] == 1  # no training is behind it
 
@@ -291,3 +294,38 @@ def test_one_arm_leaves_an_empty_table_of_comparisons(tmp_path):
     tables = evaluate(study_of(tmp_path, ["i3d"], ["scratch"]), tmp_path)
     assert len(tables["comparisons"]) == len(tables["multipliers"]) == 0
     assert tables["claims"]["verdict"].tolist() == ["not_tested"] * 3
+
+
+def test_intervals_are_printed_where_they_hold(small_study, tmp_path):
+    """Docs/statistics.md, Validity: the calibration error has none, and some metrics no BCa interval."""
+    tables = evaluate(small_study, tmp_path, metrics=list(METRICS))
+    ends = ["patients_low", "patients_high"]
+    for name, value in (("metrics", "value"), ("means", "value"), ("comparisons", "difference")):
+        for metric, rows in tables[name].groupby("metric"):
+            printed = metric not in NO_INTERVAL
+            assert rows[value].notna().all()
+            assert (rows[ends].notna() == printed).all(axis=None)
+            has_bca = METRICS[metric].bca and printed
+            assert (rows[["bca_low", "bca_high"]].notna() == has_bca).all(axis=None)
+            if name == "comparisons":
+                assert (rows["patients_p"].notna() == printed).all()
+            elif printed:
+                assert ((rows[ends[0]] <= rows[value]) & (rows[value] <= rows[ends[1]])).all()
+            if name != "comparisons" and METRICS[metric].share and printed:
+                assert (rows[ends] >= 0).all(axis=None) and (rows[ends] <= 1).all(axis=None)
+    comparisons = tables["comparisons"]
+    untested = comparisons["metric"].isin(NO_INTERVAL)
+    assert comparisons.loc[untested, ["p_value", "p_holm"]].isna().all(axis=None)
+
+
+def test_interval_over_patients_is_students_on_the_resamples(full_study):
+    """On the scale of log odds for an arm, on its own scale for a difference."""
+    for name, value in (("means", "value"), ("comparisons", "difference")):
+        rows = full_study.tables[name].query("metric == 'auroc'")
+        low, middle, high = (rows[column].to_numpy() for column in ("patients_low", value, "patients_high"))
+        if name == "means":
+            low, middle, high = logit(low), logit(middle), logit(high)
+        np.testing.assert_allclose(low + high, 2 * middle, rtol=0, atol=1e-9)
+    # Twelve patients with a positive scan: eleven degrees of freedom.
+    error = (rows["patients_high"] - rows["difference"]) / stats.t.ppf(0.975, 11)
+    np.testing.assert_allclose(rows["patients_p"], 2 * stats.t.sf(abs(rows["difference"] / error), 11))

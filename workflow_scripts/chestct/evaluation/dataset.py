@@ -26,7 +26,7 @@ from chestct.evaluation.fold_values import MetricSettings, fold_values
 from chestct.evaluation.holm import holm_within_families
 from chestct.evaluation.label_efficiency import multiplier_rows
 from chestct.evaluation.matching import BASELINE, RunKey
-from chestct.evaluation.metric_table import METRICS, VALIDATION_METRICS
+from chestct.evaluation.metric_table import METRICS, VALIDATION_METRICS, MetricKind
 from chestct.evaluation.operating_point import validation_thresholds
 from chestct.evaluation.predictions import load_scores
 from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
@@ -106,12 +106,13 @@ def evaluate_dataset(
         arms = arms_of(values)
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
         of_means = {mean: arm_patients(mean, arms, num_patients) for mean in means}
-        table = estimate(means, arms, draws, confidence=confidence, tested=False)
+        kind = METRICS[metric]
+        table = estimate(means, arms, draws, kind, confidence=confidence, tested=False)
         table = table.rename(columns={"label": "init"}).assign(num_patients=list(of_means.values()))
         parts["means"].append(table.assign(metric=metric))
-        parts["metrics"].append(_metrics_table(values, draws, confidence).assign(metric=metric))
+        parts["metrics"].append(_metrics_table(values, draws, confidence, kind).assign(metric=metric))
         if contrasts:
-            table = estimate(contrasts, arms, draws, confidence=confidence, tested=True)
+            table = estimate(contrasts, arms, draws, kind, confidence=confidence, tested=True)
             table = table.rename(columns={"label": "contrast", "value": "difference"})
             columns = dict.fromkeys(("delong_low", "delong_high", "delong_p"), np.full(len(table), np.nan))
             if metric == "auroc":
@@ -190,8 +191,11 @@ def _with_baseline(
     return {**scores, BASELINE: baseline}
 
 
-def _metrics_table(values: Mapping[RunKey, np.ndarray], draws: Draws, confidence: float) -> pd.DataFrame:
-    columns = patient_intervals(np.stack([run.mean(axis=0) for run in values.values()]), draws, confidence)
+def _metrics_table(
+    values: Mapping[RunKey, np.ndarray], draws: Draws, confidence: float, kind: MetricKind
+) -> pd.DataFrame:
+    values_KL = np.stack([run.mean(axis=0) for run in values.values()])
+    columns = patient_intervals(values_KL, draws, confidence, kind)
     return pd.DataFrame(list(values), columns=list(RunKey._fields)).assign(**columns)
 
 

@@ -20,32 +20,47 @@ from chestct.evaluation.intervals import (
     acceleration,
     bca_intervals,
     normal_intervals,
-    percentile_intervals,
-    two_sided_p_values,
+    share_intervals,
+    student_intervals,
 )
+from chestct.evaluation.metric_table import MetricKind
 from chestct.evaluation.resampling import Draws
 
 #: Fewer training runs than this an arm tell nothing of how much training varies.
 MIN_RUNS = 2
 
 
-def patient_intervals(values_KL: np.ndarray, draws: Draws, confidence: float) -> dict[str, np.ndarray]:
-    """Value, percentile and BCa interval over patients alone of K rows of values over all counts of
-    ``draws``.
+def patient_intervals(
+    values_KL: np.ndarray, draws: Draws, confidence: float, kind: MetricKind, *, tested: bool = False
+) -> dict[str, np.ndarray]:
+    """Intervals over patients alone of K rows of values over all counts of ``draws``.
 
-    Rows with undefined values have no interval.
+    Args:
+        values_KL: of a metric, or of differences in it.
+        draws: of the dataset.
+        confidence: of the intervals.
+        kind: of the metric: whether it is a share, and whether it has BCa intervals.
+        tested: whether these are differences, which have a p value for zero, ``patients_p``.
+
+    Returns:
+        value, Student's and the BCa interval, num_resamples. Rows with undefined values have no interval.
     """
-    sorted_KR = np.sort(draws.resampled(values_KL), axis=1)
-    low, high = percentile_intervals(sorted_KR, confidence)
-    acceleration_K = acceleration(draws.left_out(values_KL), draws.stratum)
-    bca_low, bca_high = bca_intervals(values_KL[:, 0], sorted_KR, acceleration_K, confidence)
-    ends = {"patients_low": low, "patients_high": high, "bca_low": bca_low, "bca_high": bca_high}
-    defined = np.isfinite(values_KL[:, 0]) & np.isfinite(sorted_KR[:, -1])
-    return {
-        "value": values_KL[:, 0],
-        **{name: np.where(defined, end, np.nan) for name, end in ends.items()},
-        "num_resamples": np.full(len(values_KL), draws.num_resamples),
-    }
+    values_K, resampled_KR = values_KL[:, 0], draws.resampled(values_KL)
+    of_share = kind.share and not tested
+    low, high, p_values = student_intervals(
+        values_K, resampled_KR, draws.freedom, confidence, of_share=of_share
+    )
+    columns = {"value": values_K, "patients_low": low, "patients_high": high}
+    columns |= dict.fromkeys(("bca_low", "bca_high"), np.full(len(values_K), np.nan))
+    if kind.bca:
+        ordered_KR = np.sort(resampled_KR, axis=1)
+        acceleration_K = acceleration(draws.left_out(values_KL), draws.stratum)
+        ends = bca_intervals(values_K, ordered_KR, acceleration_K, confidence)
+        for name, end in zip(("bca_low", "bca_high"), ends, strict=True):
+            columns[name] = np.where(np.isfinite(low), end, np.nan)
+    if tested:
+        columns["patients_p"] = p_values
+    return columns | {"num_resamples": np.full(len(values_K), draws.num_resamples)}
 
 
 def decide(quantity: Quantity, arms: Arms, draws: Draws, confidence: float) -> Inference:
@@ -59,7 +74,13 @@ def decide(quantity: Quantity, arms: Arms, draws: Draws, confidence: float) -> I
 
 
 def estimate(
-    quantities: Sequence[Quantity], arms: Arms, draws: Draws, *, confidence: float, tested: bool
+    quantities: Sequence[Quantity],
+    arms: Arms,
+    draws: Draws,
+    kind: MetricKind,
+    *,
+    confidence: float,
+    tested: bool,
 ) -> pd.DataFrame:
     """Estimate quantities from the values of their arms on the sample and its resamples.
 
@@ -67,6 +88,7 @@ def estimate(
         quantities: what to estimate.
         arms: values by arm and seed, shape (num_folds, num_counts) over all counts of ``draws``.
         draws: of the dataset.
+        kind: of the metric.
         confidence: of the intervals.
         tested: whether to add ``p_value`` and ``patients_p``, for the null hypothesis that the quantity is
             zero.
@@ -98,11 +120,12 @@ def estimate(
                 "seed_sd": by_seed.std(ddof=1) if len(seeds) > 1 else np.nan,
             }
         )
-    columns = patient_intervals(values_KL, draws, confidence)
-    if tested:
-        p_values = two_sided_p_values(draws.resampled(values_KL))
-        columns["patients_p"] = np.where(np.isfinite(columns["patients_low"]), p_values, np.nan)
-    return pd.DataFrame(rows).assign(**columns)
+    table = pd.DataFrame(rows).assign(**patient_intervals(values_KL, draws, confidence, kind, tested=tested))
+    if kind.share and not tested and len(table):
+        reach_K = ((table["ci_high"] - table["ci_low"]) / 2).to_numpy()
+        ends = share_intervals(table["value"].to_numpy(), reach_K, draws.freedom + 1, confidence)
+        table["ci_low"], table["ci_high"] = ends
+    return table
 
 
 def inference_columns(found: Inference, *, tested: bool) -> dict[str, float]:

@@ -11,6 +11,9 @@ from chestct.evaluation.metric_table import METRICS
 from chestct.evaluation.resampling import Draws
 from chestct.evaluation.scans import TestSet
 
+#: Largest share of the resamples that may lack a value without taking the interval away.
+MAX_SHARE_ABSENT = 0.05
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSettings:
@@ -48,8 +51,11 @@ def fold_values(
         By run, float64 of shape (num_folds, num_counts): the metric on the scans of every fold under the
         fold's part of every count; the mean over the first axis is the metric. The first axis has length 1
         where there is one test set, and for metrics marked ``pooled``. Folds whose scans have one label are
-        left out for all runs alike. NaN where the metric is not defined, and on all counts but the sample for
-        metrics without an interval.
+        left out for all runs alike. NaN where the metric is not defined; on the leave-one-patient-out samples
+        for metrics without a BCa interval, and on all counts but the sample for those without any.
+
+        If a metric has a value on the sample and on nearly all resamples, the others take the mean of these:
+        a predictive value is not defined where by chance no scan is called positive.
     """
     kind = METRICS[metric]
     runs = list(scores)
@@ -58,7 +64,9 @@ def fold_values(
     thresholds_KS = None
     if "thresholds" in kind.settings:
         thresholds_KS = np.stack([settings.thresholds[run] for run in runs])
-    counts = draws.counts if kind.no_interval is None else draws.counts[:1]
+    counts = draws.counts if kind.bca else draws.sample_and_resamples
+    if kind.no_interval is not None:
+        counts = draws.counts[:1]
     everything = np.ones(len(test_set.labels), dtype=bool)
     masks = [everything] if kind.pooled else list(ranked_folds(test_set.strata))
     values_KFR = np.full((len(runs), len(masks), len(draws.counts)), np.nan)
@@ -68,7 +76,19 @@ def fold_values(
         values_KFR[:, number, : len(counts)] = kind.function(
             test_set.labels[mask], _of_scans(scores_KS, mask), _of_scans(counts, mask), **options
         )
+    if kind.no_interval is None:
+        _fill(values_KFR, draws)
     return dict(zip(runs, values_KFR, strict=True))
+
+
+def _fill(values_KFR: np.ndarray, draws: Draws) -> None:
+    """Fill resamples without a value, in place, where they are few."""
+    resampled_KFR = draws.resampled(values_KFR)
+    absent_KFR = np.isnan(resampled_KFR)
+    few_KF = absent_KFR.any(axis=2) & (absent_KFR.mean(axis=2) <= MAX_SHARE_ABSENT)
+    for run, fold in np.argwhere(few_KF & np.isfinite(values_KFR[..., 0])):
+        values_R, absent_R = resampled_KFR[run, fold], absent_KFR[run, fold]
+        values_R[absent_R] = values_R[~absent_R].mean()
 
 
 def _of_scans(values: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -6,6 +6,9 @@ Shapes: K quantities, R resamples, J patients left out one at a time.
 from statistics import NormalDist
 
 import numpy as np
+from scipy import special
+
+from chestct.wilson import wilson_interval
 
 _NORMAL = NormalDist()
 _cdf = np.vectorize(_NORMAL.cdf, otypes=[float])
@@ -94,6 +97,60 @@ def two_sided_p_values(draws_KR: np.ndarray) -> np.ndarray:
     smaller_K = np.minimum((draws_KR <= 0).sum(axis=1), (draws_KR >= 0).sum(axis=1))
     p_values_K = np.minimum(1.0, 2 * (1 + smaller_K) / (draws_KR.shape[1] + 1))
     return np.where(np.isnan(draws_KR).any(axis=1), np.nan, p_values_K)
+
+
+def share_intervals(
+    values_K: np.ndarray, reach_K: np.ndarray, size: int, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of shares, which lie between 0 and 1, symmetric on the scale of their log odds.
+
+    There the reach is that of the share over share x (1 - share) (the delta method; Agresti, Categorical Data
+    Analysis, 2013, section 3.1.6). Near 0 and 1 shares are skewed, and intervals that are symmetric on their
+    own scale, or percentiles of resamples, cover too little (docs/statistics.md).
+
+    Args:
+        values_K: shares.
+        reach_K: half the length of their intervals on their own scale.
+        size: number of patients behind a share of 0 or 1, from which resamples cannot differ: it has Wilson's
+            interval.
+        confidence: between 0 and 1.
+    """
+    low_K, high_K = values_K - reach_K, values_K + reach_K
+    inside = (values_K > 0) & (values_K < 1)
+    values = values_K[inside]
+    odds, reach = special.logit(values), reach_K[inside] / (values * (1 - values))
+    low_K[inside], high_K[inside] = special.expit(odds - reach), special.expit(odds + reach)
+    for number in np.flatnonzero(((values_K == 0) | (values_K == 1)) & np.isfinite(reach_K)):
+        low_K[number], high_K[number] = wilson_interval(values_K[number] * size, size, confidence)
+    return low_K, high_K
+
+
+def student_intervals(
+    values_K: np.ndarray, draws_KR: np.ndarray, freedom: int, confidence: float, *, of_share: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Student's intervals with the standard deviation over resamples as the standard error, and p values.
+
+    Args:
+        values_K: on the sample itself.
+        draws_KR: values on the resamples.
+        freedom: degrees of freedom.
+        confidence: between 0 and 1.
+        of_share: whether the values are shares (``share_intervals``).
+
+    Returns:
+        Lower and upper ends, and two-sided p values for zero; each of shape (K,), NaN where a value is.
+    """
+    errors_K = draws_KR.std(axis=1, ddof=1)
+    distances_K = np.full(len(values_K), np.inf)
+    np.divide(np.abs(values_K), errors_K, out=distances_K, where=errors_K > 0)
+    distances_K[(errors_K == 0) & (values_K == 0)] = 0.0
+    p_values_K = np.where(np.isnan(errors_K), np.nan, 2 * special.stdtr(freedom, -distances_K))
+    reach_K = special.stdtrit(freedom, (1 + confidence) / 2) * errors_K
+    if of_share:
+        low_K, high_K = share_intervals(values_K, reach_K, freedom + 1, confidence)
+    else:
+        low_K, high_K = values_K - reach_K, values_K + reach_K
+    return low_K, high_K, np.minimum(1.0, p_values_K)
 
 
 def normal_intervals(

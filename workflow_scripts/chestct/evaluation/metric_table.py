@@ -18,6 +18,9 @@ class MetricKind(NamedTuple):
         settings: keyword arguments, by their names in ``fold_values.MetricSettings``.
         pooled: whether the scans of all folds are evaluated together, since a fold has too few.
         of_probabilities: whether scores are taken as probabilities; a baseline in other units has none.
+        share: whether values lie between 0 and 1; their intervals are symmetric on the scale of log odds.
+        bca: whether bias-corrected and accelerated intervals hold what they promise (docs/statistics.md);
+            otherwise there are none, and the leave-one-patient-out samples are not evaluated.
         no_interval: why the metric has no interval and no p value, if it has none.
     """
 
@@ -25,24 +28,30 @@ class MetricKind(NamedTuple):
     settings: tuple[str, ...] = ()
     pooled: bool = False
     of_probabilities: bool = False
+    share: bool = False
+    bca: bool = True
     no_interval: str | None = None
 
 
-_AT_VALIDATION = ("thresholds",)
-
 METRICS: dict[str, MetricKind] = {
-    "auroc": MetricKind(metrics.auroc),
-    "auprc": MetricKind(metrics.average_precision, ("prevalence",)),
-    "sensitivity": MetricKind(metrics.sensitivity, ("specificity",)),
-    "sensitivity_validation": MetricKind(operating_point.sensitivity_at, _AT_VALIDATION),
-    "specificity_validation": MetricKind(operating_point.specificity_at, _AT_VALIDATION),
+    "auroc": MetricKind(metrics.auroc, share=True),
+    "auprc": MetricKind(metrics.average_precision, ("prevalence",), share=True, bca=False),
+    "sensitivity": MetricKind(metrics.sensitivity, ("specificity",), share=True, bca=False),
+    "sensitivity_validation": MetricKind(operating_point.sensitivity_at, ("thresholds",), share=True),
+    "specificity_validation": MetricKind(
+        operating_point.specificity_at, ("thresholds",), share=True, bca=False
+    ),
     "ppv_validation": MetricKind(
-        operating_point.positive_predictive_value, ("thresholds", "prevalence"), pooled=True
+        operating_point.positive_predictive_value,
+        ("thresholds", "prevalence"),
+        pooled=True,
+        share=True,
+        bca=False,
     ),
     "npv_validation": MetricKind(
-        operating_point.negative_predictive_value, ("thresholds", "prevalence"), pooled=True
+        operating_point.negative_predictive_value, ("thresholds", "prevalence"), pooled=True, share=True
     ),
-    "brier": MetricKind(metrics.brier, ("prevalence",), of_probabilities=True),
+    "brier": MetricKind(metrics.brier, ("prevalence",), of_probabilities=True, share=True),
     "calibration_slope": MetricKind(
         recalibration.calibration_slope, ("prevalence",), pooled=True, of_probabilities=True
     ),

@@ -46,7 +46,7 @@ def bootstrap_counts(
     Raises:
         InputError: resamples with both labels cannot be drawn.
     """
-    patient_of_scan, stratum = _patient_strata(patient_ids, labels, folds)
+    patient_of_scan, stratum = patient_strata(patient_ids, labels, folds)
     num_patients = len(stratum)
     # Patients with a positive scan first, fold by fold.
     strata = [np.flatnonzero(stratum == number ^ 1) for number in range(stratum.max() + 2)]
@@ -99,15 +99,15 @@ def leave_one_out_counts(
         int32 counts, shape (num_patients, num_scans), and the stratum of the patient left out, shape
         (num_patients,): twice the place of the fold, plus 1 if the patient has a positive scan.
     """
-    patient_of_scan, stratum = _patient_strata(patient_ids, labels, folds)
+    patient_of_scan, stratum = patient_strata(patient_ids, labels, folds)
     counts = (np.arange(len(stratum))[:, None] != patient_of_scan).astype(np.int32)
     return counts, stratum
 
 
-def _patient_strata(
+def patient_strata(
     patient_ids: np.ndarray, labels: np.ndarray, folds: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the patient of every scan, and the stratum of every patient."""
+    """Index of the patient of every scan, and the stratum of every patient (``leave_one_out_counts``)."""
     patients, patient_of_scan = np.unique(patient_ids, return_inverse=True)
     place = np.zeros(len(labels), dtype=np.int64)
     if folds is not None:
@@ -115,6 +115,19 @@ def _patient_strata(
     stratum = np.zeros(len(patients), dtype=np.int64)
     np.maximum.at(stratum, patient_of_scan, 2 * place + labels)
     return patient_of_scan, stratum
+
+
+def degrees_of_freedom(stratum: np.ndarray) -> int:
+    """Degrees of freedom of Student's intervals over patients, at least 1.
+
+    Those of the class (patients with or without a positive scan) that has fewer patients, which decides most
+    of the variance: its patients less one a fold.
+
+    Args:
+        stratum: of every patient, from ``patient_strata``.
+    """
+    sizes = np.bincount(stratum % 2, minlength=2)
+    return max(1, int(sizes.min()) - len(np.unique(stratum // 2)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +144,11 @@ class Draws:
     counts: np.ndarray
     num_resamples: int
     stratum: np.ndarray
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of Student's intervals over patients."""
+        return degrees_of_freedom(self.stratum)
 
     @property
     def sample_and_resamples(self) -> np.ndarray:

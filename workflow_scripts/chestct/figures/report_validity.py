@@ -12,8 +12,8 @@ from chestct.figures.table_columns import format_columns
 from chestct.figures.wording import contrast_title, count, listed, percentage, signed
 
 _ENOUGH_POWER = 0.8
-_METHODS = {"percentile": "percentile", "bca": "BCa", "delong": "DeLong"}
-_QUANTITIES = {"auroc": "AUROC", "difference": "difference in AUROC"}
+_METHODS = {"student": "Student", "bca": "BCa", "delong": "DeLong"}
+_QUANTITIES = {"value": "of one model", "difference": "difference of two"}
 
 
 def validity_of(study: StudyTables) -> dict[str, Any]:
@@ -43,16 +43,17 @@ def _coverage(rows: pd.DataFrame) -> dict[str, Any] | None:
         f"nominal coverage lies within the Monte Carlo interval in {within} of {count(len(rows), 'case')}."
     )
     headings = (
-        "Quantity, Method, Test set of, Scans, Positive, True value, Coverage, "
+        "Metric, Quantity, Positive scans, Method, Test set of, Scans, Positive, True value, Coverage, "
         "Monte Carlo interval, Mean width"
     )
     table = format_columns(
         rows,
         headings,
         Quantity=rows["quantity"].map(_QUANTITIES),
+        Positive_scans=rows["prevalence"],
         Method=rows["method"].map(_METHODS),
         Test_set_of=rows["dataset"],
-        True_value=rows["true_value"].map("{:g}".format),
+        True_value=rows["true_value"].map("{:.3g}".format),
         Coverage=rows["coverage"].map(percentage),
         Mean_width=rows["mean_width"].map("{:.3f}".format),
     )

@@ -98,11 +98,11 @@ DATASET_MARKS = [
 METRIC_TITLES = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
-    "sensitivity": "Sensitivity at fixed specificity, threshold from the test set",
-    "sensitivity_validation": "Sensitivity, threshold from validation",
-    "specificity_validation": "Specificity, threshold from validation",
-    "ppv_validation": "Positive predictive value, threshold from validation",
-    "npv_validation": "Negative predictive value, threshold from validation",
+    "sensitivity": "Sensitivity (threshold from test set)",
+    "sensitivity_validation": "Sensitivity (threshold from validation)",
+    "specificity_validation": "Specificity (threshold from validation)",
+    "ppv_validation": "PPV (threshold from validation)",
+    "npv_validation": "NPV (threshold from validation)",
     "brier": "Brier score",
     "calibration_slope": "Calibration slope",
     "calibration_intercept": "Calibration intercept",
@@ -117,8 +117,8 @@ NONE = "\N{EN DASH}"
 
 def lighter(colour: str, share: float = 0.45) -> str:
     """A colour mixed with this share of white."""
-    red, green, blue = (part + (1 - part) * share for part in to_rgb(colour))
-    return to_hex((red, green, blue))
+    mixed = [part + (1 - part) * share for part in to_rgb(colour)]
+    return to_hex(mixed)
 
 
 def signed(value: float) -> str:

@@ -1,6 +1,6 @@
 """Validity: coverage of the intervals, power by number of test scans, control with permuted labels."""
 
-from itertools import cycle
+from itertools import cycle, product
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from chestct.figures import panels, style
 from chestct.figures.study_tables import StudyTables
-from chestct.figures.wording import contrast_title
+from chestct.figures.wording import contrast_title, metric_title
 
-_METHODS = {"percentile": "Percentile", "bca": "BCa", "delong": "DeLong"}
+_METHODS = {"student": "Student", "bca": "BCa", "delong": "DeLong"}
+#: Test sets with a fixed number of positive scans have full markers, those with a drawn one open markers.
+_PREVALENCES = ("fixed", "sampled")
 _SPREAD = 0.5
+_COVERAGE_SPREAD = 0.7
 
 
 def validity(study: StudyTables) -> Figure:
@@ -28,7 +31,7 @@ def validity(study: StudyTables) -> Figure:
     if coverage.empty:
         raise panels.NothingToPlotError("the study ran no simulations.")
     datasets = panels.present(study.datasets, coverage)
-    settings = coverage.drop_duplicates(["dataset", "quantity", "true_value"])
+    settings = _shown(coverage).drop_duplicates(["dataset", "metric", "quantity"])
     controls = [part for part in (power, permuted) if len(part)]
     width = style.DOUBLE_COLUMN if controls else style.SINGLE_COLUMN
     height = max(1.0 + 0.3 * (len(settings) + settings["dataset"].nunique()), 4.0 if controls else 1.8)
@@ -64,23 +67,34 @@ def _look(mark: style.Mark, size: float = 4) -> dict[str, Any]:
     }
 
 
-def _draw_coverage(axis: Axes, rows: pd.DataFrame, study: StudyTables) -> None:
-    """A heading per dataset; below it a row per quantity, with the methods below one another."""
+def _shown(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the figure: every metric, and the difference in AUROC; the table has all differences."""
+    return coverage[(coverage["quantity"] == "value") | (coverage["metric"] == "auroc")]
+
+
+def _draw_coverage(axis: Axes, coverage: pd.DataFrame, study: StudyTables) -> None:
+    """A heading per dataset; below it a row per quantity, with methods and prevalences one by one."""
+    rows = _shown(coverage)
     labels: list[str] = []
     headings: list[int] = []
-    offsets = dict(zip(_METHODS, np.linspace(0.5, -0.5, len(_METHODS)) * _SPREAD, strict=True))
+    kinds = list(product(_METHODS, _PREVALENCES))
+    offsets = dict(zip(kinds, np.linspace(0.5, -0.5, len(kinds)) * _COVERAGE_SPREAD, strict=True))
+    marks = dict(zip(_METHODS, style.METHOD_MARKS, strict=True))
     for dataset in panels.present(study.datasets, rows):
         headings.append(len(labels))
         labels.append(style.wrap_name(dataset, 24))
         of_dataset = rows[rows["dataset"] == dataset]
-        for (quantity, true), part in of_dataset.groupby(["quantity", "true_value"]):
-            y = -len(labels) + part["method"].map(offsets)
-            labels.append(f"AUROC {true:g}" if quantity == "auroc" else f"difference {true:g}")
-            for method, mark in zip(_METHODS, style.METHOD_MARKS, strict=True):
-                own = part["method"] == method
-                low, high = part.loc[own, "low"], part.loc[own, "high"]
-                axis.hlines(y[own], low, high, color=mark.colour, linewidth=0.9)
-                axis.plot(part.loc[own, "coverage"], y[own], linestyle="none", **_look(mark))
+        for (metric, quantity), part in of_dataset.groupby(["metric", "quantity"], sort=False):
+            title = metric_title(str(metric))
+            words = title if quantity == "value" else f"difference in {title}"
+            for row in part.itertuples():
+                y, mark = offsets[row.method, row.prevalence] - len(labels), marks[row.method]
+                axis.hlines(y, row.low, row.high, color=mark.colour, linewidth=0.7)
+                look = _look(mark, 3)
+                if row.prevalence != _PREVALENCES[0]:
+                    look |= {"markerfacecolor": "white", "markeredgecolor": mark.colour}
+                axis.plot(row.coverage, y, linestyle="none", **look)
+            labels.append(style.wrap_name(words, 24))
     nominal = float(rows["nominal"].iloc[0])
     axis.axvline(nominal, color=style.REFERENCE_COLOUR, linewidth=0.8, linestyle=(0, (3, 2)))
     for tick, place in zip(

@@ -1,7 +1,7 @@
 """The validity checks of a dataset: coverage (which needs no predictions), power and permuted labels."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ def simulate_coverage(
     cohort: str | Path,
     splits: str | Path,
     coverage_path: str | Path,
+    metrics: Sequence[str],
+    specificity: float,
     num_simulations: int,
     num_resamples: int,
     confidence: float,
@@ -42,7 +44,9 @@ def simulate_coverage(
     Args:
         cohort, splits: tables of the dataset.
         coverage_path: table to write.
-        num_simulations: number of simulated test sets.
+        metrics: of the study.
+        specificity: at which sensitivity is evaluated.
+        num_simulations: number of simulated test sets of each kind.
         num_resamples: of the study; up to ``MAX_RESAMPLES_COVERAGE`` are used.
         confidence: of all intervals.
         seed: of all randomness, with the dataset's name.
@@ -55,6 +59,8 @@ def simulate_coverage(
     coverage = coverage_rows(
         num_scans,
         num_positive,
+        metrics=metrics,
+        specificity=specificity,
         num_simulations=num_simulations,
         num_resamples=min(num_resamples, MAX_RESAMPLES_COVERAGE),
         confidence=confidence,

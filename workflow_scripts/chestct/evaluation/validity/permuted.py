@@ -8,8 +8,8 @@ import numpy as np
 from chestct.evaluation.claims import DatasetDraws
 from chestct.evaluation.contrasts import Arms, Quantity, arms_of
 from chestct.evaluation.folds import class_strata, ranked_folds
-from chestct.evaluation.intervals import two_sided_p_values
-from chestct.evaluation.resampling import bootstrap_counts
+from chestct.evaluation.intervals import student_intervals
+from chestct.evaluation.resampling import bootstrap_counts, degrees_of_freedom, patient_strata
 from chestct.wilson import wilson_interval
 
 
@@ -98,7 +98,9 @@ def permuted_rows(
             for fold in ranked_folds(class_strata(labels, draws.folds))
         ]
         values = np.mean(by_fold, axis=0)
-        p_values[row], differences[row] = two_sided_p_values(values[:, 1:]), values[:, 0]
+        freedom = degrees_of_freedom(patient_strata(draws.patients, labels, draws.folds)[1])
+        differences[row] = values[:, 0]
+        p_values[row] = student_intervals(values[:, 0], values[:, 1:], freedom, confidence)[2]
     for column, cell in enumerate(cells):
         significant = (p_values[:, column] < 1 - confidence).sum()
         low, high = wilson_interval(significant, num_permutations, confidence)

@@ -14,7 +14,7 @@ import numpy as np
 from chestct.evaluation.contrasts import Arms, Quantity, common_seeds, is_trained, values_by_seed
 from chestct.evaluation.estimates import inference_columns
 from chestct.evaluation.inference import Inference, infer
-from chestct.evaluation.intervals import percentile_intervals, two_sided_p_values
+from chestct.evaluation.intervals import student_intervals
 from chestct.evaluation.resampling import Draws
 
 
@@ -49,7 +49,8 @@ def same_arm_rows(
             known = by_run.shape[0] > 1 or by_run.shape[1] > 1
             found = infer([by_run], confidence) if known else Inference(value=float(by_run[..., 0].mean()))
             resamples = by_run[..., 1:].mean(axis=(0, 1))[None]
-            (low,), (high,) = percentile_intervals(np.sort(resamples, axis=1), confidence)
+            sample = np.array([found.value])
+            (low,), (high,), (p_value,) = student_intervals(sample, resamples, draws.freedom, confidence)
             names = (",".join(str(seeds[place]) for place in side) for side in (ones, others))
             columns = inference_columns(found, tested=True)
             yield {
@@ -62,5 +63,5 @@ def same_arm_rows(
                 **{name: columns[name] for name in ("ci_low", "ci_high", "p_value")},
                 "patients_low": low,
                 "patients_high": high,
-                "patients_p": two_sided_p_values(resamples)[0],
+                "patients_p": p_value,
             }
