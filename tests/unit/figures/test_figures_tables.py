@@ -210,7 +210,7 @@ _OVER = "over patients, training runs and models"
             "supported_on_average_only",
             {"difference": 0.01, "ci_low": 0.005, "ci_high": 0.015, "num_cells": 1, "num_models": 1}
             | {"num_above": 1},
-            "supported on average only (1 of 1 cells above zero)",
+            "supported on average only (1 of 1 cells above zero, not so after the adjustment)",
             "Supported on average only: over 1 cell the mean difference in AUROC is +0.010 (95 % interval "
             "+0.005 to +0.015 over patients and training runs; +0.022 to +0.041 over patients alone; p < "
             "0.0001 after Holm's adjustment). The average differs from zero, but its whole interval lies "
