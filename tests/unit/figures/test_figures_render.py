@@ -42,7 +42,7 @@ def test_every_figure_is_written_for_every_study(tables, tmp_path, kind):
     reasons = plot_figures(tables(kind), folder=tmp_path, formats=["png"], dpi=60)
     assert {name for name, reason in reasons.items() if reason} == ABSENT[kind]
     if kind == "extras":
-        assert "It needs two seeds" in reasons["variance_shares"] and "two seeds" in reasons["same_arm"]
+        assert "it needs two seeds" in reasons["variance_shares"] and "two seeds" in reasons["same_arm"]
         assert "2 3D models, but none of the seven" in reasons["auroc_by_percent"]
     assert json.loads((tmp_path / "figures.json").read_text()) == reasons
     for name in CAPTIONS:

@@ -110,13 +110,12 @@ def margin_words(margin: float) -> str:
 
 def verdict_words(row: Mapping[Any, Any]) -> str:
     """The verdict of a row of the table "claims" in a few words, with its numbers."""
-    # Cells are counted by their own intervals, and the test of all of them is adjusted for the other statements.
-    all_above = ", not so after the adjustment" if row["num_above"] == row["num_cells"] else ""
+    above = f"{row['num_above']} of {row['num_cells']} cells above zero"
+    if row["num_above"] == row["num_cells"]:  # by their own intervals, which are not adjusted
+        above += ", not so after the adjustment"
     return {
         "supported_at_every_size": "supported at every size",
-        "supported_on_average_only": (
-            f"supported on average only ({row['num_above']} of {row['num_cells']} cells above zero{all_above})"
-        ),
+        "supported_on_average_only": f"supported on average only ({above})",
         "no_relevant_difference": f"no relevant difference (within {margin_words(row['margin'])})",
         "undecided": "undecided",
         "contradicted": "contradicted",

@@ -74,7 +74,7 @@ def variance_shares(study: StudyTables) -> Figure:
         raise panels.NothingToPlotError("the study tests none of the paper's claims.")
     if rows["share_patients"].isna().all():
         raise panels.NothingToPlotError(
-            "one training run an arm: how much training varies is not known. It needs two seeds."
+            "nothing is decidable with one training run an arm: it needs two seeds."
         )
     contrasts = list(rows["contrast"].unique())
     places = _places(study, rows)
