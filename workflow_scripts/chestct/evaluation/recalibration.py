@@ -84,19 +84,24 @@ def _last_coefficients(
     """Last coefficient (of one or two) of a logistic regression on every resample, shape (K, R)."""
     classes = Classes(labels, counts, prevalence)
     fitted_KD = _fit(labels, design_KDS, offset_KS, prevalence)
+    two = design_KDS.shape[1] == 2
     values_KR = np.empty((len(design_KDS), len(counts)))
     for start in range(0, len(design_KDS), _RUNS_PER_PRODUCT):
         part = slice(start, start + _RUNS_PER_PRODUCT)
-        last_KS = design_KDS[part, -1]
         risk_KS = _risk(fitted_KD[part], design_KDS[part], offset_KS[part])
         residual_KS, curve_KS = labels - risk_KS, risk_KS * (1 - risk_KS)
-        slope_KR, bend_KR = classes.sums(residual_KS * last_KS), classes.sums(curve_KS * last_KS**2)
-        if design_KDS.shape[1] == 2:  # the other coefficient is solved for, and put in
-            first_KS = design_KDS[part, 0]
-            mixed_KR = classes.sums(curve_KS * first_KS * last_KS)
-            share_KR = mixed_KR / classes.sums(curve_KS * first_KS**2)
+        first_KS, last_KS = design_KDS[part, 0], design_KDS[part, -1]
+        wanted = [residual_KS * last_KS, curve_KS * last_KS**2]
+        if two:
+            wanted += [residual_KS * first_KS, curve_KS * first_KS**2, curve_KS * first_KS * last_KS]
+        # One product for all: the counts are converted to float64 once.
+        sums = classes.sums(np.concatenate(wanted)).reshape(len(wanted), len(risk_KS), -1)
+        slope_KR, bend_KR = sums[:2]
+        if two:  # the other coefficient is solved for, and put in
+            first_slope_KR, first_bend_KR, mixed_KR = sums[2:]
+            share_KR = mixed_KR / first_bend_KR
+            slope_KR -= share_KR * first_slope_KR
             bend_KR -= share_KR * mixed_KR
-            slope_KR -= share_KR * classes.sums(residual_KS * first_KS)
         values_KR[part] = fitted_KD[part, -1, None] + slope_KR / bend_KR
     values_KR[:, ~classes.both] = np.nan
     return values_KR

@@ -52,7 +52,8 @@ def validity(study: StudyTables) -> Figure:
         handles=[_dataset_handle(study, name) for name in datasets] if controls else [],
         note=(
             f"{100 * study.confidence:g} % Monte Carlo intervals over "
-            f"{int(coverage['num_simulations'].max())} simulated test sets."
+            f"{int(coverage['num_simulations'].max())} simulated test sets with a fixed (full markers) or a drawn "
+            "(open markers) number of positive scans."
         ),
     )
 
@@ -87,13 +88,14 @@ def _draw_coverage(axis: Axes, coverage: pd.DataFrame, study: StudyTables) -> No
         for (metric, quantity), part in of_dataset.groupby(["metric", "quantity"], sort=False):
             title = metric_title(str(metric))
             words = title if quantity == "value" else f"difference in {title}"
-            for row in part.itertuples():
-                y, mark = offsets[row.method, row.prevalence] - len(labels), marks[row.method]
-                axis.hlines(y, row.low, row.high, color=mark.colour, linewidth=0.7)
+            for method, prevalence in kinds:
+                own = part[(part["method"] == method) & (part["prevalence"] == prevalence)]
+                y, mark = offsets[method, prevalence] - len(labels), marks[method]
+                axis.hlines([y] * len(own), own["low"], own["high"], color=mark.colour, linewidth=0.7)
                 look = _look(mark, 3)
-                if row.prevalence != _PREVALENCES[0]:
+                if prevalence != _PREVALENCES[0]:
                     look |= {"markerfacecolor": "white", "markeredgecolor": mark.colour}
-                axis.plot(row.coverage, y, linestyle="none", **look)
+                axis.plot(own["coverage"], [y] * len(own), linestyle="none", **look)
             labels.append(style.wrap_name(words, 24))
     nominal = float(rows["nominal"].iloc[0])
     axis.axvline(nominal, color=style.REFERENCE_COLOUR, linewidth=0.8, linestyle=(0, (3, 2)))

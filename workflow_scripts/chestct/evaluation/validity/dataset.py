@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 VALIDITY_TABLES = ("coverage", "power", "permuted")
 
 #: Upper limits of the resamples of a simulated or permuted test set; many test sets are averaged over.
-MAX_RESAMPLES_COVERAGE = 1000
+MAX_RESAMPLES_COVERAGE = 500
 MAX_RESAMPLES_PERMUTED = 500
 #: The control needs fewer repetitions than coverage.
 MAX_PERMUTATIONS = 200
