@@ -77,8 +77,8 @@ CAPTIONS = {
     ),
     "validity": (
         "Simulated coverage of the confidence intervals over patients at the sizes of the study's test sets, "
-        "with Monte Carlo intervals (full markers: the number of positive scans is fixed; open markers: it is "
-        "drawn); the power to detect a difference by the number of test scans; and the "
+        "with Monte Carlo intervals (full markers: fixed number of positive scans; open markers: drawn number); "
+        "the power to detect a difference by the number of test scans; and the "
         "share of significant comparisons after the test labels were permuted."
     ),
     "same_arm": (

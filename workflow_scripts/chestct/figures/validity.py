@@ -52,8 +52,8 @@ def validity(study: StudyTables) -> Figure:
         handles=[_dataset_handle(study, name) for name in datasets] if controls else [],
         note=(
             f"{100 * study.confidence:g} % Monte Carlo intervals over "
-            f"{int(coverage['num_simulations'].max())} simulated test sets with a fixed (full markers) or a drawn "
-            "(open markers) number of positive scans."
+            f"{int(coverage['num_simulations'].max())} simulated test sets with a fixed (full markers) or a "
+            "drawn (open markers) number of positive scans."
         ),
     )
 
