@@ -77,7 +77,7 @@ CAPTIONS = {
     ),
     "validity": (
         "Simulated coverage of the confidence intervals over patients at the sizes of the study's test sets, "
-        "with Monte Carlo intervals (full markers: fixed number of positive scans; open markers: drawn number); "
+        "with Monte Carlo intervals (full markers: fixed number of positive scans; open ones: drawn number); "
         "the power to detect a difference by the number of test scans; and the "
         "share of significant comparisons after the test labels were permuted."
     ),
