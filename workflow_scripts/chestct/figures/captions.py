@@ -116,7 +116,7 @@ def table_captions(*, confidence: float, num_resamples: int, num_seeds: int, mar
         "models vary"
     )
     alone = (
-        "Patients alone: percentile interval about these trained networks, which decides nothing. A dash "
+        "Patients alone: the interval about these trained networks, which decides nothing. A dash "
         "stands where an arm has one training run, so that there is no other."
     )
     over_seeds = f", mean over {num_seeds} seeds" if num_seeds > 1 else ""

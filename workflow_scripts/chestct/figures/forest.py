@@ -71,7 +71,10 @@ def _handles(rows: pd.DataFrame, alpha: float) -> list[Line2D]:
     ]
     colour, percent = style.INIT_MARKS["video"].colour, f"{100 * (1 - alpha):g} %"
     if decides.any():
-        words = f"{percent}: patients, training and models vary"
+        sources = (
+            "patients, training and models" if (rows["num_models"] > 1).any() else "patients and training"
+        )
+        words = f"{percent}: {sources} vary"
         handles.append(Line2D([], [], color=colour, linewidth=_THICKNESS, label=words))
     look = patients_look(colour)
     (dots,) = look.pop("linestyles")

@@ -1,7 +1,7 @@
 """Tables for a publication: results by arm, contrasts and claims, each as CSV, Markdown and LaTeX."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -77,7 +77,7 @@ def claims_table(study: StudyTables) -> pd.DataFrame:
         "Difference, Interval, p, p (Holm), Patients alone, Share of patients, Share of training, Share of "
         "models",
     )
-    columns = {
+    columns: dict[str, Iterable[str]] = {
         "Claim": [claim.statement for claim in claims],
         "Contrast": [claim.contrast for claim in claims],
         "Verdict": [claim.verdict for claim in claims],

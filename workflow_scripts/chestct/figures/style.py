@@ -117,8 +117,8 @@ NONE = "\N{EN DASH}"
 
 def lighter(colour: str, share: float = 0.45) -> str:
     """A colour mixed with this share of white."""
-    mixed = [part + (1 - part) * share for part in to_rgb(colour)]
-    return to_hex(mixed)
+    red, green, blue = (part + (1 - part) * share for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def signed(value: float) -> str:

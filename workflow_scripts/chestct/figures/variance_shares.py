@@ -152,18 +152,24 @@ def _draw(axis: Axes, rows: pd.DataFrame, places: Mapping[_Entry, _Place]) -> No
     left = np.zeros(len(rows))
     for column, source in enumerate(SOURCES.values()):
         part = np.nan_to_num(shares[:, column])
-        look = {"color": source.colour, "hatch": source.hatch, "edgecolor": "white", "linewidth": 0}
-        axis.barh(y, part, left=left, height=_BAR, **look)
+        axis.barh(
+            y,
+            part,
+            left=left,
+            height=_BAR,
+            color=source.colour,
+            hatch=source.hatch,
+            edgecolor="white",
+            linewidth=0,
+        )
         left += part
     axis.axhspan(-0.5, 0.5, color=style.SHADE_COLOUR, linewidth=0, zorder=0)
     transform = axis.get_yaxis_transform()
     for place, error, known in zip(y, rows["standard_error"], np.isfinite(shares[:, 0]), strict=True):
-        if known:
-            look = {"va": "center", "fontsize": style.FOOTER_SIZE}
-            axis.text(1.02, place, f"{error:.3f}", transform=transform, **look)
-        else:
-            words = "one run" if pd.isna(error) else "no variance"
-            axis.text(0.02, place, words, transform=transform, va="center", fontsize=style.FOOTER_SIZE)
+        x, words = 1.02, f"{error:.3f}"
+        if not known:
+            x, words = 0.02, "one run" if pd.isna(error) else "no variance"
+        axis.text(x, place, words, transform=transform, va="center", fontsize=style.FOOTER_SIZE)
     axis.set_xlim(0, 100)
     axis.set_xticks([0, 25, 50, 75, 100])
     axis.set_ylim(min(place.y for place in places.values()) - 0.6, 0.6)
