@@ -152,17 +152,28 @@ def test_student_interval_without_variation_and_without_values():
 
 def test_interval_of_a_share_is_symmetric_in_log_odds_and_stays_inside():
     values, reach = np.array([0.5, 0.97, 0.02]), np.array([0.1, 0.05, 0.05])
-    low, high = share_intervals(values, reach, 40, 0.95)
+    low, high = share_intervals(values, reach, np.ones((3, 9)), 40, 0.95)
     np.testing.assert_allclose(logit(values) * 2, logit(low) + logit(high))
     assert ((low > 0) & (high < 1)).all()
     np.testing.assert_allclose(logit(high) - logit(values), reach / (values * (1 - values)))
 
 
 def test_interval_of_a_share_at_its_end_is_wilsons():
-    low, high = share_intervals(np.array([1.0, 0.0]), np.zeros(2), 40, 0.95)
+    low, high = share_intervals(np.array([1.0, 0.0]), np.zeros(2), np.ones((2, 9)), 40, 0.95)
     assert (low[0], high[0]) == pytest.approx(wilson_interval(40, 40, 0.95))
     assert (low[1], high[1]) == pytest.approx(wilson_interval(0, 40, 0.95))
-    assert np.isnan(share_intervals(np.array([1.0]), np.array([np.nan]), 40, 0.95)).all()
+    unknown = share_intervals(np.array([1.0]), np.array([np.nan]), np.ones((1, 9)), 40, 0.95)
+    assert np.isnan(unknown).all()
+
+
+def test_interval_of_a_skewed_share_has_the_spread_of_the_resampled_log_odds():
+    draws = np.random.default_rng(0).beta(30, 3, (1, 4000))
+    low, high, _ = student_intervals(np.array([0.9]), draws, 20, 0.95, of_share=True, skewed=True)
+    reach = stats.t.ppf(0.975, 20) * logit(draws).std(ddof=1)
+    assert (logit(low)[0], logit(high)[0]) == pytest.approx((logit(0.9) - reach, logit(0.9) + reach))
+    draws[0, 0] = 1.0  # of infinite log odds
+    ends = student_intervals(np.array([0.9]), draws, 20, 0.95, of_share=True, skewed=True)[:2]
+    assert np.ravel(ends) == pytest.approx([low[0], high[0]], abs=0.002)
 
 
 def slow_delong(labels: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ def patient_intervals(
     values_K, resampled_KR = values_KL[:, 0], draws.resampled(values_KL)
     of_share = kind.share and not tested
     low, high, p_values = student_intervals(
-        values_K, resampled_KR, draws.freedom, confidence, of_share=of_share
+        values_K, resampled_KR, draws.freedom, confidence, of_share=of_share, skewed=kind.skewed
     )
     columns = {"value": values_K, "patients_low": low, "patients_high": high}
     columns |= dict.fromkeys(("bca_low", "bca_high"), np.full(len(values_K), np.nan))
@@ -123,7 +123,8 @@ def estimate(
     table = pd.DataFrame(rows).assign(**patient_intervals(values_KL, draws, confidence, kind, tested=tested))
     if kind.share and not tested and len(table):
         reach_K = ((table["ci_high"] - table["ci_low"]) / 2).to_numpy()
-        ends = share_intervals(table["value"].to_numpy(), reach_K, draws.freedom + 1, confidence)
+        resampled_KR, size = draws.resampled(values_KL), draws.freedom + 1
+        ends = share_intervals(values_KL[:, 0], reach_K, resampled_KR, size, confidence, skewed=kind.skewed)
         table["ci_low"], table["ci_high"] = ends
     return table
 

@@ -99,26 +99,57 @@ def two_sided_p_values(draws_KR: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(draws_KR).any(axis=1), np.nan, p_values_K)
 
 
+def log_odds_slopes(
+    values_K: np.ndarray, draws_KR: np.ndarray, size: int, *, skewed: bool = False
+) -> np.ndarray:
+    """Standard errors on the scale of log odds by those on the own scale, for shares; shape (K,).
+
+    By the delta method (Agresti, Categorical Data Analysis, 2013, section 3.1.6), 1 over share x (1 - share).
+    For shares that are skewed on the scale of log odds too, the ratio is that of the standard deviations over
+    resamples, where no log odds lie beyond those of half a pair of patients.
+
+    Args:
+        values_K: shares, above 0 and below 1.
+        draws_KR: shares on the resamples.
+        size: number of patients.
+        skewed: whether the ratio is taken from the resamples.
+    """
+    slopes_K = 1 / (values_K * (1 - values_K))
+    if not skewed:
+        return slopes_K
+    least = 0.5 / size**2
+    odds_KR = special.logit(np.clip(draws_KR, least, 1 - least))
+    errors_K = draws_KR.std(axis=1)
+    return np.divide(odds_KR.std(axis=1), errors_K, out=slopes_K, where=errors_K > 0)
+
+
 def share_intervals(
-    values_K: np.ndarray, reach_K: np.ndarray, size: int, confidence: float
+    values_K: np.ndarray,
+    reach_K: np.ndarray,
+    draws_KR: np.ndarray,
+    size: int,
+    confidence: float,
+    *,
+    skewed: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals of shares, which lie between 0 and 1, symmetric on the scale of their log odds.
 
-    There the reach is that of the share over share x (1 - share) (the delta method; Agresti, Categorical Data
-    Analysis, 2013, section 3.1.6). Near 0 and 1 shares are skewed, and intervals that are symmetric on their
-    own scale, or percentiles of resamples, cover too little (docs/statistics.md).
+    Near 0 and 1 shares are skewed, and intervals that are symmetric on their own scale, or percentiles of
+    resamples, cover too little (docs/statistics.md).
 
     Args:
         values_K: shares.
         reach_K: half the length of their intervals on their own scale.
+        draws_KR: shares on the resamples of patients.
         size: number of patients behind a share of 0 or 1, from which resamples cannot differ: it has Wilson's
             interval.
         confidence: between 0 and 1.
+        skewed: see ``log_odds_slopes``.
     """
     low_K, high_K = values_K - reach_K, values_K + reach_K
     inside = (values_K > 0) & (values_K < 1)
-    values = values_K[inside]
-    odds, reach = special.logit(values), reach_K[inside] / (values * (1 - values))
+    odds = special.logit(values_K[inside])
+    reach = reach_K[inside] * log_odds_slopes(values_K[inside], draws_KR[inside], size, skewed=skewed)
     low_K[inside], high_K[inside] = special.expit(odds - reach), special.expit(odds + reach)
     for number in np.flatnonzero(((values_K == 0) | (values_K == 1)) & np.isfinite(reach_K)):
         low_K[number], high_K[number] = wilson_interval(values_K[number] * size, size, confidence)
@@ -126,7 +157,13 @@ def share_intervals(
 
 
 def student_intervals(
-    values_K: np.ndarray, draws_KR: np.ndarray, freedom: int, confidence: float, *, of_share: bool = False
+    values_K: np.ndarray,
+    draws_KR: np.ndarray,
+    freedom: int,
+    confidence: float,
+    *,
+    of_share: bool = False,
+    skewed: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Student's intervals with the standard deviation over resamples as the standard error, and p values.
 
@@ -136,6 +173,7 @@ def student_intervals(
         freedom: degrees of freedom.
         confidence: between 0 and 1.
         of_share: whether the values are shares (``share_intervals``).
+        skewed: if so, see ``log_odds_slopes``.
 
     Returns:
         Lower and upper ends, and two-sided p values for zero; each of shape (K,), NaN where a value is.
@@ -147,7 +185,7 @@ def student_intervals(
     p_values_K = np.where(np.isnan(errors_K), np.nan, 2 * special.stdtr(freedom, -distances_K))
     reach_K = special.stdtrit(freedom, (1 + confidence) / 2) * errors_K
     if of_share:
-        low_K, high_K = share_intervals(values_K, reach_K, freedom + 1, confidence)
+        low_K, high_K = share_intervals(values_K, reach_K, draws_KR, freedom + 1, confidence, skewed=skewed)
     else:
         low_K, high_K = values_K - reach_K, values_K + reach_K
     return low_K, high_K, np.minimum(1.0, p_values_K)

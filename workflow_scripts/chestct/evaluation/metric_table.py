@@ -19,6 +19,7 @@ class MetricKind(NamedTuple):
         pooled: whether the scans of all folds are evaluated together, since a fold has too few.
         of_probabilities: whether scores are taken as probabilities; a baseline in other units has none.
         share: whether values lie between 0 and 1; their intervals are symmetric on the scale of log odds.
+        skewed: whether they are skewed on that scale too (``intervals.log_odds_slopes``).
         bca: whether bias-corrected and accelerated intervals hold what they promise (docs/statistics.md);
             otherwise there are none, and the leave-one-patient-out samples are not evaluated.
         no_interval: why the metric has no interval and no p value, if it has none.
@@ -29,13 +30,14 @@ class MetricKind(NamedTuple):
     pooled: bool = False
     of_probabilities: bool = False
     share: bool = False
+    skewed: bool = False
     bca: bool = True
     no_interval: str | None = None
 
 
 METRICS: dict[str, MetricKind] = {
     "auroc": MetricKind(metrics.auroc, share=True),
-    "auprc": MetricKind(metrics.average_precision, ("prevalence",), share=True, bca=False),
+    "auprc": MetricKind(metrics.average_precision, ("prevalence",), share=True, skewed=True, bca=False),
     "sensitivity": MetricKind(metrics.sensitivity, ("specificity",), share=True, bca=False),
     "sensitivity_validation": MetricKind(operating_point.sensitivity_at, ("thresholds",), share=True),
     "specificity_validation": MetricKind(

@@ -174,13 +174,17 @@ def _intervals(
     metric: str, quantity: str, values_BL: np.ndarray, draws: Draws, confidence: float
 ) -> Iterator[tuple[str, Ends]]:
     """The intervals over patients that tables print, by method."""
-    of_share = METRICS[metric].share and quantity == "value"
-    resampled_BR = draws.resampled(values_BL)
-    yield (
-        "student",
-        student_intervals(values_BL[:, 0], resampled_BR, draws.freedom, confidence, of_share=of_share)[:2],
+    kind, resampled_BR = METRICS[metric], draws.resampled(values_BL)
+    low, high, _ = student_intervals(
+        values_BL[:, 0],
+        resampled_BR,
+        draws.freedom,
+        confidence,
+        of_share=kind.share and quantity == "value",
+        skewed=kind.skewed,
     )
-    if METRICS[metric].bca:
+    yield "student", (low, high)
+    if kind.bca:
         acceleration_B = acceleration(draws.left_out(values_BL), draws.stratum)
         ordered_BR = np.sort(resampled_BR, axis=1)
         yield "bca", bca_intervals(values_BL[:, 0], ordered_BR, acceleration_B, confidence)
