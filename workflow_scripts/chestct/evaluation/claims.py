@@ -97,6 +97,7 @@ class DatasetDraws:
             ],
             "runs": list(self.scores),
         }
+        cells: dict[str, Any] = {f"cell_{number}": cell.values for number, cell in enumerate(self.cells)}
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(
                 file,
@@ -105,7 +106,7 @@ class DatasetDraws:
                 labels=self.labels,
                 folds=self.folds,
                 scores=np.array(list(self.scores.values())),
-                **{f"cell_{number}": cell.values for number, cell in enumerate(self.cells)},
+                **cells,
             )
 
     @classmethod
@@ -183,7 +184,7 @@ def claims_table(datasets: Iterable[DatasetDraws], confidence: float, margin: fl
     p_values = table[columns].to_numpy(dtype=np.float64, copy=True)
     decidable = np.isfinite(p_values)
     p_values[decidable] = holm(p_values[decidable])
-    table[["p_holm", "p_every_size_holm"]] = p_values
+    table["p_holm"], table["p_every_size_holm"] = p_values.T
     table["verdict"] = [_verdict(row, 1 - confidence) for _, row in table.iterrows()]
     return table
 

@@ -100,20 +100,19 @@ def multiplier_rows(
             for percent in own:
                 key = (model, init, percent)
                 patients = num_patients[named[key]]
-                found = _multiplier(values[key], patients_P, curve_PR, patients, confidence)
-                low, high = found.pop("low"), found.pop("high")
-                if np.isfinite(noisy_PR).all() and np.isfinite(added[key]).all():
-                    noisy = _multiplier(values[key] + added[key], patients_P, noisy_PR, patients, confidence)
-                else:
-                    noisy = {"low": np.nan, "high": np.nan}
+                level_R, noisy_R = values[key], values[key] + added[key]
+                row, (low, high) = _multiplier(level_R, patients_P, curve_PR, patients, confidence)
+                ends = (np.nan, np.nan)
+                if np.isfinite(noisy_PR).all() and np.isfinite(noisy_R).all():
+                    _, ends = _multiplier(noisy_R, patients_P, noisy_PR, patients, confidence)
                 yield {
                     "model": model,
                     "percent": percent,
                     "init": init,
                     "reference": reference,
-                    **found,
-                    "ci_low": noisy["low"],
-                    "ci_high": noisy["high"],
+                    **row,
+                    "ci_low": ends[0],
+                    "ci_high": ends[1],
                     "patients_low": low,
                     "patients_high": high,
                     "num_resamples": draws.num_resamples,
@@ -122,17 +121,17 @@ def multiplier_rows(
 
 def _multiplier(
     levels_R: np.ndarray, patients_P: np.ndarray, curve_PR: np.ndarray, num_patients: float, confidence: float
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], tuple[float, float]]:
+    """Columns of a multiplier, and the ends of its interval."""
     needed_R = patients_needed(levels_R, patients_P, curve_PR)
     beyond_R = np.isinf(needed_R) | (needed_R == 0)
     bound = "exact" if not beyond_R[0] else "at_most" if needed_R[0] == 0 else "at_least"
     multiplier_R = np.clip(needed_R, patients_P[0], patients_P[-1]) / num_patients
     low, high = percentile_intervals(np.sort(multiplier_R[1:])[None], confidence)
-    return {
+    row = {
         "num_patients": num_patients,
         "multiplier": multiplier_R[0],
-        "low": low[0],
-        "high": high[0],
         "bound": bound,
         "share_beyond": float(np.mean(beyond_R[1:])),
     }
+    return row, (float(low[0]), float(high[0]))
