@@ -193,12 +193,11 @@ def test_validation_without_negative_scans_decides_no_threshold(tmp_path):
 def test_prevalence_of_a_study_is_what_it_states_or_that_of_its_test_set(tmp_path):
     files = write_study(tmp_path, {"own": {"num_patients": 80}}, ["i3d"], ["scratch"], [100])
     metrics = ["auroc", "auprc", "brier", "ppv_validation", "calibration_intercept"]
-    own, same, rare = (
-        evaluate(files, tmp_path / name, metrics=metrics, prevalence=prevalence)["metrics"].set_index(
-            "metric"
-        )
+    tables = {
+        name: evaluate(files, tmp_path / name, metrics=metrics, prevalence=prevalence)
         for name, prevalence in (("own", None), ("same", 0.4), ("rare", 0.05))
-    )
+    }
+    own, same, rare = (each["metrics"].set_index("metric") for each in tables.values())
     tests = pd.read_csv(files.predictions["own"][0]).query("split == 'test'")
     assert tests["label"].mean() == pytest.approx(0.4)
     assert own.loc["auprc", "value"] == pytest.approx(average_precision_score(tests["label"], tests["score"]))
@@ -207,3 +206,11 @@ def test_prevalence_of_a_study_is_what_it_states_or_that_of_its_test_set(tmp_pat
     assert rare.loc["auprc", "value"] < own.loc["auprc", "value"] - 0.1
     assert rare.loc["ppv_validation", "value"] < own.loc["ppv_validation", "value"] - 0.1
     assert rare.loc["calibration_intercept", "value"] < own.loc["calibration_intercept", "value"] - 1
+    ends = {}
+    for name in ("own", "rare"):
+        curves = tables[name]["curves"].query("curve == 'precision_recall'")
+        assert curves["prevalence"].unique() == pytest.approx([0.4 if name == "own" else 0.05])
+        ends[name] = curves.query("x == 1")["y"].iloc[0]
+    # Where all positive scans are found, so is the same share of negative ones.
+    odds = {name: (1 - value) / value for name, value in ends.items()}
+    assert odds["rare"] == pytest.approx(odds["own"] * (0.95 / 0.05) / (0.6 / 0.4))

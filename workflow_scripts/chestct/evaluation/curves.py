@@ -82,7 +82,7 @@ def curve_rows(
     scores: Mapping[RunKey, np.ndarray],
     counts: np.ndarray,
     confidence: float,
-    prevalence: float | None = None,
+    prevalence: float,
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table "curves" for every arm and mean, averaged over folds, seeds and models at each point.
 
@@ -92,7 +92,7 @@ def curve_rows(
         scores: shape (num_scans,) by run.
         counts: the sample itself, then its resamples, of which the first ``MAX_BAND_RESAMPLES`` are used.
         confidence: of the pointwise band.
-        prevalence: at which the precision is; None for the share of positive scans in each resample.
+        prevalence: share of positive scans, at which the precision is.
     """
     counts = counts[: 1 + MAX_BAND_RESAMPLES]
     by_arm: dict[tuple[str, str], dict[str, np.ndarray]] = {}
@@ -114,6 +114,7 @@ def curve_rows(
                     "init": quantity.label,
                     "percent": quantity.percent,
                     "curve": name,
+                    "prevalence": prevalence,
                     "x": x,
                     "y": values[point, 0],
                     "low": low[point],

@@ -80,8 +80,12 @@ def _draw(axis: Axes, rows: pd.DataFrame, curve: str, *, large: bool) -> None:
     if curve == "roc":
         axis.plot([0, 1], [0, 1], color=style.REFERENCE_COLOUR, linewidth=0.6, linestyle=(0, (1, 2)))
     else:
-        share = float(rows["num_positive"].iloc[0]) / float(rows["num_scans"].iloc[0])
-        axis.axhline(share, color=style.REFERENCE_COLOUR, linewidth=0.6, linestyle=(0, (1, 2)))
+        axis.axhline(
+            float(rows["prevalence"].iloc[0]),
+            color=style.REFERENCE_COLOUR,
+            linewidth=0.6,
+            linestyle=(0, (1, 2)),
+        )
     for number, init in enumerate(panels.inits_of(rows)):
         arm = rows[rows["init"] == init].sort_values("x", kind="stable")
         mark = style.INIT_MARKS[init]
