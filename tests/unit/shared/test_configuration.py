@@ -10,6 +10,7 @@ from chestct import run_grid
 from chestct.catalogue import MODELS
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.errors import InputError
+from chestct.evaluation.metric_table import METRICS
 
 RSPECT = {"name": "rspect", "source": "rspect", "display_window_hu": {"centre": 400, "width": 1000}}
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,6 +37,8 @@ def change(config, path, value):
     [
         ("percentz", [10], r"unknown key.*percentz[\s\S]*did you mean 'percents'"),
         ("training.batchsize", 8, r"batchsize[\s\S]*training[\s\S]*did you mean 'batch_size'"),
+        ("datasets.0.prevalence", 1, r"1 is greater than or equal to the maximum[\s\S]*prevalence"),
+        ("evaluation.metrics", ["auroc", "f1"], r"unknown value 'f1'[\s\S]*sensitivity_validation"),
         ("percents", [0, 100], r"0 is less than the minimum[\s\S]*percents.0"),
         ("percents", [10.5], r"not of type 'integer'[\s\S]*percents.0"),
         ("training.batch_size", "8", r"'8' is not of type 'integer'[\s\S]*training.batch_size"),
@@ -251,5 +254,13 @@ def test_a_probe_on_published_weights_needs_no_other_model(config):
 
 
 def test_how_a_dataset_is_used_says_nothing_of_its_source(config):
+    check_configuration(change(config, "datasets.0.prevalence", 0.1))
     for entry in config["datasets"]:
-        assert source_entry(entry).keys() == entry.keys() - {"display_window_hu", "ct_source"}
+        of_source = source_entry(entry | {"prevalence": 0.1}).keys()
+        assert of_source == entry.keys() - {"display_window_hu", "ct_source"}
+
+
+def test_the_schema_knows_the_metrics_of_the_evaluation(config):
+    schema = yaml.safe_load((ROOT / "schemas" / "config.schema.yaml").read_text())
+    known = schema["properties"]["evaluation"]["properties"]["metrics"]["items"]["enum"]
+    assert known == list(METRICS) == config["evaluation"]["metrics"]
