@@ -185,11 +185,11 @@ def claims_table(datasets: Iterable[DatasetDraws], confidence: float, margin: fl
     decidable = np.isfinite(p_values)
     p_values[decidable] = holm(p_values[decidable])
     table["p_holm"], table["p_every_size_holm"] = p_values.T
-    table["verdict"] = [_verdict(row, 1 - confidence) for _, row in table.iterrows()]
+    table["verdict"] = [_verdict(row, 1 - confidence) for row in table.to_dict("records")]
     return table
 
 
-def _verdict(row: Mapping[str, Any], limit: float) -> str:
+def _verdict(row: Mapping[Any, Any], limit: float) -> str:
     if not row["num_cells"]:
         return "not_tested"
     if not np.isfinite(row["p_holm"]):
