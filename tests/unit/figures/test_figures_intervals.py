@@ -190,7 +190,7 @@ def test_calibration_shows_slope_and_intercept(tables):
             dataclasses.replace(study, means=study.means.query("metric == 'auroc'"))
         )
     legend = figure.axes[0].get_legend()
-    assert legend.get_title().get_text() == "Slope, intercept"
+    assert legend.get_title().get_text() == "Slope, intercept (medians)"
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts == [f"0.63, {style.MINUS}0.80"] * 2  # scratch and video
     assert bare.axes[0].get_legend() is None

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from chestct.catalogue import MODELS
 from chestct.figures import panels, style
 from chestct.figures.auroc_by_percent import dataset_title
 from chestct.figures.study_tables import StudyTables, are_means
@@ -46,7 +47,8 @@ def calibration(study: StudyTables) -> Figure:
         block, column = divmod(number, columns)
         diagram, spread = axes[2 * block, column], axes[2 * block + 1, column]
         _draw(diagram, spread, part)
-        _write_slopes(diagram, _recalibration(study, part))
+        words = ", ".join(_FIT.values()) + (" (medians)" if style.is_mean(part["model"].iloc[0]) else "")
+        _write_slopes(diagram, _recalibration(study, part), words)
         title = dataset_title(
             part.assign(num_scans=part["num_scans_of_dataset"], num_positive=part["num_positive_of_dataset"]),
             width / columns - 0.6,
@@ -79,16 +81,26 @@ def calibration(study: StudyTables) -> Figure:
 
 
 def _recalibration(study: StudyTables, rows: pd.DataFrame) -> pd.DataFrame:
-    """Calibration slope and intercept of the arms of a diagram, by init; no rows if not measured."""
-    arms = study.means.merge(rows[["dataset", "model", "init", "percent"]].drop_duplicates())
+    """Calibration slope and intercept of the arms of a diagram, by init; no rows if not measured.
+
+    For a mean over models they are the medians over these: one model whose scores hardly vary has a slope of
+    any size, which would be all that a mean shows.
+    """
+    keys = ["dataset", "model", "init", "percent"]
+    if style.is_mean(str(rows["model"].iloc[0])):
+        seven = study.means["model"].map(lambda model: model in MODELS and MODELS[model].seven)
+        singles = study.means[seven.astype(bool)]
+        arms = singles.merge(rows[[key for key in keys if key != "model"]].drop_duplicates())
+    else:
+        arms = study.means.merge(rows[keys].drop_duplicates())
     return (
-        arms.pivot_table(index="init", columns="metric", values="value")
+        arms.pivot_table(index="init", columns="metric", values="value", aggfunc="median")
         .reindex(columns=list(_FIT))
         .dropna(how="all")
     )
 
 
-def _write_slopes(diagram: Axes, fits: pd.DataFrame) -> None:
+def _write_slopes(diagram: Axes, fits: pd.DataFrame, title: str) -> None:
     """List slope and intercept above the diagonal, where points are rare, with the marker of their init."""
     handles = [
         panels.init_handle(init, ", ".join(map(_number, fits.loc[init, list(_FIT)])), line=False)
@@ -97,7 +109,7 @@ def _write_slopes(diagram: Axes, fits: pd.DataFrame) -> None:
     if handles:
         diagram.legend(
             handles=handles,
-            title=", ".join(_FIT.values()),
+            title=title,
             loc="upper left",
             fontsize=style.FOOTER_SIZE,
             title_fontsize=style.FOOTER_SIZE,

@@ -59,9 +59,10 @@ CAPTIONS = {
     "calibration": (
         "Observed share of positive scans against the predicted score, at the largest training set, with the "
         "calibration slope (1 if scores are neither too extreme nor too moderate) and intercept (0 if they "
-        "are right on average, negative if they are too high). Training draws positive and negative windows "
-        "equally often, and the score of a scan is the maximum over its windows. Both raise scores above the "
-        "prevalence, so points below the diagonal are expected."
+        "are right on average, negative if they are too high); for a mean over models, their medians over "
+        "the models. Training draws positive and negative windows equally often, and the score of a scan is "
+        "the maximum over its windows. Both raise scores above the prevalence, so points below the diagonal "
+        "are expected."
     ),
     "learning_curves": (
         "Validation AUROC and validation loss against training progress, at the largest training set. Thin "

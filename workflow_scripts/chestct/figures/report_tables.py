@@ -126,14 +126,13 @@ _CALIBRATION = {
 
 
 def calibration_table(study: StudyTables) -> Shown:
-    """Calibration in numbers at the largest percentage, with intervals as of ``value_texts``.
+    """Calibration of single models at the largest percentage, with intervals as of ``value_texts``.
 
     Without rows if neither slope nor intercept is measured.
     """
     rows = study.means[study.means["percent"] == max(study.percents)]
-    rows = rows[
-        (rows["metric"].isin(_CALIBRATION.values()) & (rows["model"] != "baseline")).to_numpy(dtype=bool)
-    ]
+    single = ~rows["model"].map(style.is_mean).astype(bool) & (rows["model"] != "baseline")
+    rows = rows[(rows["metric"].isin(_CALIBRATION.values()) & single).to_numpy(dtype=bool)]
     if not rows["metric"].isin(["calibration_slope", "calibration_intercept"]).any():
         return show(pd.DataFrame())
     texts = {
