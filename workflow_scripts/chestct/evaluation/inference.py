@@ -28,8 +28,8 @@ from scipy import special
 #: it is down to minus this share of what patients explain: cut at 0, intervals cover 98 % instead of 95 %.
 _NEGATIVE_SHARE = 0.5
 #: Runs count as sharing something over models (a training subset) if the F test of it has p below this, a
-#: preliminary test of pooling (Bancroft and Han, J. Am. Stat. Assoc. 78(384), 1983). At 0.2 intervals of means
-#: cover more than 97 % where runs share nothing; at 0.05 too little is seen of what they share.
+#: preliminary test of pooling (Bancroft and Han, J. Am. Stat. Assoc. 78(384), 1983). At 0.2 intervals of
+#: means cover more than 97 % where runs share nothing; at 0.05 too little is seen of what they share.
 _SHARED_LEVEL = 0.1
 _MANY = 1e6  # degrees of freedom at which Student's distribution is the normal one
 
