@@ -31,8 +31,8 @@ def test_every_run_has_metrics_with_an_interval_around_the_value(smoke):
     expected = {tuple(run.asdict()[key] for key in keys) for run in list_runs(resolved(smoke))}
     assert set(auroc[keys].itertuples(index=False, name=None)) == expected
     assert auroc["value"].between(0, 1).all()
-    assert (auroc["ci_low"] <= auroc["value"]).all()
-    assert (auroc["value"] <= auroc["ci_high"]).all()
+    assert (auroc["patients_low"] <= auroc["value"]).all()
+    assert (auroc["value"] <= auroc["patients_high"]).all()
 
 
 def test_comparisons_figures_and_report_are_there(smoke):

@@ -122,7 +122,7 @@ def test_filter_box_keeps_rows_that_hold_all_words(page):
     opened.evaluate(f"{box}.value = ''; {box}.dispatchEvent(new Event('input'))")
     assert opened.evaluate(_COLUMN % 0) == rows and opened.evaluate(said) == ""
     assert opened.evaluate("document.querySelector('#costs .filter') === null") is False
-    assert page("bare").evaluate("document.querySelector('.filter') === null")
+    assert page("bare").evaluate("document.querySelector('#results .filter') === null")
 
 
 @pytest.mark.parametrize("kind", ["default", "full", "own_data"])
