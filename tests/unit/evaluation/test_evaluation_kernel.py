@@ -19,7 +19,6 @@ from chestct.evaluation.resampling import (
     bootstrap_counts,
     draw_resamples,
     leave_one_out_counts,
-    model_weights,
     named_rng,
 )
 
@@ -199,13 +198,3 @@ def test_draws_hold_the_sample_its_resamples_and_it_without_each_patient():
     again = bootstrap_counts(np.arange(5), labels, 7, np.random.default_rng(0))
     assert np.array_equal(draws.resampled(draws.counts.T).T, again)
     assert np.array_equal(draws.left_out(draws.counts.T).T, 1 - np.eye(5))
-
-
-def test_resamples_of_models_are_shares_that_the_models_decide():
-    weights = model_weights(("one", "two", "three"), 4000, 0)
-    np.testing.assert_allclose(weights.sum(axis=1), 1)
-    assert set(np.round(weights.ravel() * 3).astype(int)) == {0, 1, 2, 3}
-    # A model is left out of a resample of three with probability (2/3)^3.
-    assert np.mean(weights[:, 0] == 0) == pytest.approx((2 / 3) ** 3, abs=0.03)
-    assert np.array_equal(weights, model_weights(("one", "two", "three"), 4000, 0))
-    assert not np.array_equal(weights, model_weights(("one", "two", "four"), 4000, 0))

@@ -6,7 +6,6 @@ counts, so differences between runs are paired, and a metric needs one pass over
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,14 +184,3 @@ def named_rng(seed: int, *names: str) -> np.random.Generator:
     """Random generator determined by the seed and names, so other names do not change its numbers."""
     digest = hashlib.sha256("/".join(names).encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
-
-
-def model_weights(models: Sequence[str], num_resamples: int, seed: int) -> np.ndarray:
-    """Shares of models in resamples of models with replacement, shape (num_resamples, num_models).
-
-    They are determined by the seed and the models: the same models get the same shares on every dataset and
-    at every percentage.
-    """
-    rng = named_rng(seed, "models", *models)
-    even = np.full(len(models), 1 / len(models))
-    return rng.multinomial(len(models), even, size=num_resamples) / len(models)
