@@ -22,7 +22,7 @@ from setting import emit, scratch
 METRICS = ["auroc", "auprc", "sensitivity", "brier", "calibration_error"]
 NUM_RESAMPLES = 10_000
 NUM_SIMULATIONS = 1000
-LIMIT_S = 90  # of the minute that tables, figures and report may take together
+LIMIT_S = 90  # of the evaluation alone, with the inference over patients, training runs and models
 
 
 def bootstrap_metrics(folder: Path, dataset: str) -> None:
