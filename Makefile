@@ -1,4 +1,5 @@
-# make study   sets everything up and runs the default study (STUDY=name runs studies/name.yaml)
+# make study   sets everything up and runs the default study (STUDY=name runs studies/name.yaml;
+#              STUDY="name overlay" puts studies/overlay.yaml over it)
 # make plan     prints what STUDY costs (jobs, hours, disk), then what it downloads
 # make citation prints what a publication of STUDY is to cite
 # make test    sets everything up and passes all tests
@@ -21,7 +22,7 @@ STUDY ?=
 # PROFILE=slurm runs on a cluster (profiles/slurm); without it, this machine (profiles/default).
 PROFILE ?=
 OPTIONS := $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--cores $(CORES)) \
-  $(if $(STUDY),--configfile studies/$(STUDY).yaml)
+  $(if $(STUDY),--configfile $(STUDY:%=studies/%.yaml))
 SNAKEMAKE := snakemake $(OPTIONS)
 SMK_FILES := Snakefile rules
 
@@ -42,7 +43,7 @@ citation: setup
 	$(SNAKEMAKE) --quiet all -- cite_data
 
 status: setup
-	@python -m chestct.status $(if $(STUDY),--study $(STUDY))
+	@python -m chestct.status $(if $(STUDY),--study $(lastword $(STUDY)))
 
 # A thread each: processes that all take every core stand in each other's way.
 test: setup

@@ -18,11 +18,11 @@ _USUAL = "import torch, pandas, h5py, pytorchvideo.models.resnet"
 def run_job(folder: Path) -> None:
     """One run of one step on a few small scans, as rule finetune does it."""
     sys.path.insert(0, str(ROOT / "tests" / "unit" / "training"))
-    from engine_data import RUN, make_job, train
+    from engine_data import RUN, make_job, train, windows
 
     data = {name: str(folder / f"{name}.csv") for name in ("index", "splits", "subset")}
     data["windows"] = str(folder / "windows.parquet")
-    job = make_job(data, min_steps=1, max_epochs=1, num_validations=1, batch_size=8)
+    job = make_job(data, budget=windows(8), num_validations=1, batch_size=8)
     train(job, folder / f"run-{os.getpid()}", run=replace(RUN, model=_MODEL))
 
 

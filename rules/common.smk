@@ -73,7 +73,7 @@ onstart:
 wildcard_constraints:
     dataset="|".join(DATASETS),
     model="|".join(MODELS),
-    init="|".join(config["inits"]),
+    init="|".join(sorted({run.init for run in RUNS})),
     percent="|".join(str(percent) for percent in config["percents"]),
     seed="|".join(str(seed) for seed in config["seeds"]),
     fold="|".join(str(fold) for fold in range(config["subsets"]["folds"])),

@@ -8,7 +8,7 @@ FIGURES = f"{RESULTS}/figures"
 FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
 OTHER_FORMATS = [name for name in FIGURE_FORMATS if name != "png"]
 STUDY_TABLES = {name: f"{RESULTS}/{step}/{name}.csv" for name, step in TABLES.items()}
-PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts"}
+PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts", "budgets": "Budgets"}
 
 
 # What `snakemake --report` opens with; captions of its figures and tables lie in the same folder.

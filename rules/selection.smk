@@ -3,11 +3,12 @@
 
 TRIAL = f"{ARM}/rate-{{rate}}"
 # The run of every arm that its learning rates are tried on.
-TRIED_RUNS = {arm: run_grid.selection_run(config, *arm) for arm in run_grid.list_arms(config)}
+TRIED_RUNS = {arm: run_grid.selection_run(config, *arm) for arm in run_grid.list_searches(config)}
 
 
 if RATES:
     TRIED_SUBSET = f"percent-{config['training']['selection_percent']}/seed-{config['seeds'][0]}"
+    TRIED_INITS = "|".join(sorted({init for _, _, init in TRIED_RUNS}))
 
     wildcard_constraints:
         rate="|".join(re.escape(rate) for rate in RATES),
@@ -27,6 +28,8 @@ if RATES:
             or [],
         output:
             **{name: f"{TRIAL}/{file}" for name, file in RUN_FILES.items()},
+        wildcard_constraints:
+            init=TRIED_INITS,
         log:
             f"{RESULTS}/logs/try_learning_rates/{{dataset}}/{{model}}/{{init}}-{{rate}}.log",
         benchmark:
@@ -62,6 +65,8 @@ if RATES:
         output:
             **{name: f"{ARM}/{TRIED_SUBSET}/fold-0/{file}" for name, file in RUN_FILES.items()},
             choices=f"{ARM}/choices.csv",
+        wildcard_constraints:
+            init=TRIED_INITS,
         log:
             f"{RESULTS}/logs/choose_learning_rate/{{dataset}}/{{model}}/{{init}}.log",
         benchmark:

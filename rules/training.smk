@@ -1,5 +1,6 @@
 # Pretraining, fine-tuning and prediction. rules/selection.smk holds the search for learning rates.
 
+from chestct.catalogue import LONGER
 from chestct.run import RUN_FILES, RUN_FOLDER, Run
 
 TRAINING = f"{RESULTS}/training"
@@ -18,12 +19,24 @@ TRAINING_MACHINES = nodes_and_gpus(config["training"]["nodes"], config["training
 # Processes that read windows beside the one that trains or scores.
 READERS = config["training"]["num_workers"]
 
+
+def settings_of(wildcards):
+    """Training settings of a run: those of its model, in its arm."""
+    return asdict(run_grid.training_settings(config, wildcards.model, wildcards.init))
+
+
+def chosen_rate_of(wildcards):
+    """Input function: the learning rates that an arm tried, or the shorter arm of an arm that trains longer."""
+    init = LONGER.get(wildcards.init, wildcards.init)
+    return f"{TRAINING}/{wildcards.dataset}/{wildcards.model}/{init}/choices.csv" if RATES else []
+
+
 initial_of = cache(partial(starting_weights, config, training=TRAINING))
-# What other runs start from is trained first, then full-size models, so that none runs alone at the end.
+# What other runs start from is trained first, then full-size models and longer runs: none runs alone at the end.
 STARTS_OF_OTHERS = {initial_of(run)["path"] for run in RUNS}
 PRIORITIES = {
     run: 2 * (f"{TRAINING}/{run.folder}/weights.safetensors" in STARTS_OF_OTHERS)
-    + bool(CATALOGUE[run.model].weights)
+    + (bool(CATALOGUE[run.model].weights) or run.init in LONGER)
     for run in RUNS
 }
 RUNS_OF = {
@@ -65,7 +78,7 @@ rule finetune:
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
         subset=f"{RESULTS}/subsets/{{dataset}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
         initial=lambda wildcards: initial_of(Run.of(wildcards))["path"] or [],
-        choices=f"{ARM}/choices.csv" if RATES else [],
+        choices=chosen_rate_of,
     output:
         **{name: f"{RUN}/{file}" for name, file in RUN_FILES.items()},
     log:
@@ -82,7 +95,7 @@ rule finetune:
     params:
         run=lambda wildcards: asdict(Run.of(wildcards)),
         initial=lambda wildcards: initial_of(Run.of(wildcards)),
-        settings=lambda wildcards: SETTINGS[wildcards.model],
+        settings=settings_of,
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         window_slices=config["subsets"]["window_slices"],

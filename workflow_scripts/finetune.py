@@ -15,7 +15,7 @@ from chestct.training.start import Job
 set_up_log(snakemake.log[0])
 inputs, params = snakemake.input, snakemake.params
 claim_gpus(params.gpus)
-settings = TrainingSettings(**params.settings)
+settings = TrainingSettings.of(params.settings)
 if inputs.choices:
     settings = replace(settings, learning_rate=chosen_rate(inputs.choices))
 finetune(

@@ -13,7 +13,7 @@ claim_gpus(params.gpus)
 pretrain(
     PretrainingJob(
         model_name=snakemake.wildcards.model,
-        settings=TrainingSettings(**params.settings),
+        settings=TrainingSettings.of(params.settings),
         pretraining=PretrainingSettings(**params.pretraining),
         window_slices=params.window_slices,
         gpus=params.gpus,

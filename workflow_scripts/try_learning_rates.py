@@ -17,7 +17,7 @@ try_learning_rate(
     Job(
         run=Run(**params.run),
         initial=params.initial,
-        settings=TrainingSettings(**params.settings),
+        settings=TrainingSettings.of(params.settings),
         display_window_hu=params.display_window_hu,
         window_slices=params.window_slices,
         index=staged_index(inputs.index, dict(snakemake.resources.items())),

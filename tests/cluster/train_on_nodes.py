@@ -9,7 +9,7 @@ from tests.unit.training import engine_data as engine
 data = engine.write_data(Path("nodes-data"))
 # A model without statistics over the batch and without dropout.
 run = replace(engine.RUN, model="videomae_narrow")
-settings = {"batch_size": 8, "min_steps": 3, "max_epochs": 1, "learning_rate": 1e-4}
+settings = {"batch_size": 8, "budget": engine.windows(24), "learning_rate": 1e-4}
 lines = []
 for nodes in (1, 2):
     folder = engine.train(engine.make_job(data, **settings, nodes=nodes), Path(f"nodes-{nodes}"), run=run)

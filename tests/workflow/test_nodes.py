@@ -24,7 +24,7 @@ def test_two_nodes_train_as_one_process_does(tmp_path, monkeypatch):
     data = engine.write_data(tmp_path)
     # A model without statistics over the batch and without dropout.
     run = replace(engine.RUN, model="videomae_narrow")
-    settings = {"batch_size": 8, "min_steps": 3, "max_epochs": 1, "learning_rate": 1e-4}
+    settings = {"batch_size": 8, "budget": engine.windows(24), "learning_rate": 1e-4}
     alone = engine.train(engine.make_job(data, **settings), tmp_path / "alone", run=run)
 
     srun = tmp_path / "bin" / "srun"

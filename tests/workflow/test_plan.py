@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from chestct.run_grid import list_arms, list_runs
+from chestct.run_grid import list_runs, list_searches
 from tests.workflow.project import Project
 
 
@@ -33,7 +33,7 @@ def test_ct_pretraining_goes_both_ways(project):
     config = yaml.safe_load((project.folder / "config.yaml").read_text())
     config["datasets"][0]["ct_source"] = "lidc_phantom"
     overlay(project, datasets=config["datasets"])
-    assert project.planned(study="changed")["finetune"] == 104 + 2 * 8
+    assert project.planned(study="changed")["finetune"] == 108 + 2 * 8
 
 
 def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
@@ -52,7 +52,7 @@ def test_a_search_tries_every_rate_of_every_arm_and_trains_no_run_twice(project)
     training = {"learning_rates": [0.01, 0.001, 0.00001], "selection_percent": 10}
     config = overlay(project, training=training)
     jobs = project.planned(study="changed")
-    arms = list_arms(config)
+    arms = list_searches(config)
     assert jobs["try_learning_rates"] == 3 * len(arms)
     assert jobs["choose_learning_rate"] == len(arms)
     assert jobs["collect_trials"] == 1
@@ -76,7 +76,7 @@ def test_choices_are_made_before_any_score_of_a_test_scan(project):
 
 def test_the_plan_is_printed_and_nothing_is_fetched(project):
     plan = project.plan("paper")
-    assert "1,125 runs of 17 models" in plan
+    assert "1,425 runs of 17 models" in plan
     assert "hours of one NVIDIA A100" in plan
     assert "estimated: 20 % of 312 TFLOP/s" in plan
     assert not (project.folder / "data" / "rspect").exists()

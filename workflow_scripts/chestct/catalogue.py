@@ -16,11 +16,15 @@ Family = Literal["3d", "2d"]
 #: Where weights start, with the words that figures and tables use.
 INIT_TITLES = {
     "scratch": "From scratch",
+    "scratch_long": "From scratch, longer",
     "video": "Video pretraining",
     "ct": "CT pretraining",
     "video_ct": "Video, then CT",
     "imagenet": "ImageNet pretraining",
 }
+
+#: Inits that differ from another one in nothing but the length of training (``training.long_factor``).
+LONGER = {"scratch_long": "scratch"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
-from chestct.catalogue import MODELS
+from chestct.catalogue import LONGER, MODELS
 from chestct.errors import InputError
 from chestct.run_grid import dataset_names, initial_weights, list_runs, model_inits, training_settings
 from chestct.training.budget import check_parts
@@ -159,7 +159,16 @@ def _check_models(config: dict[str, Any]) -> None:
                 f"some of {list(MODELS[name].inits)}",
                 "remove it from the model's inits",
             )
-        if not any(model_inits(config, name, dataset) for dataset in dataset_names(config)):
+        own = {init for dataset in dataset_names(config) for init in model_inits(config, name, dataset)}
+        for init in sorted(own & set(LONGER)):
+            if LONGER[init] not in own:
+                raise _problem(
+                    f"'{name}' has {init} without {LONGER[init]}, than which it only trains longer",
+                    key,
+                    f"{LONGER[init]} among the model's inits",
+                    f"add {LONGER[init]}, or remove {init}",
+                )
+        if not own:
             raise _problem(
                 f"no init of the study fits model '{name}'",
                 key,
@@ -247,6 +256,13 @@ def _check_numbers(config: dict[str, Any]) -> None:
 
 def _check_training(config: dict[str, Any]) -> None:
     training = config["training"]
+    if training["long_factor"] < 1:
+        raise _problem(
+            f"scratch_long would train {training['long_factor']:g} times as long as scratch, so not longer",
+            "training.long_factor",
+            "a factor of at least 1",
+            "give how many times as many windows scratch_long sees, such as 6",
+        )
     percent = training["selection_percent"]
     if training["learning_rates"] and percent not in config["percents"]:
         raise _problem(

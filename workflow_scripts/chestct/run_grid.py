@@ -1,10 +1,10 @@
 """The grid of runs that a configuration spans, and what every run needs to know."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
-from chestct.catalogue import INIT_TITLES, MODELS
+from chestct.catalogue import INIT_TITLES, LONGER, MODELS
 from chestct.run import Run
 from chestct.training.settings import TrainingSettings
 
@@ -15,7 +15,7 @@ def dataset_names(config: dict[str, Any]) -> list[str]:
 
 
 def model_inits(config: dict[str, Any], model: str, dataset: str) -> list[str]:
-    """Inits of one model on one dataset: configured, known for the model, possible for the dataset."""
+    """Inits of a model on a dataset: its own or the study's, known for the model, possible for the dataset."""
     entry = next((entry for entry in config["models"] if entry["name"] == model), {"name": model})
     has_ct = "ct_source" in next(e for e in config["datasets"] if e["name"] == dataset)
     allowed = entry.get("inits", config["inits"])
@@ -23,7 +23,6 @@ def model_inits(config: dict[str, Any], model: str, dataset: str) -> list[str]:
         init
         for init in INIT_TITLES
         if init in allowed
-        and init in config["inits"]
         and init in MODELS[model].inits
         and (has_ct or init not in ("ct", "video_ct"))
     ]
@@ -50,6 +49,11 @@ def list_runs(config: dict[str, Any]) -> list[Run]:
     ]
 
 
+def list_searches(config: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Arms that try learning rates; those that train longer (``LONGER``) take the rate of the shorter arm."""
+    return [arm for arm in list_arms(config) if arm[2] not in LONGER]
+
+
 def selection_run(config: dict[str, Any], dataset: str, model: str, init: str) -> Run:
     """The run that an arm's learning rates are tried on: the first seed and fold of selection_percent.
 
@@ -59,10 +63,14 @@ def selection_run(config: dict[str, Any], dataset: str, model: str, init: str) -
     return Run(dataset=dataset, model=model, init=init, percent=percent, seed=seed, fold=0)
 
 
-def training_settings(config: dict[str, Any], model: str) -> TrainingSettings:
-    """Settings of one model's training: the training block with the model's own overrides."""
+def training_settings(config: dict[str, Any], model: str, init: str = "") -> TrainingSettings:
+    """Settings of a model's training: the training block with the model's own overrides.
+
+    All arms of a model share them but for the budget factor of those that train longer (``LONGER``).
+    """
     values = config["training"] | next(entry for entry in config["models"] if entry["name"] == model)
-    return TrainingSettings(**{field.name: values[field.name] for field in fields(TrainingSettings)})
+    factor = values["long_factor"] if init in LONGER else 1
+    return TrainingSettings.of(values | {"budget_factor": factor})
 
 
 def initial_weights(config: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -81,7 +89,7 @@ def initial_weights(config: dict[str, Any], run: Run) -> dict[str, Any]:
     base = entry.probe_of or run.model
     if entry.features_from is not None:
         return {"kind": "run", "run": replace(run, model=entry.features_from)}
-    if run.init == "scratch":
+    if LONGER.get(run.init, run.init) == "scratch":
         return {"kind": "none"}
     if run.init in ("ct", "video_ct"):
         dataset = next(e for e in config["datasets"] if e["name"] == run.dataset)["ct_source"]

@@ -16,7 +16,7 @@ import pandas as pd
 from chestct.catalogue import MODELS
 from chestct.tables import write_table
 
-_GAIN = {"scratch": 0.0, "video": 0.5, "ct": 0.25, "video_ct": 0.6, "imagenet": 0.3}
+_GAIN = {"scratch": 0.0, "scratch_long": 0.2, "video": 0.5, "ct": 0.25, "video_ct": 0.6, "imagenet": 0.3}
 
 
 @dataclass(frozen=True)

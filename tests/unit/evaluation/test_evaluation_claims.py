@@ -8,7 +8,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import precision_recall_curve, roc_curve
 from synthetic_predictions import write_study
 
-from chestct.evaluation.claims import Cell, DatasetDraws, claims_table
+from chestct.evaluation.claims import CLAIMS, Cell, DatasetDraws, claims_table
 from chestct.evaluation.contrasts import ArmKey, Quantity, claim_models
 from chestct.evaluation.curves import GRID, run_curves
 from chestct.evaluation.label_efficiency import monotone, patients_needed
@@ -51,15 +51,17 @@ def judge(*datasets: DatasetDraws, margin: float = 0.02) -> pd.DataFrame:
 def test_verdicts_follow_sign_and_adjusted_p():
     cells = [
         cell("video_vs_scratch", 0.1),
+        cell("video_vs_scratch_long", -0.05),
         cell("video_3d_vs_2d", -0.1),
         cell("video_vs_ct", 0.02, noise=0.05),
     ]
     table = judge(dataset("one", *cells))
-    assert table["claim"].tolist() == ["video_vs_scratch", "video_3d_vs_2d", "video_vs_ct"]
-    assert table["verdict"].tolist() == ["supported_at_every_size", "contradicted", "undecided"]
-    assert table["num_above"].tolist() == [1, 0, 0] and table["num_below"].tolist() == [0, 1, 0]
-    assert table["difference"].tolist() == pytest.approx([0.1, -0.1, 0.02])
-    assert table["seeds"].tolist() == ["0;1;2"] * 3 and table["models"][0] == "m0;m1;m2;m3"
+    assert table["claim"].tolist() == list(CLAIMS)
+    contradicted = ["contradicted", "contradicted"]
+    assert table["verdict"].tolist() == ["supported_at_every_size", *contradicted, "undecided"]
+    assert table["num_above"].tolist() == [1, 0, 0, 0] and table["num_below"].tolist() == [0, 1, 1, 0]
+    assert table["difference"].tolist() == pytest.approx([0.1, -0.05, -0.1, 0.02])
+    assert table["seeds"].tolist() == ["0;1;2"] * 4 and table["models"][0] == "m0;m1;m2;m3"
 
 
 def test_a_claim_that_fails_at_one_size_holds_on_average_only():
@@ -89,19 +91,26 @@ def test_one_training_run_decides_nothing():
 
 def test_a_difference_surely_within_the_margin_is_not_relevant():
     near = dataset("one", cell("video_vs_ct", 0.001, noise=0.003))
-    assert judge(near)["verdict"][2] == "no_relevant_difference"
-    assert judge(near, margin=0.001)["verdict"][2] == "undecided"
+    assert judge(near)["verdict"][3] == "no_relevant_difference"
+    assert judge(near, margin=0.001)["verdict"][3] == "undecided"
 
 
 def test_adjustment_counts_the_statements_that_can_be_tested():
     table = judge(dataset("one", cell("video_vs_scratch", 0.05)))
-    assert table["verdict"].tolist() == ["supported_at_every_size", "not_tested", "not_tested"]
+    assert table["verdict"].tolist() == ["supported_at_every_size", *["not_tested"] * 3]
     assert table["p_holm"][0] == pytest.approx(2 * table["p_value"][0])  # on average, and at every size
-    assert table["num_cells"].tolist() == [1, 0, 0]
+    assert table["num_cells"].tolist() == [1, 0, 0, 0]
+
+
+def test_the_adjustment_counts_the_first_claim_twice_where_scratch_trains_longer():
+    names = ("video_vs_scratch", "video_vs_scratch_long")
+    table = judge(dataset("one", *(cell(name, value) for name, value in zip(names, (0.05, 0.02), strict=True))))
+    p_values = table.loc[:1, ["p_value", "p_every_size"]].to_numpy()
+    assert table.loc[:1, ["p_holm", "p_every_size_holm"]].to_numpy().min() == pytest.approx(4 * p_values.min())
 
 
 def test_a_claim_that_the_adjustment_undoes_is_undecided():
-    names = ("video_vs_scratch", "video_3d_vs_2d", "video_vs_ct")
+    names = tuple(CLAIMS)
     table = judge(dataset("one", *(cell(name, 0.011, noise=0.004) for name in names)), margin=0.001)
     scale = table["standard_error"] * 2.3
     cells = [cell(name, float(value)) for name, value in zip(names, scale, strict=True)]
@@ -129,8 +138,8 @@ def test_a_claim_is_about_the_models_that_all_cells_have():
 
 def test_one_model_has_no_variance_of_models():
     table = judge(dataset("one", cell("video_vs_ct", 0.0, num_models=1)))
-    assert np.isnan(table["share_models"][2]) and table["num_models"][2] == 1
-    assert table["share_patients"][2] + table["share_training"][2] == pytest.approx(1)
+    assert np.isnan(table["share_models"][3]) and table["num_models"][3] == 1
+    assert table["share_patients"][3] + table["share_training"][3] == pytest.approx(1)
 
 
 def test_claims_of_a_study_average_its_contrasts(full_study):

@@ -80,6 +80,7 @@ def _options(kind: str) -> tuple[dict[str, dict], list[str], list[str], list[int
     }
     nodules = {"real_nodules": {"num_patients": 93, "folds": 5, "baseline": True}}
     trio = ["slow_narrow", "i3d", "efficientnet_lite0"]
+    longer = ["slow_narrow", "penet_narrow", "efficientnet_lite0"]
     five = [1, 10, 25, 50, 100]
     return {
         "default": (phantoms, DEFAULT, INITS, [10, 100], [0], 3),
@@ -90,6 +91,7 @@ def _options(kind: str) -> tuple[dict[str, dict], list[str], list[str], list[int
         "smoke": (small, trio, ["scratch", "video", "imagenet"], [50, 100], [0], 2),
         "bare": (small, ["efficientnet_lite0"], ["scratch"], [100], [0], 1),
         "extras": (small, ["x3d_narrow", "i3d"], ["scratch", "video"], [100], [0], 2),
+        "longer": (small, longer, ["scratch", "scratch_long", "video", "imagenet"], [50, 100], [0, 1], 4),
     }[kind]
 
 
@@ -99,7 +101,8 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
     Args:
         kind: default (one seed); seeds (the same with three); paper (frozen probes, long names of datasets);
             full (thirteen models, four or five inits); own_data (one model, five folds, a baseline); smoke;
-            bare (one arm); extras (X3D and I3D, none of the seven).
+            bare (one arm); extras (X3D and I3D, none of the seven); longer (two models of the seven and a 2D
+            model, also trained longer from scratch, two seeds).
         folder: where to write.
         num_resamples: of the bootstrap.
     """
@@ -121,8 +124,11 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
             rows.append(run_row(run, num_train=num_train, auroc=value))
     write_data_manifest(folder)
     study, runs = Study(folder, list(datasets)), pd.DataFrame(rows)
-    write_table(runs, study.table("runs"), "runs")
     histories = histories_table(runs, num_validations, np.random.default_rng(7))
+    best = histories.loc[histories.groupby(RUN_KEYS, sort=False)["validation_auroc"].idxmax()]
+    for column in ("step", "windows_seen"):
+        runs[f"best_{column}"] = best[column].to_numpy()
+    write_table(runs, study.table("runs"), "runs")
     write_table(histories, study.table("histories"), "histories")
     if len(percents) == 5:
         write_table(_trials(runs), study.table("trials"), "choices")
@@ -133,7 +139,7 @@ def _trials(runs: pd.DataFrame) -> pd.DataFrame:
     """The learning rates tried on the first seed at the largest percent, of which 0.001 is taken."""
     tried = runs[(runs["percent"] == 100) & (runs["seed"] == 0)]
     parts = [
-        tried[[*RUN_KEYS, "num_steps", "seconds", "final_weights_sha256"]].assign(
+        tried[[*RUN_KEYS, "num_steps", "windows_seen", "seconds", "final_weights_sha256"]].assign(
             learning_rate=rate,
             validation_auroc=tried["validation_auroc"] - 0.02 * abs(np.log10(rate) + 3),
             validation_loss=0.6,

@@ -148,12 +148,32 @@ def test_learning_curves_show_every_run_and_their_median(tables):
     study = tables("own_data")
     axis = plot(tables, "own_data", "learning_curves").axes[0]
     rows = study.histories.query("init == 'video'")
-    bundles = [bundle.get_segments() for bundle in axis.collections]
+    # Those of single points are the intervals of test scores.
+    bundles = [bundle.get_segments() for bundle in axis.collections if len(bundle.get_segments()) > 1]
     assert [len(segments) for segments in bundles] == [5, 5]  # folds, from scratch and after video
-    expected = rows.groupby("step")["validation_auroc"].median().to_numpy()
+    number = rows.groupby("fold").cumcount()
+    expected = rows.groupby(number)["validation_auroc"].median()[rows.groupby(number).size() >= 2.5].to_numpy()
     assert any(np.allclose(line.get_ydata(), expected) for line in axis.get_lines())
     first = rows.query("fold == 0")["validation_auroc"].to_numpy()
     assert any(np.allclose(segment[:, 1], first) for segment in bundles[1])
+
+
+def test_test_scores_stand_at_the_windows_of_the_best_validation(tables):
+    study = tables("longer")
+    figure = plot(tables, "longer", "learning_curves")
+    axis = next(axis for axis in figure.axes if axis.get_title() == "Slow (narrow)")
+    means = study.means.query("metric == 'auroc' and percent == 100 and model == 'slow_narrow'")
+    runs = study.runs.query("percent == 100 and model == 'slow_narrow'")
+    marks = [line for line in axis.get_lines() if line.get_linestyle() == "None"]
+    points = [point for line in marks for point in line.get_xydata()]
+    for init in ("scratch", "scratch_long", "video"):
+        windows = runs.loc[runs["init"] == init, "best_windows_seen"].median()
+        value = means.loc[means["init"] == init, "value"].item()
+        assert any(np.allclose(point, (windows, value)) for point in points)
+    low, high = axis.get_xlim()
+    windows = study.histories.query("percent == 100")["windows_seen"]
+    assert low < windows.min() and windows.max() < high
+    assert axis.get_xscale() == "log" and axis.get_ylim()[0] < means["value"].min()
 
 
 @pytest.mark.parametrize(

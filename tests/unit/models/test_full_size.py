@@ -49,7 +49,7 @@ def test_catalogue_holds_the_study() -> None:
         assert entry.slices[0] <= 24 <= 32 <= entry.slices[1]
         assert entry.size_px[0] <= 224 <= entry.size_px[1]
         pretrained = "imagenet" if entry.family == "2d" else "video"
-        assert entry.inits[:2] == ("scratch", pretrained)
+        assert entry.inits[:3] == ("scratch", "scratch_long", pretrained)
         assert entry.features_from or entry.weights.keys() == {pretrained}
 
 

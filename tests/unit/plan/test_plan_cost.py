@@ -1,6 +1,7 @@
 """Windows, jobs and hours that a plan counts."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.run import Run
-from chestct.run_grid import list_arms, list_runs, selection_run, training_settings
+from chestct.run_grid import list_arms, list_runs, list_searches, selection_run, training_settings
 from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
 
@@ -51,11 +52,15 @@ def test_every_scan_is_in_one_split(paper, folds):
 def test_a_run_trains_its_steps_and_scores_every_validation(paper):
     run = Run(dataset="lidc", model="slow_r50", init="video", percent=10, seed=0, fold=0)
     train, score = windows_of_run(paper, scans(), run)
-    # 70 of 700 training scans, 16 windows a step: 50 epochs are fewer than 500 steps.
-    assert train == 500 * 16
-    assert score == 25 * 150 * len(window_starts(240, 32, 16))
-    train, _ = windows_of_run(paper, scans(), Run(**{**run.asdict(), "percent": 100}))
-    assert train == 16 * 50 * math.ceil(700 / 16)
+    # 70 of 700 training scans; 366 windows a scan, rounded up to 50 equal parts of whole steps of 16 windows.
+    assert train == 16 * 50 * math.ceil(70 * 366 / (16 * 50))
+    assert score == 50 * 150 * len(window_starts(240, 32, 16))
+    longer = windows_of_run(paper, scans(), replace(run, init="scratch_long"))
+    assert longer == (6 * train, 6 * score)
+    train, _ = windows_of_run(paper, scans(), replace(run, percent=1))
+    assert train == 16_000, "at least"
+    train, _ = windows_of_run(paper, scans(), replace(run, percent=100))
+    assert train == 16 * 50 * math.ceil(700 * 366 / (16 * 50))
     assert num_training_steps(700, training_settings(paper, "slow_r50")) * 16 == train
 
 
@@ -122,7 +127,7 @@ def test_what_is_listed_counts_instead_of_what_is_published(paper, tmp_path):
 def study_jobs(config, to_do=True):
     """Trials, choices and runs of a study, and a rule of shards that are not known yet."""
     names = ("dataset", "model", "init")
-    arms = [dict(zip(names, arm, strict=True)) for arm in list_arms(config)]
+    arms = [dict(zip(names, arm, strict=True)) for arm in list_searches(config)]
     rates = config["training"]["learning_rates"]
     jobs = [job("try_learning_rates", rate=str(rate), to_do=False, **arm) for arm in arms for rate in rates]
     jobs += [job("choose_learning_rate", **arm) for arm in arms if rates]
@@ -141,17 +146,18 @@ RULES = {
 
 def test_the_text_holds_jobs_hours_and_disk(paper):
     plan = text.plan_text(paper, RULES, study_jobs(paper))
-    assert "1,125 runs of 17 models" in plan
+    assert "1,425 runs of 17 models" in plan
     assert "300 trials of 4 learning rates" in plan
     for line in ("NVIDIA A100", "mvit_base_32x3_probe", "volumes", "CPU hours"):
         assert line in plan
     rows = [line.split() for line in plan.splitlines()]
     assert ["convert_series", "208", "208"] in rows
     assert ["try_learning_rates", "300", "0"] in rows
-    assert ["total", "1,558", "1,258"] in rows
+    assert ["total", "1,858", "1,558"] in rows
     assert "Jobs by shard of rspect, lidc are estimates" in plan
     assert "cite_data" not in plan
-    assert "Hours are upper bounds" in plan
+    assert "Hours are upper bounds: a run ends early after 36.6 windows a training scan (at least 8,000)" in plan
+    assert "Of the total, scratch_long takes" in plan
     assert not any(word in plan for word in ("nan", "None", "unknown"))
     of_one_device = plan[plan.index("hours of one NVIDIA A100") :].split("\n\n")[0].splitlines()[1:]
     hours = {line.split()[0]: float(line.split()[4].replace(",", "")) for line in of_one_device}

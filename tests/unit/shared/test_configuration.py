@@ -74,7 +74,11 @@ def change(config, path, value):
         ("training.learning_rates", [0], r"0 is less than or equal[\s\S]*training.learning_rates.0"),
         ("training.learning_rates", ["1e-3"], r"not of type 'number'"),
         ("training.selection_percent", 0, r"0 is less than the minimum[\s\S]*selection_percent"),
-        ("training.patience", -1, r"less than the minimum of 0[\s\S]*training.patience"),
+        ("training.patience", 5, r"5 is not of type 'object', 'null'[\s\S]*training.patience"),
+        ("training.budget.windows_per_scan", 0, r"0 is less than or equal[\s\S]*budget.windows_per_scan"),
+        ("training.max_epochs", 5, r"unknown key.*max_epochs[\s\S]*budget"),
+        ("training.long_factor", 0.5, r"0.5 times as long[\s\S]*training.long_factor[\s\S]*at least 1"),
+        ("models.0.inits", ["scratch_long", "video"], r"has scratch_long without scratch[\s\S]*add scratch"),
         ("training.compile", "yes", r"not of type 'boolean'[\s\S]*training.compile"),
         ("training.accumulate", 3, r"8 windows of 'slow_narrow' do not divide into 3 parts"),
         ("training.accumulate", 2, r"'slow_narrow' has BatchNorm: 2 parts[\s\S]*set accumulate: 1 for this"),
@@ -96,8 +100,10 @@ def test_the_default_grid_has_every_model_and_its_inits(config):
     runs = run_grid.list_runs(config)
     assert {run.model for run in runs} == {entry["name"] for entry in config["models"]}
     assert len(runs) == len(set(runs))
-    assert run_grid.model_inits(config, "slow_narrow", "rspect_phantom") == ["scratch", "video"]
-    assert run_grid.model_inits(config, "slow_narrow", "lidc_phantom") == ["scratch", "video", "ct"]
+    assert run_grid.model_inits(config, "csn_narrow", "rspect_phantom") == ["scratch", "video"]
+    assert run_grid.model_inits(config, "csn_narrow", "lidc_phantom") == ["scratch", "video", "ct"]
+    longer = ["scratch", "scratch_long", "video"]
+    assert run_grid.model_inits(config, "slow_narrow", "rspect_phantom") == longer
     assert run_grid.model_inits(config, "i3d", "lidc_phantom") == ["scratch", "video"]
     assert run_grid.model_inits(config, "efficientnet_lite0", "lidc_phantom") == ["scratch", "imagenet"]
 
@@ -108,6 +114,21 @@ def test_the_default_grid_has_every_model_and_its_inits(config):
 def test_every_study_is_valid(config, overlay):
     update_config(config, yaml.safe_load((ROOT / f"{overlay}.yaml").read_text()))
     check_configuration(config)
+
+
+def test_the_lean_study_is_the_papers_with_a_smaller_budget(config):
+    lean = copy.deepcopy(config)
+    for changed, names in ((config, ["paper"]), (lean, ["paper", "paper_lean"])):
+        for name in names:
+            update_config(changed, yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text()))
+        check_configuration(changed)
+    assert lean["study"] != config["study"]
+    assert run_grid.list_runs(lean) == run_grid.list_runs(config)
+    settings = [run_grid.training_settings(part, "penet", "video") for part in (config, lean)]
+    # 4,985 training scans of RSPECT: 1.8 million windows and 182,000 of patience in the published code.
+    paper, small = ([part.budget.of(4985), part.patience.of(4985)] for part in settings)
+    assert paper == pytest.approx([1.82e6, 182_000], rel=0.01)
+    assert small == [50 * 4985, 10 * 4985]
 
 
 def test_an_archive_is_a_path_an_address_or_a_variable(config):
@@ -141,8 +162,25 @@ def test_a_models_own_settings_override_the_training_block(config):
 
 def test_runs_get_every_key_that_is_theirs(config):
     settings = run_grid.training_settings(change(config, "models.0.accumulate", 2), "slow_narrow")
-    assert (settings.patience, settings.compile, settings.tensorboard, settings.nodes) == (0, False, False, 1)
+    assert (settings.patience, settings.compile, settings.tensorboard, settings.nodes) == (None, False, False, 1)
     assert settings.accumulate == 2
+
+
+def test_longer_training_differs_in_its_length_alone(config):
+    usual, longer = (run_grid.training_settings(config, "slow_narrow", init) for init in ("scratch", "scratch_long"))
+    assert (usual.budget_factor, longer.budget_factor) == (1, config["training"]["long_factor"])
+    assert replace(longer, budget_factor=1) == usual == run_grid.training_settings(config, "slow_narrow")
+    long = [run for run in run_grid.list_runs(config) if run.init == "scratch_long"]
+    assert {run.model for run in long} == {"slow_narrow"}, "one fast model of the default study"
+    assert all(run_grid.initial_weights(config, run) == {"kind": "none"} for run in long)
+
+
+def test_an_lrcn_that_trains_longer_takes_features_that_were_trained_longer(config):
+    config["inits"] = ["scratch", "scratch_long"]
+    config["models"] = [{"name": name} for name in ("efficientnet_lite0", "lrcn_efficientnet_lite0")]
+    check_configuration(config)
+    run = next(run for run in run_grid.list_runs(config) if run.model.startswith("lrcn") and "long" in run.init)
+    assert run_grid.initial_weights(config, run)["run"] == replace(run, model="efficientnet_lite0")
 
 
 def test_models_without_batchnorm_in_training_may_accumulate(config):
@@ -175,9 +213,11 @@ def test_rates_are_tried_on_a_subset_that_the_study_has(searching):
 def test_every_arm_tries_rates_on_the_same_run_of_its_own(searching):
     searching["seeds"], searching["subsets"]["folds"] = [3, 4], 2
     runs = set(run_grid.list_runs(searching))
-    tried = {run_grid.selection_run(searching, *arm) for arm in run_grid.list_arms(searching)}
+    arms = run_grid.list_searches(searching)
+    tried = {run_grid.selection_run(searching, *arm) for arm in arms}
     assert tried <= runs
-    assert len(tried) == len(run_grid.list_arms(searching))
+    assert len(tried) == len(arms) == len(run_grid.list_arms(searching)) - 2
+    assert not any(run.init == "scratch_long" for run in tried)
     assert {(run.percent, run.seed, run.fold) for run in tried} == {(100, 3, 0)}
 
 

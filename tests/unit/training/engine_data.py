@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from chestct import tables
 from chestct.run import Run
 from chestct.training import finetune, predict, pretrain, start
-from chestct.training.settings import PretrainingSettings, TrainingSettings
+from chestct.training.settings import PretrainingSettings, TrainingSettings, WindowsSeen
 from chestct.training.windows.display_window import InputSettings
 from chestct.volume_store import Volume, write_shard
 
@@ -21,10 +21,9 @@ SETTINGS = TrainingSettings(
     precision="32-true",
     batch_size=4,
     accumulate=1,
-    max_epochs=2,
-    min_steps=12,
+    budget=WindowsSeen(windows_per_scan=2, min_windows=48),
     num_validations=3,
-    patience=0,
+    patience=None,
     learning_rate=0.003,
     weight_decay=1e-6,
     crop_px=32,
@@ -50,6 +49,11 @@ LUNG = InputSettings(
 )
 RUN = Run(dataset="d", model="swin_narrow", init="scratch", percent=100, seed=0, fold=0)
 SCRATCH = {"path": None, "sha256": None, "words": None, "stand_in": False}
+
+
+def windows(number: int) -> WindowsSeen:
+    """So many windows, however few scans there are."""
+    return WindowsSeen(windows_per_scan=1e-9, min_windows=number)
 
 
 def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The training engine on a tiny dataset in which bright scans are positive."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -17,17 +17,19 @@ from engine_data import (
     score,
     train,
     weights,
+    windows,
 )
 
 from chestct.errors import DivergenceError, InputError
 from chestct.training import budget, start
+from chestct.training.settings import TrainingSettings, WindowsSeen
 
 
 def test_a_run_leaves_weights_curve_record_and_configuration(trained):
     files = {"weights.safetensors", "history.csv", "run.csv", "config.yaml"}
     assert {path.name for path in trained.iterdir()} == files
     assert history(trained)["step"].tolist() == [4, 8, 12]
-    assert history(trained)["epoch"].tolist() == [1, 2, 3]
+    assert history(trained)["windows_seen"].tolist() == [16, 32, 48]
     row = record(trained)
     assert row["num_steps"] == 12
     assert row["num_scans"] == 12
@@ -82,14 +84,14 @@ def test_small_subsets_get_the_minimum_of_steps():
 
 
 def test_the_last_step_is_validated(data, tmp_path):
-    train(make_job(data, min_steps=13), tmp_path)
+    train(make_job(data, budget=windows(52)), tmp_path)
     assert history(tmp_path)["step"].tolist() == [5, 10, 15]
     assert record(tmp_path)["num_steps"] == 15
 
 
 def test_without_progress_a_run_stops_and_keeps_its_best_weights(data, tmp_path):
     # A rate of next to nothing: no validation is better than the first, beyond rounding.
-    train(make_job(data, learning_rate=1e-12, num_validations=6, patience=2, min_steps=24), tmp_path)
+    train(make_job(data, learning_rate=1e-12, num_validations=6, patience=windows(32), budget=windows(96)), tmp_path)
     curve, row = history(tmp_path), record(tmp_path)
     best = curve.sort_values(["validation_auroc", "validation_loss"], ascending=[False, True]).index[0]
     assert row["stopped_early"] == 1
@@ -99,7 +101,7 @@ def test_without_progress_a_run_stops_and_keeps_its_best_weights(data, tmp_path)
 
 
 def test_with_patience_the_rate_rises_until_the_first_validation_and_stays(data, tmp_path):
-    train(make_job(data, patience=3), tmp_path)
+    train(make_job(data, patience=windows(48)), tmp_path)
     assert history(tmp_path)["learning_rate"].tolist() == pytest.approx([0.003] * 3)
     assert record(tmp_path)["num_steps"] == 12
 
@@ -107,10 +109,10 @@ def test_with_patience_the_rate_rises_until_the_first_validation_and_stays(data,
 def test_a_probe_trains_its_head_alone(data, trained, tmp_path):
     start = SCRATCH | {"path": str(trained / "weights.safetensors"), "words": "the run before"}
     run = replace(RUN, model="slow_narrow", init="scratch")
-    base = train(make_job(data, min_steps=3), tmp_path / "base", run=run)
+    base = train(make_job(data, budget=windows(24)), tmp_path / "base", run=run)
     start["path"] = str(base / "weights.safetensors")
     probe = replace(RUN, model="slow_narrow_probe", init="ct")
-    train(make_job(data, min_steps=3, learning_rate=0.1), tmp_path / "probe", run=probe, initial=start)
+    train(make_job(data, budget=windows(24), learning_rate=0.1), tmp_path / "probe", run=probe, initial=start)
     before, after = weights(base), weights(tmp_path / "probe")
     changed = {name for name in after if not (before[name] == after[name]).all()}
     # Neither weights nor running statistics outside the head.
@@ -144,7 +146,7 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
     pretrain_on_clips(tmp_path, 82)
     curve = history(tmp_path)
     assert curve["step"].max() == 40
-    assert curve["epoch"].max() == 1
+    assert curve["windows_seen"].max() == 160
     assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "history.csv"}
     start = {
         "path": str(tmp_path / "weights.safetensors"),
@@ -152,5 +154,63 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
         "words": "clips",
         "stand_in": True,
     }
-    train(make_job(data, min_steps=3), tmp_path / "run", run=replace(RUN, init="video"), initial=start)
+    train(make_job(data, budget=windows(24)), tmp_path / "run", run=replace(RUN, init="video"), initial=start)
     assert record(tmp_path / "run")["initial_stand_in"] == 1
+
+
+# --- Budget and patience, in windows seen
+
+LONG = replace(SETTINGS, budget_factor=6)
+
+
+@pytest.mark.parametrize("num_scans", [1, 7, 12, 23, 24, 25, 100, 117])
+@pytest.mark.parametrize("windows_per_scan", [2, 7.1, 36.6])
+def test_longer_training_is_validated_after_the_same_windows(num_scans, windows_per_scan):
+    usual = replace(SETTINGS, budget=WindowsSeen(windows_per_scan=windows_per_scan, min_windows=48))
+    longer = replace(usual, budget_factor=6)
+    every = budget.steps_between_validations(num_scans, usual)
+    assert every == budget.steps_between_validations(num_scans, longer)
+    steps = budget.num_training_steps(num_scans, usual)
+    assert budget.num_training_steps(num_scans, longer) == 6 * steps == 6 * 3 * every
+    # Never less than what is asked for, and less than a step a validation more.
+    asked = max(48, windows_per_scan * num_scans)
+    assert asked <= steps * usual.batch_size < asked + 3 * usual.batch_size
+
+
+def test_a_factor_may_be_a_fraction():
+    assert budget.num_training_steps(4, replace(SETTINGS, budget_factor=1.5)) == 5 * 4
+
+
+def test_patience_grows_with_scans_and_with_the_budget_factor():
+    settings = replace(LONG, patience=WindowsSeen(windows_per_scan=2.5, min_windows=20))
+    assert budget.patience_windows(4, settings) == 6 * 20
+    assert budget.patience_windows(100, settings) == 6 * 250
+    assert budget.patience_windows(100, SETTINGS) is None
+
+
+def test_longer_training_takes_the_steps_of_the_shorter_and_goes_on(data, tmp_path):
+    """With patience the rate is constant, so that the shorter run is the beginning of the longer one."""
+    usual = train(make_job(data, patience=windows(1000)), tmp_path / "scratch")
+    run = replace(RUN, init="scratch_long")
+    longer = train(make_job(data, patience=windows(1000), budget_factor=2), tmp_path / "long", run=run)
+    pd.testing.assert_frame_equal(history(longer)[:3], history(usual), check_exact=True)
+    assert history(longer)["windows_seen"].tolist() == [16, 32, 48, 64, 80, 96]
+    row = record(longer)
+    assert (row["windows_seen"], row["budget_windows"], row["patience_windows"]) == (96, 96, 2000)
+    best = history(longer).sort_values(["validation_auroc", "validation_loss"], ascending=[False, True]).iloc[0]
+    assert (row["best_step"], row["best_windows_seen"]) == (best["step"], best["windows_seen"])
+
+
+def test_a_run_stops_once_it_saw_its_patience_in_windows(data, tmp_path):
+    # 17 windows are more than one validation's 16, so that two must pass without a better one.
+    patient = {"learning_rate": 1e-12, "num_validations": 6, "budget": windows(96)}
+    for number, validations in ((16, 1), (17, 2), (33, 3)):
+        folder = train(make_job(data, patience=windows(number), **patient), tmp_path / str(number))
+        row = record(folder)
+        assert row["windows_seen"] - row["best_windows_seen"] == 16 * validations
+        assert (row["stopped_early"], row["budget_windows"]) == (1, 96)
+
+
+def test_settings_survive_as_plain_data():
+    for settings in (SETTINGS, replace(LONG, patience=windows(5))):
+        assert TrainingSettings.of(asdict(settings)) == settings

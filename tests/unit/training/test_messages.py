@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 import tracing_worker
-from engine_data import LUNG, history, in_child, make_job, score, train
+from engine_data import LUNG, history, in_child, make_job, score, train, windows
 
 from chestct import tables
 from chestct.errors import DivergenceError, InputError
@@ -124,7 +124,7 @@ def test_long_silence_is_broken_and_short_is_not(data, tmp_path, plain, monkeypa
 
     monkeypatch.setattr(progress.time, "perf_counter", clock)
     monkeypatch.setattr(progress, "REPORT_SECONDS", 10.0)
-    train(make_job(data, min_steps=60), tmp_path)
+    train(make_job(data, budget=windows(240)), tmp_path)
     reports = re.findall(r"step (\d+)/60: loss", capsys.readouterr().out)
     assert 3 < len(reports) < 30
 

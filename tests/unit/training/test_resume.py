@@ -16,6 +16,7 @@ from engine_data import (
     record,
     train,
     weights,
+    windows,
 )
 
 from chestct.training import checkpoint, loop
@@ -93,7 +94,7 @@ def saved_step(folder):
         (lambda patch: kill_in_validation(patch, 12, signal.SIGKILL), 8),
         (lambda patch: kill_in_write(patch, 2), 4),
     ],
-    ids=["mid-epoch", "after two validations", "in validation", "in the last validation", "in a write"],
+    ids=["mid-pass", "after two validations", "in validation", "in the last validation", "in a write"],
 )
 def test_a_killed_run_goes_on_to_equal_weights(data, trained, tmp_path, monkeypatch, arrange, step):
     # Every validation saves, however long the write before took.
@@ -149,7 +150,7 @@ def test_it_may_be_killed_again_and_again(data, trained, tmp_path):
 
 
 def test_early_stopping_counts_over_a_kill(data, tmp_path):
-    job = make_job(data, learning_rate=1e-12, num_validations=6, patience=2, min_steps=24)
+    job = make_job(data, learning_rate=1e-12, num_validations=6, patience=windows(32), budget=windows(96))
     train(job, tmp_path / "whole")
     train_killed(job, tmp_path / "cut", lambda patch: kill_at_step(patch, 6, signal.SIGTERM))
     train(job, tmp_path / "cut")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from engine_data import RUN, make_job
+from engine_data import RUN, make_job, windows
 from safetensors.torch import load_file
 
 from chestct.errors import InputError
@@ -91,7 +91,7 @@ def search(folder: Path, data: dict[str, str]) -> pd.DataFrame:
     """Try the rates, choose one, adopt its trial; returns the table of choices."""
     folders = [folder / f"rate-{rate}" for rate in RATES]
     for rate, path in zip(RATES, folders, strict=True):
-        job = make_job(data, min_steps=4, num_validations=2, max_epochs=1, learning_rate=rate)
+        job = make_job(data, budget=windows(16), num_validations=2, learning_rate=rate)
         try_learning_rate(job, str(path), threads=1)
     files = {name: [str(path / file) for path in folders] for name, file in FILES.items()}
     path = str(folder / "choices.csv")

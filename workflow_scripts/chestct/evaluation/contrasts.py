@@ -15,7 +15,15 @@ from chestct.catalogue import MODELS
 from chestct.evaluation.matching import BASELINE, RunKey
 
 #: Minuend and subtrahend within one model.
-INIT_CONTRASTS = (("video", "scratch"), ("video", "ct"), ("video_ct", "video"), ("imagenet", "scratch"))
+INIT_CONTRASTS = (
+    ("video", "scratch"),
+    ("video", "scratch_long"),
+    ("scratch_long", "scratch"),
+    ("video", "ct"),
+    ("video_ct", "video"),
+    ("imagenet", "scratch"),
+    ("imagenet", "scratch_long"),
+)
 BEST_2D = "video - best_2d"
 
 _COUNT_WORDS = {7: "seven"}

@@ -19,21 +19,31 @@ from chestct.figures.wording import count, interval, listed, p_value, signed
 
 _METRIC = "auroc"
 
-#: By claim: its statement, the contrast that tests it, and the contrast in words.
+#: By claim: its number, its statement, the contrast that tests it, and the contrast in words.
 CLAIMS = {
     "video_vs_scratch": (
+        "1",
         "Video pretraining improves the average performance of seven 3D models, whatever the size of the "
         "fine-tuning set.",
         "video - scratch",
         "AUROC after video pretraining minus AUROC from scratch",
     ),
+    "video_vs_scratch_long": (
+        "1, longer",
+        "The same against training from scratch for longer: more training does not make up for video "
+        "pretraining.",
+        "video - scratch_long",
+        "AUROC after video pretraining minus AUROC after longer training from scratch",
+    ),
     "video_3d_vs_2d": (
+        "2",
         "With video pretraining, 3D models outperform 2D baselines.",
         "video - best_2d",
         "AUROC of 3D models after video pretraining minus AUROC of the 2D model that was best on validation "
         "after ImageNet pretraining",
     ),
     "video_vs_ct": (
+        "3",
         "Pretraining on large out-of-domain video helps more than pretraining on a CT dataset of usual size.",
         "video - ct",
         "AUROC after video pretraining minus AUROC after CT pretraining",
@@ -47,6 +57,7 @@ class Claim:
 
     Attributes:
         key: in the table "claims".
+        number: of the paper's claims; "1, longer" for the first against longer training from scratch.
         statement: the claim.
         contrast: the contrast that tests it, in words.
         kind: the verdict's name in the table "claims".
@@ -60,6 +71,7 @@ class Claim:
     """
 
     key: str
+    number: str
     statement: str
     contrast: str
     kind: str
@@ -79,12 +91,13 @@ def read_claims(study: StudyTables) -> list[Claim]:
     """The study's claims in sentences, in the order of the table "claims"."""
     claims = []
     for row in study.claims.to_dict("records"):
-        statement, contrast, words = CLAIMS[str(row["claim"])]
+        number, statement, contrast, words = CLAIMS[str(row["claim"])]
         tested = row["verdict"] != "not_tested"
         models = [style.model_title(model) for model in names_in(row["models"])]
         claims.append(
             Claim(
                 key=str(row["claim"]),
+                number=number,
                 statement=statement,
                 contrast=words,
                 kind=str(row["verdict"]),

@@ -1,24 +1,33 @@
-"""Learning curves: validation AUROC by model, and validation loss, against training progress."""
+"""Learning curves: validation and test AUROC by model, and validation loss, against the windows seen."""
+
+import math
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from chestct.figures import panels, small_multiples, style
+from chestct.figures.intervals import draw_intervals, value_limits
 from chestct.figures.study_tables import StudyTables
 
+_ARM = ["dataset", "model", "init"]
 _RUN = ["model", "init", "seed", "fold"]
-#: The median over runs is taken at this many points of training progress.
-_GRID = 200
 _COLUMNS = 7
 _MANY = 1000
+_TICKS = 3
+#: Room at either end of the axis of windows, as a factor.
+_ROOM = 1.3
 
 
 def learning_curves(study: StudyTables) -> Figure:
     """A panel per model and dataset with the AUROC; below, a panel per dataset with the loss of all models.
+
+    Lines are validation scores. A test score exists for the weights that were kept, so that it is one point
+    of an arm: at the windows that its runs saw up to their best validation (their median).
 
     Raises:
         NothingToPlotError: no run was validated.
@@ -28,8 +37,8 @@ def learning_curves(study: StudyTables) -> Figure:
         raise panels.NothingToPlotError("no run of the study was validated while it trained.")
     percent = int(rows["percent"].max())
     rows = rows[rows["percent"] == percent]
-    longest = rows.groupby(["dataset", "model"])["step"].transform("max")
-    rows = rows.assign(share=100 * rows["step"].astype(float) / longest.astype(float))
+    rows = rows.assign(number=rows.groupby(["dataset", *_RUN]).cumcount())
+    tests = tested_arms(study, percent)
     datasets = panels.present(study.datasets, rows)
     counts = [rows.loc[rows["dataset"] == name, "model"].nunique() for name in datasets]
     columns = small_multiples.balanced_columns(max(counts), _COLUMNS)
@@ -37,31 +46,57 @@ def learning_curves(study: StudyTables) -> Figure:
         counts, columns, large=1.8, small=1.3, large_first=False
     )
     for dataset, block, below in zip(datasets, blocks, losses, strict=True):
-        part = rows[rows["dataset"] == dataset]
+        part, of_test = rows[rows["dataset"] == dataset], tests[tests["dataset"] == dataset]
         limits = _limits(part["validation_auroc"])
+        if len(of_test):
+            low, high = value_limits(of_test)
+            limits = min(limits[0], low), max(limits[1], high)
         for axis, model in zip(block, sorted(part["model"].unique(), key=style.model_rank), strict=True):
-            _draw(axis, part[part["model"] == model], "validation_auroc")
             axis.set_ylim(limits)
+            _draw(axis, part[part["model"] == model], "validation_auroc")
+            _windows_axis(axis, part["windows_seen"])
+            _draw_tests(axis, of_test[of_test["model"] == model])
             small_multiples.name_panel(axis, model, (figure.get_figwidth() - 0.6) / columns)
-        small_multiples.name_block(block, columns, y=f"{style.wrap_name(dataset, 20)}\nvalidation AUROC")
+        y = f"{style.wrap_name(dataset, 20)}\nAUROC"
+        small_multiples.name_block(block, columns, x="Training windows seen", y=y)
         scored = part.dropna(subset="validation_loss")
         _draw(below, scored, "validation_loss")
+        _windows_axis(below, part["windows_seen"])
         if len(scored):
             below.set_ylim(*_limits(scored["validation_loss"]))
         letters = int((figure.get_figwidth() / len(datasets) - 0.6) * style.LETTERS_PER_INCH)
         below.set_title(style.wrap_name(f"{dataset}, all models", letters))
-        below.set_xlabel("Training steps (%)")
+        below.set_xlabel("Training windows seen")
     losses[0].set_ylabel("Validation loss")
+    grey = style.REFERENCE_COLOUR
+    handles = [panels.init_handle(init) for init in panels.inits_of(rows)]
+    handles.append(Line2D([], [], color=grey, label="Lines: validation"))
+    handles.append(Line2D([], [], color=grey, linestyle="none", marker="o", label="Markers: test"))
     return panels.finish(
         figure,
         study,
         datasets=datasets,
         arms=panels.arms_of(rows),
+        handles=handles,
         note=(
-            f"{percent} % of training patients. Thin: runs (seeds, folds); thick: their median, while at "
-            "least half of them are training. 100 %: the end of the model's longest run."
+            f"{percent} % of training patients. Thin lines: runs (seeds, folds); thick: their median, while at "
+            "least half of them are training. A marker is the test AUROC of the weights that were kept, at the "
+            "windows seen up to the best validation (median over runs); no other weights were tested."
         ),
+        rows=tests,
     )
+
+
+def tested_arms(study: StudyTables, percent: int) -> pd.DataFrame:
+    """Test AUROC of every arm of a single model, a row of the table "means" each.
+
+    Returns:
+        The rows with a column windows_seen: up to the best validation, the median over the arm's runs.
+    """
+    rows = panels.own_models(panels.auroc_rows(study))
+    runs = study.runs[study.runs["percent"] == percent]
+    best = runs.groupby(_ARM)["best_windows_seen"].median().rename("windows_seen")
+    return rows[rows["percent"] == percent].merge(best.reset_index(), on=_ARM)
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:
@@ -69,23 +104,53 @@ def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:
         mark = style.INIT_MARKS[init]
         arm = rows[rows["init"] == init]
         alpha = min(0.4, 6 / arm.groupby(_RUN).ngroups)  # many runs overlap
-        lines = [part[["share", column]].to_numpy(dtype=float) for _, part in arm.groupby(_RUN, sort=False)]
+        lines = [
+            part[["windows_seen", column]].to_numpy(dtype=float)
+            for _, part in arm.groupby(_RUN, sort=False)
+        ]
         axis.add_collection(LineCollection(lines, colors=mark.colour, linewidths=0.35, alpha=alpha))
-        share, median = _median(arm, column)
-        markers = panels.marker_look(init) if len(share) <= 6 else {}
-        axis.plot(share, median, color=mark.colour, linestyle=mark.line, markersize=3, **markers)
-    axis.set_xlim(0, 103)
-    axis.set_xticks([0, 50, 100])
+        axis.plot(*_median(arm, column), color=mark.colour, linestyle=mark.line)
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
 def _median(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Median over runs by training progress, while at least half of the runs are training."""
-    num_runs = rows.groupby(_RUN).ngroups
-    places = (rows["share"] * _GRID / 100).round() * 100 / _GRID
-    values = rows.groupby(places)[column].agg(["median", "size"])
-    values = values[values["size"] >= num_runs / 2]
-    return values.index.to_numpy(dtype=float), values["median"].to_numpy(dtype=float)
+    """Median over runs of their windows and values at every validation that at least half of them reach."""
+    by_number = rows.groupby("number")
+    enough = by_number.size() >= rows.groupby(_RUN).ngroups / 2
+    medians = by_number[["windows_seen", column]].median()[enough]
+    return medians["windows_seen"].to_numpy(dtype=float), medians[column].to_numpy(dtype=float)
+
+
+def _draw_tests(axis: Axes, tests: pd.DataFrame) -> None:
+    for init in panels.inits_of(tests):
+        arm = tests[tests["init"] == init]
+        places, values = panels.floats(arm, "windows_seen", "value")
+        draw_intervals(axis, places, arm, style.INIT_MARKS[init].colour, vertical=True, thickness=0.8)
+        axis.plot(places, values, linestyle="none", markersize=4, **panels.marker_look(init))
+
+
+def _windows_axis(axis: Axes, windows: pd.Series) -> None:
+    """Logarithmic axis of the windows seen, with a few round numbers."""
+    low, high = float(windows.min()) / _ROOM, float(windows.max()) * _ROOM
+    axis.set_xscale("log")
+    axis.set_xlim(low, high)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    if len(ticks) > _TICKS:
+        picks = np.round(np.linspace(0, len(ticks) - 1, _TICKS)).astype(int)
+        ticks = [ticks[pick] for pick in picks]
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FixedFormatter([_short(tick) for tick in ticks]))
+
+
+def _short(number: float) -> str:
+    """ "500", "20k", "1M"."""
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:g}{unit}"
+    return f"{number:g}"
 
 
 def _limits(values: pd.Series) -> tuple[float, float]:

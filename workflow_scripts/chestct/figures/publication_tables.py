@@ -1,4 +1,4 @@
-"""Tables for a publication: results by arm, contrasts and claims, each as CSV, Markdown and LaTeX."""
+"""Tables for a publication: results and budgets by arm, contrasts and claims, as CSV, Markdown and LaTeX."""
 
 import html
 from collections.abc import Callable, Iterable
@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from chestct.figures import style
+from chestct.figures.budget_table import budgets_table
 from chestct.figures.captions import table_captions
 from chestct.figures.claim_sentences import contrast_rows, margin_words, names_in, read_claims
 from chestct.figures.study_tables import StudyTables
@@ -65,10 +66,10 @@ def contrasts_table(study: StudyTables) -> pd.DataFrame:
 
 
 def claims_table(study: StudyTables) -> pd.DataFrame:
-    """The three claims as text, a column each.
+    """The claims as text, a column each; the first a second time, against longer training from scratch.
 
     Returns:
-        Columns Quantity, Claim 1, Claim 2, and so on. Shares are of the variance of the mean
+        Columns Quantity, Claim 1, Claim 1, longer, Claim 2, Claim 3. Shares are of the variance of the mean
         difference.
     """
     claims, rows = read_claims(study), study.claims
@@ -105,7 +106,7 @@ def claims_table(study: StudyTables) -> pd.DataFrame:
         "Seeds": [", ".join(names_in(names)) for names in rows["seeds"]],
     }
     cells = {heading: [str(text) or style.NONE for text in texts] for heading, texts in columns.items()}
-    headings = ["Quantity", *(f"Claim {number}" for number in range(1, len(claims) + 1))]
+    headings = ["Quantity", *(f"Claim {claim.number}" for claim in claims)]
     return pd.DataFrame([[heading, *texts] for heading, texts in cells.items()], columns=headings)
 
 
@@ -132,6 +133,7 @@ PUBLISHED: dict[str, tuple[Callable[[StudyTables], pd.DataFrame], str | None]] =
     "results": (results_table, "Dataset"),
     "contrasts": (contrasts_table, "Dataset"),
     "claims": (claims_table, None),
+    "budgets": (budgets_table, "Dataset"),
 }
 
 

@@ -9,6 +9,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.figures import report_tables, style
+from chestct.figures.budget_table import budgets_table
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
 from chestct.figures.claim_sentences import margin_words, read_claims
 from chestct.figures.cohort_flow import cohort_flow
@@ -143,6 +144,7 @@ def write_report(
         validity=validity_of(study),
         settings=settings_of(configuration),
         arms=arms_table(study),
+        budgets=report_tables.show(budgets_table(study)),
         flows=[cohort_flow(*files) for files in zip(study.datasets, cohorts, splits, ledgers, strict=True)],
         quality_figure=embed_figure(Path(figures_folder) / f"{QUALITY}.png", dpi),
         quality=[quality_of(*paths) for paths in zip(study.datasets, ledgers, thumbnails, strict=True)],

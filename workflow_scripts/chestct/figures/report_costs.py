@@ -108,7 +108,7 @@ def runs_table(runs: pd.DataFrame) -> Shown:
     """Every training run, with its starting and final weights."""
     headings = (
         "Dataset, Model, Start, %, Seed, Fold, Training scans, Positive, Learning rate, "
-        "Steps, Best epoch, Validation AUROC, Seconds, Starting weights, Their SHA-256, "
+        "Steps, Windows seen, Best step, Validation AUROC, Seconds, Starting weights, Their SHA-256, "
         "Final SHA-256"
     )
     return show(
@@ -116,7 +116,6 @@ def runs_table(runs: pd.DataFrame) -> Shown:
             runs,
             headings,
             Training_scans=runs["num_scans"],
-            Best_epoch=runs["best_epoch"],
             Seconds=[f"{seconds:.1f}" for seconds in runs["seconds"]],
             Starting_weights=hide_folders(runs["initial_weights"].fillna("random").tolist()),
             **{"Their SHA-256": runs["initial_weights_sha256"].fillna("").str[:12]},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from chestct.catalogue import LONGER
 from chestct.figures import style
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.wording import hide_folders
@@ -75,6 +76,7 @@ def settings_of(configuration: dict[str, Any]) -> Facts:
     """The most important settings in words; those missing from the configuration are left out."""
     subsets, training = configuration.get("subsets", {}), configuration.get("training", {})
     evaluation, volumes = configuration.get("evaluation", {}), configuration.get("volumes", {})
+    budget = training.get("budget", {})
     facts = [
         ("Training set sizes", _joined(configuration.get("percents", []), " % of the training patients")),
         ("Seeds", _joined(configuration.get("seeds", []), "")),
@@ -85,11 +87,19 @@ def settings_of(configuration: dict[str, Any]) -> Facts:
         ("Window", _text("{window_slices} slices, every {window_stride} slices", subsets)),
         ("Image", _text("{size_px} x {size_px} pixels", volumes) + _text(", cropped to {crop_px}", training)),
         (
-            "Training",
+            "Training budget",
+            _text("{windows_per_scan:g} windows a training scan, at least {min_windows:,}", budget),
+        ),
+        ("Batch", _text("{batch_size} windows", training)),
+        (
+            "Early stopping",
             _text(
-                "at most {max_epochs} epochs, at least {min_steps} steps of {batch_size} windows", training
+                "after {windows_per_scan:g} windows a training scan, at least {min_windows:,}, without a "
+                "better validation",
+                training.get("patience") or {},
             ),
         ),
+        ("Longer training from scratch", _longer(configuration)),
         ("Learning rate", _rates(training)),
         ("Bootstrap", _text("{num_resamples} resamples of patients, seed {seed}", evaluation)),
         ("Metrics", _joined(evaluation.get("metrics", []), "")),
@@ -106,6 +116,14 @@ def _text(form: str, values: dict[str, Any]) -> str:
         return form.format(**values)
     except KeyError:
         return ""
+
+
+def _longer(configuration: dict[str, Any]) -> str:
+    """How much longer the arms of ``LONGER`` train, where the study has one."""
+    own = [entry.get("inits", []) for entry in configuration.get("models", [])]
+    if not any(init in LONGER for inits in (configuration.get("inits", []), *own) for init in inits):
+        return ""
+    return _text("{long_factor:g} times the budget and the patience", configuration["training"])
 
 
 def _rates(training: dict[str, Any]) -> str:

@@ -111,7 +111,7 @@ def _factors(rows: pd.DataFrame, kind: str) -> list[str]:
 
 def trials_table(trials: pd.DataFrame) -> Shown:
     """The learning-rate search: every trial, and which one was chosen for each arm."""
-    headings = "Dataset, Model, Start, Learning rate, Validation AUROC, Validation loss, Steps, Chosen"
+    headings = "Dataset, Model, Start, Learning rate, Validation AUROC, Validation loss, Windows seen, Chosen"
     chosen = ["chosen" if chosen else "" for chosen in trials["chosen"]]
     return show(format_columns(trials, headings, Chosen=chosen))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from chestct.catalogue import MODELS
+from chestct.catalogue import LONGER, MODELS
 from chestct.errors import InputError
 from chestct.figures.names import TABLES
 from chestct.figures.style import init_rank, init_title, is_mean, model_rank, model_title
@@ -172,7 +172,7 @@ def origin_of_weights(study: StudyTables) -> list[dict[str, Any]]:
     Returns:
         One dict per distinct origin: init, models (titles), words, stand_in.
     """
-    runs = study.runs[study.runs["init"] != "scratch"]
+    runs = study.runs[~study.runs["init"].isin(["scratch", *LONGER])]
     origins: dict[tuple[str, str, bool], list[str]] = {}
     for (model, init), rows in runs.groupby(["model", "init"], sort=False):
         stand_in = bool((rows["initial_stand_in"] == 1).any())

@@ -79,6 +79,7 @@ class Mark(NamedTuple):
 
 INIT_MARKS = {
     "scratch": Mark("#4d4d4d", "o", (0, (4, 2))),
+    "scratch_long": Mark("#806000", "P", (0, (3, 1, 1, 1))),
     "video": Mark(PALETTE[0], "s", "-"),
     "ct": Mark(PALETTE[3], "^", (0, (6, 1.5, 1, 1.5))),
     "video_ct": Mark(PALETTE[2], "D", (0, (1, 1))),

@@ -61,6 +61,8 @@ _COLUMNS: dict[str, tuple[str | tuple[str, str], Callable[..., Any]]] = {
     "Validation AUROC": ("validation_auroc", plain),
     "Validation loss": ("validation_loss", plain),
     "Steps": ("num_steps", integer),
+    "Windows seen": ("windows_seen", integer),
+    "Best step": ("best_step", integer),
     "True difference": ("true_difference", "{:g}".format),
     "Monte Carlo interval": (("low", "high"), lambda low, high: f"{percentage(low)} to {percentage(high)}"),
 }

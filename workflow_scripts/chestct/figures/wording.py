@@ -100,5 +100,10 @@ def contrast_title(contrast: str) -> str:
     minuend, _, subtrahend = contrast.partition(" - ")
     if subtrahend == f"{minuend}_probe":
         minuend, subtrahend = f"{minuend}, fine-tuned", "frozen probe"
-    words = {"best_2d": "best 2D", "baseline": "trivial baseline", "video_ct": "video, then ct"}
+    words = {
+        "best_2d": "best 2D",
+        "baseline": "trivial baseline",
+        "video_ct": "video, then ct",
+        "scratch_long": "longer from scratch",
+    }
     return f"{words.get(minuend, minuend)} {style.MINUS} {words.get(subtrahend, subtrahend)}"

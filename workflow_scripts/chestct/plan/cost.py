@@ -13,7 +13,7 @@ import pandas as pd
 from chestct.plan.scans import Scans
 from chestct.run import RUN_KEYS, Run
 from chestct.run_grid import list_runs, selection_run, training_settings
-from chestct.training.budget import num_training_steps
+from chestct.training.budget import count_validations, num_training_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,12 @@ class PlannedJob:
 
 def windows_of_run(config: dict[str, Any], scans: Scans, run: Run) -> tuple[float, float]:
     """Windows that a run trains on, and that its validations score."""
-    subsets, settings = config["subsets"], training_settings(config, run.model)
+    subsets, settings = config["subsets"], training_settings(config, run.model, run.init)
     num_train, num_validation = scans.split("train", subsets), scans.split("validation", subsets)
     if num_train != num_train:
         return num_train, num_train
     num_steps = num_training_steps(max(1, round(num_train * run.percent / 100)), settings)
-    score = settings.num_validations * num_validation * scans.windows(subsets)
+    score = count_validations(settings) * num_validation * scans.windows(subsets)
     return float(num_steps * settings.batch_size), score
 
 
@@ -55,8 +55,8 @@ def count_windows(
         jobs: of the study.
 
     Returns:
-        a row a job, in the order of the jobs: rule, model (if any), to_do, and the windows that it trains on
-        (``train``: forward and backward) and scores (``score``: forward alone).
+        a row a job, in the order of the jobs: rule, model and init (if any), to_do, and the windows that it trains
+        on (``train``: forward and backward) and scores (``score``: forward alone).
     """
     runs, subsets = list_runs(config), config["subsets"]
 
@@ -76,8 +76,11 @@ def count_windows(
         run = Run(**keys) if job.rule == "finetune" else selection_run(config, **keys)  # type: ignore[arg-type]
         return windows_of_run(config, scans[run.dataset], run)
 
-    rows = [(job.rule, job.wildcards.get("model"), job.to_do, *windows_of(job)) for job in jobs]
-    return pd.DataFrame(rows, columns=["rule", "model", "to_do", "train", "score"])
+    rows = [
+        (job.rule, job.wildcards.get("model"), job.wildcards.get("init"), job.to_do, *windows_of(job))
+        for job in jobs
+    ]
+    return pd.DataFrame(rows, columns=["rule", "model", "init", "to_do", "train", "score"])
 
 
 def hours_of_jobs(windows: pd.DataFrame, speeds: pd.DataFrame) -> pd.Series:

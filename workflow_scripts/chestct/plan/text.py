@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from chestct.catalogue import LONGER
 from chestct.download.weights_table import weights_row
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain
 from chestct.plan.scans import Scans, count_scans
@@ -116,11 +117,18 @@ def _device_lines(
         lines += [
             "",
             f"To do now: {hours[windows['to_do']].sum():,.1f} hours.",
+            *_longer_lines(windows, hours),
             f"Scoring validation scans is {100 * validation / total:.0f} % of the total.",
             f"Days at least, by number of them: {', '.join(walls)}.",
             f"The longest chain of jobs that wait for each other takes {chain:.1f} hours.",
         ]
     return lines
+
+
+def _longer_lines(windows: pd.DataFrame, hours: pd.Series) -> list[str]:
+    """The part of the arms that train longer than others."""
+    found = {init: hours[windows["init"] == init].sum() for init in LONGER}
+    return [f"Of the total, {init} takes {spent:,.1f} hours." for init, spent in found.items() if spent]
 
 
 def _cpu_line(config: Mapping[str, Any], scans: Mapping[str, Scans], slices: float, num_curves: int) -> str:
@@ -209,10 +217,11 @@ def plan_text(
         ]
     lines += [_cpu_line(config, scans, slices, math.ceil(len(runs) / config["subsets"]["folds"])), ""]
     lines += [*_disk_lines(config, scans, slices, jobs), ""]
-    if config["training"]["patience"]:
+    patience = config["training"]["patience"]
+    if patience is not None:
         lines.append(
-            f"Hours are upper bounds: a run ends early after {config['training']['patience']} validations "
-            "without a better AUROC."
+            f"Hours are upper bounds: a run ends early after {patience['windows_per_scan']:g} windows a training "
+            f"scan (at least {patience['min_windows']:,}) without a better validation AUROC."
         )
     lines.append("Scans that will be refused or excluded are counted in.")
     return "\n".join(lines) + "\n"

@@ -11,14 +11,34 @@ from chestct.training.settings import TrainingSettings
 _Values = TypeVar("_Values")
 
 
-def num_training_steps(num_scans: int, settings: TrainingSettings) -> int:
-    """Optimisation steps of a run: max_epochs passes, at least min_steps; the same for every arm.
+def steps_between_validations(num_scans: int, settings: TrainingSettings) -> int:
+    """Optimisation steps from one validation to the next: the budget's share, rounded up to whole steps.
 
-    Rounded up to a multiple of the number of validations, so that the last one sees the last step. With
-    patience it is an upper bound.
+    It does not depend on the budget factor: an arm that trains longer is validated after the same steps, and
+    more often.
     """
-    steps = max(settings.min_steps, settings.max_epochs * math.ceil(num_scans / settings.batch_size))
-    return math.ceil(steps / settings.num_validations) * settings.num_validations
+    windows = settings.budget.of(num_scans)
+    return math.ceil(windows / (settings.batch_size * settings.num_validations))
+
+
+def count_validations(settings: TrainingSettings) -> int:
+    """Validations of a run that does not stop early."""
+    return math.ceil(settings.num_validations * settings.budget_factor)
+
+
+def num_training_steps(num_scans: int, settings: TrainingSettings) -> int:
+    """Optimisation steps of a run, at most: the windows of its budget, rounded up to steps and validations.
+
+    So the last validation sees the last step. With patience a run may end before.
+    """
+    return steps_between_validations(num_scans, settings) * count_validations(settings)
+
+
+def patience_windows(num_scans: int, settings: TrainingSettings) -> int | None:
+    """Windows seen without a better validation after which a run stops; None: it does not stop early."""
+    if settings.patience is None:
+        return None
+    return math.ceil(settings.patience.of(num_scans) * settings.budget_factor)
 
 
 def check_parts(model: str, settings: TrainingSettings, *, gpus: int, processes: int = 1) -> None:

@@ -17,31 +17,30 @@ def copy_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 class BestWeights:
-    """Keeps the weights of the best validation, and counts those since that were no better.
+    """Keeps the weights of the best validation, and knows how many windows were seen up to it.
 
     The best has the highest AUROC; between equals the lower loss decides.
 
     Args:
-        patience: validations without a better one after which a run stops; 0: it never does.
-        keep: whether this process keeps the weights, or only the counts.
+        patience: windows seen without a better validation after which a run stops; None: it never does.
+        keep: whether this process keeps the weights, or only the numbers.
     """
 
-    def __init__(self, *, patience: int, keep: bool) -> None:
+    def __init__(self, *, patience: int | None, keep: bool) -> None:
         self.patience = patience
         self.keep = keep
-        self.auroc, self.loss, self.epoch = -math.inf, math.inf, 0
+        self.auroc, self.loss, self.step, self.windows_seen = -math.inf, math.inf, 0, 0
         self.weights: dict[str, torch.Tensor] = {}
-        self.without_progress = 0
 
     def update(self, model: nn.Module, row: dict[str, float]) -> bool:
         """Note a validation of the model, a row of the history; returns whether patience is at its end."""
         auroc, loss = row["validation_auroc"], row["validation_loss"]
         if (auroc, -loss) > (self.auroc, -self.loss):
-            self.auroc, self.loss, self.epoch, self.without_progress = auroc, loss, int(row["epoch"]), 0
+            self.auroc, self.loss = auroc, loss
+            self.step, self.windows_seen = int(row["step"]), int(row["windows_seen"])
             self.weights = copy_state(model) if self.keep else {}
             return False
-        self.without_progress += 1
-        return 0 < self.patience <= self.without_progress
+        return self.patience is not None and row["windows_seen"] - self.windows_seen >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
         """The best so far."""
@@ -60,7 +59,7 @@ class Validation:
         labels: of the scans.
         loader: this process's share of their windows.
         input_settings: what the model sees of a window.
-        every: steps between validations; not epochs, so that small subsets get as many as large ones.
+        every: steps between validations.
         best: keeps the best weights.
     """
 

@@ -14,7 +14,12 @@ import torch
 from torch import nn
 
 from chestct.files import digest_object, sha256_file
-from chestct.training.budget import check_parts, num_training_steps
+from chestct.training.budget import (
+    check_parts,
+    num_training_steps,
+    patience_windows,
+    steps_between_validations,
+)
 from chestct.training.checkpoint import clear
 from chestct.training.early_stopping import BestWeights, Validation
 from chestct.training.loop import Loop, Step
@@ -40,7 +45,8 @@ def _train(
     batches, processes = computation.batches, computation.processes
     training, held_out = scans
     num_steps = num_training_steps(len(training), settings)
-    validate_every = num_steps // settings.num_validations
+    validate_every = steps_between_validations(len(training), settings)
+    patience = patience_windows(len(training), settings)
     seed_everything(seed)
     reset_peak_memory(job.gpus)
     model, frozen = build_start(job)
@@ -49,7 +55,7 @@ def _train(
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         num_steps=num_steps,
-        warm_up_steps=validate_every if settings.patience else None,
+        warm_up_steps=None if patience is None else validate_every,
     )
     prepare = WindowInput(input_settings, batches, seed=seed)
     step = Step(
@@ -73,7 +79,7 @@ def _train(
         ),
         input_settings=input_settings,
         every=validate_every,
-        best=BestWeights(patience=settings.patience, keep=processes.first),
+        best=BestWeights(patience=patience, keep=processes.first),
     )
     labels = [scan.label for scan in training]
     loop = Loop(
@@ -85,20 +91,25 @@ def _train(
         generator=prepare.generator,
     )
     loop.run()
+    best = validation.best
     measured = {
         "num_scans": len(training),
         "num_positive": sum(labels),
         "num_steps": loop.done,
+        "windows_seen": loop.done * batches.size,
+        "budget_windows": num_steps * batches.size,
+        "patience_windows": patience,
         "stopped_early": int(loop.done < num_steps),
-        "best_epoch": validation.best.epoch,
-        "validation_auroc": validation.best.auroc,
+        "best_step": best.step,
+        "best_windows_seen": best.windows_seen,
+        "validation_auroc": best.auroc,
         "learning_rate": settings.learning_rate,
         "accumulate": settings.accumulate,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "peak_memory_mb": peak_memory_mb(job.gpus),
         "device": device_name(gpus=job.gpus, world=processes.world),
     }
-    return loop.history, validation.best.weights, measured | loop.progress.measured(loop.done)
+    return loop.history, best.weights, measured | loop.progress.measured(loop.done)
 
 
 def finetune(job: Job, folder: str, *, threads: int) -> None:

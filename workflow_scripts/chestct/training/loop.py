@@ -221,7 +221,7 @@ class Loop:
         """Validate, add a row to the history, keep the best weights; returns whether the run stops here."""
         self.check_losses()
         found = self.validate(self.validation) if self.validation else {}
-        row: dict[str, float] = {"step": self.done, "epoch": (self.done - 1) // self.stream.steps_of_pass}
+        row: dict[str, float] = {"step": self.done, "windows_seen": self.done * self.computation.batches.size}
         row["train_loss"] = self.processes.mean(float(torch.stack(self.losses).mean()))
         row["learning_rate"] = self.step.optimizer.param_groups[0]["lr"]
         self.history.append(row | found)
@@ -232,7 +232,7 @@ class Loop:
         best = self.validation.best
         stop = best.update(self.step.model, self.history[-1]) and self.done < self.num_steps
         if stop:
-            self.progress.say(f"step {self.done}: no better for {best.without_progress} validations, stops")
+            self.progress.say(f"step {self.done}: no better validation for {best.patience:,} windows, stops")
         return stop
 
     def validate(self, validation: Validation) -> dict[str, float]:

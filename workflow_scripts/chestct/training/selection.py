@@ -17,7 +17,7 @@ from chestct.files import atomic_path
 from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
 
-_COPIED = ["num_steps", "seconds", "final_weights_sha256"]
+_COPIED = ["num_steps", "windows_seen", "seconds", "final_weights_sha256"]
 
 
 def rank_trials(trials: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,26 @@
 Without torch: the workflow and the plan of a study read them too. None has a default here; config.yaml has.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowsSeen:
+    """A number of training windows, by the number of training scans.
+
+    Attributes:
+        windows_per_scan: windows for every training scan.
+        min_windows: windows at least, so that small subsets are not left with next to none.
+    """
+
+    windows_per_scan: float
+    min_windows: int
+
+    def of(self, num_scans: int) -> float:
+        """Windows of a run with so many training scans, before rounding to whole steps and validations."""
+        return max(self.min_windows, self.windows_per_scan * num_scans)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +36,11 @@ class TrainingSettings:
         tensorboard: whether event files are written beside history.csv.
         batch_size: windows of an optimisation step, over all processes.
         accumulate: parts that a batch is computed in, one after another (BatchNorm: ``budget.check_parts``).
-        max_epochs: passes over the training scans, of which min_steps may make more.
-        min_steps: optimisation steps at least.
-        num_validations: evenly spaced over a run.
-        patience: validations without a better one that end a run; 0: none does.
+        budget: windows that a run sees at most.
+        num_validations: evenly spaced over the budget.
+        patience: windows seen without a better validation that end a run; None: none does.
+        budget_factor: times the budget, the validations and the patience that a run has: long_factor of the
+            configuration in the arms that train longer, 1 in all others.
         learning_rate: the largest of a run.
         weight_decay: factor of the L2 penalty that Adam adds to the gradients.
         crop_px: rows and columns that the model sees.
@@ -36,10 +56,10 @@ class TrainingSettings:
     tensorboard: bool
     batch_size: int
     accumulate: int
-    max_epochs: int
-    min_steps: int
+    budget: WindowsSeen
     num_validations: int
-    patience: int
+    patience: WindowsSeen | None
+    budget_factor: float = 1
     learning_rate: float
     weight_decay: float
     crop_px: int
@@ -47,6 +67,15 @@ class TrainingSettings:
     interpolation: str
     flip: bool
     batchnorm_momentum: float
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "TrainingSettings":
+        """Settings from plain data, such as ``asdict`` gives; other keys among them are left out."""
+        known = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        patience = known["patience"]
+        known["budget"] = WindowsSeen(**known["budget"])
+        known["patience"] = None if patience is None else WindowsSeen(**patience)
+        return cls(**known)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from chestct.training.start import Job
 #: Parts of a job, which travel as plain data.
 TYPES: dict[str, Callable[..., Any]] = {
     "run": Run,
-    "settings": TrainingSettings,
+    "settings": TrainingSettings.of,
     "pretraining": PretrainingSettings,
 }
 FUNCTIONS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
