@@ -28,12 +28,12 @@ if RATES:
             or [],
         output:
             **{name: f"{TRIAL}/{file}" for name, file in RUN_FILES.items()},
-        wildcard_constraints:
-            init=TRIED_INITS,
         log:
             f"{RESULTS}/logs/try_learning_rates/{{dataset}}/{{model}}/{{init}}-{{rate}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/try_learning_rates/{{dataset}}/{{model}}/{{init}}-{{rate}}.tsv"
+        wildcard_constraints:
+            init=TRIED_INITS,
         priority: 4  # all other training of the arm waits for them
         conda:
             "../envs/training.yaml"
@@ -65,12 +65,12 @@ if RATES:
         output:
             **{name: f"{ARM}/{TRIED_SUBSET}/fold-0/{file}" for name, file in RUN_FILES.items()},
             choices=f"{ARM}/choices.csv",
-        wildcard_constraints:
-            init=TRIED_INITS,
         log:
             f"{RESULTS}/logs/choose_learning_rate/{{dataset}}/{{model}}/{{init}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/choose_learning_rate/{{dataset}}/{{model}}/{{init}}.tsv"
+        wildcard_constraints:
+            init=TRIED_INITS,
         localrule: True
         conda:
             "../envs/training.yaml"

@@ -15,16 +15,14 @@ def dataset_names(config: dict[str, Any]) -> list[str]:
 
 
 def model_inits(config: dict[str, Any], model: str, dataset: str) -> list[str]:
-    """Inits of a model on a dataset: its own or the study's, known for the model, possible for the dataset."""
+    """Inits of a model on a dataset: its own or the study's, if model and dataset have them."""
     entry = next((entry for entry in config["models"] if entry["name"] == model), {"name": model})
     has_ct = "ct_source" in next(e for e in config["datasets"] if e["name"] == dataset)
     allowed = entry.get("inits", config["inits"])
     return [
         init
         for init in INIT_TITLES
-        if init in allowed
-        and init in MODELS[model].inits
-        and (has_ct or init not in ("ct", "video_ct"))
+        if init in allowed and init in MODELS[model].inits and (has_ct or init not in ("ct", "video_ct"))
     ]
 
 

@@ -104,9 +104,13 @@ def test_adjustment_counts_the_statements_that_can_be_tested():
 
 def test_the_adjustment_counts_the_first_claim_twice_where_scratch_trains_longer():
     names = ("video_vs_scratch", "video_vs_scratch_long")
-    table = judge(dataset("one", *(cell(name, value) for name, value in zip(names, (0.05, 0.02), strict=True))))
+    table = judge(
+        dataset("one", *(cell(name, value) for name, value in zip(names, (0.05, 0.02), strict=True)))
+    )
     p_values = table.loc[:1, ["p_value", "p_every_size"]].to_numpy()
-    assert table.loc[:1, ["p_holm", "p_every_size_holm"]].to_numpy().min() == pytest.approx(4 * p_values.min())
+    assert table.loc[:1, ["p_holm", "p_every_size_holm"]].to_numpy().min() == pytest.approx(
+        4 * p_values.min()
+    )
 
 
 def test_a_claim_that_the_adjustment_undoes_is_undecided():

@@ -152,7 +152,9 @@ def test_learning_curves_show_every_run_and_their_median(tables):
     bundles = [bundle.get_segments() for bundle in axis.collections if len(bundle.get_segments()) > 1]
     assert [len(segments) for segments in bundles] == [5, 5]  # folds, from scratch and after video
     number = rows.groupby("fold").cumcount()
-    expected = rows.groupby(number)["validation_auroc"].median()[rows.groupby(number).size() >= 2.5].to_numpy()
+    expected = (
+        rows.groupby(number)["validation_auroc"].median()[rows.groupby(number).size() >= 2.5].to_numpy()
+    )
     assert any(np.allclose(line.get_ydata(), expected) for line in axis.get_lines())
     first = rows.query("fold == 0")["validation_auroc"].to_numpy()
     assert any(np.allclose(segment[:, 1], first) for segment in bundles[1])

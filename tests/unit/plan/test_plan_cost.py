@@ -15,7 +15,7 @@ from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.run import Run
-from chestct.run_grid import list_arms, list_runs, list_searches, selection_run, training_settings
+from chestct.run_grid import list_runs, list_searches, selection_run, training_settings
 from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
 
@@ -156,7 +156,7 @@ def test_the_text_holds_jobs_hours_and_disk(paper):
     assert ["total", "1,858", "1,558"] in rows
     assert "Jobs by shard of rspect, lidc are estimates" in plan
     assert "cite_data" not in plan
-    assert "Hours are upper bounds: a run ends early after 36.6 windows a training scan (at least 8,000)" in plan
+    assert "Hours are upper bounds: a run ends early after 36.6 windows a training scan" in plan
     assert "Of the total, scratch_long takes" in plan
     assert not any(word in plan for word in ("nan", "None", "unknown"))
     of_one_device = plan[plan.index("hours of one NVIDIA A100") :].split("\n\n")[0].splitlines()[1:]

@@ -162,12 +162,19 @@ def test_a_models_own_settings_override_the_training_block(config):
 
 def test_runs_get_every_key_that_is_theirs(config):
     settings = run_grid.training_settings(change(config, "models.0.accumulate", 2), "slow_narrow")
-    assert (settings.patience, settings.compile, settings.tensorboard, settings.nodes) == (None, False, False, 1)
+    assert (settings.patience, settings.compile, settings.tensorboard, settings.nodes) == (
+        None,
+        False,
+        False,
+        1,
+    )
     assert settings.accumulate == 2
 
 
 def test_longer_training_differs_in_its_length_alone(config):
-    usual, longer = (run_grid.training_settings(config, "slow_narrow", init) for init in ("scratch", "scratch_long"))
+    usual, longer = (
+        run_grid.training_settings(config, "slow_narrow", init) for init in ("scratch", "scratch_long")
+    )
     assert (usual.budget_factor, longer.budget_factor) == (1, config["training"]["long_factor"])
     assert replace(longer, budget_factor=1) == usual == run_grid.training_settings(config, "slow_narrow")
     long = [run for run in run_grid.list_runs(config) if run.init == "scratch_long"]
@@ -179,7 +186,9 @@ def test_an_lrcn_that_trains_longer_takes_features_that_were_trained_longer(conf
     config["inits"] = ["scratch", "scratch_long"]
     config["models"] = [{"name": name} for name in ("efficientnet_lite0", "lrcn_efficientnet_lite0")]
     check_configuration(config)
-    run = next(run for run in run_grid.list_runs(config) if run.model.startswith("lrcn") and "long" in run.init)
+    run = next(
+        run for run in run_grid.list_runs(config) if run.model.startswith("lrcn") and "long" in run.init
+    )
     assert run_grid.initial_weights(config, run)["run"] == replace(run, model="efficientnet_lite0")
 
 

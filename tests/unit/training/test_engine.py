@@ -91,7 +91,10 @@ def test_the_last_step_is_validated(data, tmp_path):
 
 def test_without_progress_a_run_stops_and_keeps_its_best_weights(data, tmp_path):
     # A rate of next to nothing: no validation is better than the first, beyond rounding.
-    train(make_job(data, learning_rate=1e-12, num_validations=6, patience=windows(32), budget=windows(96)), tmp_path)
+    train(
+        make_job(data, learning_rate=1e-12, num_validations=6, patience=windows(32), budget=windows(96)),
+        tmp_path,
+    )
     curve, row = history(tmp_path), record(tmp_path)
     best = curve.sort_values(["validation_auroc", "validation_loss"], ascending=[False, True]).index[0]
     assert row["stopped_early"] == 1
@@ -197,7 +200,9 @@ def test_longer_training_takes_the_steps_of_the_shorter_and_goes_on(data, tmp_pa
     assert history(longer)["windows_seen"].tolist() == [16, 32, 48, 64, 80, 96]
     row = record(longer)
     assert (row["windows_seen"], row["budget_windows"], row["patience_windows"]) == (96, 96, 2000)
-    best = history(longer).sort_values(["validation_auroc", "validation_loss"], ascending=[False, True]).iloc[0]
+    best = (
+        history(longer).sort_values(["validation_auroc", "validation_loss"], ascending=[False, True]).iloc[0]
+    )
     assert (row["best_step"], row["best_windows_seen"]) == (best["step"], best["windows_seen"])
 
 

@@ -17,8 +17,8 @@ def budgets_table(study: StudyTables) -> pd.DataFrame:
 
     Returns:
         Columns Dataset, Model, Start, %, Runs, Most windows, Windows seen, Best step, Windows at best,
-        Stopped early (how many of the runs), Best at the end (how many of the runs were at their best with the
-        last step of the whole budget, so that more training may have helped), Validation AUROC (of the best
+        Stopped early (how many of the runs), Best at the end (how many of the runs were at their best with
+        the last step of the whole budget, so that more may have helped), Validation AUROC (of the best
         validation, mean over the runs), Test AUROC (as of ``value_texts``).
     """
     runs = study.runs

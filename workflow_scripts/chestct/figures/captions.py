@@ -65,7 +65,7 @@ CAPTIONS = {
         "are expected."
     ),
     "learning_curves": (
-        "Validation AUROC (lines) and test AUROC (markers), and validation loss, against the training windows "
+        "Validation AUROC (lines), test AUROC (markers) and validation loss against the training windows "
         "seen, at the largest training set. Thin lines: single runs; thick lines: their median. A test score "
         "exists for the weights that were kept, so that it stands at the windows seen up to the best "
         "validation." + _INTERVALS
@@ -143,10 +143,10 @@ def table_captions(*, confidence: float, num_resamples: int, num_seeds: int, mar
             "contrast is shown by model)."
         ),
         "budgets": (
-            "How long every arm was trained: training windows at most and as they were seen, the step of the best "
-            "validation, whose weights were kept, and the windows seen up to it (median and range over runs). Best "
-            "at the end: runs that were at their best with the last step of the whole budget, so that more "
-            "training may have helped. Validation AUROC: of the best validation, which chose the step, and "
+            "How long every arm was trained: training windows at most and as they were seen, the step of the "
+            "best validation, whose weights were kept, and the windows seen up to it (median and range over "
+            "runs). Best at the end: runs that were best with the last step of the whole budget, so that more "
+            "training may have helped. Validation AUROC: of the best validation, which chose the step and is "
             "therefore optimistic."
         ),
     }

@@ -79,8 +79,8 @@ def learning_curves(study: StudyTables) -> Figure:
         arms=panels.arms_of(rows),
         handles=handles,
         note=(
-            f"{percent} % of training patients. Thin lines: runs (seeds, folds); thick: their median, while at "
-            "least half of them are training. A marker is the test AUROC of the weights that were kept, at the "
+            f"{percent} % of training patients. Thin lines: runs (seeds, folds); thick: their median, while "
+            "at least half of them train. A marker is the test AUROC of the weights that were kept, at the "
             "windows seen up to the best validation (median over runs); no other weights were tested."
         ),
         rows=tests,
@@ -105,8 +105,7 @@ def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:
         arm = rows[rows["init"] == init]
         alpha = min(0.4, 6 / arm.groupby(_RUN).ngroups)  # many runs overlap
         lines = [
-            part[["windows_seen", column]].to_numpy(dtype=float)
-            for _, part in arm.groupby(_RUN, sort=False)
+            part[["windows_seen", column]].to_numpy(dtype=float) for _, part in arm.groupby(_RUN, sort=False)
         ]
         axis.add_collection(LineCollection(lines, colors=mark.colour, linewidths=0.35, alpha=alpha))
         axis.plot(*_median(arm, column), color=mark.colour, linestyle=mark.line)

@@ -55,8 +55,8 @@ def count_windows(
         jobs: of the study.
 
     Returns:
-        a row a job, in the order of the jobs: rule, model and init (if any), to_do, and the windows that it trains
-        on (``train``: forward and backward) and scores (``score``: forward alone).
+        a row a job, in the order of the jobs: rule, model and init (if any), to_do, and the windows that it
+        trains on (``train``: forward and backward) and scores (``score``: forward alone).
     """
     runs, subsets = list_runs(config), config["subsets"]
 

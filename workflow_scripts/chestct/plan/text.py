@@ -220,8 +220,8 @@ def plan_text(
     patience = config["training"]["patience"]
     if patience is not None:
         lines.append(
-            f"Hours are upper bounds: a run ends early after {patience['windows_per_scan']:g} windows a training "
-            f"scan (at least {patience['min_windows']:,}) without a better validation AUROC."
+            f"Hours are upper bounds: a run ends early after {patience['windows_per_scan']:g} windows a "
+            f"training scan (at least {patience['min_windows']:,}) without a better validation AUROC."
         )
     lines.append("Scans that will be refused or excluded are counted in.")
     return "\n".join(lines) + "\n"
