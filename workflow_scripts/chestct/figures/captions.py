@@ -145,7 +145,7 @@ def table_captions(*, confidence: float, num_resamples: int, num_seeds: int, mar
         "budgets": (
             "How long every arm was trained: training windows at most and as they were seen, the step of the "
             "best validation, whose weights were kept, and the windows seen up to it (median and range over "
-            "runs). Best at the end: runs that were best with the last step of the whole budget, so that more "
+            "runs). Best at the end: runs that were best with the last step of the budget, so that more "
             "training may have helped. Validation AUROC: of the best validation, which chose the step and is "
             "therefore optimistic."
         ),
