@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tracing_worker
-from engine_data import assert_close_runs, in_child, make_job, record, train
+from engine_data import assert_close_runs, in_child, make_job, record, train, windows
 from torch.distributed.launcher.api import elastic_launch
 
 from chestct.errors import InputError
@@ -46,7 +46,7 @@ def alone(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(start, "build_model", tracing_worker.build_plain)
         folder = tmp_path_factory.mktemp("alone")
-        train(make_job(data, batch_size=8), folder)
+        train(make_job(data, batch_size=8, budget=windows(96)), folder)
     return folder
 
 
@@ -60,7 +60,7 @@ def test_two_processes_see_each_sample_once_and_train_as_one_does(data, alone, t
     monkeypatch.undo()
     monkeypatch.setenv("TRACE", str(traced))
     monkeypatch.setattr(launch, "WORKER", WORKER)
-    train(make_job(data, batch_size=8, processes=2), tmp_path / "run", threads=2)
+    train(make_job(data, batch_size=8, budget=windows(96), processes=2), tmp_path / "run", threads=2)
     assert_close_runs(tmp_path / "run", alone)
     written = {path.name for path in (tmp_path / "run").iterdir()}
     assert written == {"weights.safetensors", "history.csv", "run.csv", "config.yaml"}
@@ -79,7 +79,7 @@ def test_two_processes_see_each_sample_once_and_train_as_one_does(data, alone, t
 
 
 def test_preemption_of_one_process_saves_the_state_of_all(data, alone, traced, tmp_path, monkeypatch):
-    shared = make_job(data, batch_size=8, processes=2)
+    shared = make_job(data, batch_size=8, budget=windows(96), processes=2)
     with monkeypatch.context() as patch:
         patch.setenv("KILL_AT_STEP", "6")
         with pytest.raises(SystemExit) as end:
@@ -94,7 +94,7 @@ def test_preemption_of_one_process_saves_the_state_of_all(data, alone, traced, t
 
 
 def test_preemption_of_the_launching_process_reaches_all(data, alone, traced, tmp_path):
-    shared = make_job(data, batch_size=8, processes=2)
+    shared = make_job(data, batch_size=8, budget=windows(96), processes=2)
 
     def run():
         threading.Timer(0.1, wait_and_kill).start()
@@ -115,7 +115,7 @@ def test_preemption_of_the_launching_process_reaches_all(data, alone, traced, tm
 def test_an_error_in_a_process_arrives_as_it_was(data, traced, tmp_path, monkeypatch):
     monkeypatch.setenv("FAIL_AT_STEP", "1")
     with pytest.raises(InputError, match="the second process failed\n  where: here"):
-        train(make_job(data, batch_size=8, processes=2), tmp_path / "run", threads=2)
+        train(make_job(data, batch_size=8, budget=windows(96), processes=2), tmp_path / "run", threads=2)
     assert list((tmp_path / "run").iterdir()) == []
 
 

@@ -55,7 +55,7 @@ def test_an_arm_that_always_diverges_is_an_error_with_a_remedy():
 
 def choices(path: Path, init: str, rate: float) -> str:
     table = selection.rank_trials(trials((rate, 0.9, 0.1), (1.0, 0.5, 0.1))).assign(init=init)
-    table = table.assign(num_steps=3, seconds=1.0, final_weights_sha256="0" * 64)
+    table = table.assign(num_steps=3, windows_seen=12, seconds=1.0, final_weights_sha256="0" * 64)
     write_table(table, path, "choices")
     return str(path)
 
@@ -113,6 +113,7 @@ def test_a_diverging_trial_is_recorded_and_the_others_go_on(searched):
     diverged = table[table["validation_auroc"].isna()]
     assert diverged["learning_rate"].tolist() == [1e30]
     assert table.loc[table["learning_rate"] < 1, "num_steps"].tolist() == [4, 4]
+    assert table.loc[table["learning_rate"] < 1, "windows_seen"].tolist() == [16, 16]
     facts = yaml.safe_load((folder / "rate-1e+30" / "config.yaml").read_text())
     assert facts["learning_rate"] == 1e30
     assert "loss" in facts["diverged"] or "scores" in facts["diverged"]

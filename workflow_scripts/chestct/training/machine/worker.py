@@ -15,10 +15,10 @@ from chestct.training.settings import PretrainingSettings, TrainingSettings
 from chestct.training.start import Job
 
 #: Parts of a job, which travel as plain data.
-TYPES: dict[str, Callable[..., Any]] = {
-    "run": Run,
+TYPES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "run": lambda part: Run(**part),
     "settings": TrainingSettings.of,
-    "pretraining": PretrainingSettings,
+    "pretraining": lambda part: PretrainingSettings(**part),
 }
 FUNCTIONS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
     "finetune": (finetune.finetune, Job),
@@ -36,9 +36,7 @@ def main(place: Path) -> None:
     processes.join(gpus=request["gpus"])
     try:
         function, job_type = FUNCTIONS[request["function"]]
-        parts = {
-            name: TYPES[name](**part) if name in TYPES else part for name, part in request["job"].items()
-        }
+        parts = {name: TYPES[name](part) if name in TYPES else part for name, part in request["job"].items()}
         function(job_type(**parts), request["folder"], threads=request["threads"])
     except InputError as error:
         write_failure(place, error)
