@@ -32,6 +32,7 @@ def bootstrap_metrics(folder: Path, dataset: str) -> None:
     evaluate_dataset(
         **inputs_of(folder, dataset)._asdict(),
         models=[*MODELS_3D, *MODELS_2D],
+        validation_labels="all",
         tables={name: folder / "evaluation" / dataset / f"{name}.csv" for name in TABLES},
         draws_path=folder / "evaluation" / dataset / "draws.npz",
         metrics=METRICS,

@@ -82,10 +82,11 @@ def _write_dataset(inputs: Inputs, dataset: str, rng: np.random.Generator) -> No
     )
     write_table(cohort, inputs.cohort, "cohort")
     write_table(splits, inputs.splits, "splits")
-    train = splits.loc[splits["split"] == "train", ["dataset", "fold", "patient_id", "study_id"]]
+    columns = ["dataset", "fold", "split", "patient_id", "study_id"]
+    train, held_out = (splits.loc[splits["split"] == name, columns] for name in ("train", "validation"))
     for path, (percent, seed) in zip(inputs.subsets, product(PERCENTS, SEEDS), strict=True):
         taken = train.head(len(train) * percent // 100)
-        write_table(taken.assign(percent=percent, seed=seed), path, "subset")
+        write_table(pd.concat([taken, held_out]).assign(percent=percent, seed=seed), path, "subset")
     scored = splits[splits["split"] != "train"].reset_index(drop=True)
     difficulty = rng.normal(size=len(scored))
     for path in inputs.predictions:

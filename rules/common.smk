@@ -15,7 +15,7 @@ from chestct.catalogue import MODELS as CATALOGUE
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.download.weights_table import file_facts, weights_row, weights_table
 from chestct.errors import InputError
-from chestct.files import digest_object
+from chestct.files import digest_object, sha256_file
 from chestct.jobs.code_digest import code_of
 from chestct.jobs.resource_requests import memory_and_time, nodes_and_gpus, partition
 from chestct.jobs.starting_weights import starting_weights

@@ -40,6 +40,7 @@ rule bootstrap_metrics:
             {(r.model, r.init, r.percent, r.seed) for r in RUNS if r.dataset == wildcards.dataset}
         ),
         models=list(MODELS),
+        validation_labels=config["subsets"]["validation_labels"],
         catalogue=STUDY_MODELS,
         metrics=config["evaluation"]["metrics"],
         specificity=config["evaluation"]["specificity"],

@@ -137,6 +137,10 @@ rule write_report:
         dpi=config["figures"]["dpi"],
         configuration=config,
         provenance=code_by_step,
+        # Tables of the package that the report is filled from, whose changes the code's digest does not see.
+        guidelines=[
+            sha256_file(PACKAGE_DIR / "figures" / name) for name in ("checklist.yaml", "analysis_plan.yaml")
+        ],
         code=code_of("write_report"),
     script:
         "../workflow_scripts/write_report.py"

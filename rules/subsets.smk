@@ -67,6 +67,7 @@ rule sample_subset:
     resources:
         **needs("sample_subset"),
     params:
+        validation_labels=config["subsets"]["validation_labels"],
         code=code_of("sample_subset"),
     script:
         "../workflow_scripts/sample_subset.py"

@@ -11,6 +11,7 @@ evaluate_dataset(
     subsets=snakemake.input.subsets,
     runs=[tuple(run) for run in snakemake.params.runs],
     models=snakemake.params.models,
+    validation_labels=snakemake.params.validation_labels,
     tables={name: snakemake.output[name] for name in TABLES},
     draws_path=snakemake.output.draws,
     metrics=snakemake.params.metrics,

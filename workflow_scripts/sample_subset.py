@@ -1,4 +1,4 @@
-"""Rule sample_subset: a nested share of the training patients."""
+"""Rule sample_subset: a nested share of the training patients, and the validation patients with it."""
 
 from chestct.log import set_up_log
 from chestct.subsets.splits import write_subset
@@ -9,4 +9,5 @@ write_subset(
     output=snakemake.output.subset,
     percent=int(snakemake.wildcards.percent),
     seed=int(snakemake.wildcards.seed),
+    validation_labels=snakemake.params.validation_labels,
 )

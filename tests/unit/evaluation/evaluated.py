@@ -15,6 +15,7 @@ SEVEN = [f"{name}_narrow" for name in ("slow", "slowfast", "r2plus1d", "csn", "m
 SETTINGS = {
     "metrics": ["auroc", "auprc"],
     "specificity": 0.9,
+    "validation_labels": "all",
     "num_resamples": 300,
     "confidence": 0.95,
     "seed": 0,

@@ -103,17 +103,17 @@ def write_predictions(
 def write_subsets(
     folder: Path, splits: pd.DataFrame, percents: Sequence[int], seeds: Sequence[int]
 ) -> list[Path]:
-    """Write the training subsets of a dataset: the first patients of every fold; return their paths."""
+    """Write the subsets of a dataset: the first training patients, all validation scans; return their paths."""
     dataset = str(splits["dataset"].iloc[0])
     train = splits[splits["split"] == "train"]
     paths = []
     for percent, seed in product(percents, seeds):
-        parts = []
+        parts = [splits[splits["split"] == "validation"]]
         for _, rows in train.groupby("fold"):
             patients = rows["patient_id"].unique()
             taken = patients[: max(1, round(len(patients) * percent / 100))]
             parts.append(rows[rows["patient_id"].isin(taken)])
-        table = pd.concat(parts)[["dataset", "fold", "patient_id", "study_id"]]
+        table = pd.concat(parts)[["dataset", "fold", "split", "patient_id", "study_id"]]
         path = folder / "subsets" / dataset / f"percent-{percent}" / f"seed-{seed}" / "subset.csv"
         write_table(table.assign(percent=percent, seed=seed), path, "subset")
         paths.append(path)

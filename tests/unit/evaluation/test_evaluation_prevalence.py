@@ -85,6 +85,12 @@ def test_threshold_among_equal_scores_keeps_the_specificity():
     assert lowest_threshold(negatives, 0.9).tolist() == [0.5]
 
 
+def test_threshold_leaves_out_scans_whose_labels_a_run_did_not_see():
+    known = np.array([[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]])
+    with_unknown = np.insert(known, [0, 4, 10], np.nan, axis=1)
+    assert lowest_threshold(with_unknown, 0.9) == lowest_threshold(known, 0.9) == [0.9]
+
+
 def test_decisions_equal_scikit_learn_on_the_same_resamples():
     labels, _ = sample()
     runs = np.stack([sample(seed=seed)[1] for seed in range(4)])

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import yaml
 from PIL import Image
 from synthetic_study import Study
 
@@ -16,15 +17,20 @@ from chestct.figures.study_tables import StudyTables, read_study
 _VOID = {"meta", "link", "img", "br", "hr", "input"}
 #: A figure that the synthetic studies lack.
 NOT_DRAWN = "video_vs_ct"
-CONFIGURATION = {
-    "study": "made up",
-    "data_dir": "/home/a person/data",
-    "note": "<b>bold</b>",
-    "percents": [10, 100],
-    "seeds": [0],
-    "subsets": {"window_slices": 16, "window_stride": 8},
-    "training": {"learning_rates": [0.001, 0.0001]},
-}
+_ROOT = Path(__file__).parents[3]
+
+
+def configuration_of(files: Study) -> dict[str, Any]:
+    """The default configuration, with the datasets of a synthetic study and text that must be escaped."""
+    configuration = yaml.safe_load((_ROOT / "config.yaml").read_text(encoding="utf-8"))
+    entry = configuration["datasets"][0]
+    configuration["training"]["learning_rates"] = [0.001, 0.0001]
+    return configuration | {
+        "study": "made up",
+        "data_dir": "/home/a person/data",
+        "note": "<b>bold</b>",
+        "datasets": [entry | {"name": name} for name in files.datasets],
+    }
 
 
 class Page(HTMLParser):
@@ -86,7 +92,7 @@ def report_of(
     path: Path,
     *,
     study: StudyTables | None = None,
-    configuration: dict[str, Any] = CONFIGURATION,
+    configuration: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
     """Write the report of a synthetic study; ``study`` replaces the tables in its files."""
@@ -102,7 +108,7 @@ def report_of(
         "thumbnails": files.of_datasets("volumes", "thumbnails.csv"),
         "data_manifest": files.folder / "download/data_manifest.json",
         "trials": trials if trials.is_file() else None,
-        "configuration": configuration,
+        "configuration": configuration or configuration_of(files),
         "provenance": {"code of evaluation": "0123456789abcdef"},
         "dpi": 100,
         "path": path,

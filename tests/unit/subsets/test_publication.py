@@ -25,7 +25,7 @@ def tables(tmp_path):
     write_table(cohort, tmp_path / "cohort.csv", "cohort")
     used = cohort.iloc[:2][["dataset", "patient_id", "study_id", "label"]]
     write_table(used.assign(fold=0, split="train"), tmp_path / "splits.csv", "splits")
-    subset = used.drop(columns="label").assign(percent=100, seed=0, fold=0)
+    subset = used.drop(columns="label").assign(percent=100, seed=0, fold=0, split="train")
     write_table(subset, tmp_path / "subset.csv", "subset")
     return tmp_path
 

@@ -56,12 +56,46 @@ def test_one_class_in_a_split_stops():
         split_patients(cohort(4, scans_a_patient=1), shares=SHARES, folds=1, seed=0)
 
 
+def training_subset(splits: pd.DataFrame, *, percent: int, seed: int) -> pd.DataFrame:
+    subset = sample_subset(splits, percent=percent, seed=seed, validation_labels="all")
+    return subset[subset["split"] == "train"]
+
+
+def validation_of(splits: pd.DataFrame, percent: int, validation_labels: str) -> set:
+    subset = sample_subset(splits, percent=percent, seed=3, validation_labels=validation_labels)
+    rows = subset[subset["split"] == "validation"]
+    return set(zip(rows["fold"], rows["study_id"], strict=True))
+
+
+@pytest.mark.parametrize("folds", [1, 3])
+def test_validation_shrinks_with_the_training_set_where_a_percent_counts_its_labels(folds):
+    splits = split_patients(cohort(200), shares=SHARES, folds=folds, seed=1)
+    held_out = splits[splits["split"] == "validation"]
+    everything = set(zip(held_out["fold"], held_out["study_id"], strict=True))
+    assert validation_of(splits, 1, "all") == validation_of(splits, 100, "all") == everything
+    one, ten, all_of_them = (validation_of(splits, percent, "percent") for percent in (1, 10, 100))
+    assert one < ten < all_of_them == everything
+    num_patients = held_out.groupby("fold")["patient_id"].nunique().iloc[0]
+    assert 0.05 * num_patients <= len({study for fold, study in ten if fold == 0}) / 2 <= 0.15 * num_patients
+    labels = splits.drop_duplicates("study_id").set_index("study_id")["label"]
+    assert {int(labels[study]) for fold, study in one if fold == 0} == {0, 1}
+
+
+def test_the_training_subset_does_not_depend_on_whose_labels_count():
+    splits = split_patients(cohort(200), shares=SHARES, folds=1, seed=1)
+    one, other = (
+        sample_subset(splits, percent=10, seed=2, validation_labels=words).query("split == 'train'")
+        for words in ("all", "percent")
+    )
+    assert one["study_id"].tolist() == other["study_id"].tolist()
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 20), st.sampled_from([1, 5]))
 def test_subsets_are_nested_and_from_training_only(seed, folds):
     splits = split_patients(cohort(90), shares=SHARES, folds=folds, seed=1)
     train = splits[splits["split"] == "train"]
-    subsets = {p: sample_subset(splits, percent=p, seed=seed) for p in (1, 10, 25, 50, 100)}
+    subsets = {p: training_subset(splits, percent=p, seed=seed) for p in (1, 10, 25, 50, 100)}
     keys = {p: set(zip(s["fold"], s["study_id"], strict=True)) for p, s in subsets.items()}
     assert keys[1] < keys[10] < keys[25] < keys[50] < keys[100]
     assert keys[100] == set(zip(train["fold"], train["study_id"], strict=True))
@@ -72,10 +106,10 @@ def test_subsets_are_nested_and_from_training_only(seed, folds):
 
 def test_ten_percent_is_a_tenth_of_the_patients():
     splits = split_patients(cohort(300), shares=SHARES, folds=1, seed=0)
-    assert sample_subset(splits, percent=10, seed=0)["patient_id"].nunique() == 18
+    assert training_subset(splits, percent=10, seed=0)["patient_id"].nunique() == 18
 
 
 def test_seeds_draw_different_subsets():
     splits = split_patients(cohort(300), shares=SHARES, folds=1, seed=0)
-    one, other = (set(sample_subset(splits, percent=10, seed=s)["patient_id"]) for s in (0, 1))
+    one, other = (set(training_subset(splits, percent=10, seed=s)["patient_id"]) for s in (0, 1))
     assert one != other

@@ -95,7 +95,8 @@ def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
         fold=0,
         split=["train"] * train + ["validation"] * rest + ["test"] * (num_scans - train - rest),
     )
-    subset = keys[:train].assign(percent=100, seed=0, fold=0)
+    seen = splits[splits["split"] != "test"].drop(columns="label")
+    subset = seen.assign(percent=100, seed=0)
     written = {"index": index, "windows": windows, "splits": splits, "subset": subset}
     paths = {}
     for name, table in written.items():

@@ -27,21 +27,21 @@ def changed_table(data, tmp_path, name, change):
 
 
 @pytest.mark.parametrize(
-    ("kept", "label", "words"),
+    ("split", "label", "words"),
     [
-        ("subset", 1, "training subset holds 6 positive and 0 negative"),
-        ("subset", 0, "training subset holds 0 positive and 6 negative"),
-        ("splits", 0, "validation split holds 0 positive and 3 negative"),
+        ("train", 1, "training subset holds 6 positive and 0 negative"),
+        ("train", 0, "training subset holds 0 positive and 6 negative"),
+        ("validation", 0, "validation split holds 0 positive and 3 negative"),
     ],
 )
-def test_scans_of_one_class_stop(data, tmp_path, kept, label, words):
+def test_scans_of_one_class_stop(data, tmp_path, split, label, words):
     labels = tables.read_table(data["splits"], "splits").set_index("study_id")["label"]
-    table = tables.read_table(data[kept], kept)
-    table = table[(table["study_id"].map(labels) == label) | (table.get("split") == "train")]
-    path = str(tmp_path / Path(data[kept]).name)
-    tables.write_table(table, path, kept)
+
+    def of_one_class(table):
+        return table[(table["study_id"].map(labels) == label) | (table["split"] != split)]
+
     with pytest.raises(InputError, match=words) as error:
-        train(make_job(data | {kept: path}), tmp_path / "run")
+        train(make_job(changed_table(data, tmp_path, "subset", of_one_class)), tmp_path / "run")
     assert "a larger" in str(error.value)
     assert path in str(error.value)
 

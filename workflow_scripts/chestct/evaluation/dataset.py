@@ -31,8 +31,15 @@ from chestct.evaluation.operating_point import validation_thresholds
 from chestct.evaluation.predictions import load_scores
 from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
 from chestct.evaluation.scans import TestSet, load_test_set
-from chestct.evaluation.training_patients import arm_patients, count_patients
+from chestct.evaluation.training_patients import (
+    LABELS_COUNTED,
+    arm_labelled,
+    count_labelled,
+    known_validation,
+    read_subsets,
+)
 from chestct.evaluation.validity.same_arm import same_arm_rows
+from chestct.subsets.splits import ValidationLabels
 from chestct.tables import column_types, write_table
 
 _log = logging.getLogger(__name__)
@@ -49,6 +56,7 @@ def evaluate_dataset(
     subsets: Sequence[str | Path],
     runs: Iterable[tuple[str, str, int, int]],
     models: Sequence[str],
+    validation_labels: ValidationLabels,
     tables: Mapping[str, str | Path],
     draws_path: str | Path,
     metrics: Sequence[str],
@@ -66,6 +74,7 @@ def evaluate_dataset(
         subsets: tables of training subsets, one per percentage and seed.
         runs: (model, init, percent, seed) that must be present.
         models: of the study.
+        validation_labels: whether a percentage counts the validation patients ("percent") or not ("all").
         tables: where to write ``TABLES``, by name.
         draws_path: where to write the ``DatasetDraws`` for the claims and the validity checks.
         metrics: names in ``METRICS``; AUROC, which the claims and multipliers need, must be among them.
@@ -84,9 +93,10 @@ def evaluate_dataset(
     _check_metrics(metrics)
     test_set = load_test_set(cohort, splits)
     dataset, labels = test_set.dataset, test_set.labels
-    loaded = load_scores(predictions, test_set)
+    sampled = read_subsets(subsets)
+    loaded = load_scores(predictions, test_set, known_validation(sampled, test_set))
     _check_complete(dataset, loaded.test, runs)
-    num_patients = count_patients(subsets)
+    labelled = count_labelled(sampled, test_set.label_of, with_validation=validation_labels == "percent")
     best_2d = best_2d_models(loaded.validation_auroc)
     _log.info("%s: best 2D model on validation, by percent: %s", dataset, best_2d or "none")
     settings = MetricSettings(
@@ -105,10 +115,13 @@ def evaluate_dataset(
         values = fold_values(metric, scores, test_set, draws, settings)
         arms = arms_of(values)
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
-        of_means = {mean: arm_patients(mean, arms, num_patients) for mean in means}
+        seen = [arm_labelled(mean, arms, labelled) for mean in means]
+        num_patients = {mean: one.num_patients for mean, one in zip(means, seen, strict=True)}
         kind = METRICS[metric]
         table = estimate(means, arms, draws, kind, confidence=confidence, tested=False)
-        table = table.rename(columns={"label": "init"}).assign(num_patients=list(of_means.values()))
+        table = table.rename(columns={"label": "init"}).assign(
+            num_patients=[one.num_patients for one in seen], least_class=[one.least_class for one in seen]
+        ).assign(labels_counted=LABELS_COUNTED[validation_labels])
         parts["means"].append(table.assign(metric=metric))
         parts["metrics"].append(_metrics_table(values, draws, confidence, kind).assign(metric=metric))
         if contrasts:
@@ -124,7 +137,7 @@ def evaluate_dataset(
             parts["comparisons"].append(_with_families(table.assign(metric=metric, **columns), dataset))
         if metric == "auroc":
             parts["multipliers"].append(
-                pd.DataFrame(multiplier_rows(means, arms, of_means, draws, confidence, noise_rng))
+                pd.DataFrame(multiplier_rows(means, arms, num_patients, draws, confidence, noise_rng))
             )
             parts["same_arm"].append(pd.DataFrame(same_arm_rows(means, arms, draws, confidence)))
             cells = claim_cells(contrasts, arms, draws, claim_models(models))

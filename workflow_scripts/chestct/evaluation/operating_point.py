@@ -19,13 +19,14 @@ def lowest_threshold(negative_KS: np.ndarray, specificity: float) -> np.ndarray:
     """The lowest threshold above which at most (1 - specificity) of the negative scans lie, shape (K,).
 
     Args:
-        negative_KS: scores of K runs for negative scans.
+        negative_KS: scores of K runs for negative scans; NaN where a run does not know the scan.
         specificity: between 0 and 1, both excluded; the number of false positives is rounded down.
     """
-    num_negative = negative_KS.shape[1]
+    num_negative_K = np.isfinite(negative_KS).sum(axis=1)
     # A tenth of 100 is 10, whatever 1 - 0.9 is in binary.
-    allowed = int(np.floor((1 - specificity) * num_negative + 1e-9))
-    return np.sort(negative_KS, axis=1)[:, num_negative - 1 - allowed]
+    allowed_K = np.floor((1 - specificity) * num_negative_K + 1e-9).astype(int)
+    place_K = num_negative_K - 1 - allowed_K  # NaN are sorted to the end
+    return np.take_along_axis(np.sort(negative_KS, axis=1), place_K[:, None], axis=1)[:, 0]
 
 
 def validation_thresholds(
@@ -49,7 +50,7 @@ def validation_thresholds(
     thresholds_KS = np.empty((len(scores_KV), len(test_set.folds)))
     for fold in np.unique(test_set.folds):
         negative_KV = scores_KV[:, (folds == fold) & (labels == 0)]
-        if not negative_KV.shape[1]:
+        if not np.isfinite(negative_KV).any(axis=1).all():
             raise InputError(
                 f"fold {fold} of {test_set.dataset} has no negative validation scan",
                 where="the table splits",

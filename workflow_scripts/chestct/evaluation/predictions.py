@@ -4,7 +4,7 @@ A run with a missing or repeated scan, a wrong label or an invalid score is refu
 otherwise runs would be compared on different scans.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +26,8 @@ class Scores(NamedTuple):
 
     Attributes:
         test: by run in the order of the catalogue; shape (num_scans,) in the order of the test set.
-        validation: likewise, shape (num_validation_scans,) in the order of ``TestSet.validation``; empty if
-            the dataset has no validation scans.
+        validation: likewise, shape (num_validation_scans,) in the order of ``TestSet.validation``, NaN for
+            scans whose labels the run did not see; empty if the dataset has no validation scans.
         validation_auroc: of the ImageNet runs of 2D models, averaged over folds; NaN if no fold has
             validation scans of both labels.
     """
@@ -37,12 +37,16 @@ class Scores(NamedTuple):
     validation_auroc: dict[RunKey, float]
 
 
-def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
+def load_scores(
+    paths: Sequence[str | Path], test_set: TestSet, known: Mapping[tuple[int, int], np.ndarray]
+) -> Scores:
     """Read the scores of every run of a dataset.
 
     Args:
         paths: tables of predictions.
         test_set: scans, labels and folds that every run must have.
+        known: by percentage and seed of a run, which of the validation scans it saw the labels of, shape
+            (num_validation_scans,). Choices on validation use these alone.
 
     Raises:
         InputError: a run's scans, folds, labels or scores are not those of the test set, or of the
@@ -73,6 +77,11 @@ def load_scores(paths: Sequence[str | Path], test_set: TestSet) -> Scores:
             expected="scores of the validation scans, on which thresholds and the best 2D model are chosen",
             remedy="predict this run again on the current splits",
         )
+    everything = np.ones(len(test_set.validation), dtype=bool)
+    validation = {
+        key: np.where(known.get((key.percent, key.seed), everything), scores, np.nan)
+        for key, scores in validation.items()
+    }
     models, inits = list(MODELS), list(INIT_TITLES)
 
     def rank(key: RunKey) -> tuple[int, ...]:
@@ -171,6 +180,10 @@ def _validation_auroc(scores: dict[RunKey, np.ndarray], test_set: TestSet) -> di
     parts = list(ranked_folds(class_strata(labels, folds)))
     if not scores or not parts:
         return dict.fromkeys(scores, np.nan)
-    scores_KV = np.stack(list(scores.values()))
-    values_FK = [auroc(labels[part], scores_KV[:, part], np.ones((1, part.sum())))[:, 0] for part in parts]
-    return dict(zip(scores, np.mean(values_FK, axis=0).tolist(), strict=True))
+    values = {}
+    for key, scores_V in scores.items():
+        known = np.isfinite(scores_V)
+        of_folds = [part & known for part in parts if len(np.unique(labels[part & known])) == 2]
+        found = [auroc(labels[part], scores_V[part], np.ones((1, part.sum())))[0] for part in of_folds]
+        values[key] = float(np.mean(found)) if found else np.nan
+    return values

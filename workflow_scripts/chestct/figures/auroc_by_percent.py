@@ -60,12 +60,12 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     limits = value_limits(pd.concat([subject, baseline]))
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
-        panels.percent_axis(axis, study.percents, width / columns - 0.6)
+        panels.percent_axis(axis, study.percents, width / columns - 0.6, of_panel)
         axis.set_ylim(limits)
         panels.draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
         draw_baseline(axis, baseline[baseline["dataset"] == dataset])
         axis.set_title(dataset_title(of_panel, width / columns - 0.6))
-        axis.set_xlabel("Training patients (% of all)")
+        axis.set_xlabel(f"{panels.counted_patients(rows)} (% of all; number)")
         axis.tick_params(labelbottom=True)
     for axis in axes.flat[len(datasets) :]:
         axis.remove()
@@ -77,7 +77,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         datasets=datasets,
         arms=panels.arms_of(subject),
         handles=line_handles(subject, baseline),
-        note=fewer_models(subject),
+        note=f"{fewer_models(subject)} {panels.few_scans_note(subject)}".strip(),
         rows=subject,
     )
 
@@ -114,7 +114,7 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         limits = value_limits(pd.concat([part, of_baseline]))
         models = list(part["model"].unique())
         for axis, model in zip(block.flat, models, strict=False):
-            panels.percent_axis(axis, study.percents, width / columns - 0.3)
+            panels.percent_axis(axis, study.percents, width / columns - 0.3, part[part["model"] == model])
             axis.set_ylim(limits)
             panels.draw_arms(axis, part[part["model"] == model], bands=rows["init"].nunique() <= 2)
             draw_baseline(axis, of_baseline)
@@ -133,12 +133,13 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         axis.tick_params(labelbottom=True)
     for axis in axes[-1]:
         if axis in figure.axes:
-            axis.set_xlabel("Training patients (% of all)")
+            axis.set_xlabel("Patients (% of all; number)")
     return panels.finish(
         figure,
         study,
         datasets=by_dataset,
         arms=panels.arms_of(rows),
         handles=line_handles(rows, baseline),
+        note=f"{panels.counted_patients(rows)}. {panels.few_scans_note(rows)}".strip(),
         rows=rows,
     )

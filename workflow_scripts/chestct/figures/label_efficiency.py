@@ -58,7 +58,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         if len(multipliers):
             _multiplier_axis(axes[1, column], multipliers)
             _draw_multipliers(axes[1, column], multipliers[multipliers["dataset"] == dataset])
-        axes[-1, column].set_xlabel("Training patients")
+        axes[-1, column].set_xlabel(panels.counted_patients(subject))
     axes[0, 0].set_ylabel(subject_label(subject))
     if len(multipliers):
         axes[1, 0].set_ylabel("Data multiplier\n(times as many patients)")
@@ -68,9 +68,16 @@ def label_efficiency(study: StudyTables) -> Figure:
         datasets=datasets,
         arms=panels.arms_of(subject),
         handles=line_handles(subject, baseline),
-        note=f"{fewer_models(subject)} {_BOUNDS if (multipliers['bound'] != 'exact').any() else ''}".strip(),
+        note=f"{fewer_models(subject)} {_few_scans(subject)} {_BOUNDS if (multipliers['bound'] != 'exact').any() else ''}".strip(),
         rows=subject,
     )
+
+
+def _few_scans(rows: pd.DataFrame) -> str:
+    """Sentence on the subsets with few scans of a class; empty if there are none."""
+    few = sorted(rows.loc[panels.has_few_scans(rows), "percent"].astype(int).unique())
+    percents = ", ".join(map(str, few))
+    return f"Fewer than {panels.FEW_SCANS} training scans of a class: {percents} %." if few else ""
 
 
 _BOUNDS = (

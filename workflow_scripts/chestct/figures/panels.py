@@ -18,7 +18,10 @@ from chestct.figures import style
 from chestct.figures.intervals import are_cut, draw_intervals, has_verdict, interval_note, shown_ends
 from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
 
-_TICK_ROOM = 0.22  # inches from one labelled tick to the next
+_TICK_ROOM = 0.34  # inches from one labelled tick to the next
+#: Fewer training scans of a class than this are marked: such a subset says little.
+FEW_SCANS = 10
+_FEW_MARK = "*"
 _DODGE = 0.014  # of an axis, between the arms of a panel
 
 
@@ -112,13 +115,17 @@ def shown_percents(percents: Sequence[int], limit: int = 5) -> list[int]:
     return [percents[pick] for pick in picks]
 
 
-def percent_axis(axis: Axes, percents: Sequence[int], width: float) -> None:
-    """Logarithmic axis of percentages of the training patients, with labels at ticks that have room.
+def percent_axis(axis: Axes, percents: Sequence[int], width: float, rows: pd.DataFrame) -> None:
+    """Logarithmic axis of percentages, with labels at ticks that have room.
+
+    A label has the percentage, marked where the subset has few scans of a class, and below it the number of
+    patients.
 
     Args:
         axis: panel.
         percents: ascending.
         width: of the panel, in inches.
+        rows: of the table "means" that the panel shows.
     """
     low, high = min(percents) / 1.5, max(percents) * 1.5
     axis.set_xscale("log")
@@ -131,8 +138,33 @@ def percent_axis(axis: Axes, percents: Sequence[int], width: float) -> None:
     for number in dict.fromkeys([len(percents) - 1, *range(len(percents))]):
         if all(abs(places[number] - places[other]) > _TICK_ROOM for other in labelled):
             labelled.append(number)
-    words = [str(percent) if number in labelled else "" for number, percent in enumerate(percents)]
+    names = [_percent_words(rows[rows["percent"] == percent], percent) for percent in percents]
+    words = [name if number in labelled else "" for number, name in enumerate(names)]
     axis.xaxis.set_major_formatter(FixedFormatter(words))
+
+
+def _percent_words(rows: pd.DataFrame, percent: int) -> str:
+    if rows.empty:
+        return str(percent)
+    mark = _FEW_MARK if has_few_scans(rows).any() else ""
+    return f"{percent}{mark}\n({rows['num_patients'].max():.0f})"
+
+
+def has_few_scans(rows: pd.DataFrame) -> pd.Series:
+    """Whether the training subset of each row of "means" has fewer than FEW_SCANS scans of a class."""
+    return rows["least_class"].astype(float) < FEW_SCANS
+
+
+def few_scans_note(rows: pd.DataFrame) -> str:
+    """Note on marked percentages; empty if none is."""
+    words = f"{_FEW_MARK} A training subset with fewer than {FEW_SCANS} scans of a class."
+    return words if has_few_scans(rows).any() else ""
+
+
+def counted_patients(rows: pd.DataFrame) -> str:
+    """The patients that a percentage counts: "Training patients", or with the validation patients."""
+    both = (rows["labels_counted"] == "training_and_validation").any()
+    return "Training and validation patients" if both else "Training patients"
 
 
 def draw_arms(axis: Axes, rows: pd.DataFrame, *, bands: bool, column: str = "percent") -> None:

@@ -16,7 +16,10 @@ from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.names import QUALITY, TABLES
 from chestct.figures.publication_tables import captions_of, contrasts_table, results_table
 from chestct.figures.report_attachments import archive_tables, embed_figure
+from chestct.figures.report_checklist import answered, checklist_of
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
+from chestct.figures.report_methods import methods_of
+from chestct.figures.report_plan import departures, planned_date
 from chestct.figures.report_provenance import provenance_of, settings_of
 from chestct.figures.report_uncertainty import few_runs_notes, no_interval_notes, variance_of
 from chestct.figures.report_validity import validity_of
@@ -50,7 +53,9 @@ _NAVIGATION = {
         "costs": "Costs",
     },
     "Origin": {"provenance": "Provenance", "configuration": "Configuration", "cite": "How to cite"},
+    "Reporting": {"methods": "Methods", "plan": "Pre-specified analysis", "checklist": "Checklist"},
 }
+_SECTIONS = {key: title for group in _NAVIGATION.values() for key, title in group.items()}
 #: Sections of the figures that are not in the section "figures".
 _PLACES = {
     "label_efficiency": "efficiency",
@@ -101,6 +106,9 @@ def write_report(
     weights = origin_of_weights(study)
     stand_ins = [name for name in study.datasets if study.manifests[name]["stand_in"]]
     searched = None if trials is None else read_table(trials, "choices")
+    flows = [cohort_flow(*files) for files in zip(study.datasets, cohorts, splits, ledgers, strict=True)]
+    checklist = checklist_of(_SECTIONS, ())
+    num_answered, num_items = answered(checklist)
     archived = {name: getattr(study, name) for name in TABLES if name not in _NOT_ARCHIVED}
     page = _environment().get_template(_TEMPLATE)
     text = page.render(
@@ -145,7 +153,13 @@ def write_report(
         settings=settings_of(configuration),
         arms=arms_table(study),
         budgets=report_tables.show(budgets_table(study)),
-        flows=[cohort_flow(*files) for files in zip(study.datasets, cohorts, splits, ledgers, strict=True)],
+        flows=flows,
+        methods=methods_of(study, configuration, flows),
+        planned_date=planned_date(),
+        departures=departures(configuration),
+        checklist=checklist,
+        num_answered=num_answered,
+        num_items=num_items,
         quality_figure=embed_figure(Path(figures_folder) / f"{QUALITY}.png", dpi),
         quality=[quality_of(*paths) for paths in zip(study.datasets, ledgers, thumbnails, strict=True)],
         trials=None if searched is None else report_tables.trials_table(searched),

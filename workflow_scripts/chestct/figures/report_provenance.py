@@ -16,6 +16,11 @@ _PACKAGES = ("numpy", "pandas", "matplotlib", "jinja2", "pyyaml")
 _MAX_DIGESTS = 4
 _WEIGHTS_COLUMNS = ["model", "initial_weights", "initial_weights_sha256"]
 
+_VALIDATION_LABELS = {
+    "all": "of the whole validation split in every run; a percentage counts training patients alone",
+    "percent": "of as large a share as of the training patients; a percentage counts both",
+}
+
 Facts = list[tuple[str, str]]
 
 
@@ -84,6 +89,7 @@ def settings_of(configuration: dict[str, Any]) -> Facts:
             "Split of patients",
             _joined([f"{name} {share:g}" for name, share in subsets.get("split", {}).items()], ""),
         ),
+        ("Validation labels", _VALIDATION_LABELS.get(subsets.get("validation_labels", ""), "")),
         ("Window", _text("{window_slices} slices, every {window_stride} slices", subsets)),
         ("Image", _text("{size_px} x {size_px} pixels", volumes) + _text(", cropped to {crop_px}", training)),
         (

@@ -53,7 +53,7 @@ def means_table(study: StudyTables) -> Shown:
     """Every arm averaged over seeds, and the means over models; all metrics."""
     rows = study.means
     headings = (
-        "Dataset, Model, Start, %, Training patients, Metric, Value, Interval, Patients alone, "
+        "Dataset, Model, Start, %, Labelled patients, Smaller class, Metric, Value, Interval, Patients alone, "
         "Patients alone (BCa), SD of seeds, Seeds, Runs, Models, Scans"
     )
     # The baseline is not trained: the percentage under which it is listed says nothing.
@@ -85,7 +85,7 @@ def multipliers_table(study: StudyTables) -> Shown:
     rows = study.multipliers
     marks = {"exact": "", "at_least": "\u2265 ", "at_most": "\u2264 "}
     headings = (
-        "Dataset, Model, %, Start, Reference, Training patients, Multiplier, Interval, Patients alone, "
+        "Dataset, Model, %, Start, Reference, Labelled patients, Multiplier, Interval, Patients alone, "
         "Resamples at a bound"
     )
     return show(

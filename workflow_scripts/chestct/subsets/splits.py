@@ -4,11 +4,15 @@ Strata are patients with and without a positive scan, so that small subsets and 
 classes in the cohort's proportion. A patient's scans always go together.
 """
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
 
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
+
+ValidationLabels = Literal["all", "percent"]
 
 
 def _shuffled_strata(scans: pd.DataFrame, rng: np.random.Generator) -> list[np.ndarray]:
@@ -72,8 +76,10 @@ def split_patients(cohort: pd.DataFrame, *, shares: dict[str, float], folds: int
     return splits
 
 
-def sample_subset(splits: pd.DataFrame, *, percent: int, seed: int) -> pd.DataFrame:
-    """Take a share of the training patients of every fold.
+def sample_subset(
+    splits: pd.DataFrame, *, percent: int, seed: int, validation_labels: ValidationLabels
+) -> pd.DataFrame:
+    """Take a share of the training patients of every fold, and the validation patients that go with it.
 
     Subsets of one seed are nested: a smaller percent is a prefix of the same shuffled order.
 
@@ -81,22 +87,31 @@ def sample_subset(splits: pd.DataFrame, *, percent: int, seed: int) -> pd.DataFr
         splits: table of schema ``splits``.
         percent: share of the training patients, 1..100; at least one patient a stratum is taken.
         seed: of the order.
+        validation_labels: "all": the whole validation split; "percent": the same share of it, nested
+            likewise, so that the percent counts every label that a run sees.
 
     Returns:
         Table of schema ``subset``.
     """
     tables = []
-    train = splits[splits["split"] == "train"]
-    for fold in sorted(int(value) for value in train["fold"].unique()):
-        part = train[train["fold"] == fold]
+    for fold in sorted(int(value) for value in splits["fold"].unique()):
+        of_fold = splits[splits["fold"] == fold]
         # The fold number is part of the seed: folds draw independent orders.
-        strata = _shuffled_strata(part, np.random.default_rng([seed, fold]))
-        taken: set[str] = set()
-        for patients in strata:
-            taken.update(patients[: max(1, round(len(patients) * percent / 100))])
-        chosen = part[part["patient_id"].isin(taken)]
-        tables.append(chosen[["dataset", "fold", "patient_id", "study_id"]])
+        rng = np.random.default_rng([seed, fold])
+        for name in ("train", "validation"):
+            part = of_fold[of_fold["split"] == name]
+            if name == "train" or validation_labels == "percent":
+                part = _share_of_patients(part, percent, rng)
+            tables.append(part[["dataset", "fold", "split", "patient_id", "study_id"]])
     return pd.concat(tables, ignore_index=True).assign(percent=percent, seed=seed)
+
+
+def _share_of_patients(scans: pd.DataFrame, percent: int, rng: np.random.Generator) -> pd.DataFrame:
+    """The scans of a share of the patients, at least one a stratum."""
+    taken: set[str] = set()
+    for patients in _shuffled_strata(scans, rng):
+        taken.update(patients[: max(1, round(len(patients) * percent / 100))])
+    return scans[scans["patient_id"].isin(taken)]
 
 
 def write_splits(*, cohort: str, output: str, shares: dict[str, float], folds: int, seed: int) -> None:
@@ -106,8 +121,11 @@ def write_splits(*, cohort: str, output: str, shares: dict[str, float], folds: i
     print(splits.groupby(["fold", "split", "label"]).size())
 
 
-def write_subset(*, splits: str, output: str, percent: int, seed: int) -> None:
-    """Read the splits, write one training subset."""
-    subset = sample_subset(read_table(splits, "splits"), percent=percent, seed=seed)
+def write_subset(
+    *, splits: str, output: str, percent: int, seed: int, validation_labels: ValidationLabels
+) -> None:
+    """Read the splits, write one training subset with its validation scans."""
+    table = read_table(splits, "splits")
+    subset = sample_subset(table, percent=percent, seed=seed, validation_labels=validation_labels)
     write_table(subset, output, "subset")
-    print(subset.groupby("fold").size())
+    print(subset.groupby(["fold", "split"]).size())

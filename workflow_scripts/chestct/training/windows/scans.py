@@ -14,7 +14,7 @@ def load_scans(tables: Mapping[str, str], subset: str, run: Run) -> tuple[list[S
 
     Args:
         tables: paths of ``index``, ``windows`` and ``splits``.
-        subset: path of the training subset.
+        subset: path of the table of the scans whose labels the run sees.
         run: whose fold counts.
 
     Raises:
@@ -25,7 +25,7 @@ def load_scans(tables: Mapping[str, str], subset: str, run: Run) -> tuple[list[S
     splits = splits[splits["fold"] == run.fold]
     members = read_table(subset, "subset")
     members = members[members["fold"] == run.fold]
-    held_out = splits[splits["split"] == "validation"]
+    members, held_out = (members[members["split"] == name] for name in ("train", "validation"))
     labels = dict(zip(splits["study_id"], splits["label"].astype(int), strict=True))
     used = [*members["study_id"], *held_out["study_id"]]
     voxels = index[index["study_id"].isin(used)].sort_values("study_id")["sha256"]
@@ -33,7 +33,7 @@ def load_scans(tables: Mapping[str, str], subset: str, run: Run) -> tuple[list[S
     training, validation = (collect_scans(part, index, windows, labels) for part in (members, held_out))
     remedy = "take more data or another subsets.seed"
     _check_classes(training, "training subset", subset, f"{remedy}, or a larger percent")
-    _check_classes(validation, "validation split", tables["splits"], f"{remedy}, or a larger share of it")
+    _check_classes(validation, "validation split", subset, f"{remedy}, or a larger share of it")
     return training, validation, digest
 
 

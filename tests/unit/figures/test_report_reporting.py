@@ -1,0 +1,130 @@
+"""The report's methods section, pre-specified analysis and checklist."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from report_page import Page, configuration_of, report_of
+
+from chestct.figures.cohort_flow import cohort_flow
+from chestct.figures.report_checklist import answered, checklist_of
+from chestct.figures.report_methods import methods_of
+from chestct.figures.report_plan import departures, planned_date
+
+ROOT = Path(__file__).parents[3]
+
+
+def merged(base: dict, overlay: dict) -> dict:
+    """Snakemake's rule: mappings are merged, everything else is replaced."""
+    for key, value in overlay.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        base = base | {key: merged(base[key], value) if both else value}
+    return base
+
+
+def study_configuration(name: str) -> dict:
+    default = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    return merged(default, yaml.safe_load((ROOT / f"studies/{name}.yaml").read_text(encoding="utf-8")))
+
+
+def test_the_papers_study_is_the_pre_specified_one():
+    assert departures(study_configuration("paper")) == []
+
+
+def test_departures_from_the_plan_are_named():
+    configuration = study_configuration("paper")
+    configuration["evaluation"] = configuration["evaluation"] | {"margin": 0.05}
+    configuration["subsets"]["split"] = configuration["subsets"]["split"] | {"train": 0.6}
+    configuration["models"] = [entry for entry in configuration["models"] if entry["name"] != "penet"]
+    found = {row.key: (row.planned, row.here) for row in departures(configuration)}
+    assert found["evaluation.margin"] == ("0.02", "0.05")
+    assert found["subsets.split.train"] == ("0.7", "0.6")
+    assert found["models of the mean of the seven"][1].count(",") == 5
+    assert len(found) == 3
+
+
+def test_the_documents_give_the_date_of_the_plan():
+    text = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
+    assert f"## Pre-specified analysis ({planned_date()})" in text
+
+
+def test_every_item_of_both_guidelines_is_in_the_checklist_once():
+    rows = [row for part in yaml.safe_load(checklist_text())["sections"] for row in part["items"]]
+    claim = [row["claim"] for row in rows if "claim" in row]
+    assert claim == [str(number) for number in range(1, 45)]
+    tripod = {name.strip() for row in rows for name in row.get("tripod", "").split(",") if name.strip()}
+    numbers = {int("".join(filter(str.isdigit, name))) for name in tripod}
+    assert numbers == set(range(1, 28))
+    assert all("place" in row or "not_done" in row for row in rows)
+    assert all("not_done" in row for row in rows if "if" in row)
+
+
+def checklist_text() -> str:
+    import chestct.figures.report_checklist as module
+
+    return Path(module.__file__).with_name("checklist.yaml").read_text(encoding="utf-8")
+
+
+def test_the_checklist_fills_itself_from_what_the_study_has():
+    sections = {"subgroups": "Subgroups"}
+    every = dict.fromkeys(
+        {row["place"] for part in yaml.safe_load(checklist_text())["sections"] for row in part["items"] if "place" in row},
+        "Title",
+    )
+    without, with_subgroups = checklist_of(every, ()), checklist_of(every | sections, ("subgroups",))
+    assert answered(with_subgroups)[0] > answered(without)[0]
+    item = next(item for _, items in without for item in items if item.tripod == "14")
+    assert not item.place and "subgroups" in item.reason
+    item = next(item for _, items in with_subgroups for item in items if item.tripod == "14")
+    assert (item.place, item.title, item.reason) == ("subgroups", "Subgroups", "")
+
+
+@pytest.mark.parametrize("kind", ["default", "own_data"])
+def test_links_of_the_checklist_lead_to_sections(reports, kind):
+    page = Page(reports(kind).read_text(encoding="utf-8"))
+    linked = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert linked <= set(page.ids)
+    assert {"methods", "plan", "checklist"} <= set(page.ids)
+
+
+def test_documents_that_the_checklist_names_exist():
+    rows = [row for part in yaml.safe_load(checklist_text())["sections"] for row in part["items"]]
+    documents = {row["place"] for row in rows if str(row.get("place", "")).startswith("docs/")}
+    assert documents and all((ROOT / document).is_file() for document in documents)
+
+
+def test_methods_say_what_the_configuration_says(studies, tables):
+    files = studies("own_data")
+    configuration = configuration_of(files)
+    configuration["subsets"] = configuration["subsets"] | {"folds": 5, "validation_labels": "percent"}
+    flow = cohort_flow(
+        "real_nodules",
+        *(files.of_datasets("subsets", name)[0] for name in ("cohort.csv", "splits.csv")),
+        files.of_datasets("volumes", "ledger.csv")[0],
+    )
+    paragraphs = dict(methods_of(tables("own_data"), configuration, [flow]))
+    assert "5-fold cross-validation" in paragraphs["Data"]
+    assert "a percentage counts all labels" in paragraphs["Data"]
+    assert "0.001 and 0.0001" in paragraphs["Models and training"]
+    assert "10,000 bootstrap resamples" in paragraphs["Evaluation"]
+    assert not any("None" in words or "{" in words for words in paragraphs.values())
+
+
+def test_the_report_says_whether_it_is_the_planned_study(reports):
+    page = Page(reports("default").read_text(encoding="utf-8"))
+    rows = page.table("Setting", "Planned", "Here")
+    assert ["percents", "1, 10, 25, 50, 100", "10, 100"] in rows
+
+
+def test_a_report_of_the_planned_configuration_says_so(studies, figures, tmp_path):
+    files = studies("default")
+    planned = study_configuration("paper")
+    configuration = configuration_of(files) | {
+        key: planned[key] for key in ("percents", "seeds", "inits", "subsets", "evaluation", "models")
+    }
+    configuration["datasets"] = [
+        entry | {"source": source}
+        for entry, source in zip(configuration["datasets"], ("rspect", "lidc_idri"), strict=True)
+    ]
+    page = Page(report_of(files, figures, tmp_path / "report.html", configuration=configuration).read_text())
+    assert "The configuration is that of the analysis which was fixed on" in page.text
