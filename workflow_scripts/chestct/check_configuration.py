@@ -273,11 +273,11 @@ def _check_training(config: dict[str, Any]) -> None:
         )
     if training["learning_rates"] and config["subsets"]["validation_labels"] == "percent":
         raise _problem(
-            "a percent that counts the validation labels leaves none for a search of learning rates: it would "
-            f"see the labels of {percent} % of the patients",
+            "a percent that counts the validation labels leaves none for a search of learning rates, which "
+            f"would see those of {percent} % of the patients",
             "subsets.validation_labels",
             "all, where learning_rates are tried",
-            "set validation_labels: all, or learning_rates: [] with a learning_rate that was fixed beforehand",
+            "set validation_labels: all, or learning_rates: [] and a learning_rate fixed beforehand",
         )
     if training["precision"] == "16-mixed" and not training["gpus"]:
         raise _problem(

@@ -103,7 +103,7 @@ def write_predictions(
 def write_subsets(
     folder: Path, splits: pd.DataFrame, percents: Sequence[int], seeds: Sequence[int]
 ) -> list[Path]:
-    """Write the subsets of a dataset: the first training patients, all validation scans; return their paths."""
+    """Write the subsets of a dataset, with its first training patients; return their paths."""
     dataset = str(splits["dataset"].iloc[0])
     train = splits[splits["split"] == "train"]
     paths = []

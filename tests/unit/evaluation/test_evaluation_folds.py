@@ -32,7 +32,6 @@ def scans_of(labels: np.ndarray, folds: np.ndarray, patients: np.ndarray | None 
         folds=folds,
         baseline=None,
         validation=pd.DataFrame(),
-        label_of={},
     )
 
 

@@ -68,7 +68,12 @@ def checklist_text() -> str:
 def test_the_checklist_fills_itself_from_what_the_study_has():
     sections = {"subgroups": "Subgroups"}
     every = dict.fromkeys(
-        {row["place"] for part in yaml.safe_load(checklist_text())["sections"] for row in part["items"] if "place" in row},
+        {
+            row["place"]
+            for part in yaml.safe_load(checklist_text())["sections"]
+            for row in part["items"]
+            if "place" in row
+        },
         "Title",
     )
     without, with_subgroups = checklist_of(every, ()), checklist_of(every | sections, ("subgroups",))

@@ -40,10 +40,11 @@ def test_scans_of_one_class_stop(data, tmp_path, split, label, words):
     def of_one_class(table):
         return table[(table["study_id"].map(labels) == label) | (table["split"] != split)]
 
+    changed = changed_table(data, tmp_path, "subset", of_one_class)
     with pytest.raises(InputError, match=words) as error:
-        train(make_job(changed_table(data, tmp_path, "subset", of_one_class)), tmp_path / "run")
+        train(make_job(changed), tmp_path / "run")
     assert "a larger" in str(error.value)
-    assert path in str(error.value)
+    assert changed["subset"] in str(error.value)
 
 
 def out_of_memory(monkeypatch, error):

@@ -96,7 +96,7 @@ def evaluate_dataset(
     sampled = read_subsets(subsets)
     loaded = load_scores(predictions, test_set, known_validation(sampled, test_set))
     _check_complete(dataset, loaded.test, runs)
-    labelled = count_labelled(sampled, test_set.label_of, with_validation=validation_labels == "percent")
+    labelled = count_labelled(sampled, splits, with_validation=validation_labels == "percent")
     best_2d = best_2d_models(loaded.validation_auroc)
     _log.info("%s: best 2D model on validation, by percent: %s", dataset, best_2d or "none")
     settings = MetricSettings(
@@ -119,9 +119,13 @@ def evaluate_dataset(
         num_patients = {mean: one.num_patients for mean, one in zip(means, seen, strict=True)}
         kind = METRICS[metric]
         table = estimate(means, arms, draws, kind, confidence=confidence, tested=False)
-        table = table.rename(columns={"label": "init"}).assign(
-            num_patients=[one.num_patients for one in seen], least_class=[one.least_class for one in seen]
-        ).assign(labels_counted=LABELS_COUNTED[validation_labels])
+        table = (
+            table.rename(columns={"label": "init"})
+            .assign(
+                num_patients=[one.num_patients for one in seen], least_class=[one.least_class for one in seen]
+            )
+            .assign(labels_counted=LABELS_COUNTED[validation_labels])
+        )
         parts["means"].append(table.assign(metric=metric))
         parts["metrics"].append(_metrics_table(values, draws, confidence, kind).assign(metric=metric))
         if contrasts:

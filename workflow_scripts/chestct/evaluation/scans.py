@@ -27,7 +27,6 @@ class TestSet:
         baseline: scores of the trivial baseline, shape (num_scans,), or None.
         validation: study_id, fold and label of the validation scans, on which the best 2D model and the
             thresholds are chosen.
-        label_of: label of every scan of the splits, by study.
     """
 
     __test__ = False  # pytest would take it for a test class by its name
@@ -39,7 +38,6 @@ class TestSet:
     folds: np.ndarray
     baseline: np.ndarray | None
     validation: pd.DataFrame
-    label_of: dict[str, int]
 
     @property
     def strata(self) -> np.ndarray:
@@ -110,7 +108,6 @@ def load_test_set(cohort_path: str | Path, splits_path: str | Path) -> TestSet:
         folds=folds,
         baseline=None if absent.all() else baseline,
         validation=splits.loc[splits["split"] == "validation", ["study_id", "fold", "label"]],
-        label_of=dict(zip(splits["study_id"], splits["label"].astype(int), strict=True)),
     )
 
 

@@ -38,8 +38,10 @@ def read_subsets(paths: Sequence[str | Path]) -> dict[SubsetKey, pd.DataFrame]:
     return {(int(table["percent"].iloc[0]), int(table["seed"].iloc[0])): table for table in tables}
 
 
-def known_validation(subsets: Mapping[SubsetKey, pd.DataFrame], test_set: TestSet) -> dict[SubsetKey, np.ndarray]:
-    """Which of the validation scans the runs of every subset saw the labels of, shape (num_validation_scans,)."""
+def known_validation(
+    subsets: Mapping[SubsetKey, pd.DataFrame], test_set: TestSet
+) -> dict[SubsetKey, np.ndarray]:
+    """Whether the runs of a subset saw the label of a validation scan, shape (num_validation_scans,)."""
     keys = ["fold", "study_id"]
     wanted = pd.MultiIndex.from_frame(test_set.validation[keys])
     return {
@@ -49,15 +51,17 @@ def known_validation(subsets: Mapping[SubsetKey, pd.DataFrame], test_set: TestSe
 
 
 def count_labelled(
-    subsets: Mapping[SubsetKey, pd.DataFrame], labels: Mapping[str, int], *, with_validation: bool
+    subsets: Mapping[SubsetKey, pd.DataFrame], splits: str | Path, *, with_validation: bool
 ) -> dict[SubsetKey, Labelled]:
     """How many labels the runs of every subset see.
 
     Args:
         subsets: tables of schema ``subset``.
-        labels: of the dataset's scans, by study.
+        splits: path of the dataset's splits, which have the labels.
         with_validation: whether the percentage counts the validation patients too.
     """
+    scans = read_table(splits, "splits").drop_duplicates("study_id")
+    labels = scans.set_index("study_id")["label"].astype(int)
     counts = {}
     for key, table in subsets.items():
         counted = table if with_validation else table[table["split"] == "train"]

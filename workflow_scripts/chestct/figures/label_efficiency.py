@@ -62,13 +62,15 @@ def label_efficiency(study: StudyTables) -> Figure:
     axes[0, 0].set_ylabel(subject_label(subject))
     if len(multipliers):
         axes[1, 0].set_ylabel("Data multiplier\n(times as many patients)")
+    bounds = _BOUNDS if (multipliers["bound"] != "exact").any() else ""
+    notes = [fewer_models(subject), _few_scans(subject), bounds]
     return panels.finish(
         figure,
         study,
         datasets=datasets,
         arms=panels.arms_of(subject),
         handles=line_handles(subject, baseline),
-        note=f"{fewer_models(subject)} {_few_scans(subject)} {_BOUNDS if (multipliers['bound'] != 'exact').any() else ''}".strip(),
+        note=" ".join(filter(None, notes)),
         rows=subject,
     )
 

@@ -37,9 +37,7 @@ class Item:
         return bool(self.place) and not self.place.startswith("docs/")
 
 
-def checklist_of(
-    sections: Mapping[str, str], features: Collection[str]
-) -> list[tuple[str, list[Item]]]:
+def checklist_of(sections: Mapping[str, str], features: Collection[str]) -> list[tuple[str, list[Item]]]:
     """The checklist of a report.
 
     Args:

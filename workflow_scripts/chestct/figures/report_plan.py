@@ -1,4 +1,4 @@
-"""Whether a study is the one whose analysis was fixed beforehand (``analysis_plan.yaml``), and where it departs."""
+"""Whether a study is the one whose analysis was fixed beforehand (``analysis_plan.yaml``)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -53,8 +53,8 @@ def means_table(study: StudyTables) -> Shown:
     """Every arm averaged over seeds, and the means over models; all metrics."""
     rows = study.means
     headings = (
-        "Dataset, Model, Start, %, Labelled patients, Smaller class, Metric, Value, Interval, Patients alone, "
-        "Patients alone (BCa), SD of seeds, Seeds, Runs, Models, Scans"
+        "Dataset, Model, Start, %, Labelled patients, Smaller class, Metric, Value, Interval, "
+        "Patients alone, Patients alone (BCa), SD of seeds, Seeds, Runs, Models, Scans"
     )
     # The baseline is not trained: the percentage under which it is listed says nothing.
     return show(
