@@ -60,7 +60,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     limits = value_limits(pd.concat([subject, baseline]))
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
-        panels.percent_axis(axis, study.percents, width / columns - 0.6, of_panel)
+        panels.percent_axis(axis, study.percents, width / columns - 0.6, of_panel, numbers=True)
         axis.set_ylim(limits)
         panels.draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
         draw_baseline(axis, baseline[baseline["dataset"] == dataset])
@@ -114,9 +114,10 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         limits = value_limits(pd.concat([part, of_baseline]))
         models = list(part["model"].unique())
         for axis, model in zip(block.flat, models, strict=False):
-            panels.percent_axis(axis, study.percents, width / columns - 0.3, part[part["model"] == model])
+            of_model = part[part["model"] == model]
+            panels.percent_axis(axis, study.percents, width / columns - 0.3, of_model, numbers=False)
             axis.set_ylim(limits)
-            panels.draw_arms(axis, part[part["model"] == model], bands=rows["init"].nunique() <= 2)
+            panels.draw_arms(axis, of_model, bands=rows["init"].nunique() <= 2)
             draw_baseline(axis, of_baseline)
             axis.set_title(
                 style.wrap_name(
@@ -133,13 +134,13 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         axis.tick_params(labelbottom=True)
     for axis in axes[-1]:
         if axis in figure.axes:
-            axis.set_xlabel("Patients (% of all; number)")
+            axis.set_xlabel(f"{panels.counted_patients(rows)} (% of all)")
     return panels.finish(
         figure,
         study,
         datasets=by_dataset,
         arms=panels.arms_of(rows),
         handles=line_handles(rows, baseline),
-        note=f"{panels.counted_patients(rows)}. {panels.few_scans_note(rows)}".strip(),
+        note=panels.few_scans_note(rows),
         rows=rows,
     )

@@ -18,7 +18,8 @@ from chestct.figures import style
 from chestct.figures.intervals import are_cut, draw_intervals, has_verdict, interval_note, shown_ends
 from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
 
-_TICK_ROOM = 0.34  # inches from one labelled tick to the next
+_TICK_ROOM = 0.22  # inches from one labelled tick to the next
+_COUNT_ROOM = 0.34  # where the number of patients stands below
 #: Fewer training scans of a class than this are marked: such a subset says little.
 FEW_SCANS = 10
 _FEW_MARK = "*"
@@ -115,17 +116,19 @@ def shown_percents(percents: Sequence[int], limit: int = 5) -> list[int]:
     return [percents[pick] for pick in picks]
 
 
-def percent_axis(axis: Axes, percents: Sequence[int], width: float, rows: pd.DataFrame) -> None:
+def percent_axis(
+    axis: Axes, percents: Sequence[int], width: float, rows: pd.DataFrame, *, numbers: bool
+) -> None:
     """Logarithmic axis of percentages, with labels at ticks that have room.
 
-    A label has the percentage, marked where the subset has few scans of a class, and below it the number of
-    patients.
+    A label has the percentage, marked where the subset has few scans of a class.
 
     Args:
         axis: panel.
         percents: ascending.
         width: of the panel, in inches.
         rows: of the table "means" that the panel shows.
+        numbers: whether the number of patients stands below each percentage.
     """
     low, high = min(percents) / 1.5, max(percents) * 1.5
     axis.set_xscale("log")
@@ -134,20 +137,22 @@ def percent_axis(axis: Axes, percents: Sequence[int], width: float, rows: pd.Dat
     axis.xaxis.set_minor_locator(NullLocator())
     places = width * np.log(np.array(percents) / low) / np.log(high / low)
     labelled: list[int] = []
+    room = _COUNT_ROOM if numbers else _TICK_ROOM
     # The ends first, then from the smallest up.
     for number in dict.fromkeys([len(percents) - 1, *range(len(percents))]):
-        if all(abs(places[number] - places[other]) > _TICK_ROOM for other in labelled):
+        if all(abs(places[number] - places[other]) > room for other in labelled):
             labelled.append(number)
-    names = [_percent_words(rows[rows["percent"] == percent], percent) for percent in percents]
+    names = [_percent_words(rows[rows["percent"] == percent], percent, numbers) for percent in percents]
     words = [name if number in labelled else "" for number, name in enumerate(names)]
     axis.xaxis.set_major_formatter(FixedFormatter(words))
 
 
-def _percent_words(rows: pd.DataFrame, percent: int) -> str:
+def _percent_words(rows: pd.DataFrame, percent: int, numbers: bool) -> str:
     if rows.empty:
         return str(percent)
     mark = _FEW_MARK if has_few_scans(rows).any() else ""
-    return f"{percent}{mark}\n({rows['num_patients'].max():.0f})"
+    below = f"\n({rows['num_patients'].max():.0f})" if numbers else ""
+    return f"{percent}{mark}{below}"
 
 
 def has_few_scans(rows: pd.DataFrame) -> pd.Series:
@@ -162,9 +167,9 @@ def few_scans_note(rows: pd.DataFrame) -> str:
 
 
 def counted_patients(rows: pd.DataFrame) -> str:
-    """The patients that a percentage counts: "Training patients", or with the validation patients."""
+    """The patients that a percentage counts: training patients, or all whose labels a run sees."""
     both = (rows["labels_counted"] == "training_and_validation").any()
-    return "Training and validation patients" if both else "Training patients"
+    return "Labelled patients" if both else "Training patients"
 
 
 def draw_arms(axis: Axes, rows: pd.DataFrame, *, bands: bool, column: str = "percent") -> None:
