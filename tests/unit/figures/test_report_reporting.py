@@ -125,7 +125,8 @@ def test_a_report_of_the_planned_configuration_says_so(studies, figures, tmp_pat
     files = studies("default")
     planned = study_configuration("paper")
     configuration = configuration_of(files) | {
-        key: planned[key] for key in ("percents", "seeds", "inits", "subsets", "evaluation", "models")
+        key: planned[key]
+        for key in ("percents", "seeds", "inits", "subsets", "training", "evaluation", "models")
     }
     configuration["datasets"] = [
         entry | {"source": source}
