@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_page import NOT_DRAWN, Page, report_of
+from report_page import NOT_DRAWN, Page, configuration_of, report_of
 
 from chestct.errors import InputError
 from chestct.figures.captions import CAPTIONS
@@ -119,7 +119,16 @@ def test_text_of_the_user_is_escaped(studies, figures, reports, tmp_path, tables
     renamed = dataclasses.replace(
         study, **tables, datasets=(evil,), manifests={evil: study.manifests[name] | {"description": evil}}
     )
-    path = report_of(studies("smoke"), figures, tmp_path / "report.html", study=renamed, study_name=evil)
+    configuration = configuration_of(studies("smoke"))
+    configuration["datasets"] = [entry | {"name": evil} for entry in configuration["datasets"]]
+    path = report_of(
+        studies("smoke"),
+        figures,
+        tmp_path / "report.html",
+        study=renamed,
+        study_name=evil,
+        configuration=configuration,
+    )
     page, usual = page_of(path), page_of(reports("smoke"))
     assert page.tags.count("script") == usual.tags.count("script") == 1
     assert page.text.count("document.title='evil'") > 20
