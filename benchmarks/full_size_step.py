@@ -23,8 +23,11 @@ _BEGIN, _END = "<!-- full_size_step: written by benchmarks/full_size_step.py -->
 _HEAD = ["model", "name", "parameters", "forward", "a step", "peak memory", "loss", "gradients"]
 _STUDY_ID = "real"
 
+#: Models of slices and of whole scans are networks of this list.
 FULL_SIZE = [
-    name for name, entry in MODELS.items() if entry.build != "build_narrow" and entry.probe_of is None
+    name
+    for name, entry in MODELS.items()
+    if entry.build != "build_narrow" and entry.probe_of is None and entry.sees == "window"
 ]
 
 

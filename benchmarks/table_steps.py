@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from chestct.subsets.windows import write_windows
+from chestct.window_forms import WindowRule
 from chestct.tables import write_table
 from chestct.volumes.combine_shards import combine_volumes
 
@@ -73,9 +74,8 @@ def windows(folder: Path) -> None:
         slices=str(folder / "slices.parquet"),
         slice_labels=str(folder / "slice_labels.parquet"),
         output=str(folder / "windows.parquet"),
-        window=32,
-        stride=16,
-        min_positive=4,
+        # Single slices: the form with the most rows.
+        rule=WindowRule(window=1, stride=1, min_positive=1),
         min_readers=1,
     )
 

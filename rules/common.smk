@@ -10,7 +10,7 @@ WORKFLOW_DIR = Path(workflow.basedir)
 PACKAGE_DIR = WORKFLOW_DIR / "workflow_scripts" / "chestct"
 sys.path.insert(0, str(PACKAGE_DIR.parent))
 
-from chestct import run_grid
+from chestct import run_grid, window_forms
 from chestct.catalogue import MODELS as CATALOGUE
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.download.weights_table import file_facts, weights_row, weights_table
@@ -78,6 +78,7 @@ wildcard_constraints:
     seed="|".join(str(seed) for seed in config["seeds"]),
     fold="|".join(str(fold) for fold in range(config["subsets"]["folds"])),
     shard="[0-9]+",
+    form="|".join(window_forms.TABLES.values()),
 
 
 def dataset_entry(wildcards):
@@ -110,6 +111,12 @@ def label_source(wildcards):
     if entry["source"] == "rspect" and "folder" in entry:
         path = f"{entry['folder']}/train.csv"
     return [path] if path and Path(path).is_file() else []
+
+
+def window_table(wildcards):
+    """The windows of a job's dataset in the form that its model sees."""
+    form = window_forms.TABLES[CATALOGUE[wildcards.model].sees]
+    return f"{RESULTS}/subsets/{wildcards.dataset}/{form}.parquet"
 
 
 def code_by_step(wildcards):

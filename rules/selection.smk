@@ -19,7 +19,7 @@ if RATES:
     rule try_learning_rates:
         input:
             index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
-            windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
+            windows=window_table,
             splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
             subset=f"{RESULTS}/subsets/{{dataset}}/{TRIED_SUBSET}/subset.csv",
             initial=lambda wildcards: initial_of(
@@ -49,7 +49,7 @@ if RATES:
             settings=lambda wildcards: SETTINGS[wildcards.model] | {"learning_rate": RATES[wildcards.rate]},
             catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
             display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
-            window_slices=config["subsets"]["window_slices"],
+            window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
             num_workers=config["training"]["num_workers"],
             gpus=config["training"]["gpus"],
             code=lambda wildcards: code_of("try_learning_rates", MODEL_MODULES[wildcards.model]),

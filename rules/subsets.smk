@@ -3,6 +3,11 @@
 SUBSETS = f"{RESULTS}/subsets"
 # Sources in which four readers marked every scan; others have one reading.
 FOUR_READINGS = ("lidc_idri", "phantom_lidc")
+# How the windows of every form are listed: what models see at once.
+WINDOW_RULES = {
+    table: asdict(window_forms.window_rule(config["subsets"], sees))
+    for sees, table in window_forms.TABLES.items()
+}
 
 
 rule select_cohort:
@@ -79,19 +84,18 @@ rule list_windows:
         slices=f"{RESULTS}/volumes/{{dataset}}/slices.parquet",
         slice_labels=f"{DATA}/{{dataset}}/slice_labels.parquet",
     output:
-        windows=f"{SUBSETS}/{{dataset}}/windows.parquet",
+        windows=f"{SUBSETS}/{{dataset}}/{{form}}.parquet",
+|".join(window_forms.TABLES.values()),
     log:
-        f"{RESULTS}/logs/list_windows/{{dataset}}.log",
+        f"{RESULTS}/logs/list_windows/{{dataset}}-{{form}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/list_windows/{{dataset}}.tsv"
+        f"{RESULTS}/benchmarks/list_windows/{{dataset}}-{{form}}.tsv"
     conda:
         "../envs/subsets.yaml"
     resources:
         **needs("list_windows"),
     params:
-        window=config["subsets"]["window_slices"],
-        stride=config["subsets"]["window_stride"],
-        min_positive=config["subsets"]["min_positive_slices"],
+        rule=lambda wildcards: WINDOW_RULES[wildcards.form],
         min_readers=lambda wildcards: (
             config["subsets"]["min_readers"] if dataset_entry(wildcards)["source"] in FOUR_READINGS else 1
         ),

@@ -13,6 +13,8 @@ TRIALS = [f"{TRAINING}/trials.csv"] if RATES else []
 
 SETTINGS = {model: asdict(run_grid.training_settings(config, model)) for model in MODELS}
 CATALOGUE_ENTRIES = {model: asdict(CATALOGUE[model]) for model in MODELS}
+# Slices that a model sees at once.
+SLICES_SEEN = {model: window_forms.slices_seen(config["subsets"], model) for model in MODELS}
 # The module of every model, which the scripts of this step import by its name.
 MODEL_MODULES = {model: f"chestct.models.{CATALOGUE[model].module}" for model in MODELS}
 TRAINING_MACHINES = nodes_and_gpus(config["training"]["nodes"], config["training"]["gpus"], SITE)
@@ -64,7 +66,7 @@ rule pretrain:
         settings=lambda wildcards: SETTINGS[wildcards.model],
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         pretraining=config["training"]["pretraining"],
-        window_slices=config["subsets"]["window_slices"],
+        window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
         gpus=config["training"]["gpus"],
         code=lambda wildcards: code_of("pretrain", MODEL_MODULES[wildcards.model]),
     script:
@@ -74,7 +76,7 @@ rule pretrain:
 rule finetune:
     input:
         index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
-        windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
+        windows=window_table,
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
         subset=f"{RESULTS}/subsets/{{dataset}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
         initial=lambda wildcards: initial_of(Run.of(wildcards))["path"] or [],
@@ -98,7 +100,7 @@ rule finetune:
         settings=settings_of,
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
-        window_slices=config["subsets"]["window_slices"],
+        window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
         code=lambda wildcards: code_of("finetune", MODEL_MODULES[wildcards.model]),
@@ -113,7 +115,7 @@ rule predict:
             for run in RUNS_OF[wildcards.dataset, wildcards.model]
         ],
         index=f"{RESULTS}/volumes/{{dataset}}/index.csv",
-        windows=f"{RESULTS}/subsets/{{dataset}}/windows.parquet",
+        windows=window_table,
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
     output:
         predictions=f"{TRAINING}/{{dataset}}/{{model}}/predictions.csv",
@@ -132,7 +134,7 @@ rule predict:
         settings=lambda wildcards: SETTINGS[wildcards.model],
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
-        window_slices=config["subsets"]["window_slices"],
+        window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
         code=lambda wildcards: code_of("predict", MODEL_MODULES[wildcards.model]),

@@ -1,7 +1,8 @@
-"""Rule list_windows: the windows of every scan, with labels for training."""
+"""Rule list_windows: the windows of every scan in one form, with labels for training."""
 
 from chestct.log import set_up_log
 from chestct.subsets.windows import write_windows
+from chestct.window_forms import WindowRule
 
 set_up_log(snakemake.log[0])
 write_windows(
@@ -9,8 +10,6 @@ write_windows(
     slices=snakemake.input.slices,
     slice_labels=snakemake.input.slice_labels,
     output=snakemake.output.windows,
-    window=snakemake.params.window,
-    stride=snakemake.params.stride,
-    min_positive=snakemake.params.min_positive,
+    rule=WindowRule(**snakemake.params.rule),
     min_readers=snakemake.params.min_readers,
 )

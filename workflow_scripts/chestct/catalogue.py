@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 
 Family = Literal["3d", "2d"]
+Sees = Literal["window", "slice", "scan"]
 
 #: Where weights start, with the words that figures and tables use.
 INIT_TITLES = {
@@ -37,6 +38,8 @@ class ModelEntry:
         module, build: module in ``chestct.models`` and its function
             ``build(num_slices, size_px, num_classes)``; a module may build several forms.
         inits: starting points that exist for this model.
+        sees: what it sees of a scan at once: a "window" of slices, a single "slice" (a scan's score is the
+            largest of all its slices), or the whole "scan" (``chestct.window_forms``).
         seven: one of the seven 3D models whose mean the paper's first claim is about.
         mean, std: normalisation of the display-windowed input in [0, 1], a value a channel.
         weights: published weights by init: the ``weights_id`` in the weights table.
@@ -44,7 +47,7 @@ class ModelEntry:
         slice_step: every n-th slice of a window is seen (2D models on short budgets).
         batchnorm: whether training computes statistics over the windows of a batch (layers of BatchNorm in
             training mode); such a batch cannot be computed in parts (``training.budget.check_parts``).
-        slices, size_px: least and largest T, and H and W, of the windows that the model is built for.
+        slices, size_px: least and largest T, and H and W, that the model is built for.
         head: prefixes of the classifier's parameters, which start fresh in every arm.
         frozen: only the head is trained; the rest stays as it was loaded (a linear probe).
         probe_of: the model whose features a probe reads, if the entry is a probe.
@@ -55,6 +58,7 @@ class ModelEntry:
     module: str
     build: str = "build_full"
     inits: tuple[str, ...]
+    sees: Sees = "window"
     seven: bool = False
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
     std: tuple[float, float, float] = (0.225, 0.225, 0.225)

@@ -13,6 +13,7 @@ from chestct.catalogue import LONGER, MODELS
 from chestct.errors import InputError
 from chestct.run_grid import dataset_names, initial_weights, list_runs, model_inits, training_settings
 from chestct.training.budget import check_parts
+from chestct.window_forms import SLICES_KEYS, check_marks, slices_seen
 
 _SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
@@ -140,7 +141,7 @@ def _check_models(config: dict[str, Any]) -> None:
         if name not in MODELS:
             raise _problem(f"unknown model '{name}'", "models", "a known model", _closest(name, list(MODELS)))
         windows = [
-            ("subsets.window_slices", config["subsets"]["window_slices"], MODELS[name].slices),
+            (SLICES_KEYS[MODELS[name].sees], slices_seen(config["subsets"], name), MODELS[name].slices),
             ("training.crop_px", config["training"]["crop_px"], MODELS[name].size_px),
         ]
         for setting, value, (low, high) in windows:
@@ -159,6 +160,7 @@ def _check_models(config: dict[str, Any]) -> None:
                 f"some of {list(MODELS[name].inits)}",
                 "remove it from the model's inits",
             )
+        check_marks(config["datasets"], name)
         own = {init for dataset in dataset_names(config) for init in model_inits(config, name, dataset)}
         for init in sorted(own & set(LONGER)):
             if LONGER[init] not in own:

@@ -265,8 +265,16 @@ class WindowReader:
     def __getstate__(self) -> dict[str, object]:
         return {"_files": {}, "_scans": {}}
 
-    def read(self, path: str, study_id: str, start: int, stop: int) -> np.ndarray:
+    def read(
+        self, path: str, study_id: str, start: int, stop: int, num_slices: int | None = None
+    ) -> np.ndarray:
         """Slices [start, stop) of a scan, int16 HU, shape (stop - start, y, x); past its end, air.
+
+        Args:
+            path: of the shard.
+            study_id: of the scan.
+            start, stop: the slices.
+            num_slices: read at most; where there are more, the middle slice of each of as many equal parts.
 
         Raises:
             InputError: the shard does not open, lacks the scan, or the voxels are damaged.
@@ -276,10 +284,13 @@ class WindowReader:
             if path not in self._files:
                 self._files[path] = open_shard(path)
             scan = self._scans[path, study_id] = _find(self._files[path], path, study_id)
-        num_slices, *plane = scan.dataset.shape
+        end, *plane = scan.dataset.shape
         with damage_named(path, study_id):
-            if stop <= num_slices:
+            if num_slices is not None and stop - start > num_slices:
+                middles = start + (2 * np.arange(num_slices) + 1) * (stop - start) // (2 * num_slices)
+                return np.concatenate([scan.read(z, z + 1) for z in middles.tolist()])
+            if stop <= end:
                 return scan.read(start, stop)
             window = np.full((stop - start, *plane), AIR_HU, dtype=np.int16)
-            window[: num_slices - start] = scan.read(start, num_slices)
+            window[: end - start] = scan.read(start, end)
             return window

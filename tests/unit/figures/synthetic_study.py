@@ -21,13 +21,15 @@ from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
 
 INITS = ["scratch", "video", "ct", "imagenet"]
-NARROW = [name for name in MODELS if name.endswith("_narrow") and name != "videomae_narrow"]
+NARROW = [name for name in MODELS if name.endswith("_narrow") and name not in ("videomae_narrow", "dinov2_narrow")]
+FORMS = ["efficientnet_lite0_slices", "lrcn_efficientnet_lite0_scan"]
 #: Models of the default study; of the paper's, with its frozen probes; thirteen at full size.
-DEFAULT = [*NARROW, "i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0"]
+DEFAULT = [*NARROW, "i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0", *FORMS]
 SEVEN = [name for name, entry in MODELS.items() if entry.seven and name not in NARROW]
 TWO_D = ["resnet18", "resnext101_32x8d", "lrcn_resnext101_32x8d"]
+TODAY = ["resnet18_slices", "resnext101_32x8d_slices", "lrcn_resnext101_32x8d_scan", "dinov2_small"]
 PROBES = [f"{name}_probe" for name in SEVEN]
-PAPER = [*SEVEN, *TWO_D, *PROBES]
+PAPER = [*SEVEN, *TWO_D, *TODAY, *PROBES]
 THIRTEEN = [*SEVEN, "x3d_m", "videomae_base", "i3d", *TWO_D]
 
 
@@ -69,9 +71,10 @@ class Study:
 def _options(kind: str) -> tuple[dict[str, dict], list[str], list[str], list[int], list[int], int]:
     """Datasets, models, inits, percents, seeds, validations a run."""
     untrained = [(probe, init) for probe in PROBES for init in ("scratch", "video_ct")]
+    unstarted = [(name, "scratch") for name in FORMS]
     phantoms = {
-        "rspect_phantom": {"num_patients": 200, "without": ["ct", "video_ct"]},
-        "lidc_phantom": {"num_patients": 200},
+        "rspect_phantom": {"num_patients": 200, "without": ["ct", "video_ct", *unstarted]},
+        "lidc_phantom": {"num_patients": 200, "without": unstarted},
     }
     small = {"lidc_phantom": {"num_patients": 40}}
     real = {

@@ -16,8 +16,10 @@ from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models import build_model
 
-#: A probe is built like the model whose features it reads.
-_NETWORKS = {name: entry for name, entry in MODELS.items() if entry.probe_of is None}
+#: A probe is built like the model whose features it reads, models of slices and scans like those of windows.
+_NETWORKS = {
+    name: entry for name, entry in MODELS.items() if entry.probe_of is None and entry.sees == "window"
+}
 #: Models that are built and run in a blink; the others are the study's at full size.
 SMALL = [
     name

@@ -42,7 +42,7 @@ def count(model: nn.Module) -> int:
 
 def test_catalogue_holds_the_study() -> None:
     assert [name for name, entry in MODELS.items() if entry.seven and name in LARGE] == SEVEN
-    others = {"x3d_m", "videomae_base", "resnet18", "resnext101_32x8d", "lrcn_resnext101_32x8d"}
+    others = {"x3d_m", "videomae_base", "resnet18", "resnext101_32x8d", "lrcn_resnext101_32x8d", "dinov2_small"}
     assert set(LARGE) - set(SEVEN) == others
     for name in LARGE:
         entry = MODELS[name]
@@ -59,7 +59,7 @@ def test_every_published_file_has_a_reader() -> None:
         for entry in MODELS.values()
         for weights_id in entry.weights.values()
     }
-    classes = {"kinetics400": 400, "kinetics600": 600, "imagenet": 1000}
+    classes = {"kinetics400": 400, "kinetics600": 600, "imagenet": 1000, "lvd142m": 0}
     assert all(file.num_classes == classes[key.split("_")[-1]] for key, file in files.items())
 
 

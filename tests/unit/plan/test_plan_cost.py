@@ -37,7 +37,7 @@ def scans(num_scans=1000, slices=240.0):
 @pytest.mark.parametrize("num_slices", [1, 16, 32, 33, 48, 49, 240, 246])
 @pytest.mark.parametrize(("window", "stride"), [(32, 16), (16, 8), (32, 19)])
 def test_windows_of_a_scan_are_those_of_the_window_table(num_slices, window, stride):
-    subsets = {"window_slices": window, "window_stride": stride}
+    subsets = {"window_slices": window, "window_stride": stride, "min_positive_slices": 1}
     assert scans(slices=float(num_slices)).windows(subsets) == len(window_starts(num_slices, window, stride))
 
 
@@ -47,6 +47,32 @@ def test_every_scan_is_in_one_split(paper, folds):
     parts = {name: scans().split(name, paper["subsets"]) for name in ("train", "validation", "test")}
     assert sum(parts.values()) == pytest.approx(1000, abs=1)
     assert parts["test"] == (150 if folds == 1 else 200)
+
+
+@pytest.mark.parametrize(("sees", "expected"), [("slice", 240), ("scan", 1), ("window", 14)])
+def test_what_covers_a_scan_depends_on_what_a_model_sees(paper, sees, expected):
+    assert scans().windows(paper["subsets"], sees) == expected
+
+
+def test_slices_and_scans_are_counted_as_what_they_are(paper):
+    jobs = [
+        job(rule, dataset="lidc", model=model, **more)
+        for model in ("resnet18_slices", "lrcn_resnext101_32x8d_scan")
+        for rule, more in (("finetune", {"init": "imagenet", **RUN}), ("predict", {}))
+    ]
+    found = count_windows(paper, {"lidc": scans()}, jobs)
+    runs = 2 * 5 * 3  # two starts, five percents, three seeds
+    settings = [training_settings(paper, name) for name in ("resnet18_slices", "lrcn_resnext101_32x8d_scan")]
+    validations = [one.num_validations for one in settings]
+    assert found["score"].tolist() == [validations[0] * 150 * 240, runs * 300 * 240, validations[1] * 150, runs * 300]
+
+
+def test_speeds_are_those_of_what_a_model_sees(paper):
+    speeds = read_speeds(paper)["NVIDIA A100"]
+    assert speeds["train"]["resnet18_slices"] == pytest.approx(32 * speeds["train"]["resnet18"], rel=0.01)
+    other = read_speeds(paper |    other = read_speeds(paper | {"subsets": paper["subsets"] | {"window_slices": 31}})["NVIDIA A100"]
+    assert "penet" not in other.index| {"scan_slices": 100}})["NVIDIA A100"]
+    assert "lrcn_resnext101_32x8d_scan" in speeds.index and "lrcn_resnext101_32x8d_scan" not in other.index
 
 
 def test_a_run_trains_its_steps_and_scores_every_validation(paper):

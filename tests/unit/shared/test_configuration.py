@@ -205,6 +205,30 @@ def test_gpus_of_several_nodes_share_the_statistics_of_batchnorm(config):
     check_configuration(config)
 
 
+# --- What models see at once
+
+
+def test_models_of_whole_scans_have_a_size_of_their_own(config):
+    with pytest.raises(InputError, match=r"600 does not fit model 'lrcn_\w+_scan'[\s\S]*subsets.scan_slices"):
+        check_configuration(change(config, "subsets.scan_slices", 600))
+
+
+def test_models_of_slices_need_marked_slices(config):
+    own = {
+        "name": "mine",
+        "source": "own_data",
+        "table": "labels.csv",
+        "columns": {name: name for name in ("patient_id", "study_id", "path", "label")},
+        "display_window_hu": {"centre": -600, "width": 1500},
+    }
+    config["datasets"].append(own)
+    words = r"dataset 'mine' marks no slices[\s\S]*models.efficientnet_lite0_slices[\s\S]*see windows"
+    with pytest.raises(InputError, match=words):
+        check_configuration(config)
+    config["models"] = [entry for entry in config["models"] if MODELS[entry["name"]].sees == "window"]
+    check_configuration(config)
+
+
 # --- Learning-rate search
 
 

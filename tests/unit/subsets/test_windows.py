@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from chestct.errors import InputError
 from chestct.subsets.windows import list_windows, positive_slices, window_starts
+from chestct.window_forms import WindowRule, window_rule
 
 
 @given(st.integers(1, 300), st.integers(8, 40), st.integers(1, 8))
@@ -22,11 +23,12 @@ def scan(label: int, num_slices: int = 24) -> pd.DataFrame:
     return pd.DataFrame([row | {"status": "used"}])
 
 
-RULE = {"window": 16, "stride": 8, "min_positive": 4}
+RULE = WindowRule(window=16, stride=8, min_positive=4)
+SUBSETS = {"window_slices": 16, "window_stride": 8, "min_positive_slices": 4, "scan_slices": 10}
 
 
 def test_a_window_with_enough_positive_slices_is_positive():
-    windows = list_windows(scan(1), {"s": np.arange(18, 24)}, **RULE)
+    windows = list_windows(scan(1), {"s": np.arange(18, 24)}, RULE)
     assert windows["start"].tolist() == [0, 8]
     assert windows["num_positive_slices"].tolist() == [0, 6]
     assert windows["label"].tolist() == [0, 1]
@@ -41,12 +43,44 @@ def test_a_window_with_enough_positive_slices_is_positive():
     ],
 )
 def test_labels_of_windows(label, marks, expected):
-    assert list_windows(scan(label), marks, **RULE)["label"].tolist() == expected
+    assert list_windows(scan(label), marks, RULE)["label"].tolist() == expected
 
 
 def test_a_short_scan_has_one_window():
-    windows = list_windows(scan(1, num_slices=5), None, **RULE)
+    windows = list_windows(scan(1, num_slices=5), None, RULE)
     assert windows[["start", "stop"]].to_numpy().tolist() == [[0, 16]]
+
+
+def test_windows_of_a_form_follow_from_the_configuration():
+    assert window_rule(SUBSETS, "window") == RULE
+
+
+def test_a_slice_has_its_own_label():
+    marks = {"s": np.array([3, 4])}
+    slices = list_windows(scan(1, num_slices=6), marks, window_rule(SUBSETS, "slice"))
+    assert slices[["start", "stop"]].to_numpy().tolist() == [[z, z + 1] for z in range(6)]
+    assert slices["label"].tolist() == slices["num_positive_slices"].tolist() == [0, 0, 0, 1, 1, 0]
+    slices = list_windows(scan(0, num_slices=6), marks, window_rule(SUBSETS, "slice"))
+    assert not slices["label"].any()
+
+
+@pytest.mark.parametrize(("num_slices", "stop"), [(6, 10), (10, 10), (24, 24)])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_whole_scan_is_one_window_with_its_label(num_slices, stop, label):
+    rows = list_windows(scan(label, num_slices), {"s": np.array([2])}, window_rule(SUBSETS, "scan"))
+    assert rows[["start", "stop", "label"]].to_numpy().tolist() == [[0, stop, label]]
+
+
+def test_every_scan_keeps_its_own_windows():
+    scans = pd.concat([scan(1, 3), scan(0, 2).assign(study_id="t"), scan(1, 9).assign(status="excluded")])
+    rows = list_windows(scans.reset_index(drop=True), {"s": np.array([1])}, window_rule(SUBSETS, "slice"))
+    assert rows[["study_id", "start", "label"]].to_numpy().tolist() == [
+        ["s", 0, 0],
+        ["s", 1, 1],
+        ["s", 2, 0],
+        ["t", 0, 0],
+        ["t", 1, 0],
+    ]
 
 
 def slice_tables():

@@ -56,17 +56,24 @@ def windows(number: int) -> WindowsSeen:
     return WindowsSeen(windows_per_scan=1e-9, min_windows=number)
 
 
-def write_data(folder: Path, num_scans: int = 24) -> dict[str, str]:
-    """A shard of scans of 12 slices and its tables; half train, a quarter validate, a quarter test."""
+def write_data(
+    folder: Path, num_scans: int = 24, finding: tuple[int, int] = (0, 12)
+) -> dict[str, str]:
+    """A shard of scans of 12 slices and its tables; half train, a quarter validate, a quarter test.
+
+    The slices of ``finding`` are bright in positive scans.
+    """
     rng = np.random.default_rng(0)
     names = [f"s{i:02d}" for i in range(num_scans)]
     labels = {name: i % 2 for i, name in enumerate(names)}
+    bright = np.zeros((12, 1, 1))
+    bright[slice(*finding)] = 300
     volumes = [
         Volume(
             patient_id=f"p-{name}",
             study_id=name,
             series_id="1",
-            hu=(rng.normal(-900, 40, (12, 36, 36)) + 300 * labels[name]).astype(np.int16),
+            hu=(rng.normal(-900, 40, (12, 36, 36)) + bright * labels[name]).astype(np.int16),
             spacing_mm=(1.5, 1.5, 1.5),
             z_mm=np.arange(12) * 1.5,
         )

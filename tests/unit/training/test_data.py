@@ -11,12 +11,17 @@ from torch.utils.data import Dataset
 from chestct.errors import InputError
 from chestct.training.machine.processes import Processes
 from chestct.training.scoring import scoring_loader
-from chestct.training.windows.dataset import TrainingWindows, collect_scans
+from chestct.training.windows.dataset import (
+    ScoringWindows,
+    TrainingWindows,
+    collect_scans,
+    split_by_label,
+)
 from chestct.training.windows.loader import Loader
-from chestct.volume_store import Volume, write_shard
+from chestct.volume_store import AIR_HU, Volume, write_shard
 
 
-def make_scans(tmp_path, num=6):
+def make_scans(tmp_path, num=6, places=((0, 16), (8, 24)), num_slices=None):
     """Scans whose slices hold their own number: value = 100 * scan + slice."""
     path = str(tmp_path / "shard-0.h5")
     values = np.arange(24, dtype=np.int16)[:, None, None]
@@ -36,13 +41,14 @@ def make_scans(tmp_path, num=6):
     index = pd.DataFrame({"study_id": names, "store": path})
     windows = pd.DataFrame(
         [
-            {"study_id": name, "start": start, "stop": start + 16, "label": int(i % 2 and start == 8)}
+            {"study_id": name, "start": start, "stop": stop, "label": int(i % 2 and start == places[-1][0])}
             for i, name in enumerate(names)
-            for start in (0, 8)
+            for start, stop in places
         ]
     )
     table = pd.DataFrame({"patient_id": [f"p{i}" for i in range(num)], "study_id": names})
-    return collect_scans(table, index, windows, {name: i % 2 for i, name in enumerate(names)})
+    labels = {name: i % 2 for i, name in enumerate(names)}
+    return collect_scans(table, index, windows, labels, num_slices)
 
 
 def test_training_takes_positive_windows_of_positive_scans(tmp_path):
@@ -53,6 +59,38 @@ def test_training_takes_positive_windows_of_positive_scans(tmp_path):
         assert window.shape == (16, 8, 8)
         starts[label].add(int(window[0, 0, 0]) % 100)
     assert starts == {0.0: {0, 8}, 1.0: {8}}
+
+
+def test_slices_without_a_finding_come_from_scans_with_one_too(tmp_path):
+    slices = [(z, z + 1) for z in range(24)]
+    parts = split_by_label(make_scans(tmp_path, num=3, places=slices, num_slices=1))
+    assert [(part.study_id, part.label) for part in parts] == [("s0", 0), ("s1", 0), ("s1", 1), ("s2", 0)]
+    assert [len(part.starts) for part in parts] == [24, 23, 1, 24]
+    dataset = TrainingWindows(parts, seed=0)
+    seen = {position: set() for position in range(4)}
+    for draw in range(200):
+        window, label = dataset[draw, draw % 4]
+        assert window.shape == (1, 8, 8) and label == parts[draw % 4].label
+        seen[draw % 4].add(int(window[0, 0, 0]))
+    assert seen[2] == {123}  # the only positive slice
+    assert len(seen[1]) > 10 and 123 not in seen[1]
+
+
+@pytest.mark.parametrize(
+    ("stop", "num_slices", "expected"),
+    [
+        (24, 24, list(range(24))),
+        (24, 12, list(range(1, 24, 2))),
+        (24, 8, list(range(1, 24, 3))),
+        (24, 10, [1, 3, 6, 8, 10, 13, 15, 18, 20, 22]),
+        (30, 30, [*range(24), *[AIR_HU] * 6]),  # shorter than what the model sees
+    ],
+)
+def test_a_whole_scan_is_evenly_spaced_slices_at_most(tmp_path, stop, num_slices, expected):
+    scans = make_scans(tmp_path, num=1, places=((0, stop),), num_slices=num_slices)
+    window, number = ScoringWindows(scans)[0]
+    assert window.shape == (num_slices, 8, 8) and number == 0
+    assert window[:, 0, 0].tolist() == expected
 
 
 def test_a_draw_is_the_same_whenever_it_is_read(tmp_path):

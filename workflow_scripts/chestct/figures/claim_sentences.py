@@ -13,6 +13,7 @@ import pandas as pd
 from chestct.catalogue import MODELS
 from chestct.figures import style
 from chestct.figures.intervals import has_verdict
+from chestct.figures.rivals import rival_sentences
 from chestct.figures.study_tables import StudyTables, are_means
 from chestct.figures.table_columns import format_columns
 from chestct.figures.wording import count, interval, listed, p_value, signed
@@ -63,7 +64,7 @@ class Claim:
         kind: the verdict's name in the table "claims".
         verdict: the verdict in words, with its numbers.
         sentence: the verdict with the numbers that it rests on.
-        scope: a sentence that names datasets, percentages, models and seeds; empty if not tested.
+        scope: sentences that name datasets, percentages, models, seeds and 2D rivals; empty if not tested.
         models: their names, separated by commas.
         cells: the combinations of dataset and percentage that the contrast averages over, a table of text
             with the columns Dataset, %, Models, Against, Difference, Interval, p, p (Holm), Patients alone,
@@ -103,7 +104,7 @@ def read_claims(study: StudyTables) -> list[Claim]:
                 kind=str(row["verdict"]),
                 verdict=verdict_words(row),
                 sentence=_sentence(row, study.confidence),
-                scope=_scope(row) if tested else "",
+                scope=_scope(row, study) if tested else "",
                 models=", ".join(models),
                 cells=_cells(contrast_rows(study, contrast if tested else "")),
             )
@@ -196,15 +197,16 @@ def _spread(row: Mapping[Any, Any], *, decided: bool) -> str:
     return f"{words} All cells above zero: {_p(row['p_every_size_holm'])}."
 
 
-def _scope(row: Mapping[Any, Any]) -> str:
+def _scope(row: Mapping[Any, Any], study: StudyTables) -> str:
     datasets, percents, models, seeds = (
         names_in(row[name]) for name in ("datasets", "percents", "models", "seeds")
     )
+    rivals = rival_sentences(study) if row["claim"] == "video_3d_vs_2d" else ""
     return (
         f"Tested on {listed(datasets)}, at {listed(percents)} % of the training patients, with "
         f"{count(len(models), 'model')} ({', '.join(map(style.model_title, models))}) and "
-        f"seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}."
-    )
+        f"seed{'' if len(seeds) == 1 else 's'} {listed(seeds)}. {rivals}"
+    ).rstrip()
 
 
 def contrast_rows(study: StudyTables, contrast: str) -> pd.DataFrame:

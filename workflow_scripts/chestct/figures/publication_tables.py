@@ -10,6 +10,7 @@ from chestct.figures import style
 from chestct.figures.budget_table import budgets_table
 from chestct.figures.captions import table_captions
 from chestct.figures.claim_sentences import contrast_rows, margin_words, names_in, read_claims
+from chestct.figures.rivals import rival_titles
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns, value_texts
 from chestct.figures.wording import interval, p_value
@@ -103,6 +104,7 @@ def claims_table(study: StudyTables) -> pd.DataFrame:
         "Datasets": [", ".join(names_in(names)) for names in rows["datasets"]],
         "% of training patients": [", ".join(names_in(names)) for names in rows["percents"]],
         "Models": [claim.models for claim in claims],
+        "2D rivals": [rival_titles(study) if claim.key == "video_3d_vs_2d" else "" for claim in claims],
         "Seeds": [", ".join(names_in(names)) for names in rows["seeds"]],
     }
     cells = {heading: [str(text) or style.NONE for text in texts] for heading, texts in columns.items()}

@@ -91,6 +91,7 @@ def settings_of(configuration: dict[str, Any]) -> Facts:
         ),
         ("Validation labels", _VALIDATION_LABELS.get(subsets.get("validation_labels", ""), "")),
         ("Window", _text("{window_slices} slices, every {window_stride} slices", subsets)),
+        ("Whole scan", _text("at most {scan_slices} slices, of models that see whole scans", subsets)),
         ("Image", _text("{size_px} x {size_px} pixels", volumes) + _text(", cropped to {crop_px}", training)),
         (
             "Training budget",

@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models.cpu import tune_for_cpu
+from chestct.window_forms import SLICES_KEYS
 
 __all__ = ["build_model", "is_head", "set_batchnorm_momentum", "tune_for_cpu"]
 
@@ -30,7 +31,7 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
 
     Args:
         name: a model of the catalogue.
-        num_slices: T of the windows.
+        num_slices: T: what the model sees at once (``chestct.window_forms``).
         size_px: H and W of the windows.
         num_classes: logits a window; 1 in the study, more in pretraining.
         seed: of the fresh parameters.
@@ -47,7 +48,7 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
         )
     entry = MODELS[name]
     for what, value, limits, key in [
-        ("slices", num_slices, entry.slices, "subsets.window_slices"),
+        ("slices", num_slices, entry.slices, SLICES_KEYS[entry.sees]),
         ("pixels", size_px, entry.size_px, "training.crop_px"),
     ]:
         if not limits[0] <= value <= limits[1]:

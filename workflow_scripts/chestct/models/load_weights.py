@@ -72,12 +72,12 @@ def _check(tensors: Tensors, wanted: Tensors, optional: set[str], *, name: str, 
 
 def _check_classes(tensors: Tensors, num_classes: int, *, name: str, path: str | Path) -> None:
     found = sorted({tuple(tensor.shape[:1]) for key, tensor in tensors.items() if is_head(key, name)})
-    if found != [(num_classes,)]:
+    if found != ([(num_classes,)] if num_classes else []):
         classes = ", ".join(str(size) for sizes in found for size in sizes) or "no"
         raise InputError(
             f"weight file has a classifier for {classes} class(es)",
             where=path,
-            expected=f"{num_classes} classes, those of the data that the weights table names",
+            expected=f"{num_classes or 'no'} classes, those of the data that the weights table names",
             remedy="replace it by the file that the table names: this one was trained on other data",
         )
 

@@ -2,7 +2,7 @@
 
 As in the study's 2D-recurrent baseline: a slice's features with their differences to both neighbours,
 a one-layer bidirectional GRU of 256, the mean over slices, a linear layer. The recurrence runs along
-the slices of a window, so that a scan's score does not depend on the others in its batch.
+the slices of a window, or of a whole scan, so that a scan's score does not depend on the others in its batch.
 """
 
 from typing import Self
@@ -13,6 +13,8 @@ from torch import nn
 from chestct.models.slices import select_slices, slice_features
 
 GRU_SIZE = 256
+#: Images that the frozen network computes at once: batches of whole scans are thousands.
+_IMAGES_AT_ONCE = 256
 
 
 def with_differences(features_BTF: torch.Tensor) -> torch.Tensor:
@@ -44,7 +46,9 @@ class LRCN(nn.Module):
     @torch.no_grad()
     def features(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """Frozen features of the chosen slices, shape (B, slices, F)."""
-        return slice_features(self.backbone, select_slices(x_BCTHW, self.slice_step))
+        chosen_BCTHW = select_slices(x_BCTHW, self.slice_step)
+        at_once = max(1, _IMAGES_AT_ONCE // chosen_BCTHW.shape[2])
+        return torch.cat([slice_features(self.backbone, part) for part in chosen_BCTHW.split(at_once)])
 
     def classify(self, features_BTF: torch.Tensor) -> torch.Tensor:
         """Logits of shape (B, num_classes) from slice features."""

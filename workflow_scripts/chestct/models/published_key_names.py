@@ -82,6 +82,30 @@ def map_videomae(state: Mapping[str, torch.Tensor]) -> Tensors:
     return tensors
 
 
+def map_dinov2(state: Mapping[str, torch.Tensor]) -> Tensors:
+    """Rename the state that transformers published for ``chestct.models.dinov2``.
+
+    The file is older than the library's present names of attention. Its mask token serves the pretraining alone
+    and is left out.
+    """
+    old_and_new = {
+        ".attention.attention.query.": ".attention.q_proj.",
+        ".attention.attention.key.": ".attention.k_proj.",
+        ".attention.attention.value.": ".attention.v_proj.",
+        ".attention.output.dense.": ".attention.o_proj.",
+    }
+    tensors: Tensors = {}
+    for key, tensor in state.items():
+        name = key
+        for old, new in old_and_new.items():
+            name = name.replace(old, new)
+        if key != "embeddings.mask_token":
+            # As above: two forms of one name would be two weights for one parameter.
+            name = f"backbone.network.{name}"
+            tensors[name if name not in tensors else key] = tensor
+    return tensors
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """What a published file holds: a model's module has a dict PUBLISHED of these by ``weights_id``.
@@ -89,7 +113,7 @@ class Published:
     Attributes:
         read: from the file's content and path to tensors, or a tree of arrays, under the published names.
         num_classes: of its classifier, which tells it from files of the same network that were trained on
-            other data.
+            other data; 0 where it holds none.
         rename: from what was read to tensors under our models' names.
     """
 

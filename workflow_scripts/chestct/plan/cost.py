@@ -1,5 +1,7 @@
 """Windows that the jobs of a study train on and score, and the hours that this takes.
 
+Of a model that sees slices or whole scans, these are counted in the place of windows.
+
 All numbers are upper bounds where runs may stop early (training.patience). What is not known is NaN.
 """
 
@@ -10,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from chestct.catalogue import MODELS
 from chestct.plan.scans import Scans
 from chestct.run import RUN_KEYS, Run
 from chestct.run_grid import list_runs, selection_run, training_settings
@@ -40,7 +43,7 @@ def windows_of_run(config: dict[str, Any], scans: Scans, run: Run) -> tuple[floa
     if num_train != num_train:
         return num_train, num_train
     num_steps = num_training_steps(max(1, round(num_train * run.percent / 100)), settings)
-    score = count_validations(settings) * num_validation * scans.windows(subsets)
+    score = count_validations(settings) * num_validation * scans.windows(subsets, MODELS[run.model].sees)
     return float(num_steps * settings.batch_size), score
 
 
@@ -70,7 +73,8 @@ def count_windows(
             num_runs = sum(all(getattr(run, key) == keys[key] for key in keys) for run in runs)
             known = scans[job.wildcards["dataset"]]
             scored = known.split("validation", subsets) + known.split("test", subsets)
-            return 0.0, num_runs * scored * known.windows(subsets)
+            sees = MODELS[job.wildcards["model"]].sees
+            return 0.0, num_runs * scored * known.windows(subsets, sees)
         if job.rule not in ("finetune", "try_learning_rates"):
             return 0.0, 0.0
         run = Run(**keys) if job.rule == "finetune" else selection_run(config, **keys)  # type: ignore[arg-type]

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from chestct.catalogue import Sees
 from chestct.tables import read_table
+from chestct.window_forms import window_rule
 
 #: Scans, slices and bytes of the public datasets. LIDC-IDRI: Imaging Data Commons' index (CT series).
 #: RSPECT: its labelled part as Kaggle has it, slices and bytes as others report them.
@@ -35,10 +37,12 @@ class Scans:
     num_shards: float
     origin: str
 
-    def windows(self, subsets: dict[str, Any]) -> float:
-        """Windows that cover a scan of average length, its last slices included."""
-        beyond = np.maximum(0.0, self.slices - subsets["window_slices"])
-        return float(1 + np.ceil(beyond / subsets["window_stride"]))
+    def windows(self, subsets: dict[str, Any], sees: Sees = "window") -> float:
+        """Windows (or slices, or whole scans: what a model sees) that cover a scan of average length."""
+        rule = window_rule(subsets, sees)
+        if rule.stride is None:
+            return 1.0
+        return float(1 + np.ceil(np.maximum(0.0, self.slices - rule.window) / rule.stride))
 
     def split(self, name: str, subsets: dict[str, Any]) -> float:
         """Scans of train, validation or test in one fold."""

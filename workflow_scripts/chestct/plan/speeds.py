@@ -7,27 +7,29 @@ import pandas as pd
 
 from chestct.catalogue import MODELS
 from chestct.tables import read_table
+from chestct.window_forms import slices_seen
 
 THROUGHPUT = Path(__file__).with_name("throughput.csv")
 
 
 def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
-    """Speeds by device, for the study's precision, window and crop.
+    """Speeds by device, for the study's precision, crop, and number of slices that each model sees at once.
 
     Of several rows for the same thing the last counts. A probe without a row of its own trains as fast as its
     model scores: it has no backward pass to speak of.
 
     Returns:
-        tables with a row a model: ``train`` (windows a second forward, backward and update), ``score``
-        (forward alone) and ``standing`` ("measured", or how it was estimated).
+        tables with a row a model: ``train`` (what it sees at once, a second: forward, backward and update),
+        ``score`` (forward alone) and ``standing`` ("measured", or how it was estimated).
 
     Raises:
         InputError: the table is broken.
     """
     table = read_table(THROUGHPUT, "throughput")
+    seen = {name: slices_seen(config["subsets"], name) for name in set(table["model"]) & MODELS.keys()}
     same = (
         (table["precision"] == config["training"]["precision"])
-        & (table["window"] == config["subsets"]["window_slices"])
+        & (table["window"] == table["model"].map(seen))
         & (table["size"] == config["training"]["crop_px"])
     )
     columns = {"train_windows_per_second": "train", "score_windows_per_second": "score"}

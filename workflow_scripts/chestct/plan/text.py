@@ -14,6 +14,7 @@ from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.run_grid import dataset_names, list_runs
 from chestct.stored_size import stored_bytes
+from chestct.window_forms import slices_seen
 
 #: Slices a second that one core of a 2-core virtual machine converted from DICOM, read from a cold disk.
 CONVERTED_SLICES_A_SECOND = 1_600
@@ -81,7 +82,7 @@ def _device_lines(
     device: str,
     speeds: pd.DataFrame,
 ) -> list[str]:
-    """Hours of one device by model and step, and what several of it need."""
+    """Hours of one device by model and step, slices that a model sees at once, and what several of it need."""
     hours = hours_of_jobs(windows, speeds)
     table = pd.DataFrame(
         {
@@ -97,11 +98,16 @@ def _device_lines(
     unknown, table = table.index[table.isna().any(axis=1)], table.dropna()
     table["total"] = table.sum(axis=1)
     rows = [
-        (name, *(_number(value, 1) for value in values), speeds.loc[name, "standing"])
+        (
+            name,
+            *(_number(value, 1) for value in values),
+            str(slices_seen(config["subsets"], name)),
+            speeds.loc[name, "standing"],
+        )
         for name, *values in table.itertuples()
     ]
-    rows.append(("total", *(_number(value, 1) for value in table.sum()), ""))
-    lines = _table(rows, [f"hours of one {device}", *table, "speed"])
+    rows.append(("total", *(_number(value, 1) for value in table.sum()), "", ""))
+    lines = _table(rows, [f"hours of one {device}", *table, "slices seen", "speed"])
     if len(unknown):
         lines += ["", f"Not in it, for lack of a speed or of listed data: {', '.join(unknown)}."]
     if total := table["total"].sum():
@@ -208,10 +214,10 @@ def plan_text(
         e["name"] for e in config["models"] if not any(e["name"] in known.index for known in speeds.values())
     ]
     if missing:
-        window = f"{config['subsets']['window_slices']} x {config['training']['crop_px']} pixels"
+        seen = [f"{name} ({slices_seen(config['subsets'], name)} slices)" for name in missing]
         lines += [
-            f"No speed is known at windows of {window} in {config['training']['precision']} of:",
-            f"{', '.join(missing)}.",
+            f"No speed is known in {config['training']['precision']}, at {config['training']['crop_px']} pixels, of:",
+            f"{', '.join(seen)}.",
             "Measure: python -m chestct.training.measure.throughput MODEL (adds to plan/throughput.csv).",
             "",
         ]

@@ -1,4 +1,7 @@
-"""Windows of consecutive slices that together cover every slice; their labels are used in training only."""
+"""Windows that together cover every slice of a scan; their labels are used in training only.
+
+A window is what a model sees at once: consecutive slices, one slice, or a whole scan (``chestct.window_forms``).
+"""
 
 import logging
 
@@ -7,6 +10,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
+from chestct.window_forms import WindowRule
 
 log = logging.getLogger(__name__)
 
@@ -86,40 +90,38 @@ def _slice_at(slices: pd.DataFrame, z_mm: float) -> int | None:
 
 
 def list_windows(
-    cohort: pd.DataFrame,
-    positives: dict[str, np.ndarray] | None,
-    *,
-    window: int,
-    stride: int,
-    min_positive: int,
+    cohort: pd.DataFrame, positives: dict[str, np.ndarray] | None, rule: WindowRule
 ) -> pd.DataFrame:
     """List the windows of every used scan.
 
     Args:
         cohort: table of schema ``cohort``.
         positives: indices of positive slices by study, or None where the dataset marks no slices.
-        window, stride, min_positive: in slices.
+        rule: of the form that is listed.
 
     Returns:
-        Table of schema ``windows``. A window with at least ``min_positive`` positive slices is positive. If
-        the finding of a positive scan is shorter than that, the windows that hold most of it are
+        Table of schema ``windows``. A window with at least ``rule.min_positive`` positive slices is positive.
+        If the finding of a positive scan is shorter than that, the windows that hold most of it are
         positive, so that every positive scan has a positive window. Without slice marks a window takes
-        the scan's label. Windows of a negative scan are negative.
+        the scan's label. Windows of a negative scan are negative. A window that is a whole scan ends with
+        its last slice; a scan shorter than a window ends with the window, which the reader pads with air.
     """
-    rows = []
-    columns = ["dataset", "patient_id", "study_id", "label", "num_slices"]
-    used = cohort.loc[cohort["status"] == "used", columns]
-    for dataset, patient_id, study_id, scan_label, num_slices in used.to_numpy(dtype=object):
-        starts = window_starts(int(num_slices), window, stride)
+    used = cohort[cohort["status"] == "used"]
+    parts = []
+    for study_id, scan_label, num_slices in used[["study_id", "label", "num_slices"]].to_numpy(dtype=object):
+        width = max(int(num_slices), rule.window) if rule.stride is None else rule.window
+        starts = np.array([0] if rule.stride is None else window_starts(int(num_slices), width, rule.stride))
         marked = np.empty(0, dtype=int) if positives is None else positives.get(study_id, np.empty(0, int))
-        counts = [int(((marked >= start) & (marked < start + window)).sum()) for start in starts]
-        enough = min(min_positive, max(counts))
-        for start, count in zip(starts, counts, strict=True):
-            # A positive scan without a marked slice (enough = 0) keeps all its windows positive.
-            label = int(scan_label == 1 and count >= enough)
-            rows.append((dataset, patient_id, study_id, start, start + window, count, label))
-    names = ["dataset", "patient_id", "study_id", "start", "stop", "num_positive_slices", "label"]
-    return pd.DataFrame(rows, columns=names)
+        counts = np.searchsorted(marked, starts + width) - np.searchsorted(marked, starts)
+        # A positive scan without a marked slice keeps all its windows positive.
+        enough = min(rule.min_positive, counts.max())
+        parts.append((starts, starts + width, counts, (counts >= enough) & (scan_label == 1)))
+    start, stop, num_positive_slices, label = map(np.concatenate, zip(*parts, strict=True))
+    names = used[["dataset", "patient_id", "study_id"]]
+    table = names.loc[names.index.repeat([len(starts) for starts, *_ in parts])].reset_index(drop=True)
+    return table.assign(
+        start=start, stop=stop, num_positive_slices=num_positive_slices, label=label.astype(int)
+    )
 
 
 def write_windows(
@@ -128,18 +130,14 @@ def write_windows(
     slices: str,
     slice_labels: str,
     output: str,
-    window: int,
-    stride: int,
-    min_positive: int,
+    rule: WindowRule,
     min_readers: int,
 ) -> None:
-    """Read cohort and slice tables, write the windows."""
+    """Read cohort and slice tables, write the windows of one form."""
     marks = read_table(slice_labels, "slice_labels")
     positives = None
     if not marks.empty:
         positives = positive_slices(read_table(slices, "slices"), marks, min_readers=min_readers)
-    table = list_windows(
-        read_table(cohort, "cohort"), positives, window=window, stride=stride, min_positive=min_positive
-    )
+    table = list_windows(read_table(cohort, "cohort"), positives, rule)
     write_table(table, output, "windows")
     print(table.groupby("label").size())

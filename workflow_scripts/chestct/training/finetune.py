@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from chestct.catalogue import MODELS
 from chestct.files import digest_object, sha256_file
 from chestct.training.budget import (
     check_parts,
@@ -31,7 +32,7 @@ from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
 from chestct.training.start import Job, build_start, run_seed, seed_everything
 from chestct.training.windows.batch_order import BalancedStream
-from chestct.training.windows.dataset import Scan, TrainingWindows
+from chestct.training.windows.dataset import Scan, TrainingWindows, split_by_label
 from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.scans import load_scans
 from chestct.training.windows.training_input import WindowInput
@@ -81,11 +82,12 @@ def _train(
         every=validate_every,
         best=BestWeights(patience=patience, keep=processes.first),
     )
-    labels = [scan.label for scan in training]
+    # What batches are drawn from: scans or, for models of single slices, the two kinds of slices of a scan.
+    drawn = split_by_label(training) if MODELS[run.model].sees == "slice" else training
     loop = Loop(
         step,
-        TrainingWindows(training, seed=seed),
-        partial(BalancedStream, labels, batches, seed=seed, num_steps=num_steps),
+        TrainingWindows(drawn, seed=seed),
+        partial(BalancedStream, [scan.label for scan in drawn], batches, seed=seed, num_steps=num_steps),
         computation,
         validation=validation,
         generator=prepare.generator,
@@ -94,7 +96,7 @@ def _train(
     best = validation.best
     measured = {
         "num_scans": len(training),
-        "num_positive": sum(labels),
+        "num_positive": sum(scan.label for scan in training),
         "num_steps": loop.done,
         "windows_seen": loop.done * batches.size,
         "budget_windows": num_steps * batches.size,
@@ -136,7 +138,7 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
     run, initial, settings = job.run, job.initial, job.settings
     check_hardware(gpus=job.gpus, precision=settings.precision)
     tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
-    *scans, data_digest = load_scans(tables, job.subset, run)
+    *scans, data_digest = load_scans(tables, job.subset, run, job.window_slices)
     resolved: dict[str, Any] = {"run": run.asdict(), "settings": asdict(settings)}
     resolved |= {"display_window_hu": job.display_window_hu, "window_slices": job.window_slices}
     started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None

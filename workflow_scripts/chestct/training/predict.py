@@ -109,7 +109,7 @@ def predict(
         if run.fold not in sets:
             chosen = split_table[(split_table["fold"] == run.fold) & (split_table["split"] != "train")]
             labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
-            scans = collect_scans(chosen, index_table, window_table, labels)
+            scans = collect_scans(chosen, index_table, window_table, labels, window_slices)
             loader = scoring_loader(
                 scans, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda"
             )

@@ -32,7 +32,7 @@ class Job:
             publisher names no digest also trusted_as, its name in the record of trusted files.
         settings: training settings.
         display_window_hu: centre and width, of the dataset.
-        window_slices: slices a model sees.
+        window_slices: slices that the model sees at once (``chestct.window_forms``).
         index, windows, splits, subset: paths of the tables.
         code_digest: of the modules that train.
         gpus: of every node, a process each; 0: CPU.

@@ -13,12 +13,14 @@ import platform
 import statistics
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.tables import read_table, write_table
 from chestct.training.machine.device import check_hardware
@@ -33,6 +35,10 @@ PEAK_TFLOPS = {
     "NVIDIA H100": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
     "NVIDIA H200": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
 }
+
+
+#: Slices that a model sees at once in the paper's study.
+WINDOWS = {"window": 32, "slice": 1, "scan": 150}
 
 
 def name_device(setting: Setting) -> str:
@@ -94,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="names in the catalogue")
     parser.add_argument("--device", choices=["cpu", "cuda"], default=None, help="default: a GPU if there is")
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed", "16-mixed"], default=None)
-    parser.add_argument("--window", type=int, default=32, help="slices")
+    parser.add_argument("--window", type=int, default=None, help="slices; default: those of the paper's study")
     parser.add_argument("--size", type=int, default=224, help="rows and columns that the model sees")
     parser.add_argument("--batch", type=int, default=None, help="windows at once; default 16, 1 on a CPU")
     parser.add_argument("--repeats", type=int, default=None, help="default 20, 2 on a CPU")
@@ -121,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     gpus = int(given.device == "cuda" or (given.device is None and torch.cuda.is_available()))
     setting = Setting(
-        window=given.window,
+        window=given.window or WINDOWS["window"],
         size=given.size,
         batch=given.batch or (16 if gpus else 1),
         gpus=gpus,
@@ -141,6 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     standing += ["processor time"] * (not gpus and setting.threads == 1)
     peak_tflops = given.peak_tflops or _peak_tflops(device, setting.precision)
     for name in given.models:
+        if name in MODELS and not given.window:
+            setting = replace(setting, window=WINDOWS[MODELS[name].sees])
         found = measure_apart(name, setting)
         if isinstance(found, str):
             print(f"{name}: {found}", file=sys.stderr, flush=True)

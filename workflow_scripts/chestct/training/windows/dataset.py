@@ -3,7 +3,8 @@
 Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ class Scan:
         store: path of the shard that holds it.
         starts, stops: slice range of every window.
         window_labels: training label of every window.
+        num_slices: that a model sees of a window at most, evenly spaced; None: all of them.
     """
 
     patient_id: str
@@ -30,12 +32,29 @@ class Scan:
     starts: tuple[int, ...]
     stops: tuple[int, ...]
     window_labels: tuple[int, ...]
+    num_slices: int | None = None
+
+    def read(self, reader: WindowReader, window: int) -> torch.Tensor:
+        """One of its windows, by number: int16 HU, (T, H, W)."""
+        start, stop = self.starts[window], self.stops[window]
+        return torch.from_numpy(reader.read(self.store, self.study_id, start, stop, self.num_slices))
 
 
 def collect_scans(
-    scans: pd.DataFrame, index: pd.DataFrame, windows: pd.DataFrame, labels: dict[str, int]
+    scans: pd.DataFrame,
+    index: pd.DataFrame,
+    windows: pd.DataFrame,
+    labels: dict[str, int],
+    num_slices: int | None = None,
 ) -> list[Scan]:
-    """Join the scans of a table (column study_id) with where their voxels and windows are."""
+    """Join the scans of a table (column study_id) with where their voxels and windows are.
+
+    Args:
+        scans: with the columns patient_id and study_id.
+        index, windows: tables of these schemas.
+        labels: by study_id.
+        num_slices: that a model sees of a window at most.
+    """
     stores = dict(zip(index["study_id"], index["store"], strict=True))
     by_study = {str(study_id): part for study_id, part in windows.groupby("study_id")}
     collected = []
@@ -50,9 +69,26 @@ def collect_scans(
                 starts=tuple(int(v) for v in part["start"]),
                 stops=tuple(int(v) for v in part["stop"]),
                 window_labels=tuple(int(v) for v in part["label"]),
+                num_slices=num_slices,
             )
         )
     return collected
+
+
+def split_by_label(scans: Iterable[Scan]) -> list[Scan]:
+    """The scans in parts whose windows have one label, which is the part's: for models of single slices.
+
+    A positive scan gives a part of its positive slices and one of the others. Balanced batches are drawn from
+    the parts, so that slices without a finding come from scans with one too.
+    """
+    parts = []
+    for scan, label in ((scan, label) for scan in scans for label in (0, 1)):
+        chosen = [i for i, found in enumerate(scan.window_labels) if found == label]
+        if chosen:
+            starts, stops = (tuple(values[i] for i in chosen) for values in (scan.starts, scan.stops))
+            labels = (label,) * len(chosen)
+            parts.append(replace(scan, label=label, starts=starts, stops=stops, window_labels=labels))
+    return parts
 
 
 class TrainingWindows(Dataset):
@@ -77,8 +113,7 @@ class TrainingWindows(Dataset):
         eligible = [i for i, label in enumerate(scan.window_labels) if label == scan.label]
         # A positive scan always has a positive window (see subsets.windows).
         i = int(np.random.default_rng([self.seed, draw]).choice(eligible))
-        hu_THW = self.reader.read(scan.store, scan.study_id, scan.starts[i], scan.stops[i])
-        return torch.from_numpy(hu_THW), float(scan.label)
+        return scan.read(self.reader, i), float(scan.label)
 
 
 class ScoringWindows(Dataset):
@@ -95,6 +130,4 @@ class ScoringWindows(Dataset):
     def __getitem__(self, position: int) -> tuple[torch.Tensor, int]:
         """Return (hu_THW int16, number of the scan)."""
         number, i = self.items[position]
-        scan = self.scans[number]
-        hu_THW = self.reader.read(scan.store, scan.study_id, scan.starts[i], scan.stops[i])
-        return torch.from_numpy(hu_THW), number
+        return self.scans[number].read(self.reader, i), number

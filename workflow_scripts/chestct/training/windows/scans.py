@@ -2,23 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 
+from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.files import digest_object
 from chestct.run import Run
 from chestct.tables import read_table
 from chestct.training.windows.dataset import Scan, collect_scans
+from chestct.window_forms import without_marks
 
 
-def load_scans(tables: Mapping[str, str], subset: str, run: Run) -> tuple[list[Scan], list[Scan], str]:
+def load_scans(
+    tables: Mapping[str, str], subset: str, run: Run, num_slices: int
+) -> tuple[list[Scan], list[Scan], str]:
     """Training and validation scans of a run, and the digest of the data they stand for.
 
     Args:
         tables: paths of ``index``, ``windows`` and ``splits``.
         subset: path of the table of the scans whose labels the run sees.
         run: whose fold counts.
+        num_slices: that its model sees at once.
 
     Raises:
-        InputError: a table is not as it must be, or one of the two sets has scans of one class only.
+        InputError: a table is not as it must be, one of the two sets has scans of one class only, or the model
+            learns from marked slices and the training subset has none.
     """
     index, windows = read_table(tables["index"], "index"), read_table(tables["windows"], "windows")
     splits = read_table(tables["splits"], "splits")
@@ -26,11 +32,16 @@ def load_scans(tables: Mapping[str, str], subset: str, run: Run) -> tuple[list[S
     members = read_table(subset, "subset")
     members = members[members["fold"] == run.fold]
     members, held_out = (members[members["split"] == name] for name in ("train", "validation"))
+    own = windows["study_id"].isin(members["study_id"])
+    if MODELS[run.model].sees == "slice" and not windows.loc[own, "num_positive_slices"].any():
+        raise without_marks("no slice of the training subset is marked", tables["windows"])
     labels = dict(zip(splits["study_id"], splits["label"].astype(int), strict=True))
     used = [*members["study_id"], *held_out["study_id"]]
     voxels = index[index["study_id"].isin(used)].sort_values("study_id")["sha256"]
     digest = digest_object([sorted(members["study_id"]), sorted(held_out["study_id"]), labels, list(voxels)])
-    training, validation = (collect_scans(part, index, windows, labels) for part in (members, held_out))
+    training, validation = (
+        collect_scans(part, index, windows, labels, num_slices) for part in (members, held_out)
+    )
     remedy = "take more data or another subsets.seed"
     _check_classes(training, "training subset", subset, f"{remedy}, or a larger percent")
     _check_classes(validation, "validation split", subset, f"{remedy}, or a larger share of it")

@@ -1,0 +1,82 @@
+"""Which 2D model the 3D models are compared with, and where another would have been better."""
+
+import dataclasses
+
+import pytest
+from matplotlib.text import Annotation
+
+from chestct.catalogue import MODELS
+from chestct.figures import style
+from chestct.figures.claim_sentences import read_claims
+from chestct.figures.publication_tables import claims_table
+from chestct.figures.render import FIGURES
+from chestct.figures.rivals import chosen_rivals, rival_sentences
+
+
+def with_test_scores(study, **values):
+    """The study in which 2D models, by name, have these AUROCs on the test patients everywhere."""
+    means = study.means.copy()
+    for model, value in values.items():
+        rows = means["model"].eq(model) & means["init"].eq("imagenet") & means["metric"].eq("auroc")
+        means.loc[rows, "value"] = value
+    return dataclasses.replace(study, means=means)
+
+
+def with_choice(study, model):
+    comparisons = study.comparisons.copy()
+    comparisons.loc[comparisons["rival"].notna(), "rival"] = model
+    return dataclasses.replace(study, comparisons=comparisons)
+
+
+@pytest.fixture
+def study(tables):
+    """Validation chose the slices everywhere; they have 0.7 on the test patients, the other 2D models 0.6."""
+    others = [name for name, entry in MODELS.items() if entry.family == "2d"]
+    study = with_test_scores(tables("default"), **dict.fromkeys(others, 0.6))
+    return with_choice(with_test_scores(study, efficientnet_lite0_slices=0.7), "efficientnet_lite0_slices")
+
+
+def leads(study):
+    return [
+        text.get_text()
+        for axis in FIGURES["video_3d_vs_2d"](study).axes
+        for text in axis.texts
+        if isinstance(text, Annotation)
+    ]
+
+
+def test_the_choice_is_named_in_the_claim_and_its_table(study):
+    claim = read_claims(study)[1]
+    assert (
+        "Against the 2D model that was best on validation: EfficientNet-Lite0, slices (rspect_phantom, 10 and "
+        "100 %; lidc_phantom, 10 and 100 %)." in claim.scope
+    )
+    assert "On the test patients" not in claim.scope and leads(study) == []
+    assert all("best on validation" not in other.scope for other in read_claims(study)[::2])
+    table = claims_table(study).set_index("Quantity")
+    assert table.loc["2D rivals"].tolist()[1] == "EfficientNet-Lite0, slices"
+
+
+def test_a_choice_that_the_test_patients_do_not_bear_out_is_named(study):
+    better = with_test_scores(study, lrcn_efficientnet_lite0_scan=0.725, efficientnet_lite0=0.71)
+    rivals = chosen_rivals(better)
+    assert [(rival.dataset, rival.percent) for rival in rivals] == [
+        (dataset, percent) for dataset in study.datasets for percent in (10, 100)
+    ]
+    assert {rival.better for rival in rivals} == {"lrcn_efficientnet_lite0_scan"}
+    assert "LRCN (EfficientNet-Lite0), scan on lidc_phantom at 10 % (by 0.025)" in rival_sentences(better)
+    assert leads(better) == [style.signed(0.025)] * 4
+
+
+def test_the_figure_puts_the_lead_above_the_better_models_point(study):
+    better = with_test_scores(study, efficientnet_lite0=0.75)
+    axis = FIGURES["video_3d_vs_2d"](better).axes[0]
+    (lead,) = (text for text in axis.texts if isinstance(text, Annotation))
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    heights = dict(zip(labels, axis.get_yticks(), strict=True))
+    assert lead.xy == pytest.approx((0.75, heights["EfficientNet-Lite0"]))
+    assert lead.get_text() == style.signed(0.05)
+
+
+def test_a_study_without_a_2d_model_has_no_rivals(tables):
+    assert chosen_rivals(tables("own_data")) == [] and rival_sentences(tables("own_data")) == ""
