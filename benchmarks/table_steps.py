@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from chestct.subsets.windows import write_windows
-from chestct.window_forms import WindowRule
 from chestct.tables import write_table
 from chestct.volumes.combine_shards import combine_volumes
+from chestct.window_forms import WindowRule
 
 NUM_SCANS, NUM_SLICES, SCANS_A_SHARD = 7279, 246, 40
 _UID = "1.2.826.0.1.3680043.8.498.{:020d}{:08d}"

@@ -25,7 +25,7 @@ def test_the_default_study_plans_every_step_and_a_run_a_job(project):
     for rule in ("list_series", "extract_labels", "combine_volumes", "split_patients"):
         assert jobs[rule] >= 1
     assert jobs["finetune"] == len(list_runs(config))
-    assert jobs["predict"] == 2 * 11
+    assert jobs["predict"] == 2 * 13
     assert jobs["pretrain"] == 8
 
 
@@ -33,7 +33,7 @@ def test_ct_pretraining_goes_both_ways(project):
     config = yaml.safe_load((project.folder / "config.yaml").read_text())
     config["datasets"][0]["ct_source"] = "lidc_phantom"
     overlay(project, datasets=config["datasets"])
-    assert project.planned(study="changed")["finetune"] == 108 + 2 * 8
+    assert project.planned(study="changed")["finetune"] == 116 + 2 * 8
 
 
 def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
@@ -76,7 +76,7 @@ def test_choices_are_made_before_any_score_of_a_test_scan(project):
 
 def test_the_plan_is_printed_and_nothing_is_fetched(project):
     plan = project.plan("paper")
-    assert "1,425 runs of 17 models" in plan
+    assert "1,635 runs of 21 models" in plan
     assert "hours of one NVIDIA A100" in plan
     assert "estimated: 20 % of 312 TFLOP/s" in plan
     assert not (project.folder / "data" / "rspect").exists()

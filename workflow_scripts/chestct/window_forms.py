@@ -64,7 +64,7 @@ def without_marks(what: str, where: str) -> InputError:
     return InputError(
         f"{what}, and models of single slices learn from marked ones",
         where=where,
-        expected="marked slices; with the scan's label, every slice of a positive scan would count as positive",
+        expected="marked slices: its scan's label would call every slice of a positive scan positive",
         remedy="take models that see windows (without _slices; the LRCN without _scan), or mark slices",
     )
 

@@ -21,7 +21,9 @@ from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
 
 INITS = ["scratch", "video", "ct", "imagenet"]
-NARROW = [name for name in MODELS if name.endswith("_narrow") and name not in ("videomae_narrow", "dinov2_narrow")]
+NARROW = [
+    name for name in MODELS if name.endswith("_narrow") and name not in ("videomae_narrow", "dinov2_narrow")
+]
 FORMS = ["efficientnet_lite0_slices", "lrcn_efficientnet_lite0_scan"]
 #: Models of the default study; of the paper's, with its frozen probes; thirteen at full size.
 DEFAULT = [*NARROW, "i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0", *FORMS]

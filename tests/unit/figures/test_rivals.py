@@ -48,8 +48,8 @@ def leads(study):
 def test_the_choice_is_named_in_the_claim_and_its_table(study):
     claim = read_claims(study)[1]
     assert (
-        "Against the 2D model that was best on validation: EfficientNet-Lite0, slices (rspect_phantom, 10 and "
-        "100 %; lidc_phantom, 10 and 100 %)." in claim.scope
+        "Against the 2D model that was best on validation: EfficientNet-Lite0, slices (rspect_phantom, 10 "
+        "and 100 %; lidc_phantom, 10 and 100 %)." in claim.scope
     )
     assert "On the test patients" not in claim.scope and leads(study) == []
     assert all("best on validation" not in other.scope for other in read_claims(study)[::2])

@@ -18,7 +18,13 @@ from chestct.models.load_weights import load_initial_weights
 
 NAME = "dinov2_small"
 WEIGHTS_ID = MODELS[NAME].weights["imagenet"]
-NARROW = {"hidden_size": 48, "num_hidden_layers": 4, "num_attention_heads": 3, "image_size": 64, "patch_size": 8}
+NARROW = {
+    "hidden_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 3,
+    "image_size": 64,
+    "patch_size": 8,
+}
 #: The published file's names of attention, which the library has changed since.
 OLD_NAMES = {
     ".attention.q_proj.": ".attention.attention.query.",

@@ -42,7 +42,14 @@ def count(model: nn.Module) -> int:
 
 def test_catalogue_holds_the_study() -> None:
     assert [name for name, entry in MODELS.items() if entry.seven and name in LARGE] == SEVEN
-    others = {"x3d_m", "videomae_base", "resnet18", "resnext101_32x8d", "lrcn_resnext101_32x8d", "dinov2_small"}
+    others = {
+        "x3d_m",
+        "videomae_base",
+        "resnet18",
+        "resnext101_32x8d",
+        "lrcn_resnext101_32x8d",
+        "dinov2_small",
+    }
     assert set(LARGE) - set(SEVEN) == others
     for name in LARGE:
         entry = MODELS[name]

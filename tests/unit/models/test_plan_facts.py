@@ -6,12 +6,14 @@ import torch
 from model_sets import build_on_meta
 from torch.utils.flop_counter import FlopCounterMode
 
+from chestct.catalogue import MODELS
 from chestct.plan.text import PARAMETERS
+from chestct.training.measure.throughput import WINDOWS
 
 
 @pytest.mark.parametrize("name", PARAMETERS.index)
 def test_parameters_of_the_plan(name: str) -> None:
-    model = build_on_meta(name, num_slices=32, size_px=224)
+    model = build_on_meta(name, num_slices=WINDOWS[MODELS[name].sees], size_px=224)
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == PARAMETERS[name]
 
 
@@ -31,7 +33,7 @@ def test_estimated_speeds_follow_from_the_operations(root) -> None:
         assert row.train_windows_per_second == pytest.approx(score / passes, rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["x3d_m", "resnet18", "slowfast_r50"])
+@pytest.mark.parametrize("name", ["x3d_m", "resnet18", "slowfast_r50", "resnet18_slices", "dinov2_small"])
 def test_operations_of_a_window(root, name: str) -> None:
     table = pd.read_csv(root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv")
     row = table[(table["model"] == name) & table["standing"].str.startswith("estimated")].iloc[0]

@@ -56,9 +56,7 @@ def windows(number: int) -> WindowsSeen:
     return WindowsSeen(windows_per_scan=1e-9, min_windows=number)
 
 
-def write_data(
-    folder: Path, num_scans: int = 24, finding: tuple[int, int] = (0, 12)
-) -> dict[str, str]:
+def write_data(folder: Path, num_scans: int = 24, finding: tuple[int, int] = (0, 12)) -> dict[str, str]:
     """A shard of scans of 12 slices and its tables; half train, a quarter validate, a quarter test.
 
     The slices of ``finding`` are bright in positive scans.

@@ -43,7 +43,7 @@ def of_form(data: dict[str, str], model: str) -> dict[str, str]:
 
 
 def train_model(data: dict[str, str], folder: Path, model: str, num_slices: int, initial=SCRATCH) -> Path:
-    job = make_job(of_form(data, model), learning_rate=0.002, batch_size=8, max_epochs=8)
+    job = make_job(of_form(data, model), learning_rate=0.002, batch_size=8, max_epochs=40)
     return train(job, folder, run=replace(RUN, model=model), window_slices=num_slices, initial=initial)
 
 

@@ -36,8 +36,9 @@ CAPTIONS = {
     ),
     "video_3d_vs_2d": (
         "3D models after video pretraining compared with 2D models after pretraining on images. The dashed "
-        "line marks the 2D model with the best validation AUROC. A number above a point: on the test patients "
-        "this 2D model has the highest AUROC, by so much above the one that validation chose." + _INTERVALS
+        "line marks the 2D model with the best validation AUROC. A number above a point: on the test "
+        "patients this 2D model has the highest AUROC, by so much above the one that validation chose."
+        + _INTERVALS
     ),
     "video_vs_ct": (
         "Video pretraining compared with CT (in-domain) pretraining of the same models." + _INTERVALS

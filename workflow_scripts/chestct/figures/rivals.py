@@ -1,4 +1,4 @@
-"""The 2D rivals of the 3D models: which validation chose, and which would have done better on the test patients."""
+"""The 2D rivals of the 3D models: which validation chose, and which is best on the test patients."""
 
 from dataclasses import dataclass
 
@@ -76,12 +76,11 @@ def rival_sentences(study: StudyTables) -> str:
     places: dict[str, dict[str, list[str]]] = {}
     for rival in rivals:
         places.setdefault(rival.model, {}).setdefault(rival.dataset, []).append(str(rival.percent))
-    chosen = [
-        f"{style.model_title(model)} ({_places(by_dataset)})" for model, by_dataset in places.items()
-    ]
+    chosen = [f"{style.model_title(model)} ({_places(by_dataset)})" for model, by_dataset in places.items()]
     words = f"Against the 2D model that was best on validation: {listed(chosen)}."
     worse = [
-        f"{style.model_title(str(rival.better))} on {rival.dataset} at {rival.percent} % (by {rival.lead:.3f})"
+        f"{style.model_title(str(rival.better))} on {rival.dataset} at {rival.percent} % "
+        f"(by {rival.lead:.3f})"
         for rival in rivals
         if rival.better
     ]

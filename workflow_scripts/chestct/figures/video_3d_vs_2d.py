@@ -10,11 +10,10 @@ from chestct.figures.dot_grid import DotGrid, draw_points
 from chestct.figures.rivals import Rival, candidates, chosen_rivals
 from chestct.figures.study_tables import StudyTables
 
-
 #: Below a figure in which a number stands above a point.
 _BADLY_CHOSEN = (
-    "Numbers above points: on the test patients this 2D model is better than the one that validation chose, by so "
-    "much AUROC."
+    "Numbers above points: on the test patients this 2D model is better than the one that validation chose, "
+    "by so much AUROC."
 )
 
 
@@ -25,8 +24,8 @@ def _family(model: str) -> str:
 def video_3d_vs_2d(study: StudyTables) -> Figure:
     """3D models after video pretraining above 2D models that start from images.
 
-    A dashed line marks the 2D model that validation chose. Where another is better on the test patients, its lead
-    over the chosen one stands beside it.
+    A dashed line marks the 2D model that validation chose. Where another is better on the test patients, its
+    lead over the chosen one stands above its point.
 
     Raises:
         NothingToPlotError: the study lacks one of the two.

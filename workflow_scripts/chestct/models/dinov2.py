@@ -1,7 +1,7 @@
 """DINOv2 (Oquab et al., TMLR 2024) on slices, by transformers' class: a 2D rival beyond the paper.
 
-A vision transformer that learned from 142 million images without labels (LVD-142M). A slice's features are the
-class token and the mean of the patches' tokens, side by side, as in the library's classifier; a window's
+A vision transformer that learned from 142 million images without labels (LVD-142M). A slice's features are
+the class token and the mean of the patches' tokens, side by side, as in the library's classifier; a window's
 logits come from the mean of its slices' features.
 """
 

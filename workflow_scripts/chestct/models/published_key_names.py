@@ -85,8 +85,8 @@ def map_videomae(state: Mapping[str, torch.Tensor]) -> Tensors:
 def map_dinov2(state: Mapping[str, torch.Tensor]) -> Tensors:
     """Rename the state that transformers published for ``chestct.models.dinov2``.
 
-    The file is older than the library's present names of attention. Its mask token serves the pretraining alone
-    and is left out.
+    The file is older than the library's present names of attention. Its mask token serves the pretraining
+    alone and is left out.
     """
     old_and_new = {
         ".attention.attention.query.": ".attention.q_proj.",

@@ -82,7 +82,7 @@ def _device_lines(
     device: str,
     speeds: pd.DataFrame,
 ) -> list[str]:
-    """Hours of one device by model and step, slices that a model sees at once, and what several of it need."""
+    """Hours of one device by model and step, slices that models see at once, and what several of it need."""
     hours = hours_of_jobs(windows, speeds)
     table = pd.DataFrame(
         {
@@ -214,9 +214,10 @@ def plan_text(
         e["name"] for e in config["models"] if not any(e["name"] in known.index for known in speeds.values())
     ]
     if missing:
+        training = config["training"]
         seen = [f"{name} ({slices_seen(config['subsets'], name)} slices)" for name in missing]
         lines += [
-            f"No speed is known in {config['training']['precision']}, at {config['training']['crop_px']} pixels, of:",
+            f"No speed is known in {training['precision']}, at {training['crop_px']} pixels, of:",
             f"{', '.join(seen)}.",
             "Measure: python -m chestct.training.measure.throughput MODEL (adds to plan/throughput.csv).",
             "",

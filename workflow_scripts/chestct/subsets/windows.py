@@ -1,6 +1,7 @@
 """Windows that together cover every slice of a scan; their labels are used in training only.
 
-A window is what a model sees at once: consecutive slices, one slice, or a whole scan (``chestct.window_forms``).
+A window is what a model sees at once: consecutive slices, one slice, or the whole scan
+(``chestct.window_forms``).
 """
 
 import logging

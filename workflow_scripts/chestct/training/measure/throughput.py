@@ -100,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="names in the catalogue")
     parser.add_argument("--device", choices=["cpu", "cuda"], default=None, help="default: a GPU if there is")
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed", "16-mixed"], default=None)
-    parser.add_argument("--window", type=int, default=None, help="slices; default: those of the paper's study")
+    parser.add_argument(
+        "--window", type=int, default=None, help="slices; default: those of the paper's study"
+    )
     parser.add_argument("--size", type=int, default=224, help="rows and columns that the model sees")
     parser.add_argument("--batch", type=int, default=None, help="windows at once; default 16, 1 on a CPU")
     parser.add_argument("--repeats", type=int, default=None, help="default 20, 2 on a CPU")

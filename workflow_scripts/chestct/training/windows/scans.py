@@ -23,8 +23,8 @@ def load_scans(
         num_slices: that its model sees at once.
 
     Raises:
-        InputError: a table is not as it must be, one of the two sets has scans of one class only, or the model
-            learns from marked slices and the training subset has none.
+        InputError: a table is not as it must be, one of the two sets has scans of one class only, or the
+            model learns from marked slices and the training subset has none.
     """
     index, windows = read_table(tables["index"], "index"), read_table(tables["windows"], "windows")
     splits = read_table(tables["splits"], "splits")
