@@ -109,7 +109,7 @@ def test_contrasts_are_those_of_means_or_of_3d_models(tables):
     assert set(table["Models"]) == {"Mean of the seven"}
     assert f"video {_MINUS} best 2D" in set(table["Contrast"])
     rivals = table.loc[table["Contrast"] == f"video {_MINUS} best 2D", "Against"]
-    assert set(rivals) <= {"EfficientNet-Lite0", "LRCN (EfficientNet-Lite0)"} and len(rivals)
+    assert len(rivals) and all("EfficientNet-Lite0" in rival for rival in rivals)
     assert set(contrasts_table(tables("own_data"))["Models"]) == {"I3D"}
 
 
