@@ -7,6 +7,7 @@ from typing import Any
 from chestct.catalogue import INIT_TITLES, LONGER, MODELS
 from chestct.run import Run
 from chestct.training.settings import TrainingSettings
+from chestct.window_forms import TABLES
 
 
 def dataset_names(config: dict[str, Any]) -> list[str]:
@@ -66,7 +67,9 @@ def training_settings(config: dict[str, Any], model: str, init: str = "") -> Tra
 
     All arms of a model share them but for the budget factor of those that train longer (``LONGER``).
     """
-    values = config["training"] | next(entry for entry in config["models"] if entry["name"] == model)
+    training, sees = config["training"], MODELS[model].sees
+    length = {} if sees == "window" else training[TABLES[sees]]
+    values = training | length | next(entry for entry in config["models"] if entry["name"] == model)
     factor = values["long_factor"] if init in LONGER else 1
     return TrainingSettings.of(values | {"budget_factor": factor})
 
