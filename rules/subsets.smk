@@ -85,7 +85,6 @@ rule list_windows:
         slice_labels=f"{DATA}/{{dataset}}/slice_labels.parquet",
     output:
         windows=f"{SUBSETS}/{{dataset}}/{{form}}.parquet",
-|".join(window_forms.TABLES.values()),
     log:
         f"{RESULTS}/logs/list_windows/{{dataset}}-{{form}}.log",
     benchmark:
@@ -95,7 +94,7 @@ rule list_windows:
     resources:
         **needs("list_windows"),
     params:
-        rule=lambda wildcards: WINDOW_RULES[wildcards.form],
+        window_rule=lambda wildcards: WINDOW_RULES[wildcards.form],
         min_readers=lambda wildcards: (
             config["subsets"]["min_readers"] if dataset_entry(wildcards)["source"] in FOUR_READINGS else 1
         ),

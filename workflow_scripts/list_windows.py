@@ -10,6 +10,6 @@ write_windows(
     slices=snakemake.input.slices,
     slice_labels=snakemake.input.slice_labels,
     output=snakemake.output.windows,
-    rule=WindowRule(**snakemake.params.rule),
+    rule=WindowRule(**snakemake.params.window_rule),
     min_readers=snakemake.params.min_readers,
 )

@@ -46,15 +46,16 @@ def leads(study):
 
 
 def test_the_choice_is_named_in_the_claim_and_its_table(study):
-    claim = read_claims(study)[1]
+    claims = {claim.key: claim for claim in read_claims(study)}
+    claim = claims.pop("video_3d_vs_2d")
     assert (
         "Against the 2D model that was best on validation: EfficientNet-Lite0, slices (rspect_phantom, 10 "
         "and 100 %; lidc_phantom, 10 and 100 %)." in claim.scope
     )
     assert "On the test patients" not in claim.scope and leads(study) == []
-    assert all("best on validation" not in other.scope for other in read_claims(study)[::2])
+    assert all("best on validation" not in other.scope for other in claims.values())
     table = claims_table(study).set_index("Quantity")
-    assert table.loc["2D rivals"].tolist()[1] == "EfficientNet-Lite0, slices"
+    assert sorted(set(table.loc["2D rivals"])) == ["EfficientNet-Lite0, slices", style.NONE]
 
 
 def test_a_choice_that_the_test_patients_do_not_bear_out_is_named(study):

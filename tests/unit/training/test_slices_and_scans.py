@@ -6,7 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from engine_data import RUN, SCRATCH, SETTINGS, WINDOW, history, make_job, record, train, write_data
+from engine_data import (
+    RUN,
+    SCRATCH,
+    SETTINGS,
+    WINDOW,
+    history,
+    make_job,
+    record,
+    train,
+    windows,
+    write_data,
+)
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
@@ -43,7 +54,7 @@ def of_form(data: dict[str, str], model: str) -> dict[str, str]:
 
 
 def train_model(data: dict[str, str], folder: Path, model: str, num_slices: int, initial=SCRATCH) -> Path:
-    job = make_job(of_form(data, model), learning_rate=0.002, batch_size=8, max_epochs=40)
+    job = make_job(of_form(data, model), learning_rate=0.002, batch_size=8, budget=windows(480))
     return train(job, folder, run=replace(RUN, model=model), window_slices=num_slices, initial=initial)
 
 
