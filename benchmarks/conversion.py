@@ -45,6 +45,7 @@ def convert_ours(scans: list[Path], folder: Path) -> Path:
         index_path=folder / "index.csv",
         slices_path=folder / "slices.parquet",
         ledger_path=folder / "ledger.csv",
+        acquisition_path=folder / "acquisition.csv",
         code_digest="",
     )
     return folder / "shard.h5"

@@ -34,6 +34,10 @@ def write_shards(folder: Path) -> None:
         write_table(index, folder / f"{shard}.index.csv", "index")
         ledger = base.assign(status="accepted", reason=None, detail=None, num_files=NUM_SLICES)
         write_table(ledger, folder / f"{shard}.ledger.csv", "ledger")
+        acquired = base.drop(columns="series_id").assign(spacing_z_mm=1.25, pixel_mm=0.7)
+        text = dict.fromkeys(("manufacturer", "scanner_model", "kernel", "sex"), None)
+        numbers = dict.fromkeys(("slice_thickness_mm", "contrast", "age_years"), np.nan)
+        write_table(acquired.assign(**text, **numbers), folder / f"{shard}.acquisition.csv", "acquisition")
         slices = pd.DataFrame({"study_id": np.repeat(studies, NUM_SLICES)})
         slices["slice_index"] = np.tile(np.arange(NUM_SLICES), len(studies))
         slices["z_mm"] = slices["slice_index"] * 1.25
@@ -60,10 +64,12 @@ def combine(folder: Path) -> None:
         index_paths=paths("index.csv"),
         slices_paths=paths("slices.parquet"),
         ledger_paths=paths("ledger.csv"),
+        acquisition_paths=paths("acquisition.csv"),
         max_refused_percent=5,
         index_path=folder / "index.csv",
         slices_path=folder / "slices.parquet",
         ledger_path=folder / "ledger.csv",
+        acquisition_path=folder / "acquisition.csv",
     )
 
 

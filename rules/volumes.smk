@@ -12,6 +12,7 @@ rule convert_series:
         index=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.index.csv",
         slices=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.slices.parquet",
         ledger=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.ledger.csv",
+        acquisition=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.acquisition.csv",
     log:
         f"{RESULTS}/logs/convert_series/{{dataset}}-{{shard}}.log",
     benchmark:
@@ -33,11 +34,13 @@ rule combine_volumes:
         index=shard_files("index.csv"),
         slices=shard_files("slices.parquet"),
         ledger=shard_files("ledger.csv"),
+        acquisition=shard_files("acquisition.csv"),
         stores=ancient(shard_files("h5")),
     output:
         index=f"{VOLUMES}/{{dataset}}/index.csv",
         slices=f"{VOLUMES}/{{dataset}}/slices.parquet",
         ledger=f"{VOLUMES}/{{dataset}}/ledger.csv",
+        acquisition=f"{VOLUMES}/{{dataset}}/acquisition.csv",
     log:
         f"{RESULTS}/logs/combine_volumes/{{dataset}}.log",
     benchmark:

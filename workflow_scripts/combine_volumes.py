@@ -9,8 +9,10 @@ combine_volumes(
     index_paths=snakemake.input.index,
     slices_paths=snakemake.input.slices,
     ledger_paths=snakemake.input.ledger,
+    acquisition_paths=snakemake.input.acquisition,
     max_refused_percent=snakemake.params.max_refused_percent,
     index_path=snakemake.output.index,
     slices_path=snakemake.output.slices,
     ledger_path=snakemake.output.ledger,
+    acquisition_path=snakemake.output.acquisition,
 )

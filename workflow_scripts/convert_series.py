@@ -18,6 +18,7 @@ convert_shard(
     index_path=snakemake.output.index,
     slices_path=snakemake.output.slices,
     ledger_path=snakemake.output.ledger,
+    acquisition_path=snakemake.output.acquisition,
     code_digest=snakemake.params.code,
     num_threads=snakemake.threads,
 )

@@ -31,6 +31,7 @@ def outputs(folder, shard=0):
         "index_path": folder / f"shard-{shard}.index.csv",
         "slices_path": folder / f"shard-{shard}.slices.parquet",
         "ledger_path": folder / f"shard-{shard}.ledger.csv",
+        "acquisition_path": folder / f"shard-{shard}.acquisition.csv",
     }
 
 
@@ -55,13 +56,14 @@ def run(series, root, folder, shard=0, size_px=8, code="c", **failures):
 
 
 def combine(shards, folder, max_refused_percent):
-    out = {f"{name}_path": folder / name for name in ("index", "slices", "ledger")}
+    out = {f"{name}_path": folder / name for name in ("index", "slices", "ledger", "acquisition")}
     out = {key: path.with_suffix(".parquet" if "slices" in key else ".csv") for key, path in out.items()}
     combine_volumes(
         dataset="d",
         index_paths=[shard["index_path"] for shard in shards],
         slices_paths=[shard["slices_path"] for shard in shards],
         ledger_paths=[shard["ledger_path"] for shard in shards],
+        acquisition_paths=[shard["acquisition_path"] for shard in shards],
         max_refused_percent=max_refused_percent,
         **out,
     )

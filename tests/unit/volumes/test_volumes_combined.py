@@ -16,6 +16,8 @@ def test_combined_tables_hold_every_shard_in_order(scans, tmp_path):
     out = combine(shards, tmp_path / "all", 40)
     assert read_table(out["index_path"], "index")["study_id"].tolist() == ["s-twice", "s-good", "s-v.nii.gz"]
     assert len(read_table(out["ledger_path"], "ledger")) == 5
+    acquisition = read_table(out["acquisition_path"], "acquisition")
+    assert acquisition["study_id"].tolist() == ["s-twice", "s-good", "s-v.nii.gz"]
     slices = read_table(out["slices_path"], "slices")
     assert slices["study_id"].unique().tolist() == ["s-twice", "s-good", "s-v.nii.gz"]
 

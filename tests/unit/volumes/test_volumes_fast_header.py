@@ -45,6 +45,9 @@ def varied(**arguments):
     dataset.PixelPaddingValue, dataset.PixelPaddingRangeLimit = -2000, -1900
     dataset.GantryDetectorTilt, dataset.RescaleType = "-0.25", "HU"
     dataset.LossyImageCompression = "00"
+    dataset.Manufacturer, dataset.ManufacturerModelName = "SIEMENS", "Sensation 64"
+    dataset.ConvolutionKernel, dataset.SliceThickness = ["I30f", "3"], "1.25"
+    dataset.ContrastBolusAgent, dataset.PatientAge, dataset.PatientSex = "Ultravist", "063Y", "F"
     dataset.add(DataElement(0x7FE10010, "LO", "AFTER THE PIXELS"))
     return dataset
 

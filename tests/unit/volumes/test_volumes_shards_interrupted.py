@@ -43,6 +43,7 @@ def tables(out):
         index.to_csv(),
         read_table(out["slices_path"], "slices").to_csv(),
         out["ledger_path"].read_bytes(),
+        out["acquisition_path"].read_bytes(),
         voxels,
     ]
 

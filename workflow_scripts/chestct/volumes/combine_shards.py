@@ -36,10 +36,12 @@ def combine_volumes(
     index_paths: Sequence[str | Path],
     slices_paths: Sequence[str | Path],
     ledger_paths: Sequence[str | Path],
+    acquisition_paths: Sequence[str | Path],
     max_refused_percent: float,
     index_path: str | Path,
     slices_path: str | Path,
     ledger_path: str | Path,
+    acquisition_path: str | Path,
 ) -> None:
     """Concatenate the tables of a dataset's shards in the order given; remove what killed jobs left.
 
@@ -62,5 +64,6 @@ def combine_volumes(
     write_table(index, index_path, "index")
     write_table(_concatenate(slices_paths, "slices"), slices_path, "slices")
     write_table(ledger, ledger_path, "ledger")
+    write_table(_concatenate(acquisition_paths, "acquisition"), acquisition_path, "acquisition")
     for folder in folders:
         remove_parts(Path(folder))

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def convert_shard(
     index_path: str | Path,
     slices_path: str | Path,
     ledger_path: str | Path,
+    acquisition_path: str | Path,
     code_digest: str,
     num_threads: int = 1,
 ) -> None:
@@ -68,7 +69,7 @@ def convert_shard(
         dataset: name in the tables.
         size_px: rows and columns after area averaging; None keeps those of each scan.
         store_path: shard to write (``chestct.volume_store``).
-        index_path, slices_path, ledger_path: tables to write.
+        index_path, slices_path, ledger_path, acquisition_path: tables to write.
         code_digest: of the modules that convert; what a killed job converted with other code is not used.
         num_threads: threads that resampling may use.
 
@@ -109,7 +110,13 @@ def convert_shard(
     with write_errors(store_path):
         parts.whole.replace(store_path)
     tables = _tables(outcomes, store_path)
-    for name, table_path in {"index": index_path, "slices": slices_path, "ledger": ledger_path}.items():
+    paths_by_table = {
+        "index": index_path,
+        "slices": slices_path,
+        "ledger": ledger_path,
+        "acquisition": acquisition_path,
+    }
+    for name, table_path in paths_by_table.items():
         write_table(pd.DataFrame(tables[name], columns=list(column_types(name))), table_path, name)
     log.info("%d of %d scans converted", len(tables["index"]), len(outcomes))
     parts.remove()
@@ -148,6 +155,7 @@ def _convert_row(
     return Outcome(
         ledger=ledger,
         index=_index_row(volume, dataset),
+        acquisition=_keys(ledger) | asdict(scan.acquisition),
         sop_uids=scan.sop_uids,
         copies=scan.copies,
         stored=write_volume(file, volume),
@@ -165,7 +173,16 @@ def _tables(outcomes: Sequence[Outcome], store_path: str | Path) -> dict[str, li
     """Rows of the shard's tables, by table."""
     index = [outcome.index | {"store": str(store_path)} for outcome in outcomes if outcome.index is not None]
     slices = [row for outcome in outcomes for row in _slice_rows(outcome)]
-    return {"index": index, "slices": slices, "ledger": [outcome.ledger for outcome in outcomes]}
+    return {
+        "index": index,
+        "slices": slices,
+        "ledger": [outcome.ledger for outcome in outcomes],
+        "acquisition": [outcome.acquisition for outcome in outcomes if outcome.acquisition is not None],
+    }
+
+
+def _keys(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("dataset", "patient_id", "study_id")}
 
 
 def _slice_rows(outcome: Outcome) -> list[dict[str, Any]]:

@@ -27,16 +27,17 @@ class Outcome:
     """What became of a scan.
 
     Attributes:
-        ledger, index: rows of the shard's tables.
+        ledger, index, acquisition: rows of the shard's tables.
         sop_uids: SOPInstanceUID of every slice.
         copies: SOPInstanceUID of every identical image that was dropped -> index of the slice that stayed.
         stored: the scan as stored.
 
-    The last four are empty where the scan is refused.
+    All but the ledger's row are empty where the scan is refused.
     """
 
     ledger: dict[str, Any]
     index: dict[str, Any] | None = None
+    acquisition: dict[str, Any] | None = None
     sop_uids: Sequence[str | None] = ()
     copies: Mapping[str, int] = field(default_factory=dict)
     stored: StoredScan | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chestct.volumes.acquisition import read_acquisition
 from chestct.volumes.choose_series import choose_series
 from chestct.volumes.decoders import LOSSY_SYNTAXES
 from chestct.volumes.geometry import Stack, arrange
@@ -181,5 +182,11 @@ def read_dicom_series(
         origin_mm=(x + shift_x, y + shift_y, z),
         z_mm=stack.z_mm,
         sop_uids=tuple(group[0].sop_uid or None for group in stack.positions),
+        acquisition=read_acquisition(
+            first,
+            spacing_z_mm=stack.spacing_z_mm,
+            pixel_mm=sum(stack.plane.spacing_mm) / 2,
+            num_slices=len(stack.positions),
+        ),
         copies=_copies(stack),
     )

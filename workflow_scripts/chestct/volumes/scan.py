@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chestct.volumes.acquisition import Acquisition
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
@@ -16,6 +18,7 @@ class Scan:
         origin_mm: centre of voxel (0, 0, 0) in DICOM's patient coordinates (x, y, z).
         z_mm: position of every slice, shape (z,); for DICOM the z of ImagePositionPatient.
         sop_uids: SOPInstanceUID of every slice; None for volume files and where it is absent.
+        acquisition: how the scan was acquired, as far as its files say.
         copies: SOPInstanceUID of every identical image that was dropped -> index of the slice that stayed.
     """
 
@@ -24,6 +27,7 @@ class Scan:
     origin_mm: tuple[float, float, float]
     z_mm: np.ndarray
     sop_uids: tuple[str | None, ...]
+    acquisition: Acquisition
     copies: Mapping[str, int] = field(default_factory=dict)
 
 

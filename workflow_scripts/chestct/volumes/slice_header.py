@@ -22,7 +22,9 @@ _KEYWORDS = (
     "SeriesInstanceUID FrameOfReferenceUID InstanceNumber ImagePositionPatient ImageOrientationPatient "
     "SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated "
     "BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept "
-    "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData"
+    "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData "
+    "Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent PatientAge "
+    "PatientSex"
 )
 #: The elements that a header is made of, by keyword.
 TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS.split()}
@@ -48,6 +50,8 @@ class SliceHeader:
         has_lut: stored values become HU by a table (Modality LUT), not by slope and intercept.
         lossy: some lossy compression was applied, now or earlier.
         pixel_span: offset and length in bytes of the pixels where they lie uncompressed, little endian.
+        manufacturer, scanner_model, kernel, slice_thickness, contrast_agent, patient_age, patient_sex: as
+            written, for ``acquisition``, which leaves out what identifies.
     """
 
     path: Path
@@ -82,6 +86,13 @@ class SliceHeader:
     transfer_syntax: str
     has_pixels: bool
     pixel_span: tuple[int, int] | None
+    manufacturer: str
+    scanner_model: str
+    kernel: tuple[str, ...]
+    slice_thickness: float | None
+    contrast_agent: str
+    patient_age: str
+    patient_sex: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +234,13 @@ def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_cla
         transfer_syntax=transfer_syntax,
         has_pixels=span is not None,
         pixel_span=span if plain and span is not None and span[1] != UNDEFINED_LENGTH else None,
+        manufacturer=raw.text("Manufacturer"),
+        scanner_model=raw.text("ManufacturerModelName"),
+        kernel=raw.texts("ConvolutionKernel"),
+        slice_thickness=raw.decimal("SliceThickness"),
+        contrast_agent=raw.text("ContrastBolusAgent"),
+        patient_age=raw.text("PatientAge"),
+        patient_sex=raw.text("PatientSex"),
     )
 
 

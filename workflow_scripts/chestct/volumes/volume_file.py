@@ -16,6 +16,7 @@ import SimpleITK as sitk  # noqa: N813 (its customary name)
 
 from chestct.files import atomic_path
 from chestct.volume_store import AIR_HU
+from chestct.volumes.acquisition import Acquisition
 from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane, resampled_grid
@@ -180,6 +181,7 @@ def read_volume_file(path: Path, *, size_px: int | None, report: Report) -> Scan
         origin_mm=(x + shift_x, y + shift_y, z),
         z_mm=z + z_mm * np.arange(len(voxels)),
         sop_uids=(None,) * len(voxels),
+        acquisition=Acquisition(spacing_z_mm=z_mm, pixel_mm=(y_mm + x_mm) / 2, num_slices=len(voxels)),
     )
 
 

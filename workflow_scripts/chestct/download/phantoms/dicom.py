@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_ROOT_UID, UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
+from chestct.download.phantoms.headers import VERSION, PhantomHeader
 
 INTERCEPT = -1024
 #: Position of the centre of the first voxel in patient coordinates, mm: (x, y, z).
@@ -52,7 +53,8 @@ class PhantomIds:
 
 
 def phantom_ids(patient_id: str, *entropy: object) -> PhantomIds:
-    """Identifiers of a scan, which depend on ``entropy`` alone (dataset, seed, version, index)."""
+    """Identifiers of a scan by ``entropy`` (dataset, seed, version, index) and the headers' version."""
+    entropy = (*entropy, "headers", VERSION)
     return PhantomIds(
         patient_id=patient_id,
         study_id=phantom_uid("study", *entropy),
@@ -71,6 +73,13 @@ _PLACEHOLDERS = {
     "z": b"55555.55",
     "location": b"66666.66",
     "instance": b"7777",
+    "manufacturer": b"A" * 16,
+    "scanner_model": b"B" * 16,
+    "kernel": b"C" * 16,
+    "contrast_agent": b"D" * 16,
+    "thickness": b"88888.88",
+    "age": b"999Y",
+    "sex": b"QQ",
 }
 
 
@@ -91,16 +100,20 @@ def _header() -> tuple[bytes, tuple[tuple[int, int, str], ...]]:
     scan.StudyTime = ""
     scan.AccessionNumber = ""
     scan.Modality = "CT"
-    scan.Manufacturer = "chestct phantom"
+    scan.Manufacturer = text["manufacturer"]
     scan.ReferringPhysicianName = ""
+    scan.ManufacturerModelName = text["scanner_model"]
     scan.SeriesDescription = "synthetic phantom, not a patient"
     scan.PatientName = text["name"]
     scan.PatientID = text["patient"]
     scan.PatientBirthDate = ""
-    scan.PatientSex = ""
+    scan.PatientSex = text["sex"]
+    scan.PatientAge = text["age"]
     scan.BodyPartExamined = "CHEST"
-    scan.SliceThickness = SPACING_MM[0]
+    scan.ContrastBolusAgent = text["contrast_agent"]
+    scan.SliceThickness = text["thickness"]
     scan.KVP = "120"
+    scan.ConvolutionKernel = text["kernel"]
     scan.PatientPosition = "HFS"
     scan.StudyInstanceUID = UID(text["study"])
     scan.SeriesInstanceUID = UID(text["series"])
@@ -135,12 +148,13 @@ def _header() -> tuple[bytes, tuple[tuple[int, int, str], ...]]:
     return header, tuple(sorted(places))
 
 
-def encode_slices(hu: np.ndarray, ids: PhantomIds) -> list[bytes]:
+def encode_slices(hu: np.ndarray, ids: PhantomIds, fields: PhantomHeader) -> list[bytes]:
     """Encode a volume as DICOM files, one a slice, feet to head.
 
     Args:
         hu: int16, shape SHAPE, at least INTERCEPT.
         ids: identifiers of the scan.
+        fields: what the headers say of patient and scanner.
     """
     assert hu.shape == SHAPE and hu.min() >= INTERCEPT
     header, places = _header()
@@ -160,6 +174,13 @@ def encode_slices(hu: np.ndarray, ids: PhantomIds) -> list[bytes]:
             "location": z,
             # Scanners count from the head here, so that InstanceNumber does not give z either.
             "instance": f"{SHAPE[0] - index:<4}",
+            "manufacturer": f"{fields.manufacturer:<16}",
+            "scanner_model": f"{fields.scanner_model:<16}",
+            "kernel": f"{fields.kernel:<16}",
+            "contrast_agent": f"{fields.contrast_agent:<16}",
+            "thickness": f"{fields.slice_thickness_mm:8.2f}",
+            "age": f"{fields.age:<4}",
+            "sex": f"{fields.sex:<2}",
         }
         parts, at = [], 0
         for start, stop, key in places:

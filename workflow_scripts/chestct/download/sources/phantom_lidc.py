@@ -8,6 +8,7 @@ import pandas as pd
 from chestct.download.labels import lidc_labels
 from chestct.download.phantoms.anatomy import SHAPE, phantom_rng
 from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_ids
+from chestct.download.phantoms.headers import draw_header
 from chestct.download.phantoms.lidc_patients import DIFFICULTY, plan_patient, render
 from chestct.download.phantoms.radiologists_xml import readers_xml
 from chestct.download.phantoms.scans import list_scans, phantom_manifest, write_scans
@@ -17,6 +18,8 @@ from chestct.download.transfer.retries import TransferSettings, Unobtainable
 #: Labels come back through the code that reads the real collection.
 read_labels = lidc_labels.read_labels
 XML_NAME = "readers.xml"
+#: Share of scans with a contrast agent.
+CONTRAST_SHARE = 0.4
 
 
 def patient_ids(entry: dict, index: int) -> PhantomIds:
@@ -47,7 +50,8 @@ def obtain(
     def files(index: int, ids: PhantomIds) -> Iterator[tuple[str, bytes]]:
         plan = plan_patient(name, seed, index)
         order = phantom_rng(name, seed, index, "file-order").permutation(SHAPE[0])
-        slices = encode_slices(render(plan, name, seed, index), ids)
+        fields = draw_header(name, seed, index, plan.label, contrast_share=CONTRAST_SHARE)
+        slices = encode_slices(render(plan, name, seed, index), ids, fields)
         yield from zip((f"{number + 1:06d}.dcm" for number in order), slices, strict=True)
         yield XML_NAME, readers_xml(plan, ids)
 

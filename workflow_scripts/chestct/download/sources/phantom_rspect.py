@@ -8,6 +8,7 @@ import pandas as pd
 from chestct.download.labels import rspect_labels
 from chestct.download.phantoms.anatomy import phantom_rng
 from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_ids
+from chestct.download.phantoms.headers import draw_header
 from chestct.download.phantoms.rspect_patients import DIFFICULTY, RspectPlan, plan_patient, render
 from chestct.download.phantoms.scans import list_scans, phantom_manifest, write_scans
 from chestct.download.sources.study_folders import Listing
@@ -91,8 +92,11 @@ def obtain(
     """
 
     def files(index: int, ids: PhantomIds) -> Iterator[tuple[str, bytes]]:
-        plan = plan_patient(entry["name"], entry["seed"], index)
-        slices = encode_slices(render(plan, entry["name"], entry["seed"], index), ids)
+        name, seed = entry["name"], entry["seed"]
+        plan = plan_patient(name, seed, index)
+        # Arteries are looked at, so everybody was given a contrast agent.
+        fields = draw_header(name, seed, index, plan.label, contrast_share=1.0)
+        slices = encode_slices(render(plan, name, seed, index), ids, fields)
         return zip((f"{sop}.dcm" for sop in ids.sop_ids), slices, strict=True)
 
     write_train_csv(entry, root)
