@@ -78,6 +78,7 @@ rule extract_labels:
     output:
         labels=f"{DATA}/{{dataset}}/labels.csv",
         slice_labels=f"{DATA}/{{dataset}}/slice_labels.parquet",
+        findings=f"{DATA}/{{dataset}}/findings.csv",
     log:
         f"{RESULTS}/logs/extract_labels/{{dataset}}.log",
     benchmark:

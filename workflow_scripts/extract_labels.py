@@ -13,4 +13,5 @@ extract_labels(
     [Path(path) for path in snakemake.input.shards],
     Path(snakemake.output.labels),
     Path(snakemake.output.slice_labels),
+    Path(snakemake.output.findings),
 )

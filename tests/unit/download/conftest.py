@@ -39,9 +39,8 @@ def _run_steps(entry: dict, root: Path, *, num_shards: int, shard_size: int = 5)
     shards = [root / f"shards/shard-{shard}.csv" for shard in range(num_shards)]
     for shard, path in enumerate(shards):
         sources.obtain_shard(entry, root, root / "series.csv", shard, SETTINGS, path)
-    sources.extract_labels(
-        entry, root, root / "series.csv", shards, root / "labels.csv", root / "slice_labels.parquet"
-    )
+    paths = (root / name for name in ("labels.csv", "slice_labels.parquet", "findings.csv"))
+    sources.extract_labels(entry, root, root / "series.csv", shards, *paths)
 
 
 @pytest.fixture(scope="session")

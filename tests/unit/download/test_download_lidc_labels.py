@@ -15,7 +15,7 @@ from chestct.download.labels.lidc_nodule_clusters import Reading
 from chestct.download.labels.lidc_xml import read_xml
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
-from chestct.tables import check_table, read_table
+from chestct.tables import check_table, column_types, read_table
 from tests.unit.download.file_server import SETTINGS
 
 ENTRY = {"name": "nodules", "source": "lidc_idri"}
@@ -47,7 +47,8 @@ def readings(root: Path) -> list[Reading]:
 
 def labels(root: Path, series: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     scans, slices = lidc_labels.read_labels(ENTRY, root, series)
-    scans, slices = check_table(scans, "labels", where=root), check_table(slices, "slice_labels", where=root)
+    scans = check_table(scans[list(column_types("labels"))], "labels", where=root)
+    slices = check_table(slices, "slice_labels", where=root)
     return scans, slices.sort_values(["study_id", "z_mm"], ignore_index=True)
 
 

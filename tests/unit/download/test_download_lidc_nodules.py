@@ -187,3 +187,19 @@ def test_distances_equal_the_plain_computation_up_to_the_limit(marks: list[Annot
     near = plain <= limit
     assert np.array_equal(np.isfinite(ours), near)
     assert ours[near] == pytest.approx(plain[near])
+
+
+def test_the_diameter_is_that_of_the_largest_nodule_that_readers_agree_on() -> None:
+    def box(reader: int, side: float, row: float, z: float = 0.0) -> Annotation:
+        corners = [(z, row + a * side, 50 + b * side) for a in (0, 1) for b in (0, 1)]
+        return Annotation(reader=reader, nodule_id=f"{reader}-{row}", points=np.array(corners))
+
+    agreed = [box(reader, side, 50) for reader, side in enumerate((9, 10, 11))]
+    disputed = [box(0, 40, 200), box(1, 40, 200)]
+    geometry = series(0.0, 1.0)
+    expected = 10 * np.sqrt(2) * SPACING[0]
+    assert judge([*agreed, *disputed], geometry).diameter_mm == pytest.approx(expected)
+    assert judge(disputed, geometry).diameter_mm is None
+    # The widest slice counts, not the extent over slices.
+    taller = [box(reader, 4, 90, z) for reader in range(3) for z in (0.0, 1.0)]
+    assert judge(taller, geometry).diameter_mm == pytest.approx(4 * np.sqrt(2) * SPACING[0])

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from chestct.download import datasets as sources
 from chestct.download.labels import rspect_labels
 from chestct.download.phantoms import lidc_patients as phantom_lidc_plan
 from chestct.download.phantoms import rspect_patients as phantom_rspect_plan
 from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
+from chestct.download.phantoms.headers import draw_header
 from chestct.download.sources import phantom_lidc, phantom_rspect
 from chestct.tables import read_table
 from tests.unit.download.file_server import SETTINGS
@@ -224,3 +226,52 @@ def test_manifest_says_what_is_stand_in(nodule_root: Path) -> None:
     facts = json.loads((nodule_root / "manifest.json").read_text())
     assert facts["stand_in"] is True and facts["num_series"] == 12 and facts["dataset"] == "nodules"
     assert {"version", "source", "licence", "citation", "description"} <= facts.keys()
+
+
+def test_headers_say_how_a_scan_was_acquired_and_barely_tell_the_label() -> None:
+    drawn = [draw_header("d", 1, index, index % 2, contrast_share=0.4) for index in range(400)]
+    assert drawn == [draw_header("d", 1, index, index % 2, contrast_share=0.4) for index in range(400)]
+    for field in ("manufacturer", "scanner_model", "kernel", "slice_thickness_mm", "contrast_agent", "sex"):
+        assert min(Counter(getattr(header, field) for header in drawn).values()) >= 20, field
+    assert 5 <= sum(not header.age for header in drawn) <= 40
+    labels = np.arange(400) % 2
+    known = np.array([bool(header.age) for header in drawn])
+    ages = np.array([int(header.age[:3] or 0) for header in drawn])
+    assert 0.5 < roc_auc_score(labels[known], ages[known]) < 0.62
+
+
+def test_all_slices_of_a_scan_have_its_header(dataset: tuple[dict, Path]) -> None:
+    entry, root = dataset
+    rspect = entry["source"] == "phantom_rspect"
+    planned = phantom_rspect_plan if rspect else phantom_lidc_plan
+    for index, row in enumerate(read_table(root / "series.csv", "series").itertuples()):
+        label = planned.plan_patient(entry["name"], entry["seed"], index).label
+        share = 1.0 if rspect else phantom_lidc.CONTRAST_SHARE
+        wanted = draw_header(entry["name"], entry["seed"], index, label, contrast_share=share)
+        for path in (root / row.path).glob("*.dcm"):
+            found = pydicom.dcmread(path, stop_before_pixels=True)
+            assert found.Manufacturer == wanted.manufacturer and found.PatientSex == wanted.sex
+            assert found.ManufacturerModelName == wanted.scanner_model
+            assert found.ConvolutionKernel == wanted.kernel
+            assert float(found.SliceThickness) == wanted.slice_thickness_mm
+            assert (found.ContrastBolusAgent or "") == wanted.contrast_agent
+            assert (found.PatientAge or "") == wanted.age
+
+
+def test_findings_are_the_planted_ones(pe_root: Path, nodule_entry: dict, nodule_root: Path) -> None:
+    table = (
+        pd.read_csv(pe_root / "train.csv").drop_duplicates("StudyInstanceUID").set_index("StudyInstanceUID")
+    )
+    found = read_table(pe_root / "findings.csv", "findings").set_index("study_id")
+    positive = read_table(pe_root / "labels.csv", "labels").query("label == 1")["study_id"]
+    assert set(found.index) == set(positive) and found["diameter_mm"].isna().all()
+    assert found["central_pe"].tolist() == table.loc[found.index, "central_pe"].tolist()
+    assert found["right_heart_strain"].tolist() == table.loc[found.index, "rv_lv_ratio_gte_1"].tolist()
+    found = read_table(nodule_root / "findings.csv", "findings").set_index("study_id")
+    for index in range(12):
+        plan = phantom_lidc_plan.plan_patient("nodules", 4, index)
+        study_id = phantom_lidc.patient_ids(nodule_entry, index).study_id
+        radii = [nodule.radii_mm[1] for nodule in plan.nodules if len(nodule.marks) >= 3]
+        assert (study_id in found.index) == bool(radii)
+        if radii:
+            assert found.loc[study_id, "diameter_mm"] == pytest.approx(2 * max(radii), abs=2.0)

@@ -11,7 +11,7 @@ import pytest
 from chestct.download.labels import rspect_labels
 from chestct.download.sources import rspect
 from chestct.errors import InputError
-from chestct.tables import check_table, read_table
+from chestct.tables import check_table, column_types, read_table
 from tests.unit.download.file_server import SETTINGS, FileServer, running
 from tests.unit.download.rspect_samples import contents, copy_few, zip_folder
 
@@ -39,7 +39,7 @@ def series_of(*studies: str) -> pd.DataFrame:
 def labels_of(tmp_path: Path, frame: pd.DataFrame, *studies: str) -> dict[str, tuple[object, object]]:
     frame.to_csv(tmp_path / "train.csv", index=False)
     scans, _ = rspect.read_labels({"name": "r"}, tmp_path, series_of(*studies))
-    scans = check_table(scans, "labels", where=tmp_path)
+    scans = check_table(scans[list(column_types("labels"))], "labels", where=tmp_path)
     values = scans[["label", "exclusion"]].astype(object).to_numpy().tolist()
     return {s: tuple(None if pd.isna(v) else v for v in row) for s, row in zip(studies, values, strict=True)}
 
@@ -228,3 +228,17 @@ def test_an_archive_gives_the_same_tables_and_files_as_a_folder(
     assert listing.left_out["reason"].value_counts().to_dict() == {"not_selected": 11}
     alone = {name: data for name, data in contents(folder).items() if study in name}
     assert contents(tmp_path / "c") == alone and len(alone) == 6
+
+
+def test_what_was_found_stands_beside_the_labels_of_positive_scans(tmp_path: Path) -> None:
+    frame = table({"both": ([0, 1], 0, 0), "plain": ([1, 1], 0, 0), "neg": ([0, 0], 1, 0)})
+    is_both, is_neg = (frame["StudyInstanceUID"] == study for study in ("both", "neg"))
+    frame.loc[is_both, ["central_pe", "acute_and_chronic_pe", "rv_lv_ratio_gte_1"]] = 1
+    frame.loc[is_neg, "central_pe"] = 1  # means nothing
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    names = ["central_pe", "chronic_pe", "right_heart_strain"]
+    scans, _ = rspect.read_labels({"name": "r"}, tmp_path, series_of("both", "plain", "neg"))
+    assert scans[names].astype(object).to_numpy().tolist() == [[1, 1, 1], [0, 0, 0], [pd.NA] * 3]
+    frame.drop(columns=["central_pe", "chronic_pe"]).to_csv(tmp_path / "train.csv", index=False)
+    scans, _ = rspect.read_labels({"name": "r"}, tmp_path, series_of("both"))
+    assert "central_pe" not in scans and scans["chronic_pe"].tolist() == [1]

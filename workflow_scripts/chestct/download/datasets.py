@@ -140,8 +140,9 @@ def extract_labels(
     shard_paths: Sequence[Path],
     labels_path: Path,
     slice_labels_path: Path,
+    findings_path: Path,
 ) -> None:
-    """Write a dataset's tables ``labels`` and ``slice_labels``.
+    """Write a dataset's tables ``labels``, ``slice_labels`` and ``findings``.
 
     Series that could not be obtained have no label, with the exclusion ``not_obtained``.
 
@@ -152,12 +153,14 @@ def extract_labels(
     shards = pd.concat([read_table(path, "shard") for path in shard_paths], ignore_index=True)
     there = series["series_id"].isin(shards.loc[shards["status"] == "obtained", "series_id"])
     scans, slices = source_of(entry).read_labels(entry, root, series[there].reset_index(drop=True))
+    findings, scans = _split_findings(scans)
     lacking = series.loc[~there, ["dataset", "patient_id", "study_id"]]
     if len(lacking):
         rows = lacking.assign(label=None, exclusion="not_obtained", baseline=None)
         scans = pd.DataFrame([*scans.to_dict("records"), *rows.to_dict("records")])
     write_table(scans, labels_path, "labels")
     write_table(slices, slice_labels_path, "slice_labels")
+    write_table(findings, findings_path, "findings")
     logging.info(
         "%s: %d positive, %d negative, %d excluded scans; %d marked slices",
         entry["name"],
@@ -166,3 +169,11 @@ def extract_labels(
         scans["exclusion"].notna().sum(),
         len(slices),
     )
+
+
+def _split_findings(scans: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The table ``findings``, whose columns a source put beside its labels, and the labels alone."""
+    names = [name for name in column_types("findings") if name != "study_id"]
+    given = [name for name in names if name in scans]
+    findings = scans.reindex(columns=["study_id", *names])
+    return findings[findings[names].notna().any(axis=1)], scans.drop(columns=given)

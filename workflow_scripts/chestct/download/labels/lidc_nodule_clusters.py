@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
+from scipy.spatial.distance import pdist
 
 #: Readers of every scan, and those who must have marked the same nodule for a scan to be positive.
 NUM_READERS = 4
@@ -199,12 +200,29 @@ class Judgement:
         slices: (SOPInstanceUID, z in mm, readers of the same nodule) of every marked instance, by z.
         num_heights: heights that readers marked.
         num_off: of these, heights where the series has no slice.
+        diameter_mm: of the largest nodule that at least three readers marked, None without one.
     """
 
     label: int
     slices: tuple[tuple[str, float, int], ...]
     num_heights: int
     num_off: int
+    diameter_mm: float | None
+
+
+def diameter_mm(annotation: Annotation, pixel_spacing_mm: tuple[float, float]) -> float:
+    """Largest distance in the plane between two points of an outline on one slice."""
+    heights, points_mm = annotation.points[:, 0], annotation.points[:, 1:] * np.array(pixel_spacing_mm)
+    outlines = [points_mm[heights == height] for height in np.unique(heights)]
+    return max(float(pdist(outline).max()) if len(outline) > 1 else 0.0 for outline in outlines)
+
+
+def _largest_diameter_mm(
+    nodules: Sequence[Sequence[Annotation]], pixel_spacing_mm: tuple[float, float]
+) -> float | None:
+    """The largest diameter of nodules, each the mean over its annotations; None without one."""
+    means = [float(np.mean([diameter_mm(part, pixel_spacing_mm) for part in nodule])) for nodule in nodules]
+    return max(means, default=0.0) or None
 
 
 def find_nodules(annotations: Sequence[Annotation], geometry: SeriesGeometry) -> list[list[Annotation]]:
@@ -218,6 +236,7 @@ def judge(nodules: Sequence[Sequence[Annotation]], geometry: SeriesGeometry) -> 
 
     Every instance at a marked height counts as marked, whichever of two at one position a reader saw.
     """
+    agreed = [nodule for nodule in nodules if readers_of(nodule) >= CONSENSUS_READERS]
     by_height = readers_by_height(nodules)
     slices = [
         (sop, geometry.z_mm[sop], number)
@@ -225,8 +244,9 @@ def judge(nodules: Sequence[Sequence[Annotation]], geometry: SeriesGeometry) -> 
         for sop in geometry.sops.get(height, ())
     ]
     return Judgement(
-        label=int(any(readers_of(nodule) >= CONSENSUS_READERS for nodule in nodules)),
+        label=int(bool(agreed)),
         slices=tuple(slices),
         num_heights=len(by_height),
         num_off=sum(height not in geometry.sops for height in by_height),
+        diameter_mm=_largest_diameter_mm(agreed, geometry.pixel_spacing_mm),
     )

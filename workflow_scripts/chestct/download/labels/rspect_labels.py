@@ -37,6 +37,13 @@ STUDY_COLUMNS = (
 #: Columns of the published table, in its order.
 COLUMNS = (*ID_COLUMNS, SLICE_COLUMN, *STUDY_COLUMNS)
 _USED = ("negative_exam_for_pe", "indeterminate")
+#: Columns of the table findings, and the columns of train.csv of which one must be 1; older copies lack some.
+_FINDINGS = {
+    "central_pe": ("central_pe",),
+    "chronic_pe": ("chronic_pe", "acute_and_chronic_pe"),
+    "right_heart_strain": ("rv_lv_ratio_gte_1",),
+}
+_FINDING_COLUMNS = tuple(column for columns in _FINDINGS.values() for column in columns)
 
 #: What an identifier consists of: it names folders and files.
 SAFE_ID = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
@@ -61,17 +68,21 @@ def _refuse(what: str, path: Path) -> InputError:
     )
 
 
-def _read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
-    """The columns as text; all but the instances' names as dictionaries, which keeps 1.8 M rows small."""
+def _read_columns(path: Path, columns: Sequence[str], optional: Sequence[str]) -> pa.Table:
+    """The columns, and optional ones that are there, as text.
+
+    All but the instances' names are dictionaries, which keeps 1.8 M rows small.
+    """
     if not path.is_file():
         raise _refuse("the label file is missing", path)
-    repeated = pa.dictionary(pa.int32(), pa.string())
-    types = {c: pa.string() if c == ID_COLUMNS[2] else repeated for c in columns}
     try:
         header = pd.read_csv(path, nrows=0).columns
         missing = [column for column in columns if column not in header]
         if missing:
             raise _refuse(f"the label file lacks the columns {missing}", path)
+        columns = [*columns, *(column for column in optional if column in header)]
+        repeated = pa.dictionary(pa.int32(), pa.string())
+        types = {c: pa.string() if c == ID_COLUMNS[2] else repeated for c in columns}
         return pyarrow.csv.read_csv(
             path,
             read_options=pyarrow.csv.ReadOptions(use_threads=False),
@@ -93,15 +104,20 @@ def _flag(table: pa.Table, column: str, path: Path) -> np.ndarray:
     return np.array([int(word) for word in words], dtype=np.int8)[codes.indices.to_numpy()]
 
 
-def read_train_csv(path: Path) -> pd.DataFrame:
+def read_train_csv(path: Path, *, findings: bool = False) -> pd.DataFrame:
     """Read the columns of train.csv that give labels: identifiers as text, flags as 0 or 1.
+
+    Args:
+        path: of the table.
+        findings: also read those columns that say what was found, as far as the table has them.
 
     Raises:
         InputError: the file is missing, lacks a column, repeats an instance, holds an identifier that
             could not name a file, or a flag is not 0 or 1.
     """
     flags = [SLICE_COLUMN, *_USED]
-    table = _read_columns(path, [*ID_COLUMNS, *flags])
+    table = _read_columns(path, [*ID_COLUMNS, *flags], _FINDING_COLUMNS if findings else ())
+    flags = [name for name in table.column_names if name not in ID_COLUMNS]
     for column in ID_COLUMNS:
         values = table[column]
         if pa.types.is_dictionary(values.type):
@@ -152,6 +168,19 @@ def _decide(exams: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"label": label, "exclusion": reason})
 
 
+def _findings(labels: pd.DataFrame, scans: pd.DataFrame) -> dict[str, pd.Series]:
+    """Columns of the table ``findings`` of positive scans, as far as train.csv has them."""
+    exams = labels.groupby("StudyInstanceUID", observed=True)
+    columns = {}
+    for name, sources in _FINDINGS.items():
+        known = [source for source in sources if source in labels]
+        if known:
+            found = exams[known].max().max(axis=1)
+            found.index = found.index.astype("str")
+            columns[name] = scans["study_id"].map(found).astype("Int64").where(scans["label"] == 1)
+    return columns
+
+
 def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels of scans (table ``labels``) and slices (table ``slice_labels``) from train.csv.
 
@@ -167,10 +196,12 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
       ledger, so that another decision can be made from it.
     - ``no_label``: train.csv does not name the study.
 
+    Columns of the table ``findings`` stand beside the labels of positive scans.
+
     Raises:
         InputError: train.csv is missing or bad.
     """
-    labels = read_train_csv(train_csv(entry, root))
+    labels = read_train_csv(train_csv(entry, root), findings=True)
     labels = labels[labels["StudyInstanceUID"].isin(series["study_id"])]
     exams = labels.groupby("StudyInstanceUID", observed=True).agg(
         slices=(SLICE_COLUMN, "sum"),
@@ -199,6 +230,7 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
             "baseline": None,
         }
     )
+    scans = scans.assign(**_findings(labels, scans))
     positive = labels[labels[SLICE_COLUMN] == 1]
     slices = pd.DataFrame(
         {
