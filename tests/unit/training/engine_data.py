@@ -91,7 +91,12 @@ def write_data(folder: Path, num_scans: int = 24, finding: tuple[int, int] = (0,
         sha256=[volume.sha256 for volume in volumes],
     )
     windows = pd.concat(
-        keys.assign(start=start, stop=start + 8, num_positive_slices=0, label=keys["study_id"].map(labels))
+        keys.assign(
+            start=start,
+            stop=start + 8,
+            num_positive_slices=keys["study_id"].map(labels) * (3 if start else 0),
+            label=keys["study_id"].map(labels),
+        )
         for start in (0, 4)
     )
     train, rest = num_scans // 2, num_scans // 4

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
+from chestct.tables import read_table
 from chestct.training import predict
-from chestct.training.scoring import auroc, validation_metrics
+from chestct.training.scoring import auroc, largest, top_windows, validation_metrics
 
 
 def sure_of(shift, num=400):
@@ -51,9 +52,35 @@ def test_the_loss_is_computed_in_float64():
 
 def test_stored_scores_tell_confident_scans_apart(data, trained, tmp_path, monkeypatch):
     logits = torch.tensor([20.0, -40, 33, 0, 17.5, 36, -5, 33.1, 5, 20.001, -90, 25])
-    monkeypatch.setattr(predict, "scan_logits", lambda *_, **__: logits)
+    windows = torch.stack([logits - 1, logits], dim=1).flatten(), torch.arange(12).repeat_interleave(2)
+    monkeypatch.setattr(predict, "window_logits", lambda *_, **__: windows)
     stored = score(data, trained, tmp_path / "predictions.csv")["score"].to_numpy()
     assert ((stored > 0) & (stored < 1)).all()
     assert np.array_equal(stored, logits.double().sigmoid().numpy())
     assert np.array_equal(np.argsort(stored), np.argsort(logits.numpy()))
     assert len(np.unique(stored)) == 12  # in float32, seven of them would be 1
+
+
+def test_the_top_window_is_the_first_of_the_largest_in_its_scan():
+    logits = torch.tensor([1.0, 3.0, 3.0, -2.0, 5.0, 4.0])
+    numbers = torch.tensor([0, 0, 0, 1, 2, 2])
+    assert largest(logits, numbers, 3).tolist() == [3.0, -2.0, 5.0]
+    assert top_windows(logits, numbers, 3).tolist() == [1, 3, 4]
+
+
+def test_predictions_say_which_window_scored_highest_and_whether_it_is_marked(
+    data, trained, tmp_path, monkeypatch
+):
+    """Every scan has two windows; the second scores higher in odd scans."""
+    numbers = torch.arange(12).repeat_interleave(2)
+    logits = torch.where(torch.arange(24) % 2 == numbers % 2, 1.0, 0.0)
+    monkeypatch.setattr(predict, "window_logits", lambda *_, **__: (logits, numbers))
+    stored = score(data, trained, tmp_path / "predictions.csv")
+    windows = read_table(data["windows"], "windows")
+    for number, row in enumerate(stored.itertuples()):
+        own = windows[windows["study_id"] == row.study_id].reset_index(drop=True)
+        best = own.loc[number % 2]
+        assert (row.top_start, row.top_stop) == (best["start"], best["stop"])
+        assert row.top_marked == int(best["num_positive_slices"] > 0)
+        assert row.num_marked_windows == (own["num_positive_slices"] > 0).sum()
+    assert stored["num_marked_windows"].max() > 0

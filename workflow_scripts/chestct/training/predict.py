@@ -14,7 +14,7 @@ from chestct.models import build_model
 from chestct.run import Run
 from chestct.tables import read_table, write_table
 from chestct.training.machine.device import check_hardware, memory_errors, tune
-from chestct.training.scoring import scan_logits, scoring_loader
+from chestct.training.scoring import largest, scoring_loader, top_windows, window_logits
 from chestct.training.settings import TrainingSettings
 from chestct.training.windows.dataset import Scan, collect_scans
 from chestct.training.windows.display_window import InputSettings
@@ -51,14 +51,15 @@ def score_scans(
     input_settings: InputSettings,
     *,
     device: torch.device,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Score scans: the sigmoid of the maximum logit over their windows, which cover every slice.
 
     Scores are computed in float32, with TF32 on GPUs where the model was trained in mixed precision
     (``device.tune``): on a CPU the size of batches moves them by rounding alone.
 
     Returns:
-        Scores in [0, 1], shape (num_scans,).
+        Scores in [0, 1], and the place of the highest-scoring window among all windows of the batches; both
+        of shape (num_scans,).
     """
     reported = time.perf_counter()
 
@@ -69,8 +70,9 @@ def score_scans(
             reported = time.perf_counter()
 
     model = model.to(device).eval()
-    logits = scan_logits(model, batches, num_scans, input_settings, device=device, on_batch=on_batch)
-    return logits.double().sigmoid().numpy()
+    logits, numbers = window_logits(model, batches, input_settings, device=device, on_batch=on_batch)
+    scores = largest(logits, numbers, num_scans).double().sigmoid().numpy()
+    return scores, top_windows(logits, numbers, num_scans).numpy()
 
 
 def predict(
@@ -104,7 +106,7 @@ def predict(
     split_table = read_table(splits, "splits")
     batch_size = max(1, 2 * settings.batch_size // settings.accumulate)
     tables = []
-    sets: dict[int, tuple[pd.DataFrame, list[Scan], KeptBatches]] = {}  # by fold
+    sets: dict[int, tuple[pd.DataFrame, list[Scan], KeptBatches, pd.DataFrame]] = {}  # by fold
     for number, (run, path) in enumerate(zip(runs, weights, strict=True), start=1):
         if run.fold not in sets:
             chosen = split_table[(split_table["fold"] == run.fold) & (split_table["split"] != "train")]
@@ -113,8 +115,8 @@ def predict(
             loader = scoring_loader(
                 scans, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda"
             )
-            sets[run.fold] = chosen, scans, KeptBatches(loader)
-        chosen, scans, batches = sets[run.fold]
+            sets[run.fold] = chosen, scans, KeptBatches(loader), _listed(scans, window_table)
+        chosen, scans, batches, listed = sets[run.fold]
         model = build_model(
             run.model, num_slices=window_slices, size_px=settings.crop_px, num_classes=1, seed=0
         )
@@ -123,11 +125,37 @@ def predict(
         input_settings = InputSettings.of_model(run.model, settings, display_window_hu)
         where = f"prediction with {path}"
         with memory_errors(where, windows=batch_size, precision=settings.precision):
-            scores = score_scans(model, batches, len(scans), input_settings, device=device)
+            scores, top = score_scans(model, batches, len(scans), input_settings, device=device)
         table = chosen[["split", "patient_id", "study_id", "label"]].reset_index(drop=True)
-        table = table.assign(**run.asdict(), score=scores, num_windows=[len(scan.starts) for scan in scans])
+        table = table.assign(**run.asdict(), score=scores, **_window_columns(listed, top))
         tables.append(table)
         print(f"run {number} of {len(runs)}: {run}: {len(scans)} scans", flush=True)
-    for _, _, batches in sets.values():
+    for _, _, batches, _ in sets.values():
         batches.loader.close()
     write_table(pd.concat(tables, ignore_index=True), output, "predictions")
+
+
+def _listed(scans: Sequence[Scan], windows: pd.DataFrame) -> pd.DataFrame:
+    """The windows of scans in the order in which they are scored, with the number of their scan."""
+    numbers = pd.DataFrame({"study_id": [scan.study_id for scan in scans], "number": range(len(scans))})
+    chosen = windows[windows["study_id"].isin(numbers["study_id"])].reset_index(names="place")
+    listed = chosen.merge(numbers, on="study_id", validate="m:1").sort_values(["number", "place"])
+    return listed[["number", "start", "stop", "num_positive_slices"]].reset_index(drop=True)
+
+
+def _window_columns(listed: pd.DataFrame, top: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of predictions: how many windows a scan has, and which one scored highest.
+
+    Args:
+        listed: of ``_listed``.
+        top: rows of the scans' highest-scoring windows, shape (num_scans,).
+    """
+    marked = listed["num_positive_slices"] > 0
+    best = listed.iloc[top]
+    return {
+        "num_windows": np.bincount(listed["number"]),
+        "top_start": best["start"].to_numpy(),
+        "top_stop": best["stop"].to_numpy(),
+        "top_marked": marked.iloc[top].to_numpy(dtype=int),
+        "num_marked_windows": np.bincount(listed["number"], weights=marked).astype(int),
+    }

@@ -35,6 +35,43 @@ def scoring_loader(
     return Loader(dataset, batch_size=batch_size, sampler=own, num_workers=num_workers, pin_memory=pin_memory)
 
 
+def window_logits(
+    model: nn.Module,
+    loader: Iterable[Any],
+    input_settings: InputSettings,
+    *,
+    device: torch.device,
+    on_batch: Callable[[int], None] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logit of every window; the model should be in evaluation mode.
+
+    Args:
+        model: gives a logit a window.
+        loader: windows and the numbers of their scans (``scoring_loader``).
+        input_settings: display window, crop, normalisation.
+        device: of the model.
+        on_batch: called before every batch with its number; what it raises ends the pass.
+
+    Returns:
+        Logits (float32) and numbers of the scans, on the CPU, both of shape (num_windows,), in the loader's
+        order.
+    """
+    logits, numbers = [], []
+    with torch.no_grad():
+        for number, (hu_BTHW, scans) in enumerate(loader):
+            if on_batch is not None:
+                on_batch(number)
+            logits.append(score_windows(model, hu_BTHW.to(device, non_blocking=True), input_settings).float())
+            numbers.append(scans.cpu())
+    return torch.cat(logits).cpu(), torch.cat(numbers)
+
+
+def largest(logits: torch.Tensor, numbers: torch.Tensor, num_scans: int) -> torch.Tensor:
+    """The largest logit of every scan, shape (num_scans,); minus infinity for a scan without a window."""
+    of_scans = torch.full((num_scans,), -torch.inf, dtype=logits.dtype)
+    return of_scans.scatter_reduce_(0, numbers, logits, reduce="amax")
+
+
 def scan_logits(
     model: nn.Module,
     loader: Iterable[Any],
@@ -44,27 +81,24 @@ def scan_logits(
     device: torch.device,
     on_batch: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
-    """The largest logit over the windows of every scan; the model should be in evaluation mode.
+    """The largest logit over the windows of every scan: ``largest`` of ``window_logits``."""
+    logits, numbers = window_logits(model, loader, input_settings, device=device, on_batch=on_batch)
+    return largest(logits, numbers, num_scans)
+
+
+def top_windows(logits: torch.Tensor, numbers: torch.Tensor, num_scans: int) -> torch.Tensor:
+    """Where the highest-scoring window of every scan is: its place among all, the first of equals.
 
     Args:
-        model: gives a logit a window.
-        loader: windows and the numbers of their scans (``scoring_loader``).
-        num_scans: number of scans.
-        input_settings: display window, crop, normalisation.
-        device: of the model.
-        on_batch: called before every batch with its number; what it raises ends the pass.
+        logits, numbers: of ``window_logits``, in an order in which a scan's windows follow each other.
+        num_scans: number of scans, each with a window.
 
     Returns:
-        Float32 on the CPU, shape (num_scans,); minus infinity for a scan without a window here.
+        int64, shape (num_scans,).
     """
-    logits = torch.full((num_scans,), -torch.inf, device=device)
-    with torch.no_grad():
-        for number, (hu_BTHW, scans) in enumerate(loader):
-            if on_batch is not None:
-                on_batch(number)
-            scores = score_windows(model, hu_BTHW.to(device, non_blocking=True), input_settings)
-            logits.scatter_reduce_(0, scans.to(device, non_blocking=True), scores.float(), reduce="amax")
-    return logits.cpu()
+    best = logits == largest(logits, numbers, num_scans)[numbers]
+    place = torch.where(best, torch.arange(len(logits)), len(logits) - 1)
+    return torch.full((num_scans,), len(logits) - 1).scatter_reduce_(0, numbers, place, reduce="amin")
 
 
 def auroc(scores: torch.Tensor, labels: torch.Tensor) -> float:
