@@ -36,6 +36,8 @@ class Inputs(NamedTuple):
     cohort: Path
     splits: Path
     subsets: list[Path]
+    acquisition: Path
+    findings: Path
     runs: list[tuple[str, str, int, int]]
 
 
@@ -50,6 +52,8 @@ def inputs_of(folder: Path, dataset: str) -> Inputs:
             subsets / f"percent-{percent}" / f"seed-{seed}" / "subset.csv"
             for percent, seed in product(PERCENTS, SEEDS)
         ],
+        acquisition=folder / "volumes" / dataset / "acquisition.csv",
+        findings=folder / "data" / dataset / "findings.csv",
         runs=[
             (model, init, percent, seed)
             for model in models
@@ -82,6 +86,7 @@ def _write_dataset(inputs: Inputs, dataset: str, rng: np.random.Generator) -> No
     )
     write_table(cohort, inputs.cohort, "cohort")
     write_table(splits, inputs.splits, "splits")
+    _write_facts(inputs, splits, rng)
     columns = ["dataset", "fold", "split", "patient_id", "study_id"]
     train, held_out = (splits.loc[splits["split"] == name, columns] for name in ("train", "validation"))
     for path, (percent, seed) in zip(inputs.subsets, product(PERCENTS, SEEDS), strict=True):
@@ -93,12 +98,34 @@ def _write_dataset(inputs: Inputs, dataset: str, rng: np.random.Generator) -> No
         tables = [
             scored.assign(
                 model=model, init=init, percent=percent, seed=seed, num_windows=12,
+                top_start=16, top_stop=48, top_marked=rng.integers(2, size=len(scored)), num_marked_windows=3,
                 score=_scores(scored["label"].to_numpy(), difficulty, init, percent, rng),
             )
             for model, init, percent, seed in inputs.runs
             if model == path.parent.name
         ]  # fmt: skip
         write_table(pd.concat(tables), path, "predictions")
+
+
+def _write_facts(inputs: Inputs, splits: pd.DataFrame, rng: np.random.Generator) -> None:
+    size, positive = len(splits), splits["label"] == 1
+    facts = splits[["dataset", "patient_id", "study_id"]].assign(
+        manufacturer=rng.choice(["GE", "SIEMENS", "PHILIPS", "TOSHIBA"], size),
+        scanner_model=[f"MODEL {number}" for number in rng.integers(20, size=size)],
+        kernel=[f"K{number}" for number in rng.integers(10, size=size)],
+        slice_thickness_mm=rng.choice([1.25, 2.0, 5.0], size),
+        spacing_z_mm=rng.choice([1.0, 2.0, 5.0], size),
+        pixel_mm=rng.uniform(0.5, 0.9, size),
+        num_slices=rng.integers(80, 500, size),
+        contrast=1,
+        age_years=rng.integers(20, 90, size),
+        sex=rng.choice(["F", "M"], size),
+    )
+    found = splits.loc[positive, ["study_id"]].assign(diameter_mm=np.nan)
+    for name in ("central_pe", "chronic_pe", "right_heart_strain"):
+        found[name] = rng.integers(2, size=len(found))
+    write_table(facts, inputs.acquisition, "acquisition")
+    write_table(found, inputs.findings, "findings")
 
 
 def _scores(

@@ -7,7 +7,19 @@ EVALUATION = f"{RESULTS}/evaluation"
 STUDY_MODELS = rows_of(MODELS)
 # Tables of a dataset, which collect_evaluation puts together.
 VALIDITY_TABLES = ("coverage", "power", "permuted")
-DATASET_TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "same_arm")
+DATASET_TABLES = (
+    "metrics",
+    "means",
+    "comparisons",
+    "curves",
+    "calibration",
+    "multipliers",
+    "same_arm",
+    "simple_rivals",
+    "subgroups",
+    "localisation",
+    "failures",
+)
 EVALUATION_TABLES = (*DATASET_TABLES, *VALIDITY_TABLES)
 
 
@@ -19,6 +31,8 @@ rule bootstrap_metrics:
         ],
         cohort=f"{RESULTS}/subsets/{{dataset}}/cohort.csv",
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
+        acquisition=f"{RESULTS}/volumes/{{dataset}}/acquisition.csv",
+        findings=f"{DATA}/{{dataset}}/findings.csv",
         subsets=expand(
             f"{RESULTS}/subsets/{{{{dataset}}}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
             percent=config["percents"],

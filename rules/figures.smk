@@ -115,6 +115,7 @@ rule write_report:
         cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),
         splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
+        indexes=expand(f"{RESULTS}/volumes/{{dataset}}/index.csv", dataset=DATASETS),
         thumbnails=expand(f"{RESULTS}/volumes/{{dataset}}/thumbnails.csv", dataset=DATASETS),
         data_manifest=f"{RESULTS}/download/data_manifest.json",
         manifests=MANIFESTS,

@@ -9,6 +9,8 @@ evaluate_dataset(
     cohort=snakemake.input.cohort,
     splits=snakemake.input.splits,
     subsets=snakemake.input.subsets,
+    acquisition=snakemake.input.acquisition,
+    findings=snakemake.input.findings,
     runs=[tuple(run) for run in snakemake.params.runs],
     models=snakemake.params.models,
     validation_labels=snakemake.params.validation_labels,

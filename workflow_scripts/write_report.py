@@ -24,6 +24,7 @@ write_report(
     cohorts=snakemake.input.cohorts,
     splits=snakemake.input.splits,
     ledgers=snakemake.input.ledgers,
+    indexes=snakemake.input.indexes,
     thumbnails=snakemake.input.thumbnails,
     data_manifest=snakemake.input.data_manifest,
     trials=trials[0] if trials else None,

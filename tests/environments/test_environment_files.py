@@ -20,6 +20,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
     "yaml": "pyyaml",
+    "sklearn": "scikit-learn",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
 }
 

@@ -42,6 +42,8 @@ def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFra
             cohort=files.cohorts[dataset],
             splits=files.splits[dataset],
             subsets=files.subsets[dataset],
+            acquisition=files.acquisition[dataset],
+            findings=files.findings[dataset],
             runs=files.runs[dataset],
             models=files.models,
             tables={name: folder / dataset / f"{name}.csv" for name in TABLES},

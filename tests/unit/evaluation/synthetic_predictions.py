@@ -28,6 +28,8 @@ class StudyFiles:
     cohorts: dict[str, Path]
     splits: dict[str, Path]
     subsets: dict[str, list[Path]]
+    acquisition: dict[str, Path]
+    findings: dict[str, Path]
     runs: dict[str, list[tuple[str, str, int, int]]]
 
 
@@ -94,10 +96,24 @@ def write_predictions(
         noise = 0.6 * difficulty + 0.8 * rng.normal(size=len(held_out))
         score = 1 / (1 + np.exp(-(skill * (held_out["label"] - 0.5) + noise)))
         run = {"model": model, "init": init, "percent": percent, "seed": seed}
-        tables.append(held_out.assign(**run, score=score.round(3), num_windows=4))
+        windows = _windows(rng, held_out["label"])
+        tables.append(held_out.assign(**run, score=score.round(3), **windows))
     path = folder / "training" / dataset / model / "predictions.csv"
     write_table(pd.concat(tables), path, "predictions")
     return path
+
+
+def _windows(rng: np.random.Generator, labels: pd.Series) -> dict[str, object]:
+    """Four windows a scan, one of them marked in positive scans: the highest-scoring one in two of three."""
+    positive = labels.to_numpy() == 1
+    start = 8 * rng.integers(4, size=len(labels))
+    return {
+        "num_windows": 4,
+        "top_start": start,
+        "top_stop": start + 16,
+        "top_marked": (positive & (rng.random(len(labels)) < 2 / 3)).astype(int),
+        "num_marked_windows": positive.astype(int),
+    }
 
 
 def write_subsets(
@@ -120,6 +136,35 @@ def write_subsets(
     return paths
 
 
+def write_facts(folder: Path, splits: pd.DataFrame) -> tuple[Path, Path]:
+    """Write acquisition.csv and findings.csv of a dataset; some of it goes with the label a little."""
+    scans = splits.drop_duplicates("study_id").reset_index(drop=True)
+    dataset, size, positive = str(scans["dataset"].iloc[0]), len(scans), scans["label"] == 1
+    rng = _rng(f"{dataset} facts")
+    north = rng.random(size) < np.where(positive, 0.65, 0.4)
+    facts = scans[["dataset", "patient_id", "study_id"]].assign(
+        manufacturer=np.where(north, "NORTH", "SOUTH"),
+        scanner_model=rng.choice(["ONE", "TWO"], size),
+        kernel=rng.choice(["SOFT", "SHARP"], size),
+        slice_thickness_mm=rng.choice([1.25, 2.0, 5.0], size),
+        spacing_z_mm=rng.choice([1.0, 2.0], size),
+        pixel_mm=0.7,
+        num_slices=rng.integers(80, 300, size),
+        contrast=pd.NA,
+        age_years=pd.array(np.clip(rng.normal(60 + 4 * positive, 12), 20, 90).astype(int), dtype="Int64"),
+        sex=rng.choice(["F", "M"], size),
+    )
+    facts.loc[rng.random(size) < 0.1, ["age_years", "sex"]] = pd.NA
+    found = scans.loc[positive, ["study_id"]].assign(
+        central_pe=pd.NA, chronic_pe=pd.NA, right_heart_strain=pd.NA
+    )
+    found["diameter_mm"] = rng.uniform(4, 14, len(found))
+    paths = folder / "volumes" / dataset / "acquisition.csv", folder / "data" / dataset / "findings.csv"
+    write_table(facts, paths[0], "acquisition")
+    write_table(found, paths[1], "findings")
+    return paths
+
+
 def write_study(
     folder: Path,
     datasets: dict[str, dict],
@@ -132,11 +177,12 @@ def write_study(
 
     Options of a dataset are those of ``write_dataset`` and ``without``, its absent inits or (model, init).
     """
-    files = StudyFiles(list(models), {}, {}, {}, {}, {})
+    files = StudyFiles(list(models), {}, {}, {}, {}, {}, {}, {})
     for dataset, options in datasets.items():
         options = dict(options)
         without = options.pop("without", ())
         files.cohorts[dataset], files.splits[dataset], splits = write_dataset(folder, dataset, **options)
+        files.acquisition[dataset], files.findings[dataset] = write_facts(folder, splits)
         files.subsets[dataset] = write_subsets(folder, splits, percents, seeds)
         files.predictions[dataset], files.runs[dataset] = [], []
         for model in models:

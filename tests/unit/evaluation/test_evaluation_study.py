@@ -30,6 +30,7 @@ def test_metrics_have_every_run_with_its_value_inside_its_interval(small_study, 
     metrics = tables["metrics"]
     arms = {("slow_narrow", "scratch"), ("slow_narrow", "video")}
     arms |= {("efficientnet_lite0", "scratch"), ("efficientnet_lite0", "imagenet")}
+    arms |= {("metadata", "none"), ("slice_count", "none")}
     assert set(zip(metrics["model"], metrics["init"], metrics["metric"], strict=True)) == {
         (*arm, metric) for arm, metric in product(arms, ("auroc", "auprc"))
     }
@@ -90,6 +91,8 @@ def test_mean_of_seven(full_study):
         "video - best_2d",
         "scratch - baseline",
         "video - baseline",
+        "scratch - metadata",
+        "video - metadata",
     }
     row = one_row(comparisons, contrast="video - scratch", percent=10)
     assert row["difference"] == pytest.approx(mean["video"] - mean["scratch"], abs=1e-12)
@@ -232,7 +235,7 @@ def test_better_validation_scores_change_the_choice(full_study, tmp_path):
 
     files = with_2d_models(full_study.files, tmp_path, make_perfect)
     again = evaluate(files, tmp_path / "out")["comparisons"]
-    assert set(again["rival"].dropna()) == {"lrcn_efficientnet_lite0"}
+    assert set(again["rival"].dropna()) == {"lrcn_efficientnet_lite0", "metadata"}
 
 
 def test_a_baseline_that_is_no_probability_has_no_brier_score(full_study, tmp_path):
@@ -262,7 +265,8 @@ def test_metrics_are_means_over_folds_and_the_baseline_enters(tmp_path):
         roc_auc_score(part["label"].astype(int), part["baseline"]) for _, part in cohort.groupby("fold")
     ]
     assert len(by_fold) == 5 and row["value"] == pytest.approx(np.mean(by_fold))
-    contrasts = {"video - scratch", "scratch - baseline", "video - baseline"}
+    contrasts = {f"{init} - {rival}" for init in ("scratch", "video") for rival in ("baseline", "metadata")}
+    contrasts.add("video - scratch")
     assert set(tables["comparisons"]["contrast"]) == contrasts
 
 
@@ -290,9 +294,10 @@ def test_numbers_follow_the_seed_and_no_other_dataset(tmp_path):
     assert np.array_equal(alone["metrics"]["value"], other["metrics"]["value"])
 
 
-def test_one_arm_leaves_an_empty_table_of_comparisons(tmp_path):
+def test_one_arm_is_compared_with_the_metadata_alone(tmp_path):
     tables = evaluate(study_of(tmp_path, ["i3d"], ["scratch"]), tmp_path)
-    assert len(tables["comparisons"]) == len(tables["multipliers"]) == 0
+    assert tables["comparisons"]["contrast"].tolist() == ["scratch - metadata"]
+    assert tables["multipliers"].empty
     assert tables["claims"]["verdict"].tolist() == ["not_tested"] * 3
 
 

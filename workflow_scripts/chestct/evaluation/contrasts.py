@@ -13,6 +13,7 @@ import numpy as np
 
 from chestct.catalogue import MODELS
 from chestct.evaluation.matching import BASELINE, RunKey
+from chestct.simple_rivals import METADATA, is_simple
 
 #: Minuend and subtrahend within one model.
 INIT_CONTRASTS = (
@@ -52,7 +53,7 @@ class Quantity:
         percent: percentage of the training patients.
         parts: one per model, averaged: an arm and the arm to subtract from it, if any.
         is_mean: whether it is a mean over models.
-        rival: the best 2D model, in contrasts with it.
+        rival: the best 2D model or the metadata, in contrasts with it: one run of a seed for all models.
     """
 
     model: str
@@ -92,13 +93,13 @@ def list_means(arms: Arms) -> list[Quantity]:
 def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
     """Every comparison that the arms allow, then the mean of each over the models of the seven.
 
-    Within a model: ``INIT_CONTRASTS``; fine-tuned minus frozen probe (``INIT - INIT_probe``); every arm minus
-    the trivial baseline (``INIT - baseline``), if the dataset has one. Between models: a fine-tuned 3D model
-    after video pretraining minus the best 2D model (``best_2d`` names it by percentage). Arms without a
-    common seed are not compared.
+    Within a model: ``INIT_CONTRASTS``; fine-tuned minus frozen probe (``INIT - INIT_probe``); every arm
+    minus the trivial baseline (``INIT - baseline``) and the metadata (``INIT - metadata``), if they
+    are among the arms. Between models: a fine-tuned 3D model after video pretraining minus the best
+    2D model (``best_2d`` names it by percentage). Arms without a common seed are not compared.
     """
-    models = list(dict.fromkeys(key.model for key in arms if key.model != BASELINE.model))
-    percents = sorted({key.percent for key in arms if key.model != BASELINE.model})
+    models = list(dict.fromkeys(key.model for key in arms if not is_simple(key.model)))
+    percents = sorted({key.percent for key in arms if not is_simple(key.model)})
     singles = [
         quantity
         for model in models
@@ -130,6 +131,10 @@ def _contrasts_of(model: str, percent: int, arms: Arms, best_2d: Mapping[int, st
     if _BASELINE in arms:
         for init in own:
             yield contrast(f"{init} - {BASELINE.model}", init, _BASELINE)
+    metadata = ArmKey(METADATA, BASELINE.init, percent)
+    if metadata in arms:
+        for init in own:
+            yield contrast(f"{init} - {METADATA}", init, metadata, METADATA)
 
 
 def _means_over_the_seven(singles: Iterable[Quantity], arms: Arms) -> list[Quantity]:

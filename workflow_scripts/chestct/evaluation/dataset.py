@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.evaluation.best_2d import best_2d_models
 from chestct.evaluation.calibration import calibration_rows
@@ -22,15 +23,19 @@ from chestct.evaluation.contrasts import (
 from chestct.evaluation.curves import curve_rows
 from chestct.evaluation.delong import placements
 from chestct.evaluation.estimates import delong_columns, estimate, patient_intervals
+from chestct.evaluation.failures import failure_rows
 from chestct.evaluation.fold_values import MetricSettings, fold_values
 from chestct.evaluation.holm import holm_within_families
 from chestct.evaluation.label_efficiency import multiplier_rows
+from chestct.evaluation.localisation import localisation_rows
 from chestct.evaluation.matching import BASELINE, RunKey
 from chestct.evaluation.metric_table import METRICS, VALIDATION_METRICS, MetricKind
 from chestct.evaluation.operating_point import validation_thresholds
 from chestct.evaluation.predictions import load_scores
 from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
+from chestct.evaluation.rival_scores import read_facts, score_rivals
 from chestct.evaluation.scans import TestSet, load_test_set
+from chestct.evaluation.subgroups import list_subgroups, subgroup_rows
 from chestct.evaluation.training_patients import (
     LABELS_COUNTED,
     arm_labelled,
@@ -39,13 +44,26 @@ from chestct.evaluation.training_patients import (
     read_subsets,
 )
 from chestct.evaluation.validity.same_arm import same_arm_rows
+from chestct.simple_rivals import METADATA, is_simple
 from chestct.subsets.splits import ValidationLabels
-from chestct.tables import column_types, write_table
+from chestct.tables import column_types, read_table, write_table
 
 _log = logging.getLogger(__name__)
 
 #: Tables of a dataset, and of a study.
-TABLES = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "same_arm")
+TABLES = (
+    "metrics",
+    "means",
+    "comparisons",
+    "curves",
+    "calibration",
+    "multipliers",
+    "same_arm",
+    "simple_rivals",
+    "subgroups",
+    "localisation",
+    "failures",
+)
 
 
 def evaluate_dataset(
@@ -54,6 +72,8 @@ def evaluate_dataset(
     cohort: str | Path,
     splits: str | Path,
     subsets: Sequence[str | Path],
+    acquisition: str | Path,
+    findings: str | Path,
     runs: Iterable[tuple[str, str, int, int]],
     models: Sequence[str],
     validation_labels: ValidationLabels,
@@ -72,6 +92,8 @@ def evaluate_dataset(
         predictions: tables of predictions, one per model.
         cohort, splits: tables of the dataset.
         subsets: tables of training subsets, one per percentage and seed.
+        acquisition: table of the dataset, for the rivals that see no image and for subgroups.
+        findings: table of the dataset, for subgroups of positive scans.
         runs: (model, init, percent, seed) that must be present.
         models: of the study.
         validation_labels: whether a percentage counts the validation patients ("percent") or not ("all").
@@ -87,8 +109,8 @@ def evaluate_dataset(
             not change the numbers of the others.
 
     Raises:
-        InputError: ``load_test_set`` or ``load_scores`` refuse a table, a run is missing, or a metric is
-            unknown.
+        InputError: ``load_test_set``, ``load_scores`` or ``score_rivals`` refuse a table, a run is missing,
+            or a metric is unknown.
     """
     _check_metrics(metrics)
     test_set = load_test_set(cohort, splits)
@@ -97,12 +119,13 @@ def evaluate_dataset(
     loaded = load_scores(predictions, test_set, known_validation(sampled, test_set))
     _check_complete(dataset, loaded.test, runs)
     labelled = count_labelled(sampled, splits, with_validation=validation_labels == "percent")
+    rivals = score_rivals(acquisition, sampled, splits, test_set)
     best_2d = best_2d_models(loaded.validation_auroc)
     _log.info("%s: best 2D model on validation, by percent: %s", dataset, best_2d or "none")
     settings = MetricSettings(
         specificity=specificity,
         prevalence=float(labels.mean()) if prevalence is None else prevalence,
-        thresholds=validation_thresholds(loaded.validation, test_set, specificity)
+        thresholds=validation_thresholds(loaded.validation | rivals.validation, test_set, specificity)
         if {*metrics} & {*VALIDATION_METRICS}
         else {},
     )
@@ -111,10 +134,12 @@ def evaluate_dataset(
     noise_rng = named_rng(seed, dataset, "training noise")
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for metric in metrics:
-        scores = _with_baseline(loaded.test, test_set, metric)
+        scores = _with_baseline(loaded.test | rivals.test, test_set, metric)
         values = fold_values(metric, scores, test_set, draws, settings)
         arms = arms_of(values)
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
+        if metric != "auroc":  # the gain over the metadata is stated in AUROC alone
+            contrasts = [contrast for contrast in contrasts if contrast.rival != METADATA]
         seen = [arm_labelled(mean, arms, labelled) for mean in means]
         num_patients = {mean: one.num_patients for mean, one in zip(means, seen, strict=True)}
         kind = METRICS[metric]
@@ -143,14 +168,29 @@ def evaluate_dataset(
             parts["multipliers"].append(
                 pd.DataFrame(multiplier_rows(means, arms, num_patients, draws, confidence, noise_rng))
             )
-            parts["same_arm"].append(pd.DataFrame(same_arm_rows(means, arms, draws, confidence)))
+            trained = [mean for mean in means if not is_simple(mean.model)]
+            parts["same_arm"].append(pd.DataFrame(same_arm_rows(trained, arms, draws, confidence)))
             cells = claim_cells(contrasts, arms, draws, claim_models(models))
             _collect_draws(test_set, cells, loaded.test).save(draws_path)
-    shown = _largest_percent(list_means(arms_of(loaded.test)))
+    quantities = list_means(arms_of(loaded.test))
+    shown = _largest_percent(quantities)
     counts = draws.sample_and_resamples
     curves = curve_rows(shown, test_set.strata, loaded.test, counts, confidence, settings.prevalence)
     parts["curves"].append(pd.DataFrame(curves))
     parts["calibration"].append(pd.DataFrame(calibration_rows(shown, labels, loaded.test, confidence)))
+    parts["simple_rivals"].append(rivals.table)
+    facts = read_facts(acquisition, test_set.study_ids, dataset)
+    found = read_table(findings, "findings").set_index("study_id").reindex(test_set.study_ids)
+    facts = facts.join(found)
+    scores = loaded.test | rivals.test
+    shown = [one for one in _largest_percent(list_means(arms_of(scores))) if not _is_frozen(one.model)]
+    groups = list_subgroups(facts, labels)
+    for name, rows in {
+        "subgroups": subgroup_rows(groups, shown, scores, test_set, draws, confidence),
+        "localisation": localisation_rows(quantities, loaded.windows, test_set, draws, confidence),
+        "failures": failure_rows(loaded, test_set, specificity, facts),
+    }.items():
+        parts[name].append(pd.DataFrame(rows))
     for name in TABLES:
         write_table(_joined(parts[name], name, test_set), tables[name], name)
     _log.info("%s: %d runs on %d test scans", dataset, len(loaded.test), len(labels))
@@ -163,7 +203,7 @@ def _joined(parts: Sequence[pd.DataFrame], name: str, test_set: TestSet) -> pd.D
     if not filled:  # a study with one arm has no comparisons: only the header is written
         return pd.DataFrame(columns=columns)
     table = pd.concat(filled, ignore_index=True).assign(dataset=test_set.dataset)
-    if "num_positive" in columns:
+    if "num_positive" in columns and "num_positive" not in table:
         table = table.assign(num_scans=len(test_set.labels), num_positive=int(test_set.labels.sum()))
     return table[columns]
 
@@ -228,6 +268,10 @@ def _log_agreement(dataset: str, bootstrap: np.ndarray, delong: np.ndarray, conf
     agree = (bootstrap < limit) == (delong < limit)
     text = "%s: DeLong and bootstrap agree at p < %.3g in %d of %d comparisons of AUROC"
     _log.info(text, dataset, limit, agree[tested].sum(), tested.sum())
+
+
+def _is_frozen(model: str) -> bool:
+    return model in MODELS and MODELS[model].frozen
 
 
 def _largest_percent(quantities: Sequence[Quantity]) -> list[Quantity]:

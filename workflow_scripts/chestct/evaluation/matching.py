@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from chestct import simple_rivals
 from chestct.errors import InputError
 from chestct.evaluation.scans import name_scans
 
@@ -28,7 +29,7 @@ class RunKey(NamedTuple):
 
 
 #: The trivial baseline that a dataset may bring, in the place of a run.
-BASELINE = RunKey(model="baseline", init="none", percent=100, seed=0)
+BASELINE = RunKey(model=simple_rivals.BASELINE, init="none", percent=100, seed=0)
 
 
 class Matched:
@@ -81,8 +82,8 @@ class Matched:
             remedy="train and predict this run again on the current splits",
         )
 
-    def scores(self) -> np.ndarray:
-        """Scores by run and scan, shape (num_runs, size)."""
-        scores_KS = np.empty((len(self.keys), self._size))
-        scores_KS[self._run, self._place] = self._rows["score"].to_numpy(dtype=np.float64)
-        return scores_KS
+    def values(self, column: str) -> np.ndarray:
+        """Values of a column by run and scan, shape (num_runs, size)."""
+        values_KS = np.empty((len(self.keys), self._size))
+        values_KS[self._run, self._place] = self._rows[column].to_numpy(dtype=np.float64)
+        return values_KS

@@ -4,7 +4,7 @@ A run with a missing or repeated scan, a wrong label or an invalid score is refu
 otherwise runs would be compared on different scans.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,25 @@ from chestct.evaluation.scans import TestSet, name_scans
 from chestct.tables import read_table
 
 
+class TopWindows(NamedTuple):
+    """The highest-scoring windows of the test scans of a run, each of shape (num_scans,).
+
+    Attributes:
+        start, stop: range of its slices.
+        top_marked: 1 where it holds a slice that readers marked.
+        num_windows, num_marked: windows of the scan, and those that hold a marked slice.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    top_marked: np.ndarray
+    num_windows: np.ndarray
+    num_marked: np.ndarray
+
+
+_WINDOW_COLUMNS = ["top_start", "top_stop", "top_marked", "num_windows", "num_marked_windows"]
+
+
 class Scores(NamedTuple):
     """Scores of the runs of a dataset.
 
@@ -30,11 +49,13 @@ class Scores(NamedTuple):
             scans whose labels the run did not see; empty if the dataset has no validation scans.
         validation_auroc: of the ImageNet runs of 2D models, averaged over folds; NaN if no fold has
             validation scans of both labels.
+        windows: of the test scans, by run.
     """
 
     test: dict[RunKey, np.ndarray]
     validation: dict[RunKey, np.ndarray]
     validation_auroc: dict[RunKey, float]
+    windows: dict[RunKey, TopWindows]
 
 
 def load_scores(
@@ -54,12 +75,13 @@ def load_scores(
     """
     test: dict[RunKey, np.ndarray] = {}
     validation: dict[RunKey, np.ndarray] = {}
+    windows: dict[RunKey, TopWindows] = {}
     origin: dict[RunKey, str | Path] = {}
     for path in paths:
         table = _read(path)
         _check_names(table, test_set.dataset, path)
         of_test = table["split"] == "test"
-        for key, scores in _test_scores(table[of_test], test_set, path).items():
+        for key, scores, own_windows in _test_scores(table[of_test], test_set, path):
             if key in test:
                 raise InputError(
                     f"run {key.title} of {test_set.dataset} is in two tables",
@@ -67,7 +89,7 @@ def load_scores(
                     expected="one table for every dataset and model",
                     remedy="pass every predictions table once",
                 )
-            origin[key], test[key] = path, scores
+            origin[key], test[key], windows[key] = path, scores, own_windows
         validation |= _validation_scores(table[~of_test], test_set, path)
     without = [key for key in test if key not in validation]
     if without and len(test_set.validation):
@@ -92,7 +114,8 @@ def load_scores(
     return Scores(
         test={key: test[key] for key in runs},
         validation={key: validation[key] for key in runs if key in validation},
-        validation_auroc=_validation_auroc({key: validation[key] for key in candidates}, test_set),
+        validation_auroc=validation_auroc({key: validation[key] for key in candidates}, test_set),
+        windows=windows,
     )
 
 
@@ -146,8 +169,10 @@ def _check_names(table: pd.DataFrame, dataset: str, path: str | Path) -> None:
                 )
 
 
-def _test_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dict[RunKey, np.ndarray]:
-    """Scores of every run in a table, in the order of the test set."""
+def _test_scores(
+    rows: pd.DataFrame, test_set: TestSet, path: str | Path
+) -> Iterator[tuple[RunKey, np.ndarray, TopWindows]]:
+    """Scores and highest-scoring windows of every run in a table, in the order of the test set."""
     place = pd.Index(test_set.study_ids).get_indexer(pd.Index(rows["study_id"].to_numpy(dtype=object)))
     expected = f"the {len(test_set.study_ids)} test scans of {test_set.dataset}, each once"
     places = Matched(rows, place, len(test_set.study_ids), path, expected, "test scans", "the test set")
@@ -156,7 +181,9 @@ def _test_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dic
         "predictions of another fold than the split's", rows["fold"].to_numpy() != test_set.folds[place]
     )
     places.refuse("labels that disagree with the cohort", rows["label"].to_numpy() != test_set.labels[place])
-    return dict(zip(places.keys, places.scores(), strict=True))
+    columns_KS = [places.values(name).astype(np.int32) for name in _WINDOW_COLUMNS]
+    for number, (key, scores) in enumerate(zip(places.keys, places.values("score"), strict=True)):
+        yield key, scores, TopWindows(*(values_KS[number] for values_KS in columns_KS))
 
 
 def _validation_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) -> dict[RunKey, np.ndarray]:
@@ -171,10 +198,10 @@ def _validation_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) 
     places.check(reference["study_id"].to_numpy(dtype=object))
     labels = reference["label"].to_numpy(dtype=np.int64)
     places.refuse("labels that disagree with the splits", rows["label"].to_numpy() != labels[place])
-    return dict(zip(places.keys, places.scores(), strict=True))
+    return dict(zip(places.keys, places.values("score"), strict=True))
 
 
-def _validation_auroc(scores: dict[RunKey, np.ndarray], test_set: TestSet) -> dict[RunKey, float]:
+def validation_auroc(scores: dict[RunKey, np.ndarray], test_set: TestSet) -> dict[RunKey, float]:
     """AUROC of runs on validation scans, averaged over folds with both labels; NaN without any."""
     labels, folds = (test_set.validation[name].to_numpy(dtype=np.int64) for name in ("label", "fold"))
     parts = list(ranked_folds(class_strata(labels, folds)))

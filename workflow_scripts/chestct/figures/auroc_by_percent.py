@@ -7,24 +7,42 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from chestct import simple_rivals
 from chestct.figures import panels, small_multiples, style
 from chestct.figures.intervals import value_limits
 from chestct.figures.study_tables import StudyTables, are_means
 
 
-def draw_baseline(axis: Axes, baseline: pd.DataFrame) -> None:
-    """Draw a horizontal line at the trivial baseline of a dataset, if it has one."""
-    if len(baseline):
-        mark = style.INIT_MARKS["none"]
-        axis.axhline(float(baseline["value"].iloc[0]), color=mark.colour, linestyle=mark.line, linewidth=0.9)
+def references_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the scores without a network that these figures show: the trivial baseline and the metadata."""
+    return rows[rows["model"].isin(list(style.SIMPLE_MARKS))]
 
 
-def line_handles(rows: pd.DataFrame, baseline: pd.DataFrame) -> list[Line2D]:
-    """Legend entries of the inits and of the baseline."""
+def draw_references(axis: Axes, references: pd.DataFrame, column: str = "percent") -> None:
+    """Draw a dataset's trivial baseline, which is not trained, as a horizontal line, its metadata as a curve.
+
+    Args:
+        axis: panel.
+        references: rows of the dataset, of ``references_of``.
+        column: what the x axis shows.
+    """
+    for model, rows in references.groupby("model", sort=False):
+        mark = style.SIMPLE_MARKS[str(model)]
+        look = {"color": mark.colour, "linestyle": mark.line, "linewidth": 0.9}
+        if model == simple_rivals.BASELINE:
+            axis.axhline(float(rows["value"].iloc[0]), **look)
+        else:
+            rows = rows.sort_values(column)
+            marker = mark.marker if len(rows) == 1 else ""
+            axis.plot(*panels.floats(rows, column, "value"), marker=marker, zorder=1.5, **look)
+
+
+def line_handles(rows: pd.DataFrame, references: pd.DataFrame) -> list[Line2D]:
+    """Legend entries of the inits, and of the scores without a network."""
     handles = [panels.init_handle(init) for init in panels.inits_of(rows)]
-    if len(baseline):
-        mark = style.INIT_MARKS["none"]
-        handles.append(panels.reference_handle("Trivial baseline", mark.colour, mark.line))
+    for model in (name for name in style.SIMPLE_MARKS if name in set(references["model"])):
+        mark = style.SIMPLE_MARKS[model]
+        handles.append(panels.reference_handle(style.model_title(model), mark.colour, mark.line))
     return handles
 
 
@@ -49,7 +67,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         NothingToPlotError: the study has several 3D models but none of the seven, or no 3D model.
     """
     rows = panels.auroc_rows(study)
-    baseline = rows[rows["model"] == "baseline"]
+    references = references_of(rows)
     subject = panels.subject_of(rows)
     datasets = panels.present(study.datasets, subject)
 
@@ -57,13 +75,13 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     num_rows = math.ceil(len(datasets) / columns)
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.85 + 2.35 * num_rows)
-    limits = value_limits(pd.concat([subject, baseline]))
+    limits = value_limits(pd.concat([subject, references]))
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
         panels.percent_axis(axis, study.percents, width / columns - 0.6, of_panel, numbers=True)
         axis.set_ylim(limits)
         panels.draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
-        draw_baseline(axis, baseline[baseline["dataset"] == dataset])
+        draw_references(axis, references[references["dataset"] == dataset])
         axis.set_title(dataset_title(of_panel, width / columns - 0.6))
         axis.set_xlabel(f"{panels.counted_patients(rows)} (% of all; number)")
         axis.tick_params(labelbottom=True)
@@ -76,7 +94,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         study,
         datasets=datasets,
         arms=panels.arms_of(subject),
-        handles=line_handles(subject, baseline),
+        handles=line_handles(subject, references),
         note=f"{fewer_models(subject)} {panels.few_scans_note(subject)}".strip(),
         rows=subject,
     )
@@ -95,7 +113,7 @@ def fewer_models(means: pd.DataFrame) -> str:
 def auroc_by_percent_per_model(study: StudyTables) -> Figure:
     """One panel per model and dataset; panels of a dataset share their axis."""
     rows = panels.auroc_rows(study)
-    baseline = rows[rows["model"] == "baseline"]
+    references = references_of(rows)
     rows = panels.own_models(rows)
     by_dataset = {name: rows[rows["dataset"] == name] for name in panels.present(study.datasets, rows)}
     num_models = max(part["model"].nunique() for part in by_dataset.values())
@@ -108,17 +126,17 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
     figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.8 + row_height * num_rows)
     top = 0
     for dataset, part in by_dataset.items():
-        of_baseline = baseline[baseline["dataset"] == dataset]
+        own_references = references[references["dataset"] == dataset]
         block = axes[top : top + rows_a_dataset[dataset]]
         top += rows_a_dataset[dataset]
-        limits = value_limits(pd.concat([part, of_baseline]))
+        limits = value_limits(pd.concat([part, own_references]))
         models = list(part["model"].unique())
         for axis, model in zip(block.flat, models, strict=False):
             of_model = part[part["model"] == model]
             panels.percent_axis(axis, study.percents, width / columns - 0.3, of_model, numbers=False)
             axis.set_ylim(limits)
             panels.draw_arms(axis, of_model, bands=rows["init"].nunique() <= 2)
-            draw_baseline(axis, of_baseline)
+            draw_references(axis, own_references)
             axis.set_title(
                 style.wrap_name(
                     style.model_title(model), int((width - 0.5) / columns * style.LETTERS_PER_INCH) - 1
@@ -140,7 +158,7 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         study,
         datasets=by_dataset,
         arms=panels.arms_of(rows),
-        handles=line_handles(rows, baseline),
+        handles=line_handles(rows, references),
         note=panels.few_scans_note(rows),
         rows=rows,
     )

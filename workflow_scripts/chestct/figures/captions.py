@@ -66,6 +66,13 @@ CAPTIONS = {
         "the maximum over its windows. Both raise scores above the prevalence, so points below the diagonal "
         "are expected."
     ),
+    "subgroups": (
+        "AUROC within subgroups of the test scans, by scanner, patient and finding, at the largest training "
+        "set. Positive scans with a finding of a kind (nodule diameter, kind of embolism) are compared with "
+        "all negative scans. Dotted lines: all test scans. Groups with fewer than ten scans of a class are "
+        "named only. Intervals are over patients alone and describe: among so many groups some differ by "
+        "chance."
+    ),
     "learning_curves": (
         "Validation AUROC (lines), test AUROC (markers) and validation loss against the training windows "
         "seen, at the largest training set. Thin lines: single runs; thick lines: their median. A test score "
@@ -137,7 +144,8 @@ def table_captions(*, confidence: float, num_resamples: int, num_seeds: int, mar
         "results": (
             f"AUROC on the test patients{over_seeds}, with {intervals}, in parentheses. In square brackets, "
             "one training run an arm: interval over patients alone, no verdict. Columns: percentage of the "
-            "dataset's training patients."
+            "dataset's training patients. Over metadata: paired difference to a logistic regression on what "
+            "headers say of scanner and patient, fitted on the same training patients."
         ),
         "contrasts": (
             f"Paired differences in AUROC on the same test patients, with {intervals}. {alone} p (Holm): "

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from chestct.figures import style
+from chestct.simple_rivals import is_simple
 
 #: What is said wherever the interval over patients alone stands in for the one that decides.
 ONE_RUN = "one training run an arm: interval over patients alone, no verdict"
@@ -133,10 +134,10 @@ def interval_note(rows: pd.DataFrame, confidence: float) -> str:
     """What the intervals of some rows are, in sentences for the note below a figure.
 
     Args:
-        rows: of the tables means or comparisons; those of the trivial baseline do not count.
+        rows: of the tables means or comparisons; those of scores without a network do not count.
         confidence: of the intervals.
     """
-    rows = rows[(rows["model"] != "baseline").to_numpy(dtype=bool)]
+    rows = rows[~rows["model"].map(is_simple).to_numpy(dtype=bool)]
     decides = has_verdict(rows)
     percent = f"{100 * confidence:g} % intervals"
     if not decides.any():

@@ -9,9 +9,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from chestct.figures import panels, style
 from chestct.figures.auroc_by_percent import (
     dataset_title,
-    draw_baseline,
+    draw_references,
     fewer_models,
     line_handles,
+    references_of,
     subject_label,
 )
 from chestct.figures.intervals import draw_intervals, shown_ends, value_limits
@@ -28,7 +29,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         NothingToPlotError: as ``subject_of``, or the study has a single percentage.
     """
     rows = panels.auroc_rows(study)
-    baseline = rows[rows["model"] == "baseline"]
+    references = references_of(rows)
     subject = panels.subject_of(rows)
     if subject["percent"].nunique() < 2:
         raise panels.NothingToPlotError("the study has only one percentage of the training patients.")
@@ -46,14 +47,14 @@ def label_efficiency(study: StudyTables) -> Figure:
         sharey="row",
         height_ratios=[4, 3][:num_rows],
     )
-    limits = value_limits(pd.concat([subject, baseline]))
+    limits = value_limits(pd.concat([subject, references]))
     for column, dataset in enumerate(datasets):
         of_panel = subject[subject["dataset"] == dataset]
         top = axes[0, column]
         _patients_axis(top, of_panel["num_patients"])
         top.set_ylim(limits)
         panels.draw_arms(top, of_panel, bands=subject["init"].nunique() <= 2, column="num_patients")
-        draw_baseline(top, baseline[baseline["dataset"] == dataset])
+        draw_references(top, references[references["dataset"] == dataset], "num_patients")
         top.set_title(dataset_title(of_panel, width / len(datasets) - 0.6))
         if len(multipliers):
             _multiplier_axis(axes[1, column], multipliers)
@@ -69,7 +70,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         study,
         datasets=datasets,
         arms=panels.arms_of(subject),
-        handles=line_handles(subject, baseline),
+        handles=line_handles(subject, references),
         note=" ".join(filter(None, notes)),
         rows=subject,
     )

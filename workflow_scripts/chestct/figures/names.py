@@ -16,6 +16,9 @@ TABLES = {
     "power": "evaluation",
     "permuted": "evaluation",
     "same_arm": "evaluation",
+    "subgroups": "evaluation",
+    "localisation": "evaluation",
+    "failures": "evaluation",
     "runs": "training",
     "histories": "training",
 }

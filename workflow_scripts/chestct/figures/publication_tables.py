@@ -15,6 +15,7 @@ from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns, value_texts
 from chestct.figures.wording import interval, p_value
 from chestct.files import atomic_path, write_text
+from chestct.simple_rivals import METADATA
 
 
 def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
@@ -27,7 +28,7 @@ def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
     Returns:
         Columns Dataset, Model, Start, then one for each percentage ("10 %"), as of ``value_texts``; empty
         where the study has no such run. The baseline, which is not trained, is listed under
-        the largest percentage.
+        the largest percentage. A last column has the paired difference to the metadata alone.
     """
     rows = study.means[study.means["metric"] == metric]
     percent = rows["percent"].where(rows["model"] != "baseline", max(study.percents))
@@ -44,7 +45,21 @@ def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
     }
     for share in study.percents:
         table[f"{share} %"] = [cells.get((*arm, share), "") for arm in names]
+    gains = _gains(study, metric)
+    if any(arm in gains for arm in names):
+        table[f"Over metadata, {max(study.percents)} %"] = [gains.get(arm, "") for arm in names]
     return pd.DataFrame(table)
+
+
+def _gains(study: StudyTables, metric: str) -> dict[tuple[str, str, str], str]:
+    """By dataset, model and init: the difference to the metadata at the largest percentage, as text."""
+    rows = study.comparisons
+    rows = rows[(rows["metric"] == metric) & (rows["percent"] == max(study.percents))]
+    rows = rows[rows["contrast"].str.endswith(f" - {METADATA}").astype(bool)]
+    inits = rows["contrast"].str.removesuffix(f" - {METADATA}")
+    arms = zip(rows["dataset"], rows["model"], inits, strict=True)
+    texts = value_texts(rows.rename(columns={"difference": "value"}), with_sign=True)
+    return dict(zip(arms, texts, strict=True))
 
 
 def contrasts_table(study: StudyTables) -> pd.DataFrame:

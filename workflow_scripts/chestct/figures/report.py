@@ -13,9 +13,11 @@ from chestct.figures.budget_table import budgets_table
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
 from chestct.figures.claim_sentences import margin_words, read_claims
 from chestct.figures.cohort_flow import cohort_flow
+from chestct.figures.failure_pictures import failures_of
 from chestct.figures.names import QUALITY, TABLES
 from chestct.figures.publication_tables import captions_of, contrasts_table, results_table
 from chestct.figures.report_attachments import archive_tables, embed_figure
+from chestct.figures.report_beyond import localisation_table, metadata_of, subgroups_table
 from chestct.figures.report_checklist import answered, checklist_of
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
 from chestct.figures.report_methods import methods_of
@@ -41,6 +43,9 @@ _NAVIGATION = {
         "efficiency": "Label efficiency",
         "results": "Results",
         "comparisons": "Comparisons",
+        "metadata": "Metadata alone",
+        "subgroups": "Subgroups",
+        "failures": "Failures",
         "variance": "Sources of variance",
         "valid": "Validity",
     },
@@ -59,13 +64,14 @@ _SECTIONS = {key: title for group in _NAVIGATION.values() for key, title in grou
 #: Sections of the figures that are not in the section "figures".
 _PLACES = {
     "label_efficiency": "efficiency",
+    "subgroups": "subgroups",
     "variance_shares": "variance",
     "validity": "validity",
     "same_arm": "validity",
     "learning_curves": "training",
 }
-#: Tables that the archive leaves out: they are large, and drawn as figures.
-_NOT_ARCHIVED = ("curves", "calibration", "histories")
+#: Tables that the archive leaves out: they are large, and drawn as figures, or name scans.
+_NOT_ARCHIVED = ("curves", "calibration", "histories", "failures")
 
 
 def write_report(
@@ -77,6 +83,7 @@ def write_report(
     cohorts: Sequence[str | Path],
     splits: Sequence[str | Path],
     ledgers: Sequence[str | Path],
+    indexes: Sequence[str | Path],
     thumbnails: Sequence[str | Path],
     data_manifest: str | Path,
     trials: str | Path | None,
@@ -92,7 +99,8 @@ def write_report(
         study_name: name of the study.
         tables: files whose digests the report lists, by name.
         figures_folder: holds NAME.png of every figure, scan_quality.png and figures.json.
-        cohorts, splits, ledgers, thumbnails: one table per dataset, in the order of the study's datasets.
+        cohorts, splits, ledgers, indexes, thumbnails: one table per dataset, in the order of the study's
+            datasets.
         data_manifest: JSON of the download step, for the published weights.
         trials: table "choices" of all arms, if the study searched for learning rates.
         configuration: the resolved configuration, plain data.
@@ -148,6 +156,15 @@ def write_report(
         mean_comparisons=report_tables.comparisons_table(study, means=True),
         model_comparisons=report_tables.comparisons_table(study, means=False),
         calibration=report_tables.calibration_table(study),
+        metadata=metadata_of(study),
+        subgroups=subgroups_table(study),
+        localisation=localisation_table(study),
+        failures=failures_of(
+            study,
+            ledgers,
+            indexes,
+            {entry["name"]: entry["display_window_hu"] for entry in configuration.get("datasets", ())},
+        ),
         variance=variance_of(study),
         validity=validity_of(study),
         settings=settings_of(configuration),

@@ -8,6 +8,7 @@ import pandas as pd
 from chestct.figures import style
 from chestct.figures.study_tables import StudyTables, are_means
 from chestct.figures.table_columns import format_columns, value_texts
+from chestct.simple_rivals import BASELINE, is_simple
 
 #: Longer tables are left to the archive of tables.
 MAX_ROWS = 3000
@@ -58,7 +59,7 @@ def means_table(study: StudyTables) -> Shown:
     )
     # The baseline is not trained: the percentage under which it is listed says nothing.
     return show(
-        format_columns(rows.assign(percent=rows["percent"].mask(rows["model"] == "baseline")), headings)
+        format_columns(rows.assign(percent=rows["percent"].mask(rows["model"] == BASELINE)), headings)
     )
 
 
@@ -131,7 +132,7 @@ def calibration_table(study: StudyTables) -> Shown:
     Without rows if neither slope nor intercept is measured.
     """
     rows = study.means[study.means["percent"] == max(study.percents)]
-    single = ~rows["model"].map(style.is_mean).astype(bool) & (rows["model"] != "baseline")
+    single = ~rows["model"].map(style.is_mean).astype(bool) & ~rows["model"].map(is_simple).astype(bool)
     rows = rows[(rows["metric"].isin(_CALIBRATION.values()) & single).to_numpy(dtype=bool)]
     if not rows["metric"].isin(["calibration_slope", "calibration_intercept"]).any():
         return show(pd.DataFrame())

@@ -9,6 +9,7 @@ from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns
 from chestct.figures.variance_shares import ALL_CELLS, share_rows, what_helps
 from chestct.figures.wording import contrast_title, count, metric_title, no_interval_reason
+from chestct.simple_rivals import is_simple
 
 _TWO_RUNS = (
     "two training runs an arm: where training varies much, single models come out significant up to twice as "
@@ -19,7 +20,8 @@ _ARM = ["dataset", "model", "init", "percent"]
 
 def few_runs_notes(study: StudyTables) -> list[str]:
     """Sentences on the arms with one training run, which have no verdict, and on those with two."""
-    arms = study.means[study.means["model"] != "baseline"].drop_duplicates(_ARM)
+    trained = ~study.means["model"].map(is_simple).astype(bool)
+    arms = study.means[trained].drop_duplicates(_ARM)
     notes = []
     for number, words in ((1, ONE_RUN), (2, _TWO_RUNS)):
         found = int((arms["num_runs"] == number).sum())

@@ -15,7 +15,10 @@ from chestct.figures.style import init_rank, init_title, is_mean, model_rank, mo
 from chestct.tables import read_table
 
 #: Tables that are sorted by model, init and percentage.
-_ORDERED = ("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "permuted", "same_arm")
+_ORDERED = (
+    *("metrics", "means", "comparisons", "curves", "calibration", "multipliers", "permuted", "same_arm"),
+    "localisation",
+)
 
 _GENERATED = {
     "video": "video pretraining on generated clips",
@@ -41,6 +44,9 @@ class StudyTables:
         curves, calibration: ROC, precision-recall and reliability curves, at the largest percentage.
         multipliers: label efficiency.
         coverage, power, permuted, same_arm: checks of the intervals and tests.
+        subgroups: AUROC by group of test scans.
+        localisation: whether the highest-scoring window lies on the finding.
+        failures: the scans that a good run gets most wrong.
         runs, histories: of the training.
         manifests: the download step's description of every dataset.
         confidence: of the intervals.
@@ -58,6 +64,9 @@ class StudyTables:
     power: pd.DataFrame
     permuted: pd.DataFrame
     same_arm: pd.DataFrame
+    subgroups: pd.DataFrame
+    localisation: pd.DataFrame
+    failures: pd.DataFrame
     runs: pd.DataFrame
     histories: pd.DataFrame
     manifests: dict[str, dict[str, Any]]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 
+from chestct import simple_rivals
 from chestct.catalogue import INIT_TITLES, MODELS
 
 #: Widths of one and of two columns of a journal page, and its height, in inches (89, 183, 240 mm).
@@ -87,6 +88,12 @@ INIT_MARKS = {
     "none": Mark("#000000", "x", (0, (1, 2))),
 }
 
+#: Marks of the scores without a network that figures show.
+SIMPLE_MARKS = {
+    simple_rivals.BASELINE: INIT_MARKS["none"],
+    simple_rivals.METADATA: Mark(PALETTE[5], "*", (0, (3, 1, 1, 1, 1, 1))),
+}
+
 #: Marks of interval methods, and of datasets in one panel, by position.
 METHOD_MARKS = [Mark(PALETTE[0], "o", "-"), Mark(PALETTE[1], "s", "-"), Mark(PALETTE[2], "^", "-")]
 DATASET_MARKS = [
@@ -141,14 +148,14 @@ def wrap_name(name: str, letters: int) -> str:
 
 
 def init_title(init: str) -> str:
-    """Name of an init in figures and tables; empty for the baseline."""
+    """Name of an init in figures and tables; empty for scores without a network."""
     return INIT_TITLES.get(init, "")
 
 
 def model_title(model: str) -> str:
-    """Name of a model, of a mean over models, or of the baseline in figures and tables."""
-    if model == "baseline":
-        return "Trivial baseline"
+    """Name of a model, of a mean over models, or of a score without a network in figures and tables."""
+    if simple_rivals.is_simple(model):
+        return simple_rivals.TITLES[model]
     if model == "mean_of_seven":
         return "Mean of the seven"
     if is_mean(model):
@@ -167,9 +174,9 @@ def is_probe(model: str) -> bool:
 
 
 def model_rank(model: str) -> tuple[int, str]:
-    """Sort key: models in the catalogue's order, then means, then the baseline."""
-    if model == "baseline":
-        return len(MODELS) + 1, model
+    """Sort key: models in the catalogue's order, then means, then scores without a network."""
+    if simple_rivals.is_simple(model):
+        return len(MODELS) + 1 + list(simple_rivals.TITLES).index(model), model
     return (len(MODELS), model) if is_mean(model) else (list(MODELS).index(model), model)
 
 

@@ -99,21 +99,22 @@ def _format(rows: pd.DataFrame, heading: str) -> list[str]:
     return [missing if any(map(pd.isna, parts)) else function(*parts) for parts in values]
 
 
-def value_texts(rows: pd.DataFrame) -> list[str]:
+def value_texts(rows: pd.DataFrame, *, with_sign: bool = False) -> list[str]:
     """Values with the interval that each row shows, in one text.
 
     In parentheses stands the interval that decides, in square brackets the one over patients alone (one
     training run an arm). A value without any interval stands alone, and a dash where there is no value.
+    Differences are written with their sign.
     """
-    texts = []
+    texts, form = [], signed if with_sign else plain
     for value, low, high, decides in zip(rows["value"], *shown_ends(rows), has_verdict(rows), strict=True):
-        ends = interval(low, high)
+        ends = interval(low, high, with_sign=with_sign)
         opening, closing = "()" if decides else "[]"
         texts.append(
             style.NONE
             if pd.isna(value)
-            else f"{plain(value)} {opening}{ends}{closing}"
+            else f"{form(value)} {opening}{ends}{closing}"
             if ends
-            else plain(value)
+            else form(value)
         )
     return texts

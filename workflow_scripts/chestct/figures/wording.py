@@ -103,6 +103,7 @@ def contrast_title(contrast: str) -> str:
     words = {
         "best_2d": "best 2D",
         "baseline": "trivial baseline",
+        "metadata": "metadata only",
         "video_ct": "video, then ct",
         "scratch_long": "longer from scratch",
     }

@@ -1,0 +1,126 @@
+"""Scores of the rivals that see no image, fitted on the training scans of every percent, seed and fold."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.evaluation.matching import RunKey
+from chestct.evaluation.metadata_model import FEATURES, fit_and_score
+from chestct.evaluation.scans import TestSet, name_scans
+from chestct.evaluation.training_patients import SubsetKey, known_validation
+from chestct.simple_rivals import METADATA
+from chestct.tables import column_types, read_table
+
+_log = logging.getLogger(__name__)
+
+
+class RivalScores(NamedTuple):
+    """Scores by rival, percent and seed, as of ``predictions.Scores``, and the table ``simple_rivals``.
+
+    Attributes:
+        test: shape (num_scans,), in the order of the test set.
+        validation: shape (num_validation_scans,), in the order of ``TestSet.validation``; NaN for scans whose
+            labels the runs of the subset did not see.
+        table: one row a scan, rival, percent, seed and fold.
+    """
+
+    test: dict[RunKey, np.ndarray]
+    validation: dict[RunKey, np.ndarray]
+    table: pd.DataFrame
+
+
+def read_facts(path: str | Path, study_ids: Sequence[str], dataset: str) -> pd.DataFrame:
+    """Rows of the table ``acquisition`` for these scans, in their order.
+
+    What headers leave out is said in the log and is a level of its own to the rivals; it stops nothing.
+
+    Raises:
+        InputError: a scan has no row.
+    """
+    facts = read_table(path, "acquisition").set_index("study_id")
+    absent = sorted({*study_ids} - {*facts.index})
+    if absent:
+        raise InputError(
+            f"{len(absent)} scan(s) of {dataset} have no row in the table acquisition: {name_scans(absent)}",
+            where=path,
+            expected="a row for every converted scan, empty where its header says nothing",
+            remedy="rerun the volumes step",
+        )
+    return facts.loc[list(study_ids)]
+
+
+def log_what_is_missing(facts: pd.DataFrame, dataset: str) -> None:
+    """Say once, in one line, what the headers of a dataset's scans leave out."""
+    levels, numbers = FEATURES[METADATA]
+    shares = facts[[*levels, *numbers]].isna().mean()
+    lacking = [f"{name} of {100 * share:.0f} %" for name, share in shares.items() if share > 0]
+    if not lacking:
+        return
+    text = "%s: headers do not state %s of the scans: to the rival '%s' that is a level of its own"
+    _log.warning(text, dataset, ", ".join(lacking), METADATA)
+
+
+def score_rivals(
+    acquisition: str | Path,
+    subsets: Mapping[SubsetKey, pd.DataFrame],
+    splits: str | Path,
+    test_set: TestSet,
+) -> RivalScores:
+    """Fit every rival of ``FEATURES`` on every training subset; score the fold's validation and test scans.
+
+    Args:
+        acquisition: table of the dataset.
+        subsets: tables of schema ``subset``, by percentage and seed.
+        splits: table of the dataset, for the labels of training scans.
+        test_set: scans to score.
+
+    Raises:
+        InputError: a scan has no row in the table ``acquisition``.
+    """
+    split_table = read_table(splits, "splits")
+    facts = read_facts(acquisition, split_table["study_id"].unique(), test_set.dataset)
+    log_what_is_missing(facts, test_set.dataset)
+    labels = split_table.drop_duplicates("study_id").set_index("study_id")["label"].astype(int)
+    known = known_validation(subsets, test_set)
+    held_out = {
+        "test": pd.DataFrame({"study_id": test_set.study_ids, "fold": test_set.folds}),
+        "validation": test_set.validation[["study_id", "fold"]].reset_index(drop=True),
+    }
+    scores: dict[str, dict[RunKey, np.ndarray]] = {"test": {}, "validation": {}}
+    tables = []
+    for (percent, seed), subset in subsets.items():
+        training = subset[subset["split"] == "train"]
+        for rival in FEATURES:
+            key = RunKey(model=rival, init="none", percent=percent, seed=seed)
+            for split, scans in held_out.items():
+                found = _score_folds(rival, training, scans, facts, labels)
+                scores[split][key] = found
+                run = {**key._asdict(), "split": split, "dataset": test_set.dataset, "score": found}
+                tables.append(scans.assign(**run, label=labels.loc[scans["study_id"]].to_numpy()))
+            scores["validation"][key] = np.where(known[percent, seed], scores["validation"][key], np.nan)
+    columns = list(column_types("simple_rivals"))
+    table = pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+    return RivalScores(test=scores["test"], validation=scores["validation"], table=table)
+
+
+def _score_folds(
+    rival: str, training: pd.DataFrame, scans: pd.DataFrame, facts: pd.DataFrame, labels: pd.Series
+) -> np.ndarray:
+    """Scores of held-out scans, each by the training scans of its fold."""
+    scores = np.full(len(scans), np.nan)
+    for fold in scans["fold"].unique():
+        own_training = training.loc[training["fold"] == fold, "study_id"]
+        own = (scans["fold"] == fold).to_numpy()
+        if own.any():
+            scores[own] = fit_and_score(
+                rival,
+                facts.loc[own_training],
+                labels.loc[own_training].to_numpy(),
+                facts.loc[scans.loc[own, "study_id"]],
+            )
+    return scores
