@@ -93,7 +93,7 @@ def histories_table(runs: pd.DataFrame, num_validations: int, rng: np.random.Gen
 def write_manifest(folder: Path, dataset: str) -> None:
     """Write what the download step says of a dataset."""
     path = folder / "data" / dataset / "manifest.json"
-    path.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     private = f"/somewhere/private/{dataset}/labels.csv"
     manifest = {
         "name": dataset,

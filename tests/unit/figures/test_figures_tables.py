@@ -8,6 +8,7 @@ import re
 import pandas as pd
 import pytest
 
+from chestct.figures import style
 from chestct.figures.claim_sentences import CLAIMS, read_claims
 from chestct.figures.intervals import ONE_RUN
 from chestct.figures.publication_tables import (
@@ -81,7 +82,7 @@ def test_results_table_holds_the_means(tables, kind, brackets):
     """The interval that decides in parentheses; with one seed the other one, in square brackets."""
     study = tables(kind)
     table = results_table(study)
-    assert list(table.columns) == ["Dataset", "Model", "Start", "10 %", "100 %"]
+    assert list(table.columns) == ["Dataset", "Model", "Start", "10 %", "100 %", "Over metadata, 100 %"]
     rows = study.means[study.means["metric"] == "auroc"]
     assert (table[["10 %", "100 %"]] != "").to_numpy().sum() == len(rows)
     mean = rows.query(
@@ -92,6 +93,11 @@ def test_results_table_holds_the_means(tables, kind, brackets):
     ).iloc[0]
     low, high = (mean[f"{'ci' if kind == 'seeds' else 'patients'}_{end}"] for end in ("low", "high"))
     assert row["10 %"] == f"{mean['value']:.3f} {brackets[0]}{low:.3f} to {high:.3f}{brackets[1]}"
+    gain = study.comparisons.query(
+        "model == 'mean_of_seven' and contrast == 'video - metadata' and dataset == 'lidc_phantom' and percent == 100"
+    ).iloc[0]
+    assert row["Over metadata, 100 %"].startswith(f"{style.signed(gain['difference'])} {brackets[0]}")
+    assert (table["Over metadata, 100 %"][table["Model"] == "Metadata only"] == "").all()
     assert (
         f"square brackets, one training run an arm: {ONE_RUN.partition(': ')[2]}"
         in captions_of(study)["results"]
