@@ -94,7 +94,8 @@ def test_results_table_holds_the_means(tables, kind, brackets):
     low, high = (mean[f"{'ci' if kind == 'seeds' else 'patients'}_{end}"] for end in ("low", "high"))
     assert row["10 %"] == f"{mean['value']:.3f} {brackets[0]}{low:.3f} to {high:.3f}{brackets[1]}"
     gain = study.comparisons.query(
-        "model == 'mean_of_seven' and contrast == 'video - metadata' and dataset == 'lidc_phantom' and percent == 100"
+        "model == 'mean_of_seven' and contrast == 'video - metadata' and dataset == 'lidc_phantom' "
+        "and percent == 100"
     ).iloc[0]
     assert row["Over metadata, 100 %"].startswith(f"{style.signed(gain['difference'])} {brackets[0]}")
     assert (table["Over metadata, 100 %"][table["Model"] == "Metadata only"] == "").all()
