@@ -30,6 +30,7 @@ SETTINGS = TrainingSettings(
     max_rotation_degrees=20,
     flip=True,
     interpolation="bilinear",
+    negative_windows="negative_scans",
     batchnorm_momentum=0.1,
     compile=False,
     tensorboard=False,

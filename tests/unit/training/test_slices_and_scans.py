@@ -26,6 +26,7 @@ from chestct.models.load_weights import parse_own
 from chestct.subsets.windows import list_windows
 from chestct.tables import read_table, write_table
 from chestct.training.predict import predict
+from chestct.training.windows.dataset import TrainingWindows
 from chestct.training.windows.display_window import InputSettings, score_windows
 from chestct.volume_store import read_slices
 from chestct.window_forms import TABLES, window_rule
@@ -121,3 +122,28 @@ def test_slices_without_marks_are_no_training_data(data, tmp_path):
     job = make_job(of_form(data, SLICES) | {"windows": str(unmarked)})
     with pytest.raises(InputError, match=r"no slice of the training subset is marked[\s\S]*without _slices"):
         train(job, tmp_path / "run", run=replace(RUN, model=SLICES), window_slices=1)
+
+
+@pytest.mark.parametrize(("negative_windows", "from_all"), [("negative_scans", False), ("all_scans", True)])
+def test_negative_windows_come_from_the_scans_that_the_configuration_names(
+    data, tmp_path, monkeypatch, negative_windows, from_all
+):
+    drawn = []
+    read = TrainingWindows.__getitem__
+
+    def recorded(self, key):
+        window, label = read(self, key)
+        drawn.append((self.scans[key[1]].study_id, label))
+        return window, label
+
+    monkeypatch.setattr(TrainingWindows, "__getitem__", recorded)
+    table = read_table(data["windows"], "windows")
+    write_table(
+        table.assign(label=table["label"].where(table["start"] > 0, 0)), tmp_path / "w.parquet", "windows"
+    )
+    changed = data | {"windows": str(tmp_path / "w.parquet")}
+    train(make_job(changed, negative_windows=negative_windows), tmp_path / "run")
+    splits = read_table(data["splits"], "splits")
+    positive = set(splits.loc[splits["label"] == 1, "study_id"])
+    assert {study_id in positive for study_id, label in drawn if label == 1} == {True}
+    assert any(study_id in positive for study_id, label in drawn if label == 0) == from_all

@@ -82,8 +82,9 @@ def _train(
         every=validate_every,
         best=BestWeights(patience=patience, keep=processes.first),
     )
-    # What batches are drawn from: scans or, for models of single slices, the two kinds of slices of a scan.
-    drawn = split_by_label(training) if MODELS[run.model].sees == "slice" else training
+    # What batches are drawn from: scans, or the two kinds of windows (or single slices) of a scan.
+    of_all_scans = settings.negative_windows == "all_scans" or MODELS[run.model].sees == "slice"
+    drawn = split_by_label(training) if of_all_scans else training
     loop = Loop(
         step,
         TrainingWindows(drawn, seed=seed),

@@ -47,6 +47,8 @@ class TrainingSettings:
         max_rotation_degrees: largest angle of the random rotation in plane.
         interpolation: of that rotation, bilinear or bicubic.
         flip: whether windows are flipped left to right at random.
+        negative_windows: scans that negative training windows come from, negative_scans or all_scans; models
+            of single slices take those of all scans.
         batchnorm_momentum: of the running statistics of batch normalisation.
     """
 
@@ -66,6 +68,7 @@ class TrainingSettings:
     max_rotation_degrees: float
     interpolation: str
     flip: bool
+    negative_windows: str
     batchnorm_momentum: float
 
     @classmethod

@@ -76,10 +76,10 @@ def collect_scans(
 
 
 def split_by_label(scans: Iterable[Scan]) -> list[Scan]:
-    """The scans in parts whose windows have one label, which is the part's: for models of single slices.
+    """The scans in parts whose windows have one label, which is the part's.
 
-    A positive scan gives a part of its positive slices and one of the others. Balanced batches are drawn from
-    the parts, so that slices without a finding come from scans with one too.
+    A positive scan gives a part of its positive windows (or slices) and one of the others. Balanced batches
+    are drawn from the parts, so that windows without a finding come from scans with one too.
     """
     parts = []
     for scan, label in ((scan, label) for scan in scans for label in (0, 1)):
