@@ -100,10 +100,10 @@ def test_the_default_grid_has_every_model_and_its_inits(config):
     runs = run_grid.list_runs(config)
     assert {run.model for run in runs} == {entry["name"] for entry in config["models"]}
     assert len(runs) == len(set(runs))
-    assert run_grid.model_inits(config, "csn_narrow", "rspect_phantom") == ["scratch", "video"]
-    assert run_grid.model_inits(config, "csn_narrow", "lidc_phantom") == ["scratch", "video", "ct"]
+    assert run_grid.model_inits(config, "slow_narrow", "rspect_phantom") == ["scratch", "video"]
+    assert run_grid.model_inits(config, "slow_narrow", "lidc_phantom") == ["scratch", "video", "ct"]
     longer = ["scratch", "scratch_long", "video"]
-    assert run_grid.model_inits(config, "slow_narrow", "rspect_phantom") == longer
+    assert run_grid.model_inits(config, "swin_narrow", "rspect_phantom") == longer
     assert run_grid.model_inits(config, "i3d", "lidc_phantom") == ["scratch", "video"]
     assert run_grid.model_inits(config, "efficientnet_lite0", "lidc_phantom") == ["scratch", "imagenet"]
 
@@ -178,7 +178,7 @@ def test_longer_training_differs_in_its_length_alone(config):
     assert (usual.budget_factor, longer.budget_factor) == (1, config["training"]["long_factor"])
     assert replace(longer, budget_factor=1) == usual == run_grid.training_settings(config, "slow_narrow")
     long = [run for run in run_grid.list_runs(config) if run.init == "scratch_long"]
-    assert {run.model for run in long} == {"slow_narrow"}, "one fast model of the default study"
+    assert {run.model for run in long} == {"swin_narrow"}, "one fast model of the default study"
     assert all(run_grid.initial_weights(config, run) == {"kind": "none"} for run in long)
 
 
