@@ -298,7 +298,7 @@ def test_one_arm_is_compared_with_the_metadata_alone(tmp_path):
     tables = evaluate(study_of(tmp_path, ["i3d"], ["scratch"]), tmp_path)
     assert tables["comparisons"]["contrast"].tolist() == ["scratch - metadata"]
     assert tables["multipliers"].empty
-    assert tables["claims"]["verdict"].tolist() == ["not_tested"] * 3
+    assert set(tables["claims"]["verdict"]) == {"not_tested"}
 
 
 def test_intervals_are_printed_where_they_hold(small_study, tmp_path):
