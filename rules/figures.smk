@@ -116,6 +116,7 @@ rule write_report:
         splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
         indexes=expand(f"{RESULTS}/volumes/{{dataset}}/index.csv", dataset=DATASETS),
+        acquisitions=expand(f"{RESULTS}/volumes/{{dataset}}/acquisition.csv", dataset=DATASETS),
         thumbnails=expand(f"{RESULTS}/volumes/{{dataset}}/thumbnails.csv", dataset=DATASETS),
         data_manifest=f"{RESULTS}/download/data_manifest.json",
         manifests=MANIFESTS,

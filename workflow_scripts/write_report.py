@@ -25,6 +25,7 @@ write_report(
     splits=snakemake.input.splits,
     ledgers=snakemake.input.ledgers,
     indexes=snakemake.input.indexes,
+    acquisitions=snakemake.input.acquisitions,
     thumbnails=snakemake.input.thumbnails,
     data_manifest=snakemake.input.data_manifest,
     trials=trials[0] if trials else None,

@@ -106,6 +106,7 @@ def report_of(
         "splits": files.of_datasets("subsets", "splits.csv"),
         "ledgers": files.of_datasets("volumes", "ledger.csv"),
         "indexes": files.of_datasets("volumes", "index.csv"),
+        "acquisitions": files.of_datasets("volumes", "acquisition.csv"),
         "thumbnails": files.of_datasets("volumes", "thumbnails.csv"),
         "data_manifest": files.folder / "download/data_manifest.json",
         "trials": trials if trials.is_file() else None,

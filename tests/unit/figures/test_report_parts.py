@@ -8,6 +8,7 @@ import zipfile
 import pandas as pd
 import pytest
 
+from chestct.figures.characteristics import characteristics_of
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.report_attachments import archive_tables
 from chestct.figures.report_costs import costs_of
@@ -15,6 +16,7 @@ from chestct.figures.report_tables import show
 from chestct.figures.report_validity import delong_agreement, validity_of
 from chestct.figures.wording import contrast_title, hide_folders, interval, p_value
 from chestct.run import RUN_KEYS
+from chestct.tables import write_table
 
 
 def test_archive_hides_folders():
@@ -115,3 +117,37 @@ def test_numbers_in_words():
     assert interval(-0.01, 0.2, with_sign=True) == f"{minus}0.010 to +0.200"
     assert interval(float("nan"), 0.2) == ""
     assert (p_value(0.00004), p_value(0.0312), p_value(float("nan"))) == ("< 0.0001", "0.0312", "")
+
+
+def test_characteristics_count_patients_once_and_say_what_is_unknown(tmp_path):
+    studies = ["s1", "s2", "s3", "s4"]
+    patients = ["p1", "p1", "p2", "p3"]
+    keys = {"dataset": "d", "patient_id": patients, "study_id": studies}
+    splits = pd.DataFrame(
+        keys | {"label": [1, 0, 0, 1], "fold": 0, "split": ["test", "test", "test", "train"]}
+    )
+    acquisition = pd.DataFrame(
+        keys
+        | {
+            "manufacturer": ["A", "A", None, "B"],
+            "scanner_model": None,
+            "kernel": None,
+            "slice_thickness_mm": [1.0, 2.0, 3.0, None],
+            "spacing_z_mm": 1.0,
+            "pixel_mm": 0.7,
+            "num_slices": 40,
+            "contrast": None,
+            "age_years": pd.array([60, 60, 40, None], dtype="Int64"),
+            "sex": ["F", "F", "M", None],
+        }
+    )
+    write_table(splits, tmp_path / "splits.csv", "splits")
+    write_table(acquisition, tmp_path / "acquisition.csv", "acquisition")
+    shown = characteristics_of(tmp_path / "splits.csv", tmp_path / "acquisition.csv")
+    rows = {row[0]: dict(zip(shown.columns, row, strict=True)) for row in shown.rows}
+    assert rows["Patients"]["Test"] == "2" and rows["Scans"]["Test"] == "3"
+    assert rows["Positive scans"]["Test"] == "1 (33 %)"
+    assert rows["Women"]["Test"] == "1 of 2 (50 %)" and rows["Women"]["Training"] == "unknown"
+    assert rows["Age of patients, median (quartiles)"]["Test"].startswith("50 years")
+    assert rows["Manufacturer of the scanner"]["Test"] == "A 2; unknown: 1"
+    assert rows["Slice thickness, median (quartiles)"]["Training"] == "unknown"

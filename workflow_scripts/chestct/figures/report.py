@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from chestct.figures import report_tables, style
 from chestct.figures.budget_table import budgets_table
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
+from chestct.figures.characteristics import characteristics_of
 from chestct.figures.claim_sentences import margin_words, read_claims
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.failure_pictures import failures_of
@@ -84,6 +85,7 @@ def write_report(
     splits: Sequence[str | Path],
     ledgers: Sequence[str | Path],
     indexes: Sequence[str | Path],
+    acquisitions: Sequence[str | Path],
     thumbnails: Sequence[str | Path],
     data_manifest: str | Path,
     trials: str | Path | None,
@@ -99,8 +101,8 @@ def write_report(
         study_name: name of the study.
         tables: files whose digests the report lists, by name.
         figures_folder: holds NAME.png of every figure, scan_quality.png and figures.json.
-        cohorts, splits, ledgers, indexes, thumbnails: one table per dataset, in the order of the study's
-            datasets.
+        cohorts, splits, ledgers, indexes, acquisitions, thumbnails: one table per dataset, in the order of
+            the study's datasets.
         data_manifest: JSON of the download step, for the published weights.
         trials: table "choices" of all arms, if the study searched for learning rates.
         configuration: the resolved configuration, plain data.
@@ -115,7 +117,7 @@ def write_report(
     stand_ins = [name for name in study.datasets if study.manifests[name]["stand_in"]]
     searched = None if trials is None else read_table(trials, "choices")
     flows = [cohort_flow(*files) for files in zip(study.datasets, cohorts, splits, ledgers, strict=True)]
-    checklist = checklist_of(_SECTIONS, ())
+    checklist = checklist_of(_SECTIONS, _features(study, configuration))
     num_answered, num_items = answered(checklist)
     archived = {name: getattr(study, name) for name in TABLES if name not in _NOT_ARCHIVED}
     page = _environment().get_template(_TEMPLATE)
@@ -170,7 +172,10 @@ def write_report(
         settings=settings_of(configuration),
         arms=arms_table(study),
         budgets=report_tables.show(budgets_table(study)),
-        flows=flows,
+        flows=[
+            flow | {"characteristics": characteristics_of(*tables_of)}
+            for flow, tables_of in zip(flows, zip(splits, acquisitions, strict=True), strict=True)
+        ],
         methods=methods_of(study, configuration, flows),
         planned_date=planned_date(),
         departures=departures(configuration),
@@ -186,6 +191,14 @@ def write_report(
         provenance=provenance_of(study, configuration, provenance, tables),
     )
     write_text(path, text)
+
+
+def _features(study: StudyTables, configuration: dict[str, Any]) -> set[str]:
+    """What this study has of that not every study has, in the words of the checklist."""
+    found = {name for name in ("subgroups", "localisation", "failures") if len(getattr(study, name))}
+    return found | (
+        {"outside"} if any(entry.get("test_on") for entry in configuration["datasets"]) else set()
+    )
 
 
 def _environment() -> Environment:
