@@ -81,6 +81,8 @@ def _annotate_lead(axis: Axes, row: pd.DataFrame, height: float, rival: Rival) -
         ha="center",
         va="bottom",
         fontsize=style.FOOTER_SIZE,
-        color=style.INIT_MARKS["imagenet"].colour,
+        color="black",
+        # The dashed line of the chosen model may pass here.
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.4},
         zorder=4,
     )
