@@ -76,7 +76,7 @@ def test_choices_are_made_before_any_score_of_a_test_scan(project):
 
 def test_the_plan_is_printed_and_nothing_is_fetched(project):
     plan = project.plan("paper")
-    assert "1,635 runs of 21 models" in plan
+    assert "1,725 runs of 21 models" in plan
     assert "hours of one NVIDIA A100" in plan
     assert "estimated: 20 % of 312 TFLOP/s" in plan
     assert not (project.folder / "data" / "rspect").exists()

@@ -171,7 +171,8 @@ def test_test_scores_stand_at_the_windows_of_the_best_validation(tables):
     for init in ("scratch", "scratch_long", "video"):
         windows = runs.loc[runs["init"] == init, "best_windows_seen"].median()
         value = means.loc[means["init"] == init, "value"].item()
-        assert any(np.allclose(point, (windows, value)) for point in points)
+        # Arms stand a little to the left and to the right of their place.
+        assert any(np.isclose(y, value) and abs(np.log(x / windows)) < 0.1 for x, y in points)
     low, high = axis.get_xlim()
     windows = study.histories.query("percent == 100")["windows_seen"]
     assert low < windows.min() and windows.max() < high

@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from chestct.catalogue import MODELS
 from chestct.figures import style
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns, value_texts
+from chestct.window_forms import TABLES
 
 _ARM = ["dataset", "model", "init", "percent"]
 
@@ -16,7 +18,8 @@ def budgets_table(study: StudyTables) -> pd.DataFrame:
     Numbers of an arm with several runs (seeds, folds) are their median and, where they differ, their range.
 
     Returns:
-        Columns Dataset, Model, Start, %, Runs, Most windows, Windows seen, Best step, Windows at best,
+        Columns Dataset, Model, Start, %, Runs, Unit (what is counted: windows, or the slices or scans that a
+        model sees in their place), Most windows, Windows seen, Best step, Windows at best,
         Stopped early (how many of the runs), Best at the end (how many of the runs were at their best with
         the last step of the whole budget, so that more may have helped), Validation AUROC (of the best
         validation, mean over the runs), Test AUROC (as of ``value_texts``).
@@ -32,9 +35,10 @@ def budgets_table(study: StudyTables) -> pd.DataFrame:
     at_end = [(part["best_step"] == part["num_steps"]) & (part["stopped_early"] == 0) for _, part in arms]
     return format_columns(
         pd.DataFrame([arm for arm, _ in arms], columns=_ARM),
-        "Dataset, Model, Start, %, Runs, Most windows, Windows seen, Best step, Windows at best, "
+        "Dataset, Model, Start, %, Runs, Unit, Most windows, Windows seen, Best step, Windows at best, "
         "Stopped early, Best at the end, Validation AUROC, Test AUROC",
         Runs=[str(len(part)) for _, part in arms],
+        Unit=[TABLES[MODELS[arm[1]].sees] for arm, _ in arms],
         Most_windows=[_range(part["budget_windows"]) for _, part in arms],
         Windows_seen=[_range(part["windows_seen"]) for _, part in arms],
         Best_step=[_range(part["best_step"]) for _, part in arms],

@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
+from chestct.catalogue import MODELS
 from chestct.figures import panels, small_multiples, style
 from chestct.figures.intervals import draw_intervals, value_limits
 from chestct.figures.study_tables import StudyTables
+from chestct.window_forms import TABLES
 
 _ARM = ["dataset", "model", "init"]
 _RUN = ["model", "init", "seed", "fold"]
@@ -21,6 +23,8 @@ _MANY = 1000
 _TICKS = 3
 #: Room at either end of the axis of windows, as a factor.
 _ROOM = 1.3
+_AXIS = "Training windows seen"
+_DODGE = 0.015  # of an axis, between the test scores of a panel
 
 
 def learning_curves(study: StudyTables) -> Figure:
@@ -37,7 +41,8 @@ def learning_curves(study: StudyTables) -> Figure:
         raise panels.NothingToPlotError("no run of the study was validated while it trained.")
     percent = int(rows["percent"].max())
     rows = rows[rows["percent"] == percent]
-    rows = rows.assign(number=rows.groupby(["dataset", *_RUN]).cumcount())
+    sees = rows["model"].map(lambda model: MODELS[model].sees)
+    rows = rows.assign(number=rows.groupby(["dataset", *_RUN]).cumcount(), sees=sees)
     tests = tested_arms(study, percent)
     datasets = panels.present(study.datasets, rows)
     counts = [rows.loc[rows["dataset"] == name, "model"].nunique() for name in datasets]
@@ -51,22 +56,28 @@ def learning_curves(study: StudyTables) -> Figure:
         if len(of_test):
             low, high = value_limits(of_test)
             limits = min(limits[0], low), max(limits[1], high)
+        y = f"{style.wrap_name(dataset, 20)}\nAUROC"
+        small_multiples.name_block(block, columns, x=_AXIS, y=y)
         for axis, model in zip(block, sorted(part["model"].unique(), key=style.model_rank), strict=True):
+            kind = MODELS[model].sees
             axis.set_ylim(limits)
             _draw(axis, part[part["model"] == model], "validation_auroc")
-            _windows_axis(axis, part["windows_seen"])
+            _windows_axis(axis, part.loc[part["sees"] == kind, "windows_seen"])
+            if kind != "window":  # slices or whole scans are counted, on an axis of their own
+                axis.tick_params(labelbottom=True)
+                axis.set_xlabel(f"{TABLES[kind].capitalize()} seen")
             _draw_tests(axis, of_test[of_test["model"] == model])
             small_multiples.name_panel(axis, model, (figure.get_figwidth() - 0.6) / columns)
-        y = f"{style.wrap_name(dataset, 20)}\nAUROC"
-        small_multiples.name_block(block, columns, x="Training windows seen", y=y)
+        of_windows = part[part["sees"] == "window"]
+        part, which = (part, "all models") if of_windows.empty else (of_windows, "models of windows")
         scored = part.dropna(subset="validation_loss")
         _draw(below, scored, "validation_loss")
         _windows_axis(below, part["windows_seen"])
         if len(scored):
             below.set_ylim(*_limits(scored["validation_loss"]))
         letters = int((figure.get_figwidth() / len(datasets) - 0.6) * style.LETTERS_PER_INCH)
-        below.set_title(style.wrap_name(f"{dataset}, all models", letters))
-        below.set_xlabel("Training windows seen")
+        below.set_title(style.wrap_name(f"{dataset}, {which}", letters))
+        below.set_xlabel(_AXIS)
     losses[0].set_ylabel("Validation loss")
     grey = style.REFERENCE_COLOUR
     handles = [panels.init_handle(init) for init in panels.inits_of(rows)]
@@ -121,9 +132,13 @@ def _median(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_tests(axis: Axes, tests: pd.DataFrame) -> None:
-    for init in panels.inits_of(tests):
+    inits = panels.inits_of(tests)
+    low, high = axis.get_xlim()
+    for position, init in enumerate(inits):
         arm = tests[tests["init"] == init]
         places, values = panels.floats(arm, "windows_seen", "value")
+        # Shifted sideways, the intervals of several arms do not cover each other.
+        places = places * (high / low) ** ((position - (len(inits) - 1) / 2) * _DODGE)
         draw_intervals(axis, places, arm, style.INIT_MARKS[init].colour, vertical=True, thickness=0.8)
         axis.plot(places, values, linestyle="none", markersize=4, **panels.marker_look(init))
 
