@@ -14,8 +14,13 @@ from chestct.figures.study_tables import StudyTables, are_means
 
 
 def references_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the scores without a network that these figures show: the trivial baseline and the metadata."""
-    return rows[rows["model"].isin(list(style.SIMPLE_MARKS))]
+    """Rows of the scores without a network that these figures show: the trivial baseline and the metadata.
+
+    Their intervals are not drawn; so that axes leave no room for them, the ends are those of the values.
+    """
+    references = rows[rows["model"].isin(list(style.SIMPLE_MARKS))]
+    ends = dict.fromkeys(("ci_low", "ci_high", "patients_low", "patients_high"), references["value"])
+    return references.assign(**ends)
 
 
 def draw_references(axis: Axes, references: pd.DataFrame, column: str = "percent") -> None:
@@ -28,7 +33,7 @@ def draw_references(axis: Axes, references: pd.DataFrame, column: str = "percent
     """
     for model, rows in references.groupby("model", sort=False):
         mark = style.SIMPLE_MARKS[str(model)]
-        look = {"color": mark.colour, "linestyle": mark.line, "linewidth": 0.9}
+        look = {"color": mark.colour, "linestyle": mark.line, "linewidth": 1.1}
         if model == simple_rivals.BASELINE:
             axis.axhline(float(rows["value"].iloc[0]), **look)
         else:

@@ -22,7 +22,7 @@ from chestct.volume_store import read_slices
 
 _log = logging.getLogger(__name__)
 
-_TILE_PX, _NUM_SLICES = 144, 2
+_TILE_PX, _GAP_PX, _NUM_SLICES = 144, 4, 2
 _JPEG_QUALITY = 75
 
 
@@ -107,10 +107,10 @@ def _picture(store: Any, row: Mapping[Any, Any], window: Mapping[str, float] | N
         (hu[places].astype(np.float32) - (window["centre"] - window["width"] / 2)) * 255 / window["width"]
     )
     grey = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    strip = Image.new("L", (_NUM_SLICES * _TILE_PX, _TILE_PX))
+    strip = Image.new("L", (_NUM_SLICES * (_TILE_PX + _GAP_PX) - _GAP_PX, _TILE_PX), color=255)
     for number, plane in enumerate(grey):
         tile = Image.fromarray(plane).resize((_TILE_PX, _TILE_PX), Image.Resampling.BILINEAR)
-        strip.paste(tile, (number * _TILE_PX, 0))
+        strip.paste(tile, (number * (_TILE_PX + _GAP_PX), 0))
     buffer = io.BytesIO()
     strip.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return base64.b64encode(buffer.getvalue()).decode()

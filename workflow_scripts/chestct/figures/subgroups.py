@@ -12,7 +12,7 @@ from chestct.figures.study_tables import StudyTables
 
 _ENTRY_HEIGHT = 0.17  # inches per group
 _SPREAD = 0.6  # part of a group's row over which its points are spread
-_ALL = "all test scans"
+_ALL = "All test scans"
 
 
 def subgroups(study: StudyTables) -> Figure:
