@@ -76,6 +76,7 @@ def check_marks(datasets: Sequence[Mapping[str, Any]], model: str) -> None:
         InputError: names dataset and model.
     """
     for entry in datasets if MODELS[model].sees == "slice" else ():
-        if entry["source"] in _WITHOUT_MARKS:
+        # Scans that are only tested on need no marks.
+        if entry.get("train", True) and entry["source"] in _WITHOUT_MARKS:
             what = f"dataset '{entry['name']}' marks no slices (source {entry['source']})"
             raise without_marks(what, f"configuration key 'models.{model}'")

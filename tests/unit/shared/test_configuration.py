@@ -11,6 +11,7 @@ from chestct.catalogue import MODELS
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.errors import InputError
 from chestct.evaluation.metric_table import METRICS
+from chestct.window_forms import check_marks
 
 RSPECT = {"name": "rspect", "source": "rspect", "display_window_hu": {"centre": 400, "width": 1000}}
 ROOT = Path(__file__).resolve().parents[3]
@@ -227,6 +228,14 @@ def test_models_of_slices_need_marked_slices(config):
         check_configuration(config)
     config["models"] = [entry for entry in config["models"] if MODELS[entry["name"]].sees == "window"]
     check_configuration(config)
+
+
+def test_scans_that_are_only_tested_on_need_no_marks():
+    own = {"name": "mine", "source": "own_data"}
+    check_marks([own | {"train": False}], "resnet18_slices")
+    check_marks([own], "resnet18")
+    with pytest.raises(InputError, match="'mine' marks no slices"):
+        check_marks([own], "resnet18_slices_probe")
 
 
 # --- Learning-rate search
