@@ -25,7 +25,7 @@ def test_the_default_study_plans_every_step_and_a_run_a_job(project):
     for rule in ("list_series", "extract_labels", "combine_volumes", "split_patients"):
         assert jobs[rule] >= 1
     assert jobs["finetune"] == len(list_runs(config))
-    assert jobs["predict"] == 2 * 13
+    assert jobs["predict"] == len(config["datasets"]) * len(config["models"])
     assert jobs["pretrain"] == 8
 
 
