@@ -46,13 +46,13 @@ def change(config, path, value):
         ("models.0.name", "slow_narow", r"unknown model 'slow_narow'[\s\S]*did you mean 'slow_narrow'"),
         ("models.1.name", "slow_narrow", r"models repeat"),
         ("models.0.inits", ["imagenet"], r"no init \['imagenet'\][\s\S]*models.slow_narrow"),
-        ("models.9.name", "resnet18", r"needs 'efficientnet_lite0', which lacks"),
+        ("models.8.name", "resnet18", r"needs 'efficientnet_lite0', which lacks"),
         (
             "models.0",
             {"name": "slow_narrow_probe", "inits": ["video"]},
             r"video pretraining of 'slow_narrow'[\s\S]*add 'slow_narrow'",
         ),
-        ("models.8", {"name": "i3d_probe", "inits": ["ct"]}, r"run of 'i3d', whose features it probes, on"),
+        ("models.7", {"name": "i3d_probe", "inits": ["ct"]}, r"run of 'i3d', whose features it probes, on"),
         ("models.0", {"name": "slow_narrow", "inits": ["ct"]}, r"rspect_phantom' from scratch, which the"),
         ("subsets.split.train", 0.6, r"sum to 1.2, so splits would overlap[\s\S]*subsets.split"),
         ("subsets.split.train", 0.2, r"patients would be left out"),
@@ -152,7 +152,7 @@ def test_starting_weights_come_from_where_the_catalogue_says(config):
     assert kinds["slow_narrow", "video"] == "pretraining"
     assert kinds["i3d", "video"] == "published"
     assert kinds["efficientnet_lite0", "imagenet"] == "published"
-    assert kinds["lrcn_efficientnet_lite0", "scratch"] == "run"
+    assert kinds["lrcn_efficientnet_lite0", "imagenet"] == "run"
     assert list(run_grid.iter_weights_ids(config)) == ["efficientnet_lite0_imagenet", "i3d_kinetics400"]
 
 
