@@ -13,6 +13,13 @@ sys.path.insert(0, str(PACKAGE_DIR.parent))
 from chestct import run_grid, window_forms
 from chestct.catalogue import MODELS as CATALOGUE
 from chestct.check_configuration import check_configuration, source_entry
+from chestct.dataset_entries import (
+    claimed_datasets,
+    outside_sets,
+    resolve_entries,
+    shares_volumes,
+    trained_datasets,
+)
 from chestct.download.weights_table import file_facts, weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import digest_object, sha256_file
@@ -28,10 +35,17 @@ try:
 except InputError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}") from None
 
+# A dataset with scans_of takes over what it does not say itself.
+config["datasets"] = resolve_entries(config["datasets"])
+
 STUDY = config["study"]
 DATA = config["data_dir"].rstrip("/")
 RESULTS = f"results/{STUDY}"
 DATASETS = {entry["name"]: entry for entry in config["datasets"]}
+TRAINED = trained_datasets(config["datasets"])
+# Test sets outside the training set, by the name that stands for a dataset in their results.
+OUTSIDE = {outside.name: outside for outside in outside_sets(config["datasets"])}
+TEST_SETS = [*TRAINED, *OUTSIDE]
 MODELS = {entry["name"]: entry for entry in config["models"]}
 RUNS = run_grid.list_runs(config)
 
@@ -72,6 +86,7 @@ onstart:
 
 wildcard_constraints:
     dataset="|".join(DATASETS),
+    outside="|".join(OUTSIDE) or "(?!)",  # matches nothing where a study has no such set
     model="|".join(MODELS),
     init="|".join(sorted({run.init for run in RUNS})),
     percent="|".join(str(percent) for percent in config["percents"]),
@@ -84,6 +99,34 @@ wildcard_constraints:
 def dataset_entry(wildcards):
     """Configuration of the dataset of a job."""
     return DATASETS[wildcards.dataset]
+
+
+def trained_on(wildcards):
+    """Dataset whose models a job's test set scores."""
+    return OUTSIDE[wildcards.dataset].trained if wildcards.dataset in OUTSIDE else wildcards.dataset
+
+
+def scans_from(wildcards):
+    """Dataset whose scans make up a job's test set."""
+    return OUTSIDE[wildcards.dataset].tested if wildcards.dataset in OUTSIDE else wildcards.dataset
+
+
+def acquisition_of(wildcards):
+    """Table acquisition of a job's test scans and of those that its models were trained on."""
+    step = "subsets" if wildcards.dataset in OUTSIDE else "volumes"
+    return f"{RESULTS}/{step}/{wildcards.dataset}/acquisition.csv"
+
+
+def shared_with(path):
+    """Input function: a file of the dataset whose scans the job's dataset takes (scans_of), if it does.
+
+    ``path`` has the wildcard ``base`` for that dataset's name.
+    """
+    return lambda wildcards: (
+        path.format(base=DATASETS[wildcards.dataset]["scans_of"], **dict(wildcards.items()))
+        if "scans_of" in DATASETS[wildcards.dataset]
+        else []
+    )
 
 
 def shard_numbers(dataset):
@@ -113,10 +156,15 @@ def label_source(wildcards):
     return [path] if path and Path(path).is_file() else []
 
 
+def window_table_of(dataset, model):
+    """The windows of a dataset in the form that a model sees."""
+    form = window_forms.TABLES[CATALOGUE[model].sees]
+    return f"{RESULTS}/subsets/{dataset}/{form}.parquet"
+
+
 def window_table(wildcards):
     """The windows of a job's dataset in the form that its model sees."""
-    form = window_forms.TABLES[CATALOGUE[wildcards.model].sees]
-    return f"{RESULTS}/subsets/{wildcards.dataset}/{form}.parquet"
+    return window_table_of(wildcards.dataset, wildcards.model)
 
 
 def code_by_step(wildcards):

@@ -22,6 +22,7 @@ SOURCE_MODULES = {name: f"chestct.download.sources.{entry['source']}" for name, 
 checkpoint list_series:
     input:
         source=label_source,
+        shared=shared_with(f"{DATA}/{{base}}/series.csv"),
     output:
         series=f"{DATA}/{{dataset}}/series.csv",
         left_out=f"{DATA}/{{dataset}}/left_out.csv",
@@ -48,6 +49,7 @@ checkpoint list_series:
 rule download_series:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",
+        shared=shared_with(f"{DATA}/{{base}}/shards/shard-{{shard}}.csv"),
     output:
         shard=f"{DATA}/{{dataset}}/shards/shard-{{shard}}.csv",
     log:
@@ -89,7 +91,7 @@ rule extract_labels:
     resources:
         **needs("extract_labels"),
     params:
-        entry=lambda wildcards: source_entry(dataset_entry(wildcards)),
+        entry=lambda wildcards: source_entry(dataset_entry(wildcards), labels=True),
         code=lambda wildcards: code_of("extract_labels", SOURCE_MODULES[wildcards.dataset]),
     script:
         "../workflow_scripts/extract_labels.py"

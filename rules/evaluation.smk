@@ -3,6 +3,8 @@
 from chestct.catalogue import rows_of
 
 EVALUATION = f"{RESULTS}/evaluation"
+# A test set outside the training set is evaluated like the test set of a dataset of its own.
+TEST_SET = "|".join(TEST_SETS)
 # What evaluation and figures read of the catalogue: a parameter, so that a row of another model reruns nothing.
 STUDY_MODELS = rows_of(MODELS)
 # Tables of a dataset, which collect_evaluation puts together.
@@ -27,14 +29,14 @@ rule bootstrap_metrics:
     input:
         predictions=lambda wildcards: [
             f"{TRAINING}/{wildcards.dataset}/{model}/predictions.csv"
-            for model in dict.fromkeys(run.model for run in RUNS if run.dataset == wildcards.dataset)
+            for model in dict.fromkeys(run.model for run in RUNS if run.dataset == trained_on(wildcards))
         ],
         cohort=f"{RESULTS}/subsets/{{dataset}}/cohort.csv",
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
-        acquisition=f"{RESULTS}/volumes/{{dataset}}/acquisition.csv",
-        findings=f"{DATA}/{{dataset}}/findings.csv",
-        subsets=expand(
-            f"{RESULTS}/subsets/{{{{dataset}}}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
+        acquisition=acquisition_of,
+        findings=lambda wildcards: f"{DATA}/{scans_from(wildcards)}/findings.csv",
+        subsets=lambda wildcards: expand(
+            f"{RESULTS}/subsets/{trained_on(wildcards)}/percent-{{percent}}/seed-{{seed}}/subset.csv",
             percent=config["percents"],
             seed=config["seeds"],
         ),
@@ -45,20 +47,22 @@ rule bootstrap_metrics:
         f"{RESULTS}/logs/bootstrap_metrics/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/bootstrap_metrics/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=TEST_SET,
     conda:
         "../envs/evaluation.yaml"
     resources:
         **needs("bootstrap_metrics"),
     params:
         runs=lambda wildcards: sorted(
-            {(r.model, r.init, r.percent, r.seed) for r in RUNS if r.dataset == wildcards.dataset}
+            {(r.model, r.init, r.percent, r.seed) for r in RUNS if r.dataset == trained_on(wildcards)}
         ),
         models=list(MODELS),
         validation_labels=config["subsets"]["validation_labels"],
         catalogue=STUDY_MODELS,
         metrics=config["evaluation"]["metrics"],
         specificity=config["evaluation"]["specificity"],
-        prevalence=lambda wildcards: dataset_entry(wildcards).get("prevalence"),
+        prevalence=lambda wildcards: DATASETS[scans_from(wildcards)].get("prevalence"),
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
@@ -78,6 +82,8 @@ rule simulate_coverage:
         f"{RESULTS}/logs/simulate_coverage/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/simulate_coverage/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=TEST_SET,
     conda:
         "../envs/evaluation.yaml"
     resources:
@@ -104,6 +110,8 @@ rule check_validity:
         f"{RESULTS}/logs/check_validity/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/check_validity/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=TEST_SET,
     conda:
         "../envs/evaluation.yaml"
     resources:
@@ -122,10 +130,11 @@ rule check_validity:
 rule collect_evaluation:
     input:
         **{
-            name: expand(f"{EVALUATION}/{{dataset}}/{name}.csv", dataset=DATASETS)
+            name: expand(f"{EVALUATION}/{{dataset}}/{name}.csv", dataset=TEST_SETS)
             for name in EVALUATION_TABLES
         },
-        draws=expand(f"{EVALUATION}/{{dataset}}/draws.npz", dataset=DATASETS),
+        # The claims are about the datasets' own test sets.
+        draws=expand(f"{EVALUATION}/{{dataset}}/draws.npz", dataset=claimed_datasets(config["datasets"])),
     output:
         **{name: f"{EVALUATION}/{name}.csv" for name in EVALUATION_TABLES},
         claims=f"{EVALUATION}/claims.csv",

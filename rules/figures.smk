@@ -9,6 +9,10 @@ FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
 OTHER_FORMATS = [name for name in FIGURE_FORMATS if name != "png"]
 STUDY_TABLES = {name: f"{RESULTS}/{step}/{name}.csv" for name, step in TABLES.items()}
 PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts", "budgets": "Budgets"}
+# What figures and tables show: the datasets, then the test sets outside the training set.
+SHOWN = [*DATASETS, *OUTSIDE]
+SHOWN_MANIFESTS = [*MANIFESTS, *(f"{DATA}/{outside.tested}/manifest.json" for outside in OUTSIDE.values())]
+PARTS_OF_OUTSIDE = {name: (outside.trained, outside.tested) for name, outside in OUTSIDE.items()}
 
 
 # What `snakemake --report` opens with; captions of its figures and tables lie in the same folder.
@@ -18,7 +22,7 @@ report: "../report/workflow.rst"
 rule plot_figures:
     input:
         **STUDY_TABLES,
-        manifests=MANIFESTS,
+        manifests=SHOWN_MANIFESTS,
     output:
         figures=[
             in_report(f"{FIGURES}/{name}.png", name.replace("_", " "), "3. Figures") for name in CAPTIONS
@@ -35,7 +39,8 @@ rule plot_figures:
     resources:
         **needs("plot_figures"),
     params:
-        datasets=list(DATASETS),
+        datasets=SHOWN,
+        outside=PARTS_OF_OUTSIDE,
         catalogue=STUDY_MODELS,
         captions=CAPTIONS,
         confidence=config["evaluation"]["confidence"],
@@ -75,7 +80,7 @@ rule plot_quality:
 rule write_tables:
     input:
         **STUDY_TABLES,
-        manifests=MANIFESTS,
+        manifests=SHOWN_MANIFESTS,
     output:
         csv=[
             in_report(f"{FIGURES}/{name}.csv", title, "2. Tables")
@@ -91,7 +96,8 @@ rule write_tables:
     resources:
         **needs("write_tables"),
     params:
-        datasets=list(DATASETS),
+        datasets=SHOWN,
+        outside=PARTS_OF_OUTSIDE,
         catalogue=STUDY_MODELS,
         captions=table_captions(
             confidence=config["evaluation"]["confidence"],
@@ -119,7 +125,7 @@ rule write_report:
         acquisitions=expand(f"{RESULTS}/volumes/{{dataset}}/acquisition.csv", dataset=DATASETS),
         thumbnails=expand(f"{RESULTS}/volumes/{{dataset}}/thumbnails.csv", dataset=DATASETS),
         data_manifest=f"{RESULTS}/download/data_manifest.json",
-        manifests=MANIFESTS,
+        manifests=SHOWN_MANIFESTS,
     output:
         report=in_report(f"{RESULTS}/report.html", "The study on one page", "1. Report"),
     log:
@@ -133,7 +139,8 @@ rule write_report:
     params:
         study=STUDY,
         captions={"report": REPORT_CAPTION},
-        datasets=list(DATASETS),
+        datasets=SHOWN,
+        outside=PARTS_OF_OUTSIDE,
         catalogue=STUDY_MODELS,
         confidence=config["evaluation"]["confidence"],
         dpi=config["figures"]["dpi"],

@@ -10,6 +10,12 @@ WINDOW_RULES = {
 }
 
 
+def readers_of_slices(entry):
+    """Readers who must have marked a slice; no more than make a scan positive, or its windows would have none."""
+    wanted = config["subsets"]["min_readers"]
+    return min(wanted, entry.get("consensus", wanted)) if entry["source"] in FOUR_READINGS else 1
+
+
 rule select_cohort:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",
@@ -37,6 +43,11 @@ rule select_cohort:
 rule split_patients:
     input:
         cohort=f"{SUBSETS}/{{dataset}}/cohort.csv",
+        acquisition=lambda wildcards: (
+            f"{RESULTS}/volumes/{wildcards.dataset}/acquisition.csv"
+            if "split_by" in dataset_entry(wildcards)
+            else []
+        ),
     output:
         splits=f"{SUBSETS}/{{dataset}}/splits.csv",
     log:
@@ -49,6 +60,12 @@ rule split_patients:
     resources:
         **needs("split_patients"),
     params:
+        use=lambda wildcards: {"train": wildcards.dataset in TRAINED}
+        | {
+            key: value
+            for key, value in dataset_entry(wildcards).items()
+            if key in ("split_by", "test_group")
+        },
         shares=config["subsets"]["split"],
         folds=config["subsets"]["folds"],
         seed=config["subsets"]["seed"],
@@ -95,21 +112,78 @@ rule list_windows:
         **needs("list_windows"),
     params:
         window_rule=lambda wildcards: WINDOW_RULES[wildcards.form],
-        min_readers=lambda wildcards: (
-            config["subsets"]["min_readers"] if dataset_entry(wildcards)["source"] in FOUR_READINGS else 1
-        ),
+        min_readers=lambda wildcards: readers_of_slices(dataset_entry(wildcards)),
         code=code_of("list_windows"),
     script:
         "../workflow_scripts/list_windows.py"
+
+
+if OUTSIDE:
+
+    def seen_by(wildcards):
+        """Datasets that the models of an outside test were trained on."""
+        trained = DATASETS[OUTSIDE[wildcards.outside].trained]
+        return [trained["name"], *filter(None, [trained.get("ct_source")])]
+
+    # Needs lists alone, and so stops the study before anything is downloaded or trained.
+    rule compare_patients:
+        input:
+            tested=lambda wildcards: f"{DATA}/{OUTSIDE[wildcards.outside].tested}/series.csv",
+            seen=lambda wildcards: [f"{DATA}/{dataset}/series.csv" for dataset in seen_by(wildcards)],
+        output:
+            compared=f"{SUBSETS}/{{outside}}/patients.txt",
+        log:
+            f"{RESULTS}/logs/compare_patients/{{outside}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/compare_patients/{{outside}}.tsv"
+        priority: 10
+        localrule: True
+        conda:
+            "../envs/subsets.yaml"
+        resources:
+            **needs("compare_patients"),
+        params:
+            seen=seen_by,
+            code=code_of("compare_patients"),
+        script:
+            "../workflow_scripts/compare_patients.py"
+
+    rule list_outside_scans:
+        input:
+            tested=lambda wildcards: f"{SUBSETS}/{OUTSIDE[wildcards.outside].tested}/cohort.csv",
+            compared=f"{SUBSETS}/{{outside}}/patients.txt",
+            splits=lambda wildcards: f"{SUBSETS}/{OUTSIDE[wildcards.outside].trained}/splits.csv",
+            acquisition=lambda wildcards: [
+                f"{RESULTS}/volumes/{dataset}/acquisition.csv"
+                for dataset in (OUTSIDE[wildcards.outside].trained, OUTSIDE[wildcards.outside].tested)
+            ],
+        output:
+            cohort=f"{SUBSETS}/{{outside}}/cohort.csv",
+            splits=f"{SUBSETS}/{{outside}}/splits.csv",
+            acquisition=f"{SUBSETS}/{{outside}}/acquisition.csv",
+        log:
+            f"{RESULTS}/logs/list_outside_scans/{{outside}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/list_outside_scans/{{outside}}.tsv"
+        localrule: True
+        conda:
+            "../envs/subsets.yaml"
+        resources:
+            **needs("list_outside_scans"),
+        params:
+            code=code_of("list_outside_scans"),
+        script:
+            "../workflow_scripts/list_outside_scans.py"
 
 
 rule publish_manifests:
     input:
         cohort=f"{SUBSETS}/{{dataset}}/cohort.csv",
         splits=f"{SUBSETS}/{{dataset}}/splits.csv",
-        subsets=expand(
-            f"{SUBSETS}/{{{{dataset}}}}/percent-{{percent}}/seed-{{seed}}/subset.csv",
-            percent=config["percents"],
+        # A dataset without training has none.
+        subsets=lambda wildcards: expand(
+            f"{SUBSETS}/{wildcards.dataset}/percent-{{percent}}/seed-{{seed}}/subset.csv",
+            percent=config["percents"] if wildcards.dataset in TRAINED else [],
             seed=config["seeds"],
         ),
     output:

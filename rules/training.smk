@@ -142,6 +142,52 @@ rule predict:
         "../workflow_scripts/predict.py"
 
 
+if OUTSIDE:
+
+    def tested_runs(wildcards):
+        """Runs of a model that are tested outside: of cross-validation, those of the first fold."""
+        dataset = OUTSIDE[wildcards.outside].trained
+        return [run for run in RUNS_OF[dataset, wildcards.model] if run.fold == 0]
+
+    rule predict_outside:
+        input:
+            weights=lambda wildcards: [
+                f"{TRAINING}/{run.folder}/weights.safetensors" for run in tested_runs(wildcards)
+            ],
+            index=lambda wildcards: f"{RESULTS}/volumes/{OUTSIDE[wildcards.outside].tested}/index.csv",
+            windows=lambda wildcards: window_table_of(OUTSIDE[wildcards.outside].tested, wildcards.model),
+            splits=f"{RESULTS}/subsets/{{outside}}/splits.csv",
+            own=lambda wildcards: (
+                f"{TRAINING}/{OUTSIDE[wildcards.outside].trained}/{wildcards.model}/predictions.csv"
+            ),
+        output:
+            predictions=f"{TRAINING}/{{outside}}/{{model}}/predictions.csv",
+        log:
+            f"{RESULTS}/logs/predict_outside/{{outside}}-{{model}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/predict_outside/{{outside}}-{{model}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: config["training"]["threads"]
+        resources:
+            **needs("predict_outside", readers=READERS),
+            **nodes_and_gpus(1, min(1, config["training"]["gpus"]), SITE),
+        params:
+            runs=lambda wildcards: [asdict(run) for run in tested_runs(wildcards)],
+            settings=lambda wildcards: SETTINGS[wildcards.model],
+            catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
+            # Scans are shown as those that the models were trained on.
+            display_window_hu=lambda wildcards: DATASETS[OUTSIDE[wildcards.outside].trained][
+                "display_window_hu"
+            ],
+            window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
+            num_workers=config["training"]["num_workers"],
+            gpus=config["training"]["gpus"],
+            code=lambda wildcards: code_of("predict_outside", MODEL_MODULES[wildcards.model]),
+        script:
+            "../workflow_scripts/predict_outside.py"
+
+
 rule collect_runs:
     input:
         records=[f"{TRAINING}/{run.folder}/run.csv" for run in RUNS],

@@ -1,12 +1,29 @@
 # DICOM series (or volume files) to HU volumes, a shard a job.
 
 VOLUMES = f"{RESULTS}/volumes"
+# Files of a shard, by suffix, beside its store.
+SHARD_TABLES = {
+    "index": "index.csv",
+    "slices": "slices.parquet",
+    "ledger": "ledger.csv",
+    "acquisition": "acquisition.csv",
+}
+
+
+def shared_volumes(suffix):
+    """Input function: a file of the same shard of the dataset whose volumes the job's dataset shares, if any."""
+    shared = shared_with(f"{VOLUMES}/{{base}}/shard-{{shard}}.{suffix}")
+    return lambda wildcards: (
+        shared(wildcards) if shares_volumes(dataset_entry(wildcards), config["datasets"]) else []
+    )
 
 
 rule convert_series:
     input:
+        **{f"shared_{name}": shared_volumes(suffix) for name, suffix in SHARD_TABLES.items()},
         series=f"{DATA}/{{dataset}}/series.csv",
         obtained=f"{DATA}/{{dataset}}/shards/shard-{{shard}}.csv",
+        shared_store=ancient(shared_volumes("h5")),
     output:
         store=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.h5",
         index=f"{VOLUMES}/{{dataset}}/shard-{{shard}}.index.csv",
@@ -24,6 +41,7 @@ rule convert_series:
         **needs("convert_series"),
     params:
         size_px=config["volumes"]["size_px"],
+        spacing_z_mm=lambda wildcards: dataset_entry(wildcards).get("spacing_z_mm"),
         code=code_of("convert_series"),
     script:
         "../workflow_scripts/convert_series.py"

@@ -5,20 +5,32 @@ from pathlib import Path
 from chestct.log import set_up_log
 from chestct.tables import read_table
 from chestct.volumes.convert_shard import convert_shard
+from chestct.volumes.share_shard import TABLES, share_shard
 
 set_up_log(snakemake.log[0])
-series = read_table(snakemake.input.series, "series")
-convert_shard(
-    series[series["shard"] == int(snakemake.wildcards.shard)],
-    obtained=read_table(snakemake.input.obtained, "shard"),
-    root=Path(snakemake.input.series).parent,
-    dataset=snakemake.wildcards.dataset,
-    size_px=snakemake.params.size_px,
-    store_path=snakemake.output.store,
-    index_path=snakemake.output.index,
-    slices_path=snakemake.output.slices,
-    ledger_path=snakemake.output.ledger,
-    acquisition_path=snakemake.output.acquisition,
-    code_digest=snakemake.params.code,
-    num_threads=snakemake.threads,
-)
+inputs, outputs, params = snakemake.input, snakemake.output, snakemake.params
+if inputs.shared_store:
+    share_shard(
+        snakemake.wildcards.dataset,
+        store=inputs.shared_store,
+        tables={name: inputs[f"shared_{name}"] for name in TABLES},
+        store_path=outputs.store,
+        table_paths={name: outputs[name] for name in TABLES},
+    )
+else:
+    series = read_table(inputs.series, "series")
+    convert_shard(
+        series[series["shard"] == int(snakemake.wildcards.shard)],
+        obtained=read_table(inputs.obtained, "shard"),
+        root=Path(inputs.series).parent,
+        dataset=snakemake.wildcards.dataset,
+        size_px=params.size_px,
+        spacing_z_mm=params.spacing_z_mm,
+        store_path=outputs.store,
+        index_path=outputs.index,
+        slices_path=outputs.slices,
+        ledger_path=outputs.ledger,
+        acquisition_path=outputs.acquisition,
+        code_digest=params.code,
+        num_threads=snakemake.threads,
+    )

@@ -3,16 +3,23 @@
 from pathlib import Path
 
 from chestct.download.datasets import list_dataset
+from chestct.download.shared_scans import share_listing
 from chestct.download.transfer.retries import transfer_settings
 from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
-list_dataset(
-    snakemake.params.entry,
-    Path(snakemake.output.series).parent,
-    snakemake.params.shard_size,
-    transfer_settings(snakemake.resources),
-    series_path=Path(snakemake.output.series),
-    left_out_path=Path(snakemake.output.left_out),
-    manifest_path=Path(snakemake.output.manifest),
-)
+paths = {
+    "series_path": Path(snakemake.output.series),
+    "left_out_path": Path(snakemake.output.left_out),
+    "manifest_path": Path(snakemake.output.manifest),
+}
+if snakemake.input.shared:
+    share_listing(snakemake.params.entry, Path(snakemake.input.shared).parent, **paths)
+else:
+    list_dataset(
+        snakemake.params.entry,
+        Path(snakemake.output.series).parent,
+        snakemake.params.shard_size,
+        transfer_settings(snakemake.resources),
+        **paths,
+    )

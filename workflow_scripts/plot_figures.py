@@ -12,6 +12,7 @@ study = read_study(
     **{name: snakemake.input[name] for name in TABLES},
     manifests=snakemake.input.manifests,
     datasets=snakemake.params.datasets,
+    outside=snakemake.params.outside,
     confidence=snakemake.params.confidence,
 )
 plot_figures(

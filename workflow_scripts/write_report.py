@@ -13,6 +13,7 @@ study = read_study(
     **paths,
     manifests=snakemake.input.manifests,
     datasets=snakemake.params.datasets,
+    outside=snakemake.params.outside,
     confidence=snakemake.params.confidence,
 )
 trials = snakemake.input.get("trials")

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 from snakemake.utils import update_config
 
+from chestct.dataset_entries import outside_sets
 from chestct.run_grid import list_runs
 from chestct.tables import read_table
 from tests.workflow.project import clean_environment, copy_project
@@ -28,7 +29,11 @@ def test_every_run_has_metrics_with_an_interval_around_the_value(smoke):
     metrics = read_table(smoke.folder / RESULTS / "evaluation/metrics.csv", "metrics")
     auroc = metrics[metrics["metric"] == "auroc"]
     keys = ["dataset", "model", "init", "percent", "seed"]
-    expected = {tuple(run.asdict()[key] for key in keys) for run in list_runs(resolved(smoke))}
+    config = resolved(smoke)
+    expected = {tuple(run.asdict()[key] for key in keys) for run in list_runs(config)}
+    for outside in outside_sets(config["datasets"]):
+        expected |= {(outside.name, *key[1:]) for key in expected if key[0] == outside.trained}
+    assert {"lidc_phantom_smoke_on_lidc_phantom_b_smoke"} < {key[0] for key in expected}
     assert set(auroc[keys].itertuples(index=False, name=None)) == expected
     assert auroc["value"].between(0, 1).all()
     assert (auroc["patients_low"] <= auroc["value"]).all()
@@ -59,6 +64,37 @@ def test_predictions_score_held_out_patients_only(smoke):
             assert sorted(run["study_id"]) == sorted(test)
 
 
+def test_a_scanner_that_no_model_has_seen_is_a_test_set_like_others(smoke):
+    folder, name = smoke.folder / RESULTS, "lidc_phantom_smoke_on_lidc_phantom_b_smoke"
+    splits = read_table(folder / f"subsets/{name}/splits.csv", "splits")
+    theirs = read_table(folder / "subsets/lidc_phantom_b_smoke/splits.csv", "splits")
+    assert set(theirs["split"]) == {"test"}
+    assert set(splits.loc[splits["split"] == "test", "study_id"]) == set(theirs["study_id"])
+    makers = read_table(folder / "volumes/lidc_phantom_b_smoke/acquisition.csv", "acquisition")
+    assert set(makers["manufacturer"]) == {"WEST PHANTOMS"}
+    claims = read_table(folder / "evaluation/claims.csv", "claims")
+    assert (
+        claims["datasets"]
+        .dropna()
+        .str.split(";")
+        .explode()
+        .isin(["rspect_phantom_smoke", "lidc_phantom_smoke"])
+        .all()
+    )
+    report = (folder / "report.html").read_text()
+    assert "its models are tested on lidc_phantom_b_smoke too" in report
+    assert not (folder / "training/lidc_phantom_b_smoke").exists()
+
+
+def test_a_manufacturer_is_left_out_of_training(smoke):
+    folder = smoke.folder / RESULTS
+    splits = read_table(folder / "subsets/rspect_phantom_smoke/splits.csv", "splits")
+    acquisition = read_table(folder / "volumes/rspect_phantom_smoke/acquisition.csv", "acquisition")
+    makers = splits["study_id"].map(acquisition.set_index("study_id")["manufacturer"])
+    assert (makers.eq("EAST PHANTOMS") == splits["split"].eq("test")).all()
+    assert splits["split"].nunique() == 3
+
+
 def test_metrics_lead_back_to_their_origin(smoke):
     runs = read_table(smoke.folder / RESULTS / "training/runs.csv", "runs")
     assert len(runs) == len(list_runs(resolved(smoke)))
@@ -76,7 +112,7 @@ def test_the_plan_counts_the_jobs_of_the_study(smoke):
     assert not any(to_do for _, to_do in counts.values())
     counts = {rule: jobs for rule, (jobs, _) in counts.items()}
     shards = list((smoke.folder / "data").glob("*/shards/shard-*.csv"))
-    assert counts.pop("download_series") == counts.pop("convert_series") == len(shards) == 4
+    assert counts.pop("download_series") == counts.pop("convert_series") == len(shards) == 5
     # Where everything is done anew, Snakemake learns of the shards' jobs later.
     assert counts == smoke.planned("--forceall")
 

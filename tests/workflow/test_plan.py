@@ -83,7 +83,7 @@ def test_the_plan_is_printed_and_nothing_is_fetched(project):
     assert not (project.folder / "data" / "rspect").exists()
 
 
-@pytest.mark.parametrize("study", ["smoke", "own_data", "pilot", "paper"])
+@pytest.mark.parametrize("study", ["smoke", "own_data", "pilot", "paper", "sensitivity"])
 def test_other_studies_plan(project, study, shared):
     (project.folder.parent / "shared").symlink_to(shared)
     jobs = project.planned(study=study)

@@ -15,7 +15,7 @@ PACKAGE = "workflow_scripts/chestct"
 EVALUATION = {"bootstrap_metrics", "simulate_coverage", "check_validity", "collect_evaluation"}
 FIGURES = {"plot_figures", "write_tables", "write_report"}
 #: All that follows from a change of training.
-RETRAINED = {"finetune", "predict", "collect_runs", *EVALUATION, *FIGURES}
+RETRAINED = {"finetune", "predict", "predict_outside", "collect_runs", *EVALUATION, *FIGURES}
 RETRAINED -= {"simulate_coverage"}
 #: Changes that no result depends on: file, pattern (None: the file is new), and what comes in its place.
 HARMLESS = {

@@ -10,28 +10,15 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from chestct.catalogue import LONGER, MODELS
+from chestct.check_datasets import check_datasets, check_shared_scans
+from chestct.configuration_problem import problem as _problem
+from chestct.dataset_entries import resolve_entries
 from chestct.errors import InputError
-from chestct.run_grid import dataset_names, initial_weights, list_runs, model_inits, training_settings
+from chestct.run_grid import initial_weights, list_runs, model_inits, trained_names, training_settings
 from chestct.training.budget import check_parts
 from chestct.window_forms import SLICES_KEYS, check_marks, slices_seen
 
 _SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
-
-#: Keys that a source needs, beyond those every dataset has.
-_SOURCE_KEYS = {
-    "phantom_rspect": ["num_patients", "seed"],
-    "phantom_lidc": ["num_patients", "seed"],
-    "own_data": ["table", "columns"],
-}
-#: Where the files of a real source may come from, and the keys that this needs.
-_ORIGIN_KEYS = {
-    "rspect": {"folder": ["folder"], "archive": ["archive"]},
-    "lidc_idri": {"folder": ["folder"], "idc": []},
-}
-
-
-def _problem(what: str, key: str, expected: str, remedy: str) -> InputError:
-    return InputError(what, where=f"configuration key '{key}'", expected=expected, remedy=remedy)
 
 
 def _closest(word: str, words: list[str]) -> str:
@@ -80,58 +67,38 @@ def check_configuration(config: dict[str, Any]) -> None:
     error = best_match(Draft202012Validator(_schema()).iter_errors(config))
     if error is not None:
         raise _explain(error)
-    _check_datasets(config)
+    config = config | {"datasets": _check_entries(config)}
     _check_models(config)
     _check_starts(config)
     _check_numbers(config)
     _check_training(config)
 
 
-def source_entry(entry: dict[str, Any]) -> dict[str, Any]:
-    """The keys of a dataset's entry that say what its source gives, without those on the dataset's use."""
-    keys = _schema()["properties"]["datasets"]["items"]["properties"]
-    return {key: value for key, value in entry.items() if keys[key].get("of") != "use"}
+def source_entry(entry: dict[str, Any], *, labels: bool = False) -> dict[str, Any]:
+    """The keys of a dataset's entry that say what its source gives, without those on the dataset's use.
+
+    Args:
+        entry: of the dataset, resolved.
+        labels: with those that say how labels are read.
+    """
+    left_out = {"use"} if labels else {"use", "labels"}
+    return {key: value for key, value in entry.items() if _dataset_keys()[key].get("of") not in left_out}
 
 
-def _check_datasets(config: dict[str, Any]) -> None:
-    names = [entry["name"] for entry in config["datasets"]]
+def _dataset_keys() -> dict[str, Any]:
+    return _schema()["properties"]["datasets"]["items"]["properties"]
+
+
+def _check_entries(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The datasets' entries, resolved, if they can be."""
+    entries = config["datasets"]
+    names = [entry["name"] for entry in entries]
     if len(set(names)) < len(names):
         raise _problem(f"dataset names repeat: {names}", "datasets", "a name each", "rename one")
-    for entry in config["datasets"]:
-        key = f"datasets.{entry['name']}"
-        _check_origin(entry, key)
-        source = entry.get("ct_source")
-        if source is not None and (source not in names or source == entry["name"]):
-            raise _problem(
-                f"ct_source '{source}' is no other dataset of this study",
-                key,
-                f"one of {[name for name in names if name != entry['name']]}",
-                "name a configured dataset, or remove ct_source",
-            )
-        rule = entry.get("label_rule")
-        if rule and rule["positive_above"] < rule["negative_below"]:
-            raise _problem(
-                "label_rule makes a scan positive and negative at once",
-                key,
-                "positive_above at least negative_below",
-                "raise positive_above",
-            )
-
-
-def _check_origin(entry: dict[str, Any], key: str) -> None:
-    needed, origins = _SOURCE_KEYS.get(entry["source"], []), _ORIGIN_KEYS.get(entry["source"])
-    words = f"source '{entry['source']}'"
-    if origins is None and "from" in entry:
-        raise _problem(f"{words} has no choice of `from`", key, "no such key", "remove it")
-    if origins is not None:
-        origin = entry.get("from", "folder")
-        if origin not in origins:
-            raise _problem(f"{words} has no files from: {origin}", key, ", ".join(origins), "correct `from`")
-        needed, words = origins[origin], f"{words}, from: {origin},"
-    missing = [name for name in needed if name not in entry]
-    if missing:
-        others = f", or another `from`: {', '.join(origins)}" if origins else ""
-        raise _problem(f"{words} needs {missing}", key, "these keys", f"add them to the dataset{others}")
+    check_shared_scans(entries, {key for key, schema in _dataset_keys().items() if "of" in schema})
+    resolved = resolve_entries(entries)
+    check_datasets(resolved, folds=config["subsets"]["folds"])
+    return resolved
 
 
 def _check_models(config: dict[str, Any]) -> None:
@@ -160,8 +127,8 @@ def _check_models(config: dict[str, Any]) -> None:
                 f"some of {list(MODELS[name].inits)}",
                 "remove it from the model's inits",
             )
-        check_marks(config["datasets"], name)
-        own = {init for dataset in dataset_names(config) for init in model_inits(config, name, dataset)}
+        check_marks([entry for entry in config["datasets"] if entry.get("train", True)], name)
+        own = {init for dataset in trained_names(config) for init in model_inits(config, name, dataset)}
         for init in sorted(own & set(LONGER)):
             if LONGER[init] not in own:
                 raise _problem(

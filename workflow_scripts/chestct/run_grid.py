@@ -5,14 +5,15 @@ from dataclasses import replace
 from typing import Any
 
 from chestct.catalogue import INIT_TITLES, LONGER, MODELS
+from chestct.dataset_entries import trained_datasets
 from chestct.run import Run
 from chestct.training.settings import TrainingSettings
 from chestct.window_forms import TABLES
 
 
-def dataset_names(config: dict[str, Any]) -> list[str]:
-    """Names of the configured datasets, in order."""
-    return [entry["name"] for entry in config["datasets"]]
+def trained_names(config: dict[str, Any]) -> list[str]:
+    """Names of the datasets that models are trained on, in order."""
+    return trained_datasets(config["datasets"])
 
 
 def model_inits(config: dict[str, Any], model: str, dataset: str) -> list[str]:
@@ -31,7 +32,7 @@ def list_arms(config: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(dataset, model, init) of every arm that a configuration spans, in a fixed order."""
     return [
         (dataset, model["name"], init)
-        for dataset in dataset_names(config)
+        for dataset in trained_names(config)
         for model in config["models"]
         for init in model_inits(config, model["name"], dataset)
     ]

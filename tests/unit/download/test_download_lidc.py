@@ -8,11 +8,14 @@ import pydicom
 import pytest
 
 from chestct.download.labels import lidc_labels
-from chestct.download.sources import imaging_data_commons, lidc_idri
+from chestct.download.sources import imaging_data_commons, lidc_idri, phantom_lidc
 from chestct.download.sources.study_folders import shard_row
 from chestct.errors import InputError
 from chestct.tables import read_table
 from tests.unit.download.file_server import SETTINGS
+
+#: The first patients of the phantom dataset ``nodule_root``.
+PATIENTS = [phantom_lidc.patient_ids({"name": "nodules", "seed": 4}, index).patient_id for index in range(3)]
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +31,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 @pytest.fixture
 def folder(nodule_root: Path, tmp_path: Path) -> Path:
     """A user's folder with three patients in LIDC-IDRI's layout."""
-    for patient in ("LIDC-PHANT-00000", "LIDC-PHANT-00001", "LIDC-PHANT-00002"):
+    for patient in PATIENTS:
         shutil.copytree(nodule_root / patient, tmp_path / "lidc" / patient)
     return tmp_path / "lidc"
 
@@ -46,7 +49,7 @@ def test_a_users_folder_gives_the_labels_of_the_phantom(
 ) -> None:
     entry = entry_of(folder)
     series = list_taken(entry, 2)
-    assert series["patient_id"].tolist() == [f"LIDC-PHANT-0000{k}" for k in range(3)]
+    assert series["patient_id"].tolist() == PATIENTS
     assert series["shard"].tolist() == [0, 0, 1] and prepared == [series["series_id"].tolist()]
     first = Path(series.loc[0, "path"])
     assert series.loc[0, "num_bytes"] == sum(path.stat().st_size for path in first.glob("*.dcm"))
@@ -60,22 +63,22 @@ def test_a_users_folder_gives_the_labels_of_the_phantom(
 
 
 def test_manifest_counts_patients_and_radiographs(folder: Path) -> None:
-    edit_headers(next(folder.glob("LIDC-PHANT-00002/*/*")), Modality="DX")
+    edit_headers(next(folder.glob(f"{PATIENTS[2]}/*/*")), Modality="DX")
     facts = lidc_idri.manifest(entry_of(folder))
     assert (facts["num_patients"], facts["num_studies"], facts["num_other_series"]) == (2, 2, 1)
     assert facts["stand_in"] is False and facts["source"] == str(folder)
     assert any("10.7937/K9/TCIA.2015.LO9QL9SX" in text for text in facts["citation"])
-    assert lidc_idri.manifest(entry_of(folder, patients=["LIDC-PHANT-00001"]))["num_patients"] == 1
+    assert lidc_idri.manifest(entry_of(folder, patients=[PATIENTS[1]]))["num_patients"] == 1
 
 
 def test_patients_select_and_unknown_ones_are_named(folder: Path) -> None:
-    chosen = entry_of(folder, patients=["LIDC-PHANT-00001"])
+    chosen = entry_of(folder, patients=[PATIENTS[1]])
     listing = lidc_idri.list_series(chosen, Path("nowhere"), 5, SETTINGS)
-    assert listing.series["patient_id"].tolist() == ["LIDC-PHANT-00001"]
-    assert listing.left_out["patient_id"].tolist() == ["LIDC-PHANT-00000", "LIDC-PHANT-00002"]
+    assert listing.series["patient_id"].tolist() == [PATIENTS[1]]
+    assert listing.left_out["patient_id"].tolist() == [PATIENTS[0], PATIENTS[2]]
     assert listing.left_out["reason"].unique().tolist() == ["not_selected"]
     with pytest.raises(InputError, match="LIDC-IDRI-9999"):
-        list_taken(entry_of(folder, patients=["LIDC-PHANT-00001", "LIDC-IDRI-9999"]))
+        list_taken(entry_of(folder, patients=[PATIENTS[1], "LIDC-IDRI-9999"]))
 
 
 def edit_headers(series_dir: Path, **values: object) -> None:
@@ -88,7 +91,7 @@ def edit_headers(series_dir: Path, **values: object) -> None:
 
 def second_series(folder: Path, **values: object) -> tuple[Path, Path]:
     """A second series, 1.2.3, in the first patient's study; both folders come back."""
-    first = next(folder.glob("LIDC-PHANT-00000/*/*"))
+    first = next(folder.glob(f"{PATIENTS[0]}/*/*"))
     extra = first.with_name("1.2.3")
     shutil.copytree(first, extra)
     edit_headers(extra, SeriesInstanceUID="1.2.3", **values)
@@ -124,7 +127,7 @@ def test_scouts_and_derived_images_come_behind(folder: Path, image_type: list[st
 
 def test_a_series_without_its_published_number_of_files_is_incomplete(folder: Path, tmp_path: Path) -> None:
     published = imaging_data_commons.read_collection("lidc_idri").query("modality == 'CT'").iloc[0]
-    series_dir = next(folder.glob("LIDC-PHANT-00000/*/*"))
+    series_dir = next(folder.glob(f"{PATIENTS[0]}/*/*"))
     edit_headers(series_dir, SeriesInstanceUID=published["series_id"])
     series = list_taken(entry_of(folder))
     found = len(list(series_dir.glob("*.dcm")))
@@ -147,12 +150,12 @@ def test_lost_files_are_the_scans_own_loss_and_a_lost_folder_stops(folder: Path,
 
 
 def test_a_file_that_is_no_dicom_is_named_if_its_patient_is_wanted(folder: Path) -> None:
-    min(folder.glob("LIDC-PHANT-00000/*/*/*.dcm")).write_text("no image")
+    min(folder.glob(f"{PATIENTS[0]}/*/*/*.dcm")).write_text("no image")
     with pytest.raises(InputError, match="does not open"):
         list_taken(entry_of(folder))
     with pytest.raises(InputError, match="does not open"):
-        list_taken(entry_of(folder, patients=["LIDC-PHANT-00000"]))
-    assert len(list_taken(entry_of(folder, patients=["LIDC-PHANT-00002"]))) == 1
+        list_taken(entry_of(folder, patients=[PATIENTS[0]]))
+    assert len(list_taken(entry_of(folder, patients=[PATIENTS[2]]))) == 1
 
 
 @pytest.mark.parametrize("folder_name", [None, "nowhere"])

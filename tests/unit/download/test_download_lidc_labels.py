@@ -25,8 +25,9 @@ NUM_SCANS = 6
 @pytest.fixture
 def root(nodule_root: Path, tmp_path: Path) -> Path:
     """A few phantom scans with the readers' XML in each series' folder."""
-    for number in range(NUM_SCANS):
-        shutil.copytree(nodule_root / f"LIDC-PHANT-{number:05d}", tmp_path / f"LIDC-PHANT-{number:05d}")
+    series = read_table(nodule_root / "series.csv", "series")
+    for patient in series["patient_id"].iloc[:NUM_SCANS]:
+        shutil.copytree(nodule_root / patient, tmp_path / patient)
     return tmp_path
 
 

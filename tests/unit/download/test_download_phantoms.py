@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -160,7 +161,7 @@ def test_a_nodule_is_as_dense_as_a_vessel_and_an_embolus_darker_than_its_artery(
 def test_another_run_writes_the_same_bytes_and_another_seed_does_not(
     nodule_entry: dict, nodule_root: Path, tmp_path: Path
 ) -> None:
-    again = nodule_entry | {"patients": ["LIDC-PHANT-00002"]}
+    again = nodule_entry | {"patients": [phantom_lidc.patient_ids(nodule_entry, 2).patient_id]}
     series = phantom_lidc.list_series(again, tmp_path, 5, SETTINGS).series
     phantom_lidc.obtain(again, tmp_path, series, SETTINGS)
     written = files_of(tmp_path)
@@ -275,3 +276,61 @@ def test_findings_are_the_planted_ones(pe_root: Path, nodule_entry: dict, nodule
         assert (study_id in found.index) == bool(radii)
         if radii:
             assert found.loc[study_id, "diameter_mm"] == pytest.approx(2 * max(radii), abs=2.0)
+
+
+@pytest.mark.parametrize("plans", [phantom_lidc_plan, phantom_rspect_plan])
+def test_another_scanner_shows_the_same_patient_with_more_noise_and_less_contrast(plans: Any) -> None:
+    plan = plans.plan_patient("d", 1, 0)
+    a, b = (plans.render(plan, "d", 1, 0, scanner).astype(float) for scanner in "ab")
+    assert np.array_equal(a, plans.render(plan, "d", 1, 0)), "scanner a is the default"
+    contrast = [float(np.subtract(*np.percentile(hu, [95, 5]))) for hu in (a, b)]
+    assert 0.7 < contrast[1] / contrast[0] < 0.95
+    lung = (slice(None), slice(40, 60), slice(40, 60))
+    steps = [np.median(np.abs(np.diff(hu[lung], axis=2))) for hu in (a, b)]
+    assert steps[1] > 1.3 * steps[0]
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8
+
+
+def test_scanners_and_seeds_have_patients_and_headers_of_their_own(pe_entry: dict) -> None:
+    entries = [pe_entry, pe_entry | {"scanner": "b"}, pe_entry | {"seed": 9}, pe_entry | {"name": "other"}]
+    ids = [phantom_rspect.patient_ids(entry, 0) for entry in entries]
+    assert len({one.patient_id for one in ids}) == len({one.study_id for one in ids}) == 4
+    drawn = [draw_header("d", 1, index, 0, contrast_share=0.4, scanner="b") for index in range(20)]
+    assert {(header.manufacturer, header.slice_thickness_mm) for header in drawn} == {("WEST PHANTOMS", 3.0)}
+    assert "scanner b" in phantom_rspect.manifest(entries[1])["version"]
+
+
+def test_the_consensus_of_nodules_is_a_key(tmp_path: Path) -> None:
+    readers = {
+        index: [len(n.marks) for n in phantom_lidc_plan.plan_patient("n", 1, index).nodules]
+        for index in range(99)
+    }
+    # Patients whose label depends on how many readers are asked for.
+    chosen = [
+        next(index for index, found in readers.items() if max(found, default=0) == most) for most in (2, 3)
+    ]
+    entry = {"name": "n", "source": "phantom_lidc", "num_patients": 99, "seed": 1}
+    entry["patients"] = [phantom_lidc.patient_ids(entry, index).patient_id for index in chosen]
+    series = phantom_lidc.list_series(entry, tmp_path, 5, SETTINGS).series
+    phantom_lidc.obtain(entry, tmp_path, series, SETTINGS)
+    for consensus in (1, 2, 3, 4):
+        scans, _ = phantom_lidc.read_labels(entry | {"consensus": consensus}, tmp_path, series)
+        labels = dict(zip(scans["patient_id"], scans["label"], strict=True))
+        assert [labels[patient] for patient in entry["patients"]] == [consensus <= 2, consensus <= 3]
+    default, _ = phantom_lidc.read_labels(entry, tmp_path, series)
+    assert sorted(default["label"]) == [0, 1]
+
+
+def test_indeterminate_exams_are_excluded_positive_or_negative(pe_entry: dict, pe_root: Path) -> None:
+    series = read_table(pe_root / "series.csv", "series")
+    found = {
+        taken_as: phantom_rspect.read_labels(pe_entry | {"indeterminate": taken_as}, pe_root, series)[0]
+        for taken_as in ("excluded", "positive", "negative")
+    }
+    unclear = found["excluded"]["exclusion"] == "indeterminate"
+    assert unclear.sum() == 1
+    assert found["positive"].loc[unclear, "label"].tolist() == [1]
+    assert found["negative"].loc[unclear, "label"].tolist() == [0]
+    for scans in found.values():
+        assert scans["label"][~unclear].tolist() == found["excluded"]["label"][~unclear].tolist()
+        assert scans["exclusion"][~unclear].isna().all()

@@ -242,3 +242,21 @@ def test_what_was_found_stands_beside_the_labels_of_positive_scans(tmp_path: Pat
     frame.drop(columns=["central_pe", "chronic_pe"]).to_csv(tmp_path / "train.csv", index=False)
     scans, _ = rspect.read_labels({"name": "r"}, tmp_path, series_of("both"))
     assert "central_pe" not in scans and scans["chronic_pe"].tolist() == [1]
+
+
+@pytest.mark.parametrize(("taken_as", "label"), [("positive", 1), ("negative", 0)])
+def test_indeterminate_exams_may_be_taken_as_either(tmp_path: Path, taken_as: str, label: int) -> None:
+    exams = {
+        "ind": ([0, 0, 0], 0, 1),
+        "ind_with_slices": ([1, 0, 0], 0, 1),
+        "pos_without": ([0, 0, 0], 0, 0),
+        "neg_and_ind": ([0, 0, 0], 1, 1),
+    }
+    table(exams).to_csv(tmp_path / "train.csv", index=False)
+    entry = {"name": "r", "indeterminate": taken_as}
+    scans, _ = rspect.read_labels(entry, tmp_path, series_of(*exams))
+    assert scans["label"][:2].tolist() == [label, label]
+    assert scans["exclusion"].tolist()[2:] == [
+        "positive_exam_without_positive_slices",
+        "negative_and_indeterminate",
+    ]

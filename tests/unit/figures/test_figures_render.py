@@ -5,6 +5,7 @@ import json
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -13,6 +14,7 @@ from chestct.catalogue import INIT_TITLES
 from chestct.errors import InputError
 from chestct.figures import render, style
 from chestct.figures.captions import CAPTIONS
+from chestct.figures.claim_sentences import read_claims
 from chestct.figures.panels import NothingToPlotError, legend_columns, shown_percents
 from chestct.figures.render import FIGURES, plot_figures
 from chestct.figures.study_tables import origin_of_weights, read_manifest, read_study, stand_in_note
@@ -261,3 +263,34 @@ def test_broken_manifest_is_refused(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match="manifest"):
         read_manifest(tmp_path / "manifest.json")
+
+
+def test_an_outside_test_set_counts_for_the_dataset_that_was_trained_on(tables):
+    whole = tables("default")
+    name = "lidc_phantom_on_clinic"
+    study = dataclasses.replace(
+        whole,
+        datasets=(*whole.datasets, "clinic", name),
+        manifests=whole.manifests | {"clinic": {"stand_in": False}, name: {"stand_in": False}},
+        outside={name: ("lidc_phantom", "clinic")},
+    )
+    assert study.scanned == ["rspect_phantom", "lidc_phantom", "clinic"]
+    assert (study.trained_on(name), study.scans_from(name)) == ("lidc_phantom", "clinic")
+    assert study.trained_on("clinic") == study.scans_from("clinic") == "clinic"
+    # Its scans are real, what its models started from is not.
+    assert stand_in_note(study, [name], {("slow_narrow", "video")}) == (
+        "Stand-in data: video pretraining on generated clips."
+    )
+
+
+def test_claims_show_the_cells_they_were_tested_on(tables):
+    whole = tables("default")
+    both = {}
+    for name in ("comparisons", "means"):
+        rows = getattr(whole, name)
+        elsewhere = rows[rows["dataset"] == "lidc_phantom"].assign(dataset="elsewhere")
+        both[name] = pd.concat([rows, elsewhere], ignore_index=True)
+    study = dataclasses.replace(whole, datasets=(*whole.datasets, "elsewhere"), **both)
+    for claim, before in zip(read_claims(study), read_claims(whole), strict=True):
+        assert claim.cells.equals(before.cells) and "elsewhere" not in set(claim.cells["Dataset"])
+        assert claim.sentence == before.sentence

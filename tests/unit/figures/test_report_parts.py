@@ -16,7 +16,7 @@ from chestct.figures.report_tables import show
 from chestct.figures.report_validity import delong_agreement, validity_of
 from chestct.figures.wording import contrast_title, hide_folders, interval, p_value
 from chestct.run import RUN_KEYS
-from chestct.tables import write_table
+from chestct.tables import read_table, write_table
 
 
 def test_archive_hides_folders():
@@ -39,6 +39,24 @@ def test_cohort_flow_counts(studies):
     assert flow["steps"][2]["lost"] == [("indeterminate", 2), ("refused: missing slices", 1)]
     assert flow["folds"] == 5 and len(flow["splits"]) == 15
     assert sum(split["scans"] for split in flow["first_splits"]) == used == 93
+
+
+def test_cohort_flow_counts_scans_that_a_left_out_group_takes_out_of_all_splits(studies, tmp_path):
+    files = studies("smoke")
+    cohort, splits = (files.of_datasets("subsets", name)[0] for name in ("cohort.csv", "splits.csv"))
+    table = read_table(splits, "splits")
+    dropped = table["study_id"].head(3)
+    write_table(table[~table["study_id"].isin(dropped)], tmp_path / "splits.csv", "splits")
+    ledger = files.of_datasets("volumes", "ledger.csv")[0]
+    flow = cohort_flow("lidc_phantom", cohort, tmp_path / "splits.csv", ledger)
+    assert [split["name"] for split in flow["first_splits"]] == [
+        "training",
+        "validation",
+        "test",
+        "in no split",
+    ]
+    assert flow["first_splits"][-1]["scans"] == 3
+    assert sum(split["scans"] for split in flow["first_splits"]) == flow["steps"][-1]["count"]
 
 
 def test_costs_add_up(tables):

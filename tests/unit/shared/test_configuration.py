@@ -110,7 +110,8 @@ def test_the_default_grid_has_every_model_and_its_inits(config):
 
 
 @pytest.mark.parametrize(
-    "overlay", ["config", "studies/paper", "studies/pilot", "studies/smoke", "studies/own_data"]
+    "overlay",
+    ["config", "studies/paper", "studies/pilot", "studies/smoke", "studies/own_data", "studies/sensitivity"],
 )
 def test_every_study_is_valid(config, overlay):
     update_config(config, yaml.safe_load((ROOT / f"{overlay}.yaml").read_text()))

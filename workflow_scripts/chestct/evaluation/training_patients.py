@@ -57,13 +57,14 @@ def count_labelled(
 
     Args:
         subsets: tables of schema ``subset``.
-        splits: path of the dataset's splits, which have the labels.
+        splits: path of the dataset's splits, which have the labels; folds that they lack are not counted.
         with_validation: whether the percentage counts the validation patients too.
     """
     scans = read_table(splits, "splits").drop_duplicates("study_id")
     labels = scans.set_index("study_id")["label"].astype(int)
     counts = {}
-    for key, table in subsets.items():
+    for key, whole in subsets.items():
+        table = whole[whole["fold"].isin(scans["fold"])]
         counted = table if with_validation else table[table["split"] == "train"]
         patients = counted.groupby("fold")["patient_id"].nunique()
         training = table[table["split"] == "train"]

@@ -106,10 +106,16 @@ def read_claims(study: StudyTables) -> list[Claim]:
                 sentence=_sentence(row, study.confidence),
                 scope=_scope(row, study) if tested else "",
                 models=", ".join(models),
-                cells=_cells(contrast_rows(study, contrast if tested else "")),
+                cells=_cells(_tested_rows(study, row, contrast if tested else "")),
             )
         )
     return claims
+
+
+def _tested_rows(study: StudyTables, row: Mapping[Any, Any], contrast: str) -> pd.DataFrame:
+    """Rows of ``contrast_rows`` on the datasets that the claim was tested on."""
+    rows = contrast_rows(study, contrast)
+    return rows[rows["dataset"].isin(names_in(row["datasets"]))]
 
 
 def names_in(cell: Any) -> list[str]:
@@ -201,7 +207,7 @@ def _scope(row: Mapping[Any, Any], study: StudyTables) -> str:
     datasets, percents, models, seeds = (
         names_in(row[name]) for name in ("datasets", "percents", "models", "seeds")
     )
-    rivals = rival_sentences(study) if row["claim"] == "video_3d_vs_2d" else ""
+    rivals = rival_sentences(study, names_in(row["datasets"])) if row["claim"] == "video_3d_vs_2d" else ""
     return (
         f"Tested on {listed(datasets)}, at {listed(percents)} % of the training patients, with "
         f"{count(len(models), 'model')} ({', '.join(map(style.model_title, models))}) and "

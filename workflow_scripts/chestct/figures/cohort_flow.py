@@ -26,15 +26,17 @@ def cohort_flow(
     Returns:
         dataset; steps: dicts with count, words, notes (reasons and numbers of repairs), num_lost, lost_words,
         lost (reasons and numbers); first_splits: dicts with name, scans, patients, positive of the first
-        fold; splits: a table of all folds; folds: their number.
+        fold, and of scans that are in no split; splits: a table of all folds; folds: their number.
 
     Raises:
         InputError: a table is missing or broken.
     """
     ledger = read_table(ledger_path, "ledger")
     cohort = read_table(cohort_path, "cohort")
-    splits = _splits_table(read_table(splits_path, "splits"))
+    split_scans = read_table(splits_path, "splits")
+    splits = _splits_table(split_scans)
     used = cohort[cohort["status"] == "used"]
+    beside = used[~used["study_id"].isin(split_scans["study_id"])]
     refused = _reasons(ledger, "refused")
     repaired = _reasons(ledger, "repaired")
     excluded = _reasons(cohort, "excluded")
@@ -60,10 +62,22 @@ def cohort_flow(
         "first_splits": [
             {"name": _SPLIT_WORDS[split], "scans": scans, "patients": patients, "positive": positive}
             for _, split, patients, scans, positive in first.itertuples(index=False)
-        ],
+            if scans
+        ]
+        + _unsplit(beside),
         "splits": show(splits),
         "folds": int(splits["Fold"].nunique()),
     }
+
+
+def _unsplit(scans: pd.DataFrame) -> list[dict[str, Any]]:
+    """Used scans in no split: if a group is left out, those that may be of it and test patients' others."""
+    counts = {
+        "scans": len(scans),
+        "patients": scans["patient_id"].nunique(),
+        "positive": int(scans["label"].sum()),
+    }
+    return [{"name": "in no split", **counts}] if len(scans) else []
 
 
 def _step(

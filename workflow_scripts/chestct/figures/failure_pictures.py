@@ -36,22 +36,25 @@ def failures_of(
 
     Args:
         study: tables of the study.
-        ledgers, indexes: one table per dataset, in the order of the study's datasets.
-        display_windows_hu: centre and width by dataset; without one there are no pictures.
+        ledgers, indexes: one table per dataset, in the order of ``study.scanned``.
+        display_windows_hu: centre and width by dataset; without one there are no pictures. Scans of a
+            test set outside the training set are shown as the models saw them.
 
     Returns:
         Per dataset with failures: dataset; run, in words; false_positives and false_negatives: number of all,
         and tiles (dicts with caption, alt, jpeg) of the worst.
     """
     parts = []
-    for dataset, ledger_path, index_path in zip(study.datasets, ledgers, indexes, strict=True):
+    tables = dict(zip(study.scanned, zip(ledgers, indexes, strict=True), strict=True))
+    for dataset in study.datasets:
         rows = study.failures[study.failures["dataset"] == dataset]
         if rows.empty:
             continue
+        ledger_path, index_path = tables[study.scans_from(dataset)]
         ledger = read_table(ledger_path, "ledger")
         lines = dict(zip(ledger["study_id"], range(2, len(ledger) + 2), strict=True))
         stores = read_table(index_path, "index").set_index("study_id")["store"]
-        window = display_windows_hu.get(dataset)
+        window = display_windows_hu.get(study.trained_on(dataset))
         first = rows.iloc[0]
         part: dict[str, Any] = {
             "dataset": dataset,

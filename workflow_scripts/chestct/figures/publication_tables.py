@@ -119,7 +119,10 @@ def claims_table(study: StudyTables) -> pd.DataFrame:
         "Datasets": [", ".join(names_in(names)) for names in rows["datasets"]],
         "% of training patients": [", ".join(names_in(names)) for names in rows["percents"]],
         "Models": [claim.models for claim in claims],
-        "2D rivals": [rival_titles(study) if claim.key == "video_3d_vs_2d" else "" for claim in claims],
+        "2D rivals": [
+            rival_titles(study, names_in(names)) if claim.key == "video_3d_vs_2d" else ""
+            for claim, names in zip(claims, rows["datasets"], strict=True)
+        ],
         "Seeds": [", ".join(names_in(names)) for names in rows["seeds"]],
     }
     cells = {heading: [str(text) or style.NONE for text in texts] for heading, texts in columns.items()}

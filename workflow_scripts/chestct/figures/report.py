@@ -22,6 +22,7 @@ from chestct.figures.report_beyond import localisation_table, metadata_of, subgr
 from chestct.figures.report_checklist import answered, checklist_of
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
 from chestct.figures.report_methods import methods_of
+from chestct.figures.report_outside import outside_of
 from chestct.figures.report_plan import departures, planned_date
 from chestct.figures.report_provenance import provenance_of, settings_of
 from chestct.figures.report_uncertainty import few_runs_notes, no_interval_notes, variance_of
@@ -47,6 +48,7 @@ _NAVIGATION = {
         "metadata": "Metadata alone",
         "subgroups": "Subgroups",
         "failures": "Failures",
+        "outside": "Other test sets",
         "variance": "Sources of variance",
         "valid": "Validity",
     },
@@ -101,8 +103,8 @@ def write_report(
         study_name: name of the study.
         tables: files whose digests the report lists, by name.
         figures_folder: holds NAME.png of every figure, scan_quality.png and figures.json.
-        cohorts, splits, ledgers, indexes, acquisitions, thumbnails: one table per dataset, in the order of
-            the study's datasets.
+        cohorts, splits, ledgers, indexes, acquisitions, thumbnails: one table per dataset, as in
+            ``study.scanned``.
         data_manifest: JSON of the download step, for the published weights.
         trials: table "choices" of all arms, if the study searched for learning rates.
         configuration: the resolved configuration, plain data.
@@ -114,9 +116,9 @@ def write_report(
         InputError: a table is missing or broken.
     """
     weights = origin_of_weights(study)
-    stand_ins = [name for name in study.datasets if study.manifests[name]["stand_in"]]
+    stand_ins = [name for name in study.scanned if study.manifests[name]["stand_in"]]
     searched = None if trials is None else read_table(trials, "choices")
-    flows = [cohort_flow(*files) for files in zip(study.datasets, cohorts, splits, ledgers, strict=True)]
+    flows = [cohort_flow(*files) for files in zip(study.scanned, cohorts, splits, ledgers, strict=True)]
     checklist = checklist_of(_SECTIONS, _features(study, configuration))
     num_answered, num_items = answered(checklist)
     archived = {name: getattr(study, name) for name in TABLES if name not in _NOT_ARCHIVED}
@@ -126,7 +128,7 @@ def write_report(
         paper=_PAPER,
         navigation=_NAVIGATION,
         most=report_tables.MAX_ROWS,
-        datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.datasets],
+        datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.scanned],
         published_weights=hide_folders(
             json.loads(Path(data_manifest).read_text(encoding="utf-8"))["weights"]
         ),
@@ -167,6 +169,7 @@ def write_report(
             indexes,
             {entry["name"]: entry["display_window_hu"] for entry in configuration.get("datasets", ())},
         ),
+        outside=outside_of(study, configuration.get("datasets", [])),
         variance=variance_of(study),
         validity=validity_of(study),
         settings=settings_of(configuration),
@@ -183,7 +186,7 @@ def write_report(
         num_answered=num_answered,
         num_items=num_items,
         quality_figure=embed_figure(Path(figures_folder) / f"{QUALITY}.png", dpi),
-        quality=[quality_of(*paths) for paths in zip(study.datasets, ledgers, thumbnails, strict=True)],
+        quality=[quality_of(*paths) for paths in zip(study.scanned, ledgers, thumbnails, strict=True)],
         trials=None if searched is None else report_tables.trials_table(searched),
         runs=runs_table(study.runs),
         costs=costs_of(study, searched),

@@ -8,6 +8,7 @@ import pandas as pd
 
 from chestct.catalogue import LONGER
 from chestct.figures import style
+from chestct.figures.report_outside import dataset_words
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.wording import hide_folders
 from chestct.files import digest_object, sha256_file
@@ -56,7 +57,8 @@ def provenance_of(
                 ("training code", _distinct(runs["code_digest"])),
                 *[
                     (f"data of {name}", _distinct(runs.loc[runs["dataset"] == name, "data_digest"]))
-                    for name in study.datasets
+                    for name in study.scanned
+                    if (runs["dataset"] == name).any()
                 ],
                 *[(str(name), str(value)) for name, value in provenance.items()],
             ],
@@ -85,6 +87,7 @@ def settings_of(configuration: dict[str, Any]) -> Facts:
     facts = [
         ("Training set sizes", _joined(configuration.get("percents", []), " % of the training patients")),
         ("Seeds", _joined(configuration.get("seeds", []), "")),
+        *_settings_of_datasets(configuration.get("datasets", [])),
         (
             "Split of patients",
             _joined([f"{name} {share:g}" for name, share in subsets.get("split", {}).items()], ""),
@@ -111,6 +114,12 @@ def settings_of(configuration: dict[str, Any]) -> Facts:
         ("Bootstrap", _text("{num_resamples} resamples of patients, seed {seed}", evaluation)),
         ("Metrics", _joined(evaluation.get("metrics", []), "")),
     ]
+    return [(name, words) for name, words in facts if words]
+
+
+def _settings_of_datasets(entries: list[dict[str, Any]]) -> Facts:
+    """What is special about the use of a dataset, in words."""
+    facts = [(f"Dataset {entry['name']}", "; ".join(dataset_words(entry))) for entry in entries]
     return [(name, words) for name, words in facts if words]
 
 

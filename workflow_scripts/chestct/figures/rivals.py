@@ -1,5 +1,6 @@
 """The 2D rivals of the 3D models: which validation chose, and which is best on the test patients."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,9 +39,10 @@ def candidates(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[known & ~probes & (rows["init"] == "imagenet")]
 
 
-def chosen_rivals(study: StudyTables) -> list[Rival]:
-    """The rivals of a study, by dataset and ascending percentage."""
+def chosen_rivals(study: StudyTables, datasets: Collection[str] | None = None) -> list[Rival]:
+    """The rivals of a study, or of some of its datasets, by dataset and ascending percentage."""
     chosen = study.comparisons[study.comparisons["contrast"] == _CONTRAST].dropna(subset="rival")
+    chosen = chosen[chosen["dataset"].isin(study.datasets if datasets is None else datasets)]
     chosen = chosen[chosen["metric"] == "auroc"].drop_duplicates(["dataset", "percent"])
     means = candidates(study.means[study.means["metric"] == "auroc"])
     rivals = []
@@ -62,15 +64,15 @@ def chosen_rivals(study: StudyTables) -> list[Rival]:
     return sorted(rivals, key=lambda rival: (study.datasets.index(rival.dataset), rival.percent))
 
 
-def rival_titles(study: StudyTables) -> str:
-    """Titles of the chosen 2D models, in the catalogue's order."""
-    models = {rival.model for rival in chosen_rivals(study)}
+def rival_titles(study: StudyTables, datasets: Collection[str]) -> str:
+    """Titles of the 2D models that were chosen on some datasets, in the catalogue's order."""
+    models = {rival.model for rival in chosen_rivals(study, datasets)}
     return ", ".join(style.model_title(model) for model in sorted(models, key=style.model_rank))
 
 
-def rival_sentences(study: StudyTables) -> str:
-    """Which 2D models were chosen and where, and where another did better on the test patients."""
-    rivals = chosen_rivals(study)
+def rival_sentences(study: StudyTables, datasets: Collection[str]) -> str:
+    """Which 2D models were chosen on some datasets, and where another did better on the test patients."""
+    rivals = chosen_rivals(study, datasets)
     if not rivals:
         return ""
     places: dict[str, dict[str, list[str]]] = {}

@@ -1,8 +1,8 @@
 """The tables of a study that figures and report show, and which of its data are stand-ins."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class StudyTables:
     and percentage.
 
     Attributes:
-        datasets: names in the order of the configuration.
+        datasets: names in the order of the configuration, then of the test sets outside the training set.
         metrics: one row per run and metric.
         means: one row per arm, averaged over seeds, and the means over models.
         comparisons: paired contrasts.
@@ -50,6 +50,8 @@ class StudyTables:
         runs, histories: of the training.
         manifests: the download step's description of every dataset.
         confidence: of the intervals.
+        outside: by the name of a test set outside the training set, the dataset whose models were tested and
+            the one whose scans they scored.
     """
 
     datasets: tuple[str, ...]
@@ -71,6 +73,20 @@ class StudyTables:
     histories: pd.DataFrame
     manifests: dict[str, dict[str, Any]]
     confidence: float
+    outside: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def scanned(self) -> list[str]:
+        """The datasets themselves, which have a cohort and splits of their own."""
+        return [name for name in self.datasets if name not in self.outside]
+
+    def trained_on(self, dataset: str) -> str:
+        """The dataset whose models scored a test set: the test set's own, unless it lies outside."""
+        return self.outside[dataset][0] if dataset in self.outside else dataset
+
+    def scans_from(self, dataset: str) -> str:
+        """The dataset whose scans make up a test set: its own, unless it lies outside."""
+        return self.outside[dataset][1] if dataset in self.outside else dataset
 
     @property
     def percents(self) -> list[int]:
@@ -79,7 +95,12 @@ class StudyTables:
 
 
 def read_study(
-    *, manifests: Sequence[str | Path], datasets: Sequence[str], confidence: float, **paths: str | Path
+    *,
+    manifests: Sequence[str | Path],
+    datasets: Sequence[str],
+    confidence: float,
+    outside: Mapping[str, Sequence[str]] | None = None,
+    **paths: str | Path,
 ) -> StudyTables:
     """Read the tables of a study.
 
@@ -87,6 +108,8 @@ def read_study(
         manifests: manifest.json of every dataset, in the order of ``datasets``.
         datasets: names.
         confidence: of the intervals in the tables.
+        outside: by the name of a test set outside the training set, the dataset whose models were tested and
+            the one whose scans they scored.
         paths: of every table in ``names.TABLES``, by name.
 
     Raises:
@@ -98,6 +121,7 @@ def read_study(
         datasets=tuple(datasets),
         manifests=dict(zip(datasets, map(read_manifest, manifests), strict=True)),
         confidence=confidence,
+        outside={name: (trained, tested) for name, (trained, tested) in (outside or {}).items()},
     )
 
 
@@ -149,7 +173,8 @@ def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tu
             "phantom scans" + ("" if len(phantoms) == len(datasets) else f" in {', '.join(phantoms)}")
         )
     wanted = _expand_means(study, arms)
-    runs = study.runs[study.runs["dataset"].isin(datasets)]
+    trained = [study.trained_on(name) for name in datasets]
+    runs = study.runs[study.runs["dataset"].isin(trained)]
     for init in _GENERATED:
         generated, real = [], {}
         for model, rows in runs[runs["init"] == init].groupby("model", sort=False):

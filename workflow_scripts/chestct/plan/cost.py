@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from chestct.catalogue import MODELS
+from chestct.dataset_entries import outside_sets
 from chestct.plan.scans import Scans
 from chestct.run import RUN_KEYS, Run
 from chestct.run_grid import list_runs, selection_run, training_settings
@@ -62,6 +63,7 @@ def count_windows(
         trains on (``train``: forward and backward) and scores (``score``: forward alone).
     """
     runs, subsets = list_runs(config), config["subsets"]
+    outside = {one.name: one for one in outside_sets(config["datasets"])}
 
     def windows_of(job: PlannedJob) -> tuple[float, float]:
         keys = {key: int(value) if value.isdigit() else value for key, value in job.wildcards.items()}
@@ -75,6 +77,11 @@ def count_windows(
             scored = known.split("validation", subsets) + known.split("test", subsets)
             sees = MODELS[job.wildcards["model"]].sees
             return 0.0, num_runs * scored * known.windows(subsets, sees)
+        if job.rule == "predict_outside":
+            test_set, model = outside[job.wildcards["outside"]], job.wildcards["model"]
+            tested = [r for r in runs if (r.dataset, r.model, r.fold) == (test_set.trained, model, 0)]
+            known = scans[test_set.tested]
+            return 0.0, len(tested) * known.num_scans * known.windows(subsets, MODELS[model].sees)
         if job.rule not in ("finetune", "try_learning_rates"):
             return 0.0, 0.0
         run = Run(**keys) if job.rule == "finetune" else selection_run(config, **keys)  # type: ignore[arg-type]

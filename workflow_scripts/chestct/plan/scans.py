@@ -58,12 +58,14 @@ def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
 
     Args:
         config: the study's configuration.
-        entry: the dataset's entry in it.
+        entry: the dataset's entry in it, resolved.
 
     Raises:
         InputError: the dataset was listed, but its table is broken.
     """
     published, slices, num_bytes = PUBLISHED.get(entry["source"], (math.nan,) * 3)
+    if "scans_of" in entry:  # obtained for the other dataset already
+        num_bytes = 0.0
     series_path = Path(config["data_dir"]) / entry["name"] / "series.csv"
     if series_path.is_file():
         series = read_table(series_path, "series")

@@ -12,7 +12,7 @@ from chestct.download.weights_table import weights_row
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain
 from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import read_speeds
-from chestct.run_grid import dataset_names, list_runs
+from chestct.run_grid import list_runs, trained_names
 from chestct.stored_size import stored_bytes
 from chestct.window_forms import slices_seen
 
@@ -26,7 +26,7 @@ _NUM_GPUS = (1, 2, 4, 8, 16, 32)
 _STEPS = {
     "search": ("try_learning_rates",),
     "fine-tuning": ("pretrain", "finetune"),
-    "prediction": ("predict",),
+    "prediction": ("predict", "predict_outside"),
 }
 
 
@@ -195,7 +195,7 @@ def plan_text(
     slices = sum(known.num_scans * known.slices for known in scans.values())
     lines = [
         f"Study {config['study']}: {len(runs):,} runs of {len(config['models'])} models on "
-        f"{len(dataset_names(config))} dataset(s)"
+        f"{len(trained_names(config))} dataset(s)"
         + (
             f", {trials:,} trials of {len(rates)} learning rates, one of each arm's is a run."
             if trials

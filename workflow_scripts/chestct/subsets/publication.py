@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestct.tables import read_table, write_table
+from chestct.tables import column_types, read_table, write_table
 
 _KEY_BYTES = 32
 _PSEUDONYM_DIGITS = 16
@@ -87,6 +87,8 @@ def publish_manifests(
     write_table(cases.sort_values(["patient", "scan"]), cases_path, "published_cases")
     rows = published(read_table(splits, "splits"))
     write_table(rows.sort_values(["fold", "split", "patient", "scan"]), splits_path, "published_splits")
-    sampled = published(pd.concat([read_table(path, "subset") for path in subsets]))
+    tables = [read_table(path, "subset") for path in subsets]
+    none = pd.DataFrame(columns=list(column_types("subset")))  # of a dataset that no model is trained on
+    sampled = published(pd.concat(tables) if tables else none)
     order = ["percent", "seed", "fold", "patient", "scan"]
     write_table(sampled.sort_values(order), subsets_path, "published_subsets")

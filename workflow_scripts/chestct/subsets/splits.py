@@ -15,13 +15,13 @@ from chestct.tables import read_table, write_table
 ValidationLabels = Literal["all", "percent"]
 
 
-def _shuffled_strata(scans: pd.DataFrame, rng: np.random.Generator) -> list[np.ndarray]:
+def shuffled_strata(scans: pd.DataFrame, rng: np.random.Generator) -> list[np.ndarray]:
     """Patients without, then with a positive scan; each shuffled, independent of table order."""
     positive = scans.groupby("patient_id")["label"].max().sort_index()
     return [rng.permutation(positive.index[positive == value].to_numpy(dtype=object)) for value in (0, 1)]
 
 
-def _cut(patients: np.ndarray, shares: list[float]) -> list[np.ndarray]:
+def cut_by_shares(patients: np.ndarray, shares: list[float]) -> list[np.ndarray]:
     """Cut a shuffled list into consecutive parts of the given shares, which sum to 1."""
     edges = np.rint(np.cumsum(shares)[:-1] * len(patients)).astype(int)
     return np.split(patients, edges)
@@ -44,36 +44,56 @@ def split_patients(cohort: pd.DataFrame, *, shares: dict[str, float], folds: int
         InputError: a split would lack one of the classes.
     """
     used = cohort[cohort["status"] == "used"]
-    strata = _shuffled_strata(used, np.random.default_rng(seed))
+    strata = shuffled_strata(used, np.random.default_rng(seed))
     tables = []
     for fold in range(folds):
         split_of: dict[str, str] = {}
         for patients in strata:
             if folds == 1:
-                parts = _cut(patients, [shares[name] for name in ("train", "validation", "test")])
+                parts = cut_by_shares(patients, [shares[name] for name in ("train", "validation", "test")])
             else:
                 test = patients[fold::folds]
                 # Rotated, so that the validation part differs from fold to fold.
                 rest = np.roll(patients[~np.isin(patients, test)], -fold * len(test))
                 validation = shares["validation"] / (shares["train"] + shares["validation"])
-                parts = [*_cut(rest, [1 - validation, validation]), test]
+                parts = [*cut_by_shares(rest, [1 - validation, validation]), test]
             for name, part in zip(("train", "validation", "test"), parts, strict=True):
                 split_of.update(dict.fromkeys(part, name))
         table = used[["dataset", "patient_id", "study_id", "label"]].assign(fold=fold)
         table["split"] = table["patient_id"].map(split_of)
         tables.append(table)
     splits = pd.concat(tables, ignore_index=True)
-    for fold in range(folds):
+    where = f"{len(used)} usable scans, {int(used['label'].sum())} positive"
+    check_classes(splits, where=where, remedy="add scans, use fewer folds, or larger shares")
+    return splits
+
+
+def check_classes(splits: pd.DataFrame, *, where: str, remedy: str) -> None:
+    """Stop where a split lacks one of the classes.
+
+    Args:
+        splits: table of schema ``splits``, of a dataset that models are trained on.
+        where, remedy: for the message.
+
+    Raises:
+        InputError: names the split.
+    """
+    for fold in sorted(splits["fold"].unique()):
         for name in ("train", "validation", "test"):
             classes = splits.loc[(splits["fold"] == fold) & (splits["split"] == name), "label"].nunique()
             if classes < 2:
                 raise InputError(
                     f"the {name} split of fold {fold} holds {('no scan', 'one class only')[classes]}",
-                    where=f"{len(used)} usable scans, {int(used['label'].sum())} positive",
+                    where=where,
                     expected="both classes in every split",
-                    remedy="add scans, use fewer folds, or larger shares",
+                    remedy=remedy,
                 )
-    return splits
+
+
+def all_for_testing(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Splits of a dataset that no model is trained on: every used scan is a test scan (table ``splits``)."""
+    used = cohort.loc[cohort["status"] == "used", ["dataset", "patient_id", "study_id", "label"]]
+    return used.assign(fold=0, split="test").reset_index(drop=True)
 
 
 def sample_subset(
@@ -109,16 +129,9 @@ def sample_subset(
 def _share_of_patients(scans: pd.DataFrame, percent: int, rng: np.random.Generator) -> pd.DataFrame:
     """The scans of a share of the patients, at least one a stratum."""
     taken: set[str] = set()
-    for patients in _shuffled_strata(scans, rng):
+    for patients in shuffled_strata(scans, rng):
         taken.update(patients[: max(1, round(len(patients) * percent / 100))])
     return scans[scans["patient_id"].isin(taken)]
-
-
-def write_splits(*, cohort: str, output: str, shares: dict[str, float], folds: int, seed: int) -> None:
-    """Read the cohort, write its splits."""
-    splits = split_patients(read_table(cohort, "cohort"), shares=shares, folds=folds, seed=seed)
-    write_table(splits, output, "splits")
-    print(splits.groupby(["fold", "split", "label"]).size())
 
 
 def write_subset(

@@ -89,6 +89,8 @@ def predict(
     threads: int,
     num_workers: int,
     gpus: int,
+    outside: str | None = None,
+    own_predictions: str | None = None,
 ) -> None:
     """Score validation and test scans with every run of one model on one dataset.
 
@@ -98,6 +100,10 @@ def predict(
         settings: training settings of the model.
         output: table of schema ``predictions``.
         gpus: 0: CPU; else one GPU is used.
+        outside: name of a test set outside the training set, which stands for the dataset in the table;
+            index, windows and splits are then of that set.
+        own_predictions: with ``outside``: what these runs gave on their own dataset. The scores of the
+            validation scans, which are the same ones, are taken from there and not computed again.
     """
     torch.set_num_threads(threads)
     check_hardware(gpus=min(gpus, 1), precision=settings.precision)
@@ -105,11 +111,12 @@ def predict(
     index_table, window_table = read_table(index, "index"), read_table(windows, "windows")
     split_table = read_table(splits, "splits")
     batch_size = max(1, 2 * settings.batch_size // settings.accumulate)
+    scored = ["validation", "test"] if outside is None else ["test"]
     tables = []
     sets: dict[int, tuple[pd.DataFrame, list[Scan], KeptBatches, pd.DataFrame]] = {}  # by fold
     for number, (run, path) in enumerate(zip(runs, weights, strict=True), start=1):
         if run.fold not in sets:
-            chosen = split_table[(split_table["fold"] == run.fold) & (split_table["split"] != "train")]
+            chosen = split_table[(split_table["fold"] == run.fold) & split_table["split"].isin(scored)]
             labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
             scans = collect_scans(chosen, index_table, window_table, labels, window_slices)
             loader = scoring_loader(
@@ -132,7 +139,11 @@ def predict(
         print(f"run {number} of {len(runs)}: {run}: {len(scans)} scans", flush=True)
     for _, _, batches, _ in sets.values():
         batches.loader.close()
-    write_table(pd.concat(tables, ignore_index=True), output, "predictions")
+    if own_predictions is not None:
+        own = read_table(own_predictions, "predictions")
+        tables.append(own[(own["split"] == "validation") & own["fold"].isin([run.fold for run in runs])])
+    table = pd.concat(tables, ignore_index=True)
+    write_table(table if outside is None else table.assign(dataset=outside), output, "predictions")
 
 
 def _listed(scans: Sequence[Scan], windows: pd.DataFrame) -> pd.DataFrame:

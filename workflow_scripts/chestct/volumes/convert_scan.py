@@ -6,6 +6,7 @@ from typing import Any
 
 from chestct.volumes.dicom_series import read_dicom_series
 from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.resample_z import resample_z
 from chestct.volumes.scan import Report, Scan
 
 #: Series identifiers of this form are DICOM UIDs and must match the files; others are stand-ins.
@@ -64,6 +65,7 @@ def convert_one(
     study_id: str | None = None,
     series_id: str | None = None,
     num_instances: int = 0,
+    spacing_z_mm: float | None = None,
 ) -> tuple[dict[str, Any], Scan | None]:
     """Convert one scan; a scan that can't be converted is refused in the ledger row, not raised.
 
@@ -74,6 +76,7 @@ def convert_one(
         patient_id, study_id, series_id: identifiers for the tables; where None, those in the files, or
             else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files.
         num_instances: least number of DICOM files, 0 where unknown.
+        spacing_z_mm: between slices after resampling along z (``resample_z``); None keeps that of the scan.
 
     Returns:
         The row of the ledger (``schemas/ledger.schema.yaml``), and the scan, None where it is refused.
@@ -85,6 +88,12 @@ def convert_one(
         scan, _ = read_series(
             path, size_px=size_px, num_instances=num_instances, series_id=expected, report=report
         )
+        if spacing_z_mm is not None:
+            found, scan = scan, resample_z(scan, spacing_z_mm)
+            if scan is not found:
+                report.notes.append(
+                    f"along z from {found.spacing_mm[0]:g} to {spacing_z_mm:g} mm: {len(scan.hu)} slices"
+                )
         remarks = [f"{reason}: {numbers}" for reason, numbers in report.repairs] + report.notes
         outcome = {
             "status": "repaired" if report.repairs else "accepted",

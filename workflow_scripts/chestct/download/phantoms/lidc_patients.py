@@ -20,6 +20,7 @@ from chestct.download.phantoms.anatomy import (
     phantom_rng,
     wandering_path,
 )
+from chestct.download.phantoms.scanners import SCANNERS
 
 NUM_READERS = 4
 
@@ -204,11 +205,12 @@ def plan_patient(dataset: str, seed: int, index: int) -> LidcPlan:
     return LidcPlan(tubes=tubes, nodules=nodules, points=points)
 
 
-def render(plan: LidcPlan, dataset: str, seed: int, index: int) -> np.ndarray:
-    """Draw a planned patient: int16 HU, shape SHAPE."""
+def render(plan: LidcPlan, dataset: str, seed: int, index: int, scanner: str = "a") -> np.ndarray:
+    """Draw a planned patient as a scanner (key of ``SCANNERS``) shows it: int16 HU, shape SHAPE."""
     rng = phantom_rng(dataset, seed, index, f"lidc-render-{DIFFICULTY.version}")
     volume = lung_with_airway(rng)
     draw_tubes(volume, plan.tubes)
     for nodule in plan.nodules:
         draw_balls(volume, nodule.balls_mm[:, :3], nodule.balls_mm[:, 3], VESSEL_HU)
-    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu)
+    shown = SCANNERS[scanner]
+    return finish(shown.image(volume), rng, noise_hu=shown.noise * DIFFICULTY.noise_hu)

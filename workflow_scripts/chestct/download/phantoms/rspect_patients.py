@@ -21,6 +21,7 @@ from chestct.download.phantoms.anatomy import (
     phantom_rng,
     wandering_path,
 )
+from chestct.download.phantoms.scanners import SCANNERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,11 +211,12 @@ def plan_patient(dataset: str, seed: int, index: int) -> RspectPlan:
     )
 
 
-def render(plan: RspectPlan, dataset: str, seed: int, index: int) -> np.ndarray:
-    """Draw a planned patient: int16 HU, shape SHAPE."""
+def render(plan: RspectPlan, dataset: str, seed: int, index: int, scanner: str = "a") -> np.ndarray:
+    """Draw a planned patient as a scanner (key of ``SCANNERS``) shows it: int16 HU, shape SHAPE."""
     rng = phantom_rng(dataset, seed, index, f"rspect-render-{DIFFICULTY.version}")
     volume = lung_with_airway(rng)
     draw_tubes(volume, [*plan.veins, *plan.arteries])
     for defect in [*plan.emboli, *plan.mimics]:
         draw_balls(volume, defect.points_mm, defect.radii_mm, defect.hu, darken=True)
-    return finish(volume, rng, noise_hu=DIFFICULTY.noise_hu)
+    shown = SCANNERS[scanner]
+    return finish(shown.image(volume), rng, noise_hu=shown.noise * DIFFICULTY.noise_hu)

@@ -11,6 +11,7 @@ from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_i
 from chestct.download.phantoms.headers import draw_header
 from chestct.download.phantoms.lidc_patients import DIFFICULTY, plan_patient, render
 from chestct.download.phantoms.radiologists_xml import readers_xml
+from chestct.download.phantoms.scanners import scanner_of
 from chestct.download.phantoms.scans import list_scans, phantom_manifest, write_scans
 from chestct.download.sources.study_folders import Listing
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
@@ -23,8 +24,8 @@ CONTRAST_SHARE = 0.4
 
 
 def patient_ids(entry: dict, index: int) -> PhantomIds:
-    """Identifiers of patient ``index``; they change with dataset, seed and difficulty."""
-    return phantom_ids(f"LIDC-PHANT-{index:05d}", "lidc", entry["name"], entry["seed"], DIFFICULTY, index)
+    """Identifiers of patient ``index``; they change with dataset, seed, scanner and difficulty."""
+    return phantom_ids("LIDC-PHANT", entry, index, "lidc", DIFFICULTY)
 
 
 def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSettings) -> Listing:
@@ -45,13 +46,13 @@ def obtain(
 
     File names follow a random order: only the headers tell where a slice lies.
     """
-    name, seed = entry["name"], entry["seed"]
+    name, seed, scanner = entry["name"], entry["seed"], scanner_of(entry)
 
     def files(index: int, ids: PhantomIds) -> Iterator[tuple[str, bytes]]:
         plan = plan_patient(name, seed, index)
         order = phantom_rng(name, seed, index, "file-order").permutation(SHAPE[0])
-        fields = draw_header(name, seed, index, plan.label, contrast_share=CONTRAST_SHARE)
-        slices = encode_slices(render(plan, name, seed, index), ids, fields)
+        fields = draw_header(name, seed, index, plan.label, contrast_share=CONTRAST_SHARE, scanner=scanner)
+        slices = encode_slices(render(plan, name, seed, index, scanner), ids, fields)
         yield from zip((f"{number + 1:06d}.dcm" for number in order), slices, strict=True)
         yield XML_NAME, readers_xml(plan, ids)
 

@@ -10,6 +10,7 @@ from chestct.download.phantoms.anatomy import phantom_rng
 from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_ids
 from chestct.download.phantoms.headers import draw_header
 from chestct.download.phantoms.rspect_patients import DIFFICULTY, RspectPlan, plan_patient, render
+from chestct.download.phantoms.scanners import scanner_of
 from chestct.download.phantoms.scans import list_scans, phantom_manifest, write_scans
 from chestct.download.sources.study_folders import Listing
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
@@ -20,8 +21,8 @@ read_labels = rspect_labels.read_labels
 
 
 def patient_ids(entry: dict, index: int) -> PhantomIds:
-    """Identifiers of patient ``index``; they change with dataset, seed and difficulty."""
-    return phantom_ids(f"PE-PHANTOM-{index:05d}", "rspect", entry["name"], entry["seed"], DIFFICULTY, index)
+    """Identifiers of patient ``index``; they change with dataset, seed, scanner and difficulty."""
+    return phantom_ids("PE-PHANTOM", entry, index, "rspect", DIFFICULTY)
 
 
 def list_series(entry: dict, root: Path, shard_size: int, settings: TransferSettings) -> Listing:
@@ -92,11 +93,11 @@ def obtain(
     """
 
     def files(index: int, ids: PhantomIds) -> Iterator[tuple[str, bytes]]:
-        name, seed = entry["name"], entry["seed"]
+        name, seed, scanner = entry["name"], entry["seed"], scanner_of(entry)
         plan = plan_patient(name, seed, index)
         # Arteries are looked at, so everybody was given a contrast agent.
-        fields = draw_header(name, seed, index, plan.label, contrast_share=1.0)
-        slices = encode_slices(render(plan, name, seed, index), ids, fields)
+        fields = draw_header(name, seed, index, plan.label, contrast_share=1.0, scanner=scanner)
+        slices = encode_slices(render(plan, name, seed, index, scanner), ids, fields)
         return zip((f"{sop}.dcm" for sop in ids.sop_ids), slices, strict=True)
 
     write_train_csv(entry, root)

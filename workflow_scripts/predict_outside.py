@@ -1,0 +1,28 @@
+"""Rule predict_outside: scores of the runs of one model on the scans of another dataset."""
+
+from chestct.log import set_up_log
+from chestct.run import Run
+from chestct.training.machine.free_gpus import claim_gpus
+from chestct.training.machine.staging import staged_index
+from chestct.training.predict import predict
+from chestct.training.settings import TrainingSettings
+
+set_up_log(snakemake.log[0])
+claim_gpus(min(1, snakemake.params.gpus))
+params = snakemake.params
+predict(
+    runs=[Run(**run) for run in params.runs],
+    weights=snakemake.input.weights,
+    settings=TrainingSettings(**params.settings),
+    display_window_hu=params.display_window_hu,
+    window_slices=params.window_slices,
+    index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
+    windows=snakemake.input.windows,
+    splits=snakemake.input.splits,
+    output=snakemake.output.predictions,
+    threads=snakemake.threads,
+    num_workers=params.num_workers,
+    gpus=params.gpus,
+    outside=snakemake.wildcards.outside,
+    own_predictions=snakemake.input.own,
+)
