@@ -44,7 +44,8 @@ def test_an_outside_test_set_stands_beside_the_own_one(tables):
     )
     found = outside_of(study, [OWN])
     assert found["sentences"] == [
-        "Models trained on lidc_phantom are tested on clinic: 50 scans, 20 positive (lidc_phantom_on_clinic)."
+        "Models trained on lidc_phantom are also tested on clinic, whose patients are others: 50 scans, 20 "
+        "positive (lidc_phantom_on_clinic)."
     ]
     columns = found["table"].columns
     own = rows[rows["metric"] == "auroc"]
@@ -59,6 +60,9 @@ def test_analyses_of_the_same_scans_stand_side_by_side(tables):
     entries = [
         {"name": "lidc_phantom"},
         {"name": "rspect_phantom", "scans_of": "lidc_phantom", "consensus": 4},
+    ]
+    assert outside_of(whole, entries)["sentences"] == [
+        "rspect_phantom holds the scans of lidc_phantom once more: positive by 4 readers."
     ]
     found = outside_of(whole, entries)["sensitivity"]
     columns = list(found.columns)

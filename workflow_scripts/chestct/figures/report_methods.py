@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.catalogue import INIT_TITLES, MODELS
 from chestct.figures import style
+from chestct.figures.report_outside import use_sentences
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.wording import count, listed, metric_title
 
@@ -36,6 +37,7 @@ def methods_of(
             if isinstance(value, int | float | str)
         },
         "datasets": [_dataset(study, configuration, flow) for flow in flows],
+        "uses": use_sentences(study, configuration["datasets"]),
         "size_px": configuration["volumes"]["size_px"],
         "split": listed([f"{100 * subsets['split'][name]:g} % {words}" for name, words in _SPLITS.items()]),
         "percents": listed([str(percent) for percent in sorted(configuration["percents"])]),

@@ -1,6 +1,6 @@
 """The report's section on other test sets: outside the training set, of a group, of changed scans."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -45,6 +45,32 @@ def _group(group: Any) -> str:
     return " or ".join(map(str, group)) if isinstance(group, list | tuple) else str(group)
 
 
+def use_sentences(study: StudyTables, entries: Sequence[Entry]) -> list[str]:
+    """Which test sets lie outside the training set, which groups were left out, which scans come twice."""
+    sizes = _sizes(study)
+    sentences = [
+        f"Models trained on {trained} are also tested on {tested}, whose patients are others: "
+        f"{count(int(sizes.loc[name, 'num_scans']), 'scan')}, "
+        f"{int(sizes.loc[name, 'num_positive']):,} positive ({name})."
+        for name, (trained, tested) in study.outside.items()
+        if name in sizes.index
+    ]
+    sentences += [
+        f"No model is trained on {entry['name']}." for entry in entries if not entry.get("train", True)
+    ]
+    sentences += [
+        f"Of {entry['name']} one group was left out of training and is the test set: {entry['split_by']} "
+        f"{_group(entry['test_group'])}."
+        for entry in entries
+        if "split_by" in entry
+    ]
+    return sentences + [
+        f"{entry['name']} holds the scans of {entry['scans_of']} once more: {_change(entry)}."
+        for entry in entries
+        if "scans_of" in entry
+    ]
+
+
 def outside_of(study: StudyTables, entries: list[Entry]) -> dict[str, Any]:
     """What the section shows.
 
@@ -53,25 +79,11 @@ def outside_of(study: StudyTables, entries: list[Entry]) -> dict[str, Any]:
         entries: the configured datasets, resolved.
 
     Returns:
-        sentences: which test sets lie outside, and which groups were left out; table: AUROC of every arm on
+        sentences: ``use_sentences``; table: AUROC of every arm on
         its own test set and outside, or None; sensitivity: contrasts of datasets that share scans, or None.
     """
-    sizes = _sizes(study)
-    sentences = [
-        f"Models trained on {trained} are tested on {tested}: "
-        f"{count(int(sizes.loc[name, 'num_scans']), 'scan')}, "
-        f"{int(sizes.loc[name, 'num_positive']):,} positive ({name})."
-        for name, (trained, tested) in study.outside.items()
-        if name in sizes.index
-    ]
-    sentences += [
-        f"Of {entry['name']} one group was left out of training and is the test set: {entry['split_by']} "
-        f"{_group(entry['test_group'])}."
-        for entry in entries
-        if "split_by" in entry
-    ]
     return {
-        "sentences": sentences,
+        "sentences": use_sentences(study, entries),
         "table": _outside_table(study),
         "sensitivity": _sensitivity_table(study, entries),
     }
