@@ -34,7 +34,7 @@ class RivalScores(NamedTuple):
     table: pd.DataFrame
 
 
-def read_facts(path: str | Path, study_ids: Sequence[str], dataset: str) -> pd.DataFrame:
+def read_facts(path: str | Path, study_ids: Sequence[str] | np.ndarray, dataset: str) -> pd.DataFrame:
     """Rows of the table ``acquisition`` for these scans, in their order.
 
     What headers leave out is said in the log and is a level of its own to the rivals; it stops nothing.

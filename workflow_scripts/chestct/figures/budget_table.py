@@ -38,7 +38,7 @@ def budgets_table(study: StudyTables) -> pd.DataFrame:
         "Dataset, Model, Start, %, Runs, Unit, Most windows, Windows seen, Best step, Windows at best, "
         "Stopped early, Best at the end, Validation AUROC, Test AUROC",
         Runs=[str(len(part)) for _, part in arms],
-        Unit=[TABLES[MODELS[arm[1]].sees] for arm, _ in arms],
+        Unit=[TABLES[MODELS[str(arm[1])].sees] for arm, _ in arms],
         Most_windows=[_range(part["budget_windows"]) for _, part in arms],
         Windows_seen=[_range(part["windows_seen"]) for _, part in arms],
         Best_step=[_range(part["best_step"]) for _, part in arms],

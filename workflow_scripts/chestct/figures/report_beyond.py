@@ -20,8 +20,8 @@ def metadata_of(study: StudyTables) -> dict[str, Any] | None:
         return None
     largest = rows[rows["percent"] == max(study.percents)]
     values = [
-        f"{plain(row.value)} on {row.dataset} ({interval(row.patients_low, row.patients_high)})"
-        for row in largest.itertuples()
+        f"{plain(row['value'])} on {row['dataset']} ({interval(row['patients_low'], row['patients_high'])})"
+        for row in largest.to_dict("records")
     ]
     contrasts = [name for name in study.comparisons["contrast"].unique() if name.endswith(f" - {METADATA}")]
     gains = pd.concat([contrast_rows(study, name) for name in contrasts]) if contrasts else None

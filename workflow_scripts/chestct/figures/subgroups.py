@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,10 +63,11 @@ def _lines(rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """(attribute, group, words) of the lines of a panel from the top; headings have no group."""
     found = rows.drop_duplicates(["attribute", "group"])
     lines = [("", _ALL, _ALL)]
-    for attribute, members in groupby(found.itertuples(), key=lambda row: row.attribute):
+    for attribute, members in groupby(found.to_dict("records"), key=lambda row: str(row["attribute"])):
         lines.append((attribute, "", attribute[0].upper() + attribute[1:]))
         lines += [
-            (attribute, row.group, f"{row.group} ({row.num_positive}/{row.num_scans})") for row in members
+            (attribute, str(row["group"]), f"{row['group']} ({row['num_positive']}/{row['num_scans']})")
+            for row in members
         ]
     return lines
 
@@ -100,6 +102,6 @@ def _draw_panel(
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
-    low = float(rows[["value", "patients_low"]].min(axis=None))
-    high = float(rows[["value", "patients_high"]].max(axis=None))
+    low = float(np.nanmin(rows[["value", "patients_low"]].to_numpy(dtype=float)))
+    high = float(np.nanmax(rows[["value", "patients_high"]].to_numpy(dtype=float)))
     return max(0.0, low - 0.02), min(1.0, high + 0.02)

@@ -36,7 +36,9 @@ class DinoFeatures(nn.Module):
         config = Dinov2Config(use_mask_token=False, **options)
         self.network = Dinov2Model(config)
         self.num_features = 2 * config.hidden_size
-        margin = -size_px % config.patch_size
+        patch_size = config.patch_size
+        assert isinstance(patch_size, int)  # square patches
+        margin = -size_px % patch_size
         self.padding = (0, margin, 0, margin)
 
     def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
