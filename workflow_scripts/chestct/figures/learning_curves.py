@@ -69,7 +69,8 @@ def learning_curves(study: StudyTables) -> Figure:
             _draw_tests(axis, of_test[of_test["model"] == model])
             small_multiples.name_panel(axis, model, (figure.get_figwidth() - 0.6) / columns)
         of_windows = part[part["sees"] == "window"]
-        part, which = (part, "all models") if of_windows.empty else (of_windows, "models of windows")
+        some = 0 < len(of_windows) < len(part)
+        part, which = (of_windows, "models of windows") if some else (part, "all models")
         scored = part.dropna(subset="validation_loss")
         _draw(below, scored, "validation_loss")
         _windows_axis(below, part["windows_seen"])
