@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,6 @@ from chestct.evaluation.training_patients import (
 )
 from chestct.evaluation.validity.same_arm import same_arm_rows
 from chestct.simple_rivals import METADATA, is_simple
-from chestct.subsets.splits import ValidationLabels
 from chestct.tables import column_types, read_table, write_table
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def evaluate_dataset(
     findings: str | Path,
     runs: Iterable[tuple[str, str, int, int]],
     models: Sequence[str],
-    validation_labels: ValidationLabels,
+    validation_labels: Literal["all", "percent"],
     tables: Mapping[str, str | Path],
     draws_path: str | Path,
     metrics: Sequence[str],
