@@ -25,8 +25,10 @@ ABSENT = {
     "own_data": PROBES | {"label_efficiency", "video_3d_vs_2d", "video_vs_ct", "same_arm"},
     "bare": PROBES
     | ONE_SEED
-    | {"auroc_by_percent", "label_efficiency", "forest", "video_3d_vs_2d", "video_vs_ct"},
-    "extras": PROBES | ONE_SEED | {"auroc_by_percent", "label_efficiency", "video_3d_vs_2d", "video_vs_ct"},
+    | {"auroc_by_percent", "label_efficiency", "forest", "video_3d_vs_2d", "video_vs_ct", "subgroups"},
+    "extras": PROBES
+    | ONE_SEED
+    | {"auroc_by_percent", "label_efficiency", "video_3d_vs_2d", "video_vs_ct", "subgroups"},
 }
 
 
@@ -82,7 +84,10 @@ def test_main_figure_shows_the_mean_of_the_seven(tables):
     )
     drawn = [line.get_ydata() for line in figure.axes[1].get_lines()]
     assert any(np.array_equal(y, rows.sort_values("percent")["value"]) for y in drawn)
-    assert len(figure.axes[0].get_lines()) == 2 and len(figure.axes[1].get_lines()) == 3  # CT on the second
+    # CT pretraining on the second; the metadata on both.
+    assert len(figure.axes[0].get_lines()) == 3 and len(figure.axes[1].get_lines()) == 4
+    metadata = study.means.query("model == 'metadata' and metric == 'auroc' and dataset == 'lidc_phantom'")
+    assert any(np.array_equal(y, metadata.sort_values("percent")["value"]) for y in drawn)
     assert "Stand-in data: phantom scans; video pretraining on generated clips" in words(figure)
 
 
