@@ -65,7 +65,9 @@ def test_a_choice_that_the_test_patients_do_not_bear_out_is_named(study):
         (dataset, percent) for dataset in study.datasets for percent in (10, 100)
     ]
     assert {rival.better for rival in rivals} == {"lrcn_efficientnet_lite0_scan"}
-    assert "LRCN (EfficientNet-Lite0), scan on lidc_phantom at 10 % (by 0.025)" in rival_sentences(better)
+    assert "LRCN (EfficientNet-Lite0), scan on lidc_phantom at 10 % (by 0.025)" in rival_sentences(
+        better, study.datasets
+    )
     assert leads(better) == [style.signed(0.025)] * 4
 
 
@@ -80,4 +82,5 @@ def test_the_figure_puts_the_lead_above_the_better_models_point(study):
 
 
 def test_a_study_without_a_2d_model_has_no_rivals(tables):
-    assert chosen_rivals(tables("own_data")) == [] and rival_sentences(tables("own_data")) == ""
+    study = tables("own_data")
+    assert chosen_rivals(study) == [] and rival_sentences(study, study.datasets) == ""
