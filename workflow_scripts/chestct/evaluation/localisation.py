@@ -15,6 +15,7 @@ from chestct.evaluation.matching import RunKey
 from chestct.evaluation.predictions import TopWindows
 from chestct.evaluation.resampling import Draws
 from chestct.evaluation.scans import TestSet
+from chestct.evaluation.subgroups import MAX_RESAMPLES
 
 
 def localisation_rows(
@@ -33,7 +34,7 @@ def localisation_rows(
         draws: of the dataset.
         confidence: of the intervals, which are over patients alone.
     """
-    counts = draws.sample_and_resamples
+    draws = draws.first(MAX_RESAMPLES)
     shown = [
         quantity
         for quantity in quantities
@@ -44,8 +45,8 @@ def localisation_rows(
     hits, chances = {}, {}
     for run, own in windows.items():
         marked = _marked(own, test_set)
-        hits[run] = _weighted_mean(own.top_marked, marked, counts)
-        chances[run] = _weighted_mean(own.num_marked / own.num_windows, marked, counts)
+        hits[run] = _weighted_mean(own.top_marked, marked, draws.counts)
+        chances[run] = _weighted_mean(own.num_marked / own.num_windows, marked, draws.counts)
     values = {name: arms_of(runs) for name, runs in {"rate": hits, "chance": chances}.items()}
     for quantity in shown:
         means = {name: values_by_seed(quantity, arms).mean(axis=(0, 1, 2)) for name, arms in values.items()}

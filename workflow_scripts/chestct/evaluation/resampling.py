@@ -6,7 +6,7 @@ counts, so differences between runs are paired, and a metric needs one pass over
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -153,6 +153,12 @@ class Draws:
     def sample_and_resamples(self) -> np.ndarray:
         """Counts of the sample itself (first) and of its resamples."""
         return self.counts[: 1 + self.num_resamples]
+
+    def first(self, most: int) -> "Draws":
+        """The sample and the first resamples, at most so many, for intervals that decide nothing."""
+        number = min(most, self.num_resamples)
+        counts = np.asfortranarray(self.counts[: 1 + number])
+        return replace(self, counts=counts, num_resamples=number)
 
     def resampled(self, values: np.ndarray) -> np.ndarray:
         """The values on the resamples, from values over all counts (last axis)."""

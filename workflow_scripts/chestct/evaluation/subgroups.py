@@ -25,6 +25,8 @@ from chestct.evaluation.scans import TestSet
 
 #: Scans of either class that a group needs for a number.
 MIN_SCANS = 10
+#: Intervals that decide nothing use this many resamples, the first ones.
+MAX_RESAMPLES = 2000
 NOT_STATED = "not stated"
 #: Upper bounds of groups of numbers: slice thickness and spacing in mm, age in years, diameter in mm
 #: (the last as in the guidelines of the Fleischner Society: MacMahon et al., Radiology 284(1), 2017).
@@ -161,6 +163,7 @@ def subgroup_rows(
         A row a group and quantity; of a group with fewer than ``MIN_SCANS`` scans of a class, or without a
         fold that has both, one row without a model and a value.
     """
+    fewer = draws.first(MAX_RESAMPLES)
     arms = {arm for quantity in quantities for part in quantity.parts for arm in part if arm is not None}
     needed = {key: values for key, values in scores.items() if key[:3] in arms}
     for group in groups:
@@ -177,9 +180,9 @@ def subgroup_rows(
         if min(num_positive, len(labels) - num_positive) < MIN_SCANS or _unranked(labels, folds):
             yield row | dict.fromkeys(_VALUES)
             continue
-        part, counts = _part(test_set, members), draws.sample_and_resamples.T[members].T
+        part, counts = _part(test_set, members), fewer.counts.T[members].T
         stratum = patient_strata(part.patient_ids, labels, folds)[1]
-        own_draws = Draws(counts=counts, num_resamples=draws.num_resamples, stratum=stratum)
+        own_draws = Draws(counts=counts, num_resamples=fewer.num_resamples, stratum=stratum)
         own_scores = {key: values[members] for key, values in needed.items()}
         settings = MetricSettings(specificity=0.5, prevalence=0.5)  # AUROC needs neither
         own_arms = arms_of(fold_values("auroc", own_scores, part, own_draws, settings))
@@ -195,7 +198,7 @@ def subgroup_rows(
                 "value": values_KR[number, 0],
                 "patients_low": low[number],
                 "patients_high": high[number],
-                "num_resamples": draws.num_resamples,
+                "num_resamples": fewer.num_resamples,
             }
 
 
