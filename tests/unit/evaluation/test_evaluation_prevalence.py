@@ -172,12 +172,20 @@ def test_a_study_decides_at_the_threshold_of_every_runs_own_validation_scans(tmp
 def test_validation_scores_decide_the_threshold(tmp_path):
     files = write_study(tmp_path, {"own": {"num_patients": 40}}, ["i3d"], ["scratch"], [100])
     options = {"metrics": ["auroc", "sensitivity", *DECISIONS]}
-    before = evaluate(files, tmp_path / "a", **options)["metrics"].set_index("metric")["value"]
+    before = (
+        evaluate(files, tmp_path / "a", **options)["metrics"]
+        .query("model == 'i3d'")
+        .set_index("metric")["value"]
+    )
     edit(
         files.predictions["own"][0],
         lambda table: table.assign(score=table["score"].where(table["split"] == "test", 1.0)),
     )
-    after = evaluate(files, tmp_path / "b", **options)["metrics"].set_index("metric")["value"]
+    after = (
+        evaluate(files, tmp_path / "b", **options)["metrics"]
+        .query("model == 'i3d'")
+        .set_index("metric")["value"]
+    )
     assert after["sensitivity"] == before["sensitivity"] and after["auroc"] == before["auroc"]
     assert after["sensitivity_validation"] == 0 and after["specificity_validation"] == 1
     assert np.isnan(after["ppv_validation"]) and after["npv_validation"] == pytest.approx(0.6)
@@ -203,7 +211,9 @@ def test_prevalence_of_a_study_is_what_it_states_or_that_of_its_test_set(tmp_pat
         name: evaluate(files, tmp_path / name, metrics=metrics, prevalence=prevalence)
         for name, prevalence in (("own", None), ("same", 0.4), ("rare", 0.05))
     }
-    own, same, rare = (each["metrics"].set_index("metric") for each in tables.values())
+    own, same, rare = (
+        each["metrics"].query("model == 'i3d'").set_index("metric") for each in tables.values()
+    )
     tests = pd.read_csv(files.predictions["own"][0]).query("split == 'test'")
     assert tests["label"].mean() == pytest.approx(0.4)
     assert own.loc["auprc", "value"] == pytest.approx(average_precision_score(tests["label"], tests["score"]))
