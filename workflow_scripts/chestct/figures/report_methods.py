@@ -42,9 +42,7 @@ def methods_of(
         "split": listed([f"{100 * subsets['split'][name]:g} % {words}" for name, words in _SPLITS.items()]),
         "percents": listed([str(percent) for percent in sorted(configuration["percents"])]),
         "models": listed(_models([entry["name"] for entry in configuration["models"]])),
-        "inits": listed(
-            [f"\u201c{title.lower()}\u201d" for name, title in INIT_TITLES.items() if name in present]
-        ),
+        "inits": listed([f"\u201c{title}\u201d" for name, title in INIT_TITLES.items() if name in present]),
         "rates": listed([f"{rate:g}" for rate in training["learning_rates"]]),
         "budget": _windows(training["budget"]),
         "patience": _windows(training["patience"]) if training["patience"] else "",
@@ -91,7 +89,7 @@ def _models(names: Sequence[str]) -> list[str]:
         "frozen probes": [name for name in names if MODELS[name].frozen],
         "2D models": [name for name in names if MODELS[name].family == "2d" and not MODELS[name].frozen],
     }
-    return [f"{kind} ({', '.join(map(style.model_title, found))})" for kind, found in kinds.items() if found]
+    return [f"{kind} ({'; '.join(map(style.model_title, found))})" for kind, found in kinds.items() if found]
 
 
 def _windows(amount: Mapping[str, Any]) -> str:
