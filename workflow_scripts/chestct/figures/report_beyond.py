@@ -62,6 +62,8 @@ def _note(positives_only: int, small: bool) -> str:
 def localisation_table(study: StudyTables) -> Shown:
     """How often the highest-scoring window lies on marked slices, by arm, with chance beside it."""
     rows = study.localisation
+    places = {name: place for place, name in enumerate(study.datasets)}
+    rows = rows.loc[rows["dataset"].map(places).sort_values(kind="stable").index]
     return show(
         format_columns(
             rows,

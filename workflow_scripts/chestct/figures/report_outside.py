@@ -50,8 +50,8 @@ def use_sentences(study: StudyTables, entries: Sequence[Entry]) -> list[str]:
     sizes = _sizes(study)
     sentences = [
         f"Models trained on {trained} are also tested on {tested}, whose patients are others: "
-        f"{count(int(sizes.loc[name, 'num_scans']), 'scan')}, "
-        f"{int(sizes.loc[name, 'num_positive']):,} positive ({name})."
+        f"{count(int(str(sizes.loc[name, 'num_scans'])), 'scan')}, "
+        f"{int(str(sizes.loc[name, 'num_positive'])):,} positive ({name})."
         for name, (trained, tested) in study.outside.items()
         if name in sizes.index
     ]
