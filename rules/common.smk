@@ -181,3 +181,40 @@ def in_report(path, title, category):
     """An output with its caption (report/NAME.rst) and its place in the workflow's own report."""
     caption = f"../report/{Path(path).stem}.rst"
     return report(path, caption=caption, category=category, labels={"title": title})
+
+
+def readers_of_slices(entry):
+    """Readers who must have marked a slice; no more than make a scan positive, or its windows would have none."""
+    wanted = config["subsets"]["min_readers"]
+    return min(wanted, entry.get("consensus", wanted)) if entry["source"] in FOUR_READINGS else 1
+
+
+def seen_by(wildcards):
+    """Datasets that the models of an outside test were trained on."""
+    trained = DATASETS[OUTSIDE[wildcards.outside].trained]
+    return [trained["name"], *filter(None, [trained.get("ct_source")])]
+
+
+def shared_volumes(suffix):
+    """Input function: a file of the same shard of the dataset whose volumes the job's dataset shares, if any."""
+    shared = shared_with(f"{VOLUMES}/{{base}}/shard-{{shard}}.{suffix}")
+    return lambda wildcards: (
+        shared(wildcards) if shares_volumes(dataset_entry(wildcards), config["datasets"]) else []
+    )
+
+
+def settings_of(wildcards):
+    """Training settings of a run: those of its model, in its arm."""
+    return asdict(run_grid.training_settings(config, wildcards.model, wildcards.init))
+
+
+def chosen_rate_of(wildcards):
+    """Input function: the learning rates that an arm tried, or the shorter arm of an arm that trains longer."""
+    init = LONGER.get(wildcards.init, wildcards.init)
+    return f"{TRAINING}/{wildcards.dataset}/{wildcards.model}/{init}/choices.csv" if RATES else []
+
+
+def tested_runs(wildcards):
+    """Runs of a model that are tested outside: of cross-validation, those of the first fold."""
+    dataset = OUTSIDE[wildcards.outside].trained
+    return [run for run in RUNS_OF[dataset, wildcards.model] if run.fold == 0]

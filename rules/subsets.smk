@@ -10,12 +10,6 @@ WINDOW_RULES = {
 }
 
 
-def readers_of_slices(entry):
-    """Readers who must have marked a slice; no more than make a scan positive, or its windows would have none."""
-    wanted = config["subsets"]["min_readers"]
-    return min(wanted, entry.get("consensus", wanted)) if entry["source"] in FOUR_READINGS else 1
-
-
 rule select_cohort:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",
@@ -119,11 +113,6 @@ rule list_windows:
 
 
 if OUTSIDE:
-
-    def seen_by(wildcards):
-        """Datasets that the models of an outside test were trained on."""
-        trained = DATASETS[OUTSIDE[wildcards.outside].trained]
-        return [trained["name"], *filter(None, [trained.get("ct_source")])]
 
     # Needs lists alone, and so stops the study before anything is downloaded or trained.
     rule compare_patients:

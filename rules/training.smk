@@ -22,17 +22,6 @@ TRAINING_MACHINES = nodes_and_gpus(config["training"]["nodes"], config["training
 READERS = config["training"]["num_workers"]
 
 
-def settings_of(wildcards):
-    """Training settings of a run: those of its model, in its arm."""
-    return asdict(run_grid.training_settings(config, wildcards.model, wildcards.init))
-
-
-def chosen_rate_of(wildcards):
-    """Input function: the learning rates that an arm tried, or the shorter arm of an arm that trains longer."""
-    init = LONGER.get(wildcards.init, wildcards.init)
-    return f"{TRAINING}/{wildcards.dataset}/{wildcards.model}/{init}/choices.csv" if RATES else []
-
-
 initial_of = cache(partial(starting_weights, config, training=TRAINING))
 # What other runs start from is trained first, then full-size models and longer runs: none runs alone at the end.
 STARTS_OF_OTHERS = {initial_of(run)["path"] for run in RUNS}
@@ -143,11 +132,6 @@ rule predict:
 
 
 if OUTSIDE:
-
-    def tested_runs(wildcards):
-        """Runs of a model that are tested outside: of cross-validation, those of the first fold."""
-        dataset = OUTSIDE[wildcards.outside].trained
-        return [run for run in RUNS_OF[dataset, wildcards.model] if run.fold == 0]
 
     rule predict_outside:
         input:

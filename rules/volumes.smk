@@ -10,14 +10,6 @@ SHARD_TABLES = {
 }
 
 
-def shared_volumes(suffix):
-    """Input function: a file of the same shard of the dataset whose volumes the job's dataset shares, if any."""
-    shared = shared_with(f"{VOLUMES}/{{base}}/shard-{{shard}}.{suffix}")
-    return lambda wildcards: (
-        shared(wildcards) if shares_volumes(dataset_entry(wildcards), config["datasets"]) else []
-    )
-
-
 rule convert_series:
     input:
         **{f"shared_{name}": shared_volumes(suffix) for name, suffix in SHARD_TABLES.items()},
