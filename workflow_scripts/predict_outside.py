@@ -13,7 +13,7 @@ params = snakemake.params
 predict(
     runs=[Run(**run) for run in params.runs],
     weights=snakemake.input.weights,
-    settings=TrainingSettings(**params.settings),
+    settings=TrainingSettings.of(params.settings),
     display_window_hu=params.display_window_hu,
     window_slices=params.window_slices,
     index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
