@@ -167,9 +167,9 @@ if OUTSIDE:
             window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
             num_workers=config["training"]["num_workers"],
             gpus=config["training"]["gpus"],
-            code=lambda wildcards: code_of("predict_outside", MODEL_MODULES[wildcards.model]),
+            code=lambda wildcards: code_of("predict", MODEL_MODULES[wildcards.model]),
         script:
-            "../workflow_scripts/predict_outside.py"
+            "../workflow_scripts/predict.py"
 
 
 rule collect_runs:

@@ -1,4 +1,4 @@
-"""Rule predict: scores of all runs of one model on one dataset."""
+"""Rules predict and predict_outside: scores of the runs of one model on its dataset, or on another's scans."""
 
 from chestct.log import set_up_log
 from chestct.run import Run
@@ -23,4 +23,6 @@ predict(
     threads=snakemake.threads,
     num_workers=params.num_workers,
     gpus=params.gpus,
+    outside=snakemake.wildcards.get("outside"),
+    own_predictions=snakemake.input.get("own"),
 )
