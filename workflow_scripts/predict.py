@@ -1,4 +1,4 @@
-"""Rules predict and predict_outside: scores of the runs of one model on its dataset, or on another's scans."""
+"""Rules predict and predict_outside: scores of the runs of one model, on its dataset or on another."""
 
 from chestct.log import set_up_log
 from chestct.run import Run
