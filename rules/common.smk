@@ -1,5 +1,6 @@
 # Names and helpers that rule files share, and the check of the configuration. No rules here.
 
+import os
 import re
 import sys
 from dataclasses import asdict

@@ -113,6 +113,7 @@ rule download_weights:
     resources:
         **TRANSFER,
         **needs("download_weights"),
+        weights_folders=os.pathsep.join(config["download"].get("weights_folders", [])),
     params:
         weights=lambda wildcards: file_facts(weights_row(wildcards.weights_id)),
         code=code_of("download_weights"),

@@ -1,5 +1,6 @@
 """Fetch one published weight file and check it."""
 
+import os
 from pathlib import Path
 
 from chestct.download.published_weights import fetch_weights
@@ -8,5 +9,8 @@ from chestct.log import set_up_log
 
 set_up_log(snakemake.log[0])
 fetch_weights(
-    snakemake.params.weights, Path(snakemake.output.weights), transfer_settings(snakemake.resources)
+    snakemake.params.weights,
+    Path(snakemake.output.weights),
+    transfer_settings(snakemake.resources),
+    [Path(folder) for folder in snakemake.resources.weights_folders.split(os.pathsep) if folder],
 )

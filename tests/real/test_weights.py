@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from efficientnet_lite_pytorch import EfficientNet
 
 from chestct.catalogue import MODELS
@@ -13,7 +14,7 @@ from chestct.download.published_weights import fetch_weights
 from chestct.download.weights_table import weights_row
 from chestct.models import build_model, is_head
 from chestct.models.load_weights import LoadReport, load_initial_weights
-from chestct.models.weight_files import parse_numpy_pickle, parse_torch
+from chestct.models.weight_files import parse_numpy_pickle, parse_torch, parse_training_checkpoint
 
 FOLDER = Path(__file__).parents[2] / "data" / "weights"
 
@@ -139,6 +140,92 @@ def test_i3d_starts_with_all_of_kinetics_but_the_classifier() -> None:
     statistics = [t for key, t in model.state_dict().items() if key.endswith("running_var")]
     assert len(statistics) == 57
     assert not any(torch.equal(tensor, torch.ones_like(tensor)) for tensor in statistics)
+
+
+# --- 3D-ShuffleNet, against a second implementation in plain functions on the published names
+
+
+@pytest.fixture(scope="module")
+def jester(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authors' checkpoint, from a folder that it is found in by its SHA-256."""
+    if not (shared / "real_weights").is_dir():
+        pytest.skip(f"no folder real_weights in {shared}")
+    path = tmp_path_factory.mktemp("weights") / "shufflenet3d_0.5x_jester.weights"
+    fetch_weights(weights_row("shufflenet3d_0.5x_jester"), path, folders=[shared / "real_weights"])
+    return path
+
+
+def published_shufflenet(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """Logits of windows of at least 16 frames; channels are dealt out by an explicit list."""
+
+    def step(name: str, number: str, x: torch.Tensor, **options: Any) -> torch.Tensor:
+        conv, norm = (f"module.{name}{kind}{number}" for kind in ("conv", "bn"))
+        if number == "0":
+            conv, norm = f"module.{name}0", f"module.{name}1"
+        x = F.conv3d(x, state[f"{conv}.weight"], **options)
+        kinds = ("running_mean", "running_var", "weight", "bias")
+        mean, var, scale, shift = (state[f"{norm}.{kind}"].view(-1, 1, 1, 1) for kind in kinds)
+        return (x - mean) / (var + 1e-5).sqrt() * scale + shift
+
+    x = step("conv1.", "0", x, stride=(1, 2, 2), padding=1).clamp(min=0)
+    x = F.max_pool3d(x, 3, stride=2, padding=1)
+    for layer, num_units in ((1, 4), (2, 8), (3, 4)):
+        for unit in range(num_units):
+            name, stride = f"layer{layer}.{unit}.", 1 if unit else 2
+            y = step(name, "1", x, groups=3).clamp(min=0)
+            size = y.shape[1] // 3
+            y = y[:, [group * size + i for i in range(size) for group in range(3)]]
+            y = step(name, "2", y, stride=stride, padding=1, groups=y.shape[1])
+            y = step(name, "3", y, groups=3)
+            if unit:
+                y = y + x
+            else:
+                padded = F.pad(x, (1, 1, 1, 1)).unfold(2, 2, 2).unfold(3, 3, 2).unfold(4, 3, 2)
+                y = torch.cat([y, padded.mean(dim=(5, 6, 7))], dim=1)
+            x = y.clamp(min=0)
+    weight, bias = state["module.classifier.1.weight"], state["module.classifier.1.bias"]
+    return x.mean(dim=(2, 3, 4)) @ weight.T + bias
+
+
+@pytest.mark.parametrize("size", [(16, 112), (32, 45)])
+def test_shufflenet_equals_plain_functions_on_the_published_names(
+    jester: Path, size: tuple[int, int]
+) -> None:
+    name, (num_slices, size_px) = "shufflenet3d_0.5x", size
+    model = build_model(name, num_slices=num_slices, size_px=size_px, num_classes=27, seed=0).eval()
+    report = load_initial_weights(model, name=name, init="video", path=jester, sha256=None, with_head=True)
+    assert report.fresh == () and report.num_loaded == len(model.state_dict()) == 296
+    state = parse_training_checkpoint(jester.read_bytes(), jester, state_key="state_dict")
+    pixels = torch.rand(2, 3, num_slices, size_px, size_px, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (MODELS[name].mean, MODELS[name].std))
+    x_BCTHW = (pixels - mean) / std
+    with torch.no_grad():
+        # Rounding grows through the layers of values this large.
+        expected = published_shufflenet({k: v.double() for k, v in state.items()}, x_BCTHW.double())
+        logits = model(x_BCTHW)
+    assert expected.std() > 0.3, "logits that hardly differ would show nothing"
+    torch.testing.assert_close(logits.double(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_shufflenet_starts_with_all_of_jester_but_the_classifier(jester: Path) -> None:
+    name = "shufflenet3d_0.5x"
+    model = build_model(name, num_slices=8, size_px=56, seed=0).eval()
+    report = load_initial_weights(model, name=name, init="video", path=jester, sha256=None)
+    assert report.num_loaded == 294 and report.fresh == ("head.bias", "head.weight")
+    windows_BCTHW = torch.randn(2, 3, 8, 56, 56, generator=torch.Generator().manual_seed(0)) * 50
+    with torch.no_grad():
+        assert torch.equal(model(windows_BCTHW), model(windows_BCTHW))
+
+
+def test_shufflenet_was_trained_on_pixel_values_of_hundreds(jester: Path) -> None:
+    """Its first BatchNorm has seen variances that inputs of a few units cannot have, whatever they are."""
+    state = parse_training_checkpoint(jester.read_bytes(), jester, state_key="state_dict")
+    largest = state["module.conv1.0.weight"].abs().sum(dim=(1, 2, 3, 4))
+    least_input = (state["module.conv1.1.running_var"].sqrt() / largest).max()
+    mean, std = (
+        torch.tensor(values) for values in (MODELS["shufflenet3d_0.5x"].mean, MODELS["shufflenet3d_0.5x"].std)
+    )
+    assert 3 < least_input < ((1 - mean) / std).max()
 
 
 # --- EfficientNet-Lite0, against the package that published it

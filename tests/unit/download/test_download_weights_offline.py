@@ -11,7 +11,7 @@ from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
 from chestct.trusted_weights import read_trusted
 from tests.unit.download.file_server import FileServer
-from tests.unit.download.weights_samples import CONTENT, FLIPPED, KNOWN, SETTINGS, make_row
+from tests.unit.download.weights_samples import CONTENT, FILE, FLIPPED, KNOWN, SETTINGS, make_row
 
 # --- What is there already, and the user's own copy
 
@@ -48,6 +48,36 @@ def test_the_users_copy_is_checked_and_copied_without_a_network(
     assert target.read_bytes() == own.read_bytes() == CONTENT
     assert target.stat().st_ino != own.stat().st_ino
     assert ("tiny" in read_trusted(target.parent)) == ("sha256" not in known)
+
+
+@pytest.mark.parametrize("kind", ["url", "by_hand", "package"])
+def test_a_copy_is_found_by_its_digest_in_the_folders_that_are_named(
+    target: Path, tmp_path: Path, kind: str
+) -> None:
+    folder, row = tmp_path / "files", make_row(kind=kind, url=NOWHERE, **KNOWN["sha256"])
+    (folder / "a folder").mkdir(parents=True)
+    (folder / "another.pth").write_bytes(FLIPPED)  # of the same size
+    (folder / "under any name").write_bytes(CONTENT)
+    weights.fetch_weights(row, target, SETTINGS, [tmp_path / "nowhere", folder])
+    assert target.read_bytes() == CONTENT and (folder / "under any name").is_file()
+
+
+def test_another_file_under_the_published_name_is_passed_over(
+    weights_server: FileServer, target: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = tmp_path / "files" / FILE
+    own.parent.mkdir()
+    own.write_bytes(FLIPPED)
+    row = make_row(url=f"{weights_server.url}/zoo/{FILE}", **KNOWN["sha256"])
+    weights.fetch_weights(row, target, SETTINGS, [own.parent])
+    assert target.read_bytes() == CONTENT and len(weights_server.asked) == 1
+    assert f"{own} is not the published file" in caplog.text
+
+
+@pytest.mark.parametrize("known", [KNOWN["prefix"], KNOWN["nothing"]])
+def test_without_a_digest_no_copy_is_looked_for(tmp_path: Path, known: dict[str, str]) -> None:
+    (tmp_path / FILE).write_bytes(CONTENT)
+    assert weights.find_copy(make_row(**known), [tmp_path]) is None
 
 
 def test_weights_without_an_address_say_where_to_look(target: Path) -> None:

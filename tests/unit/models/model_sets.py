@@ -20,12 +20,9 @@ from chestct.models import build_model
 _NETWORKS = {
     name: entry for name, entry in MODELS.items() if entry.probe_of is None and entry.sees == "window"
 }
+_SMALL_IN_FULL = ("i3d", "shufflenet3d_0.5x", "nodule_cnn", "efficientnet_lite0", "lrcn_efficientnet_lite0")
 #: Models that are built and run in a blink; the others are the study's at full size.
-SMALL = [
-    name
-    for name, entry in _NETWORKS.items()
-    if entry.build == "build_narrow" or name in ("i3d", "efficientnet_lite0", "lrcn_efficientnet_lite0")
-]
+SMALL = [name for name, entry in _NETWORKS.items() if entry.build == "build_narrow" or name in _SMALL_IN_FULL]
 LARGE = [name for name in _NETWORKS if name not in SMALL]
 
 

@@ -66,7 +66,7 @@ def test_every_published_file_has_a_reader() -> None:
         for entry in MODELS.values()
         for weights_id in entry.weights.values()
     }
-    classes = {"kinetics400": 400, "kinetics600": 600, "imagenet": 1000, "lvd142m": 0}
+    classes = {"kinetics400": 400, "kinetics600": 600, "jester": 27, "imagenet": 1000, "lvd142m": 0}
     assert all(file.num_classes == classes[key.split("_")[-1]] for key, file in files.items())
 
 

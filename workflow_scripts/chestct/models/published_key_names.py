@@ -1,5 +1,6 @@
 """How the parameter names of published weight files map onto our models' names, file by file."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -61,6 +62,27 @@ def map_penet(state: Mapping[str, torch.Tensor]) -> Tensors:
         if name.startswith("fc."):
             name = f"classifier.{name}"
         # Two forms of one name would be two weights for one parameter: the second keeps its own name.
+        tensors[key if name in tensors else name] = tensor
+    return tensors
+
+
+def map_shufflenet3d(state: Mapping[str, torch.Tensor]) -> Tensors:
+    """Rename the state of the authors' 3D-ShuffleNet for ``chestct.models.shufflenet3d``.
+
+    It was saved from within DataParallel (``module.``); a unit's convolutions and BatchNorms are numbered.
+    """
+    parts, kinds = ("reduce", "depthwise", "expand"), {"conv": "conv", "bn": "norm"}
+    layers = {"conv1.0.": "stem.conv.", "conv1.1.": "stem.norm.", "classifier.1.": "head."}
+    tensors: Tensors = {}
+    for key, tensor in state.items():
+        name = key.removeprefix("module.")
+        unit = re.fullmatch(r"layer([123])\.(\d+)\.(conv|bn)([123])\.(\w+)", name)
+        if unit:
+            stage, number, kind, part, what = unit.groups()
+            name = f"stages.{int(stage) - 1}.{number}.{parts[int(part) - 1]}.{kinds[kind]}.{what}"
+        for old, new in layers.items():
+            name = new + name.removeprefix(old) if name.startswith(old) else name
+        # As above: two forms of one name would be two weights for one parameter.
         tensors[key if name in tensors else name] = tensor
     return tensors
 

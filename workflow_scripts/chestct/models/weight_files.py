@@ -147,24 +147,29 @@ def parse_torch(content: bytes, path: str | Path) -> Tensors:
         raise _refusal(path, "a PyTorch checkpoint of named tensors", error) from error
 
 
-def parse_training_checkpoint(content: bytes, path: str | Path) -> Tensors:
-    """The model's tensors from the checkpoint of a whole training, under ``model_state``.
+def parse_training_checkpoint(content: bytes, path: str | Path, *, state_key: str = "model_state") -> Tensors:
+    """The model's tensors from the checkpoint of a whole training.
 
     What lies beside them (epoch, optimiser, schedule, settings) is read with PyTorch's closed unpickler
-    and dropped; ``path`` is for messages.
+    and dropped.
+
+    Args:
+        content: of the file, whose hash was checked.
+        path: for messages.
+        state_key: under which the checkpoint has the model's tensors.
 
     Raises:
-        InputError: no ``model_state`` of named tensors, or anything outside a closed list of harmless types.
+        InputError: no named tensors there, or anything outside a closed list of harmless types.
     """
     harmless = [(_Inert, name) for name in _INERT_GLOBALS]
     try:
         with torch.serialization.safe_globals(harmless):  # type: ignore[arg-type]
             checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        if not isinstance(checkpoint, dict) or "model_state" not in checkpoint:
-            raise TypeError("it has no 'model_state'")
-        return _named_tensors(checkpoint["model_state"])
+        if not isinstance(checkpoint, dict) or state_key not in checkpoint:
+            raise TypeError(f"it has no '{state_key}'")
+        return _named_tensors(checkpoint[state_key])
     except Exception as error:  # a damaged file can fail in any way
-        raise _refusal(path, "a PyTorch training checkpoint with a 'model_state'", error) from error
+        raise _refusal(path, f"a PyTorch training checkpoint with a '{state_key}'", error) from error
 
 
 def _named_tensors(state: Any) -> Tensors:
