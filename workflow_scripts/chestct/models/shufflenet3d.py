@@ -49,7 +49,8 @@ def halve(x_BCTHW: torch.Tensor) -> torch.Tensor:
     """
     if x_BCTHW.shape[2] % 2:
         x_BCTHW = torch.cat([x_BCTHW, x_BCTHW[:, :, -1:]], dim=2)
-    return F.avg_pool3d(x_BCTHW, (2, 3, 3), stride=2, padding=(0, 1, 1))
+    # Padded beforehand, since avg_pool3d refuses maps that are smaller than its kernel without their padding.
+    return F.avg_pool3d(F.pad(x_BCTHW, (1, 1, 1, 1)), (2, 3, 3), stride=2)
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int, groups: int) -> nn.Sequential:
