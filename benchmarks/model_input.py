@@ -1,6 +1,7 @@
 """The input that benchmarks of training give to models. Apart from setting.py, since this imports torch."""
 
 from chestct.catalogue import MODELS
+from chestct.intensity import AIR_HU
 from chestct.training.windows.display_window import InputSettings
 
 
@@ -13,6 +14,7 @@ def training_input(model: str, crop_px: int) -> InputSettings:
         interpolation="bilinear",
         centre_hu=-600.0,
         width_hu=1500.0,
+        fill=AIR_HU,
         mean=MODELS[model].mean,
         std=MODELS[model].std,
     )

@@ -16,6 +16,7 @@ from chestct.catalogue import MODELS as CATALOGUE
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.dataset_entries import (
     claimed_datasets,
+    intensity_of,
     outside_sets,
     resolve_entries,
     shares_volumes,
@@ -149,11 +150,13 @@ def shard_files(suffix):
 
 
 def label_source(wildcards):
-    """Label file in the user's hands; one that is missing is for the rule's script to explain."""
+    """Label file of a source, which no rule makes; one that is missing is for the rule's script to explain."""
     entry = dataset_entry(wildcards)
     path = entry.get("table") if entry["source"] == "own_data" else None
     if entry["source"] == "rspect" and "folder" in entry:
         path = f"{entry['folder']}/train.csv"
+    if entry["source"] == "lidc_nodules":  # a table of the project's own
+        path = str(PACKAGE_DIR / "download" / "labels" / "lidc_nodules.csv")
     return [path] if path and Path(path).is_file() else []
 
 

@@ -49,6 +49,7 @@ if RATES:
             settings=lambda wildcards: SETTINGS[wildcards.model] | {"learning_rate": RATES[wildcards.rate]},
             catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
             display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+            intensity=lambda wildcards: intensity_of(dataset_entry(wildcards)),
             window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
             num_workers=config["training"]["num_workers"],
             gpus=config["training"]["gpus"],

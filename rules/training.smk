@@ -89,6 +89,7 @@ rule finetune:
         settings=settings_of,
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+        intensity=lambda wildcards: intensity_of(dataset_entry(wildcards)),
         window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
@@ -123,6 +124,7 @@ rule predict:
         settings=lambda wildcards: SETTINGS[wildcards.model],
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+        intensity=lambda wildcards: intensity_of(dataset_entry(wildcards)),
         window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
@@ -164,6 +166,7 @@ if OUTSIDE:
             display_window_hu=lambda wildcards: DATASETS[OUTSIDE[wildcards.outside].trained][
                 "display_window_hu"
             ],
+            intensity=lambda wildcards: intensity_of(DATASETS[OUTSIDE[wildcards.outside].tested]),
             window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
             num_workers=config["training"]["num_workers"],
             gpus=config["training"]["gpus"],

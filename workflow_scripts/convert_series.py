@@ -26,6 +26,8 @@ else:
         dataset=snakemake.wildcards.dataset,
         size_px=params.size_px,
         spacing_z_mm=params.spacing_z_mm,
+        num_slices=params.num_slices,
+        intensity=params.intensity,
         store_path=outputs.store,
         index_path=outputs.index,
         slices_path=outputs.slices,

@@ -24,6 +24,7 @@ finetune(
         initial=params.initial,
         settings=settings,
         display_window_hu=params.display_window_hu,
+        intensity=params.intensity,
         window_slices=params.window_slices,
         index=staged_index(inputs.index, dict(snakemake.resources.items())),
         windows=inputs.windows,

@@ -15,6 +15,7 @@ predict(
     weights=snakemake.input.weights,
     settings=TrainingSettings.of(params.settings),
     display_window_hu=params.display_window_hu,
+    intensity=params.intensity,
     window_slices=params.window_slices,
     index=staged_index(snakemake.input.index, dict(snakemake.resources.items())),
     windows=snakemake.input.windows,

@@ -19,6 +19,7 @@ try_learning_rate(
         initial=params.initial,
         settings=TrainingSettings.of(params.settings),
         display_window_hu=params.display_window_hu,
+        intensity=params.intensity,
         window_slices=params.window_slices,
         index=staged_index(inputs.index, dict(snakemake.resources.items())),
         windows=inputs.windows,

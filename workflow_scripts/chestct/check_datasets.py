@@ -3,13 +3,15 @@
 from typing import Any
 
 from chestct.configuration_problem import problem
-from chestct.dataset_entries import meaning_of, outside_sets
+from chestct.dataset_entries import intensity_of, meaning_of, outside_sets
+from chestct.intensity import DISPLAY, HU
 
 #: Keys that a source needs, beyond those every dataset has.
 _SOURCE_KEYS = {
     "phantom_rspect": ["num_patients", "seed"],
     "phantom_lidc": ["num_patients", "seed"],
     "own_data": ["table", "columns"],
+    "lidc_nodules": ["task"],
 }
 #: Where the files of a real source may come from, and the keys that this needs.
 _ORIGIN_KEYS = {
@@ -20,7 +22,11 @@ _ORIGIN_KEYS = {
 _LABEL_KEYS = {
     "consensus": ["lidc_idri", "phantom_lidc"],
     "indeterminate": ["rspect", "phantom_rspect"],
+    "task": ["lidc_nodules"],
 }
+#: Keys that one source has, and what the values of a source's scans may be where there is a choice.
+_OWN_KEYS = {"packed": "lidc_nodules"}
+_INTENSITIES = {"own_data": [HU, DISPLAY], "lidc_nodules": [DISPLAY]}
 
 Entry = dict[str, Any]
 
@@ -78,6 +84,7 @@ def check_datasets(entries: list[Entry], *, folds: int) -> None:
         key = f"datasets.{entry['name']}"
         _check_origin(entry, key)
         _check_labels(entry, key)
+        _check_volumes(entry, key)
         _check_ct_source(entry, entries, key)
         _check_group(entry, key, folds)
     if not any(entry.get("train", True) for entry in entries):
@@ -129,6 +136,31 @@ def _check_labels(entry: Entry, key: str) -> None:
             key,
             "positive_above at least negative_below",
             "raise positive_above",
+        )
+
+
+def _check_volumes(entry: Entry, key: str) -> None:
+    for name, source in _OWN_KEYS.items():
+        if name in entry and entry["source"] != source:
+            raise problem(
+                f"source '{entry['source']}' has no key `{name}`", key, f"source {source}", "remove it"
+            )
+    if "packed" in entry and "folder" in entry:
+        raise problem("both packed and folder are given", key, "one of them", "remove the other")
+    if "spacing_z_mm" in entry and "num_slices" in entry:
+        raise problem(
+            "slices are resampled along z to a spacing or to a number, not to both",
+            key,
+            "spacing_z_mm or num_slices",
+            "remove one of them",
+        )
+    known = _INTENSITIES.get(entry["source"], [HU])
+    if intensity_of(entry) not in known:
+        raise problem(
+            f"the scans of source '{entry['source']}' are no images of intensity: {intensity_of(entry)}",
+            key,
+            f"intensity: {' or '.join(known)}",
+            "correct or remove `intensity`",
         )
 
 
@@ -215,6 +247,14 @@ def _check_test_on(entry: Entry, entries: list[Entry]) -> None:
                 key,
                 "a dataset whose patients no model of it has seen",
                 "remove it from test_on, or ct_source",
+            )
+        if intensity_of(tested) != intensity_of(entry):
+            raise problem(
+                f"the values of '{name}' are {intensity_of(tested)}, those that the models of "
+                f"'{entry['name']}' were trained on {intensity_of(entry)}",
+                key,
+                "scans with values of one kind",
+                "remove it from test_on",
             )
         _check_meaning(entry, tested, key)
 

@@ -3,12 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
+from chestct.intensity import DISPLAY, HU
+
 #: What a source's label means, unless the dataset says it (key ``label``); own_data has none.
 MEANINGS = {
     "phantom_rspect": "pulmonary embolism",
     "rspect": "pulmonary embolism",
     "phantom_lidc": "nodule",
     "lidc_idri": "nodule",
+}
+#: What a positive label of the nodules of LIDC-IDRI means, by the key ``task``.
+TASKS = {
+    "agreement": "nodule outlined by at least three of four readers",
+    "malignancy": "nodule judged likely malignant",
+    "texture": "solid nodule",
 }
 
 
@@ -61,7 +69,13 @@ def claimed_datasets(entries: list[dict[str, Any]]) -> list[str]:
 
 def conversion_of(entry: dict[str, Any]) -> dict[str, Any]:
     """The keys of a dataset that change its volumes."""
-    return {"spacing_z_mm": entry.get("spacing_z_mm")}
+    keys = {key: entry.get(key) for key in ("spacing_z_mm", "num_slices")}
+    return keys | {"intensity": intensity_of(entry)}
+
+
+def intensity_of(entry: dict[str, Any]) -> str:
+    """What the values of a dataset's scans are (``chestct.intensity``); of lidc_nodules display by nature."""
+    return entry.get("intensity", DISPLAY if entry.get("source") == "lidc_nodules" else HU)
 
 
 def shares_volumes(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool:
@@ -72,5 +86,5 @@ def shares_volumes(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool
 
 def meaning_of(entry: dict[str, Any]) -> str | None:
     """What a positive label means, in words; None where neither the source nor the dataset says it."""
-    words = entry.get("label") or MEANINGS.get(entry["source"])
+    words = entry.get("label") or MEANINGS.get(entry["source"]) or TASKS.get(entry.get("task", ""))
     return " ".join(words.lower().split()) if words else None

@@ -85,8 +85,10 @@ def _record(folder: Path, row: dict[str, str]) -> dict[str, str]:
         return rows[row["weights_id"]]
 
 
-def check_trusted(folder: Path, weights_id: str, sha256: str, *, size_bytes: int, source: str) -> None:
-    """Record the first digest of a weight file; refuse any other from then on.
+def check_trusted(
+    folder: Path, weights_id: str, sha256: str, *, size_bytes: int, source: str, kind: str = "weights"
+) -> None:
+    """Record the first digest of a weight file (or of an archive); refuse any other from then on.
 
     Several jobs may call it at once.
 
@@ -96,6 +98,7 @@ def check_trusted(folder: Path, weights_id: str, sha256: str, *, size_bytes: int
         sha256: digest of the file that is there now, 64 lower-case hexadecimal digits.
         size_bytes: of that file.
         source: where it comes from, for the record.
+        kind: what it is, for messages: weights or archive.
 
     Raises:
         InputError: another digest was recorded before, or the table is damaged.
@@ -107,8 +110,8 @@ def check_trusted(folder: Path, weights_id: str, sha256: str, *, size_bytes: int
         row = _record(folder, dict(zip(COLUMNS, values, strict=True)))
     if row["sha256"] != sha256:
         raise InputError(
-            f"weights '{weights_id}' are not the file that was seen first: {size_bytes} bytes, "
-            f"SHA-256 {sha256}",
+            f"{kind} '{weights_id}' {'are' if kind == 'weights' else 'is'} not the file that was seen first: "
+            f"{size_bytes} bytes, SHA-256 {sha256}",
             where=source,
             expected=f"{row['size_bytes']} bytes, SHA-256 {row['sha256']} "
             f"(first seen {row['first_seen']}, from {row['source']})",

@@ -3,18 +3,14 @@
 Layout of a shard::
 
     /{study_id}            int16 HU, shape (z, y, x), chunks (1, y, x), bitshuffle + LZ4
-        attrs: spacing_mm (z, y, x), z_mm (z,), sha256, crc32 (z,), patient_id, series_id
+        attrs: spacing_mm (z, y, x), z_mm (z,), sha256, crc32 (z,), patient_id, series_id, of no HU intensity
 
 z ascends in patient coordinates (feet to head). A run of slices is read without touching the rest.
-Anything with HDF5 1.10 or later and the bitshuffle filter opens the file, such as h5py with hdf5plugin::
+Anything with HDF5 1.10 or later and the bitshuffle filter opens the file (docs/volume_store.md).
 
-    import h5py, hdf5plugin
-    hu = h5py.File("shard-0.h5")[study_id][40:72]
-
-``sha256`` is of the voxels, little-endian. ``crc32`` is of every slice as it lies in the file, compressed,
-and is compared whenever a slice is read. HDF5 itself keeps checksums of its structures in the file format
-of version 1.10, which is used here; older formats have none. So a damaged byte either raises an error that
-names the scan, or lies where nothing is stored.
+``sha256`` is of the voxels, little-endian. ``crc32`` is of every slice as it lies in the file, compressed, and
+compared whenever it is read. HDF5 keeps checksums of its structures in format 1.10, which is used here. So a
+damaged byte either raises an error that names the scan, or lies where nothing is stored.
 """
 
 import hashlib
@@ -29,10 +25,8 @@ import hdf5plugin
 import numpy as np
 
 from chestct.errors import InputError
+from chestct.intensity import FILL, HU
 from chestct.shard_files import REMEDY, damage_named, new_shard, open_shard
-
-#: Radiodensity of air, HU: what padding means anywhere in the study.
-AIR_HU = -1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +37,7 @@ class Volume:
         hu: int16, shape (z, y, x), z ascending from feet to head.
         spacing_mm: (z, y, x).
         z_mm: position of every slice along z, shape (z,).
+        intensity: what the values are, hu or display (``chestct.intensity``).
     """
 
     patient_id: str
@@ -51,6 +46,7 @@ class Volume:
     hu: np.ndarray
     spacing_mm: tuple[float, float, float]
     z_mm: np.ndarray
+    intensity: str = HU
 
     @cached_property
     def sha256(self) -> str:
@@ -68,6 +64,7 @@ class StoredScan:
         sha256: digest of the voxels.
         crc32: of every slice as stored.
         slices: the slices as stored.
+        intensity: as of the volume.
     """
 
     patient_id: str
@@ -79,14 +76,11 @@ class StoredScan:
     sha256: str
     crc32: Sequence[int]
     slices: Sequence[bytes]
+    intensity: str = HU
 
 
 def write_shard(path: str | Path, volumes: Iterable[Volume]) -> None:
-    """Write a shard whole or not at all.
-
-    Args:
-        path: file to write.
-        volumes: any iterable; volumes are written as they come, so memory holds one at a time.
+    """Write a shard whole or not at all; volumes are written as they come, so memory holds one at a time.
 
     Raises:
         InputError: the file can't be written.
@@ -111,6 +105,7 @@ def write_volume(file: h5py.File, volume: Volume) -> StoredScan:
         sha256=volume.sha256,
         crc32=[zlib.crc32(content) for content in slices],
         slices=slices,
+        intensity=volume.intensity,
     )
     _write_attributes(dataset, stored)
     return stored
@@ -141,7 +136,8 @@ def _write_attributes(dataset: h5py.Dataset, stored: StoredScan) -> None:
     dataset.attrs["spacing_mm"] = np.array(stored.spacing_mm)
     dataset.attrs["z_mm"] = np.array(stored.z_mm)
     dataset.attrs["crc32"] = np.array(stored.crc32, dtype=np.uint32)
-    for name in ("patient_id", "series_id", "sha256"):
+    more = () if stored.intensity == HU else ("intensity",)
+    for name in ("patient_id", "series_id", "sha256", *more):
         content = getattr(stored, name).encode()
         # Text of fixed length: HDF5 keeps that of variable length in a heap without checksums.
         dataset.attrs[name] = np.array(content, dtype=h5py.string_dtype("utf-8", max(len(content), 1)))
@@ -150,6 +146,10 @@ def _write_attributes(dataset: h5py.Dataset, stored: StoredScan) -> None:
 def _read_text(dataset: h5py.Dataset, name: str) -> str:
     value = dataset.attrs[name]
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _intensity(dataset: h5py.Dataset) -> str:
+    return _read_text(dataset, "intensity") if "intensity" in dataset.attrs else HU
 
 
 def _stored_slice(dataset: h5py.Dataset, z: int) -> bytes:
@@ -163,6 +163,7 @@ class _Scan:
 
     dataset: h5py.Dataset
     crc32: np.ndarray
+    fill: int
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Slices [start, stop), checked: int16 HU."""
@@ -185,7 +186,7 @@ def _find(file: h5py.File, path: str | Path, study_id: str) -> _Scan:
         crc32 = dataset.attrs["crc32"]
         if dataset.dtype != np.int16 or dataset.ndim != 3 or crc32.shape != dataset.shape[:1]:
             raise ValueError(f"shape {dataset.shape} of {dataset.dtype}, {crc32.shape} checksums")
-        return _Scan(dataset, crc32)
+        return _Scan(dataset, crc32, FILL[_intensity(dataset)])
 
 
 def list_scans(path: str | Path) -> list[str]:
@@ -227,6 +228,7 @@ def read_volume(path: str | Path, study_id: str) -> Volume:
                 hu=scan.read(0, len(scan.crc32)),
                 spacing_mm=tuple(float(v) for v in attrs["spacing_mm"]),  # type: ignore[arg-type]
                 z_mm=np.asarray(attrs["z_mm"], dtype=np.float64),
+                intensity=_intensity(scan.dataset),
             )
             expected = _read_text(scan.dataset, "sha256")
             if volume.sha256 != expected:
@@ -268,7 +270,7 @@ class WindowReader:
     def read(
         self, path: str, study_id: str, start: int, stop: int, num_slices: int | None = None
     ) -> np.ndarray:
-        """Slices [start, stop) of a scan, int16 HU, shape (stop - start, y, x); past its end, air.
+        """Slices [start, stop) of a scan, int16 HU, shape (stop - start, y, x); past its end, air or black.
 
         Args:
             path: of the shard.
@@ -291,6 +293,6 @@ class WindowReader:
                 return np.concatenate([scan.read(z, z + 1) for z in middles.tolist()])
             if stop <= end:
                 return scan.read(start, stop)
-            window = np.full((stop - start, *plane), AIR_HU, dtype=np.int16)
+            window = np.full((stop - start, *plane), scan.fill, dtype=np.int16)
             window[: end - start] = scan.read(start, end)
             return window

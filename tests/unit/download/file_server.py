@@ -127,7 +127,7 @@ class FileHandler(Handler):
         ranged = wanted is not None and server.ranges
         if ranged:
             first, _, last = wanted.removeprefix("bytes=").partition("-")
-            start, stop = int(first), min(int(last) + 1, size)
+            start, stop = int(first), min(int(last) + 1, size) if last else size
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         with server.lock:
             server.asked.append((start, stop))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from chestct.catalogue import MODELS
+from chestct.intensity import AIR_HU
 from chestct.models import build_model
 from chestct.training.scoring import scan_logits
 from chestct.training.windows.display_window import InputSettings
@@ -27,6 +28,7 @@ def settings(name: str) -> InputSettings:
         interpolation="bilinear",
         centre_hu=0,
         width_hu=2000,
+        fill=AIR_HU,
         mean=entry.mean,
         std=entry.std,
     )

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from chestct import tables
+from chestct.intensity import AIR_HU, HU
 from chestct.run import Run
 from chestct.training import finetune, predict, pretrain, start
 from chestct.training.settings import PretrainingSettings, TrainingSettings, WindowsSeen
@@ -45,6 +46,7 @@ LUNG = InputSettings(
     interpolation="bilinear",
     centre_hu=-600.0,
     width_hu=1500.0,
+    fill=AIR_HU,
     mean=(0.45, 0.45, 0.45),
     std=(0.225, 0.225, 0.225),
 )
@@ -123,6 +125,7 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
         initial=SCRATCH,
         settings=replace(SETTINGS, **settings),
         display_window_hu=WINDOW,
+        intensity=HU,
         window_slices=8,
         **data,
         code_digest="code",
@@ -145,6 +148,7 @@ def score(data: dict[str, str], folder: Path, output: Path, *, gpus: int = 0, **
         weights=[str(folder / "weights.safetensors")],
         settings=replace(SETTINGS, **settings),
         display_window_hu=WINDOW,
+        intensity=HU,
         window_slices=8,
         **{name: path for name, path in data.items() if name != "subset"},
         output=str(output),

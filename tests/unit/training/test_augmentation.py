@@ -8,10 +8,10 @@ import torch
 from engine_data import LUNG
 from scipy import ndimage
 
+from chestct.intensity import AIR_HU
 from chestct.training.windows.augmentation import augment
 from chestct.training.windows.display_window import centre_crop, normalise, to_input
 from chestct.training.windows.training_input import _LARGE, TrainingInput
-from chestct.volume_store import AIR_HU
 
 IMAGENET = replace(LUNG, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 SMALL = replace(LUNG, crop_px=24)

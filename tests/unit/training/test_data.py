@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 
 from chestct.errors import InputError
+from chestct.intensity import AIR_HU
 from chestct.training.machine.processes import Processes
 from chestct.training.scoring import scoring_loader
 from chestct.training.windows.dataset import (
@@ -18,7 +19,7 @@ from chestct.training.windows.dataset import (
     split_by_label,
 )
 from chestct.training.windows.loader import Loader
-from chestct.volume_store import AIR_HU, Volume, write_shard
+from chestct.volume_store import Volume, write_shard
 
 
 def make_scans(tmp_path, num=6, places=((0, 16), (8, 24)), num_slices=None):

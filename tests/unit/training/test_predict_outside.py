@@ -3,6 +3,7 @@
 import pandas as pd
 from engine_data import RUN, SETTINGS, WINDOW, score, write_data
 
+from chestct.intensity import HU
 from chestct.tables import read_table, write_table
 from chestct.training import predict
 
@@ -24,6 +25,7 @@ def test_outside_scans_are_scored_and_validation_scores_taken_over(data, trained
         weights=[str(trained / "weights.safetensors")],
         settings=SETTINGS,
         display_window_hu=WINDOW,
+        intensity=HU,
         window_slices=8,
         index=theirs["index"],
         windows=theirs["windows"],

@@ -21,6 +21,7 @@ from engine_data import (
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
+from chestct.intensity import HU
 from chestct.models import build_model
 from chestct.models.load_weights import parse_own
 from chestct.subsets.windows import list_windows
@@ -71,6 +72,7 @@ def scores_of(data: dict[str, str], folder: Path, model: str, num_slices: int, o
         weights=[str(folder / "weights.safetensors")],
         settings=SETTINGS,
         display_window_hu=WINDOW,
+        intensity=HU,
         window_slices=num_slices,
         **{name: path for name, path in of_form(data, model).items() if name != "subset"},
         output=str(output),
@@ -86,7 +88,7 @@ def test_a_scan_scores_the_largest_of_all_its_slices(data, on_slices, tmp_path):
     assert set(table["num_windows"]) == {12}
     model = build_model(SLICES, num_slices=1, size_px=32, seed=0).eval()
     model.load_state_dict(parse_own((on_slices / "weights.safetensors").read_bytes(), "w"))
-    settings = InputSettings.of_model(SLICES, SETTINGS, WINDOW)
+    settings = InputSettings.of_model(SLICES, SETTINGS, WINDOW, HU)
     store = read_table(data["index"], "index")["store"].iloc[0]
     for row in table.head(3).itertuples():
         hu_THW = torch.from_numpy(read_slices(store, row.study_id))

@@ -27,6 +27,8 @@ def localisation_rows(
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table "localisation", of arms and means whose positive test scans have marked slices.
 
+    Where every window holds one, as in stacks that show nothing but the finding, there is nothing to find.
+
     Args:
         quantities: arms and means over models.
         windows: by run, of the test scans.
@@ -38,7 +40,7 @@ def localisation_rows(
     shown = [
         quantity
         for quantity in quantities
-        if all(_marked(windows[run], test_set).any() for run in _runs_of(quantity, windows))
+        if all(_findable(windows[run], test_set).any() for run in _runs_of(quantity, windows))
     ]
     if not shown:
         return
@@ -81,6 +83,11 @@ def _runs_of(quantity: Quantity, windows: Mapping[RunKey, TopWindows]) -> list[R
 def _marked(own: TopWindows, test_set: TestSet) -> np.ndarray:
     """Positive scans that have a window with a marked slice."""
     return (test_set.labels == 1) & (own.num_marked > 0)
+
+
+def _findable(own: TopWindows, test_set: TestSet) -> np.ndarray:
+    """Of these, scans that have a window without a marked slice, too."""
+    return _marked(own, test_set) & (own.num_marked < own.num_windows)
 
 
 def _weighted_mean(values: np.ndarray, chosen: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from chestct.dataset_entries import intensity_of
 from chestct.figures import report_tables, style
 from chestct.figures.budget_table import budgets_table
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
@@ -31,6 +32,7 @@ from chestct.figures.scan_quality import quality_of
 from chestct.figures.study_tables import StudyTables, origin_of_weights
 from chestct.figures.wording import hide_folders
 from chestct.files import write_text
+from chestct.intensity import DISPLAY, DISPLAY_WORDS
 from chestct.tables import read_table
 
 _TEMPLATE = "report.html.j2"
@@ -187,6 +189,11 @@ def write_report(
         num_items=num_items,
         quality_figure=embed_figure(Path(figures_folder) / f"{QUALITY}.png", dpi),
         quality=[quality_of(*paths) for paths in zip(study.scanned, ledgers, thumbnails, strict=True)],
+        display_words={
+            entry["name"]: DISPLAY_WORDS
+            for entry in configuration.get("datasets", ())
+            if intensity_of(entry) == DISPLAY
+        },
         trials=None if searched is None else report_tables.trials_table(searched),
         runs=runs_table(study.runs),
         costs=costs_of(study, searched),

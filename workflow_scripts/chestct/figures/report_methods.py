@@ -7,10 +7,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.catalogue import INIT_TITLES, MODELS
+from chestct.dataset_entries import intensity_of
 from chestct.figures import style
 from chestct.figures.report_outside import use_sentences
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.wording import count, listed, metric_title
+from chestct.intensity import DISPLAY, DISPLAY_WORDS
 
 _TEMPLATE = "methods.txt.j2"
 _MAX_VERSIONS = 3
@@ -65,7 +67,8 @@ def methods_of(
 
 def _dataset(study: StudyTables, configuration: Mapping[str, Any], flow: Mapping[str, Any]) -> dict[str, Any]:
     name = flow["dataset"]
-    window = next(e["display_window_hu"] for e in configuration["datasets"] if e["name"] == name)
+    entry = next(entry for entry in configuration["datasets"] if entry["name"] == name)
+    window, is_display = entry["display_window_hu"], intensity_of(entry) == DISPLAY
     parts = [
         f"{count(split['scans'], 'scan')} of {count(split['patients'], 'patient')} for {split['name']} "
         f"({split['positive']:,} positive)"
@@ -77,6 +80,8 @@ def _dataset(study: StudyTables, configuration: Mapping[str, Any], flow: Mapping
         "description": manifest["description"],
         "stand_in": manifest["stand_in"],
         "parts": listed(parts),
+        "unit": f"grey levels ({DISPLAY_WORDS})" if is_display else "HU",
+        "num_slices": entry.get("num_slices"),
         "width": f"{window['width']:g}",
         "centre": f"{window['centre']:g}",
     }

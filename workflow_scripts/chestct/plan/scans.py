@@ -15,8 +15,13 @@ from chestct.tables import read_table
 from chestct.window_forms import window_rule
 
 #: Scans, slices and bytes of the public datasets. LIDC-IDRI: Imaging Data Commons' index (CT series).
-#: RSPECT: its labelled part as Kaggle has it, slices and bytes as others report them.
-PUBLISHED = {"rspect": (7_279, 1_790_000, 900e9), "lidc_idri": (1_018, 243_958, 128e9)}
+#: RSPECT: its labelled part as Kaggle has it, slices and bytes as others report them. The nodules: their
+#: label table and archive.
+PUBLISHED = {
+    "rspect": (7_279, 1_790_000, 900e9),
+    "lidc_idri": (1_018, 243_958, 128e9),
+    "lidc_nodules": (2_604, 15_459, 153e6),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +81,7 @@ def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
             known = read_table(index_path, "index")["num_slices"]
         return Scans(
             num_scans=len(series),
-            slices=float(known.mean()),
+            slices=float(entry.get("num_slices", known.mean())),
             num_bytes=float(series["num_bytes"].sum()) or num_bytes * len(series) / published,
             num_shards=series["shard"].nunique(),
             origin=f"listed in {series_path}",
@@ -85,7 +90,7 @@ def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
     taken = len(entry["patients"]) if "patients" in entry else taken
     return Scans(
         num_scans=taken,
-        slices=slices / published,
+        slices=float(entry.get("num_slices", slices / published)),
         num_bytes=num_bytes * taken / published,
         num_shards=float(np.ceil(taken / config["download"]["shard_size"])),
         origin="as published" if entry["source"] in PUBLISHED else "not listed yet",

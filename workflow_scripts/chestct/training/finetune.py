@@ -51,7 +51,7 @@ def _train(
     seed_everything(seed)
     reset_peak_memory(job.gpus)
     model, frozen = build_start(job)
-    input_settings = InputSettings.of_model(run.model, settings, job.display_window_hu)
+    input_settings = InputSettings.of_model(run.model, settings, job.display_window_hu, job.intensity)
     schedule = Schedule(
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
@@ -141,7 +141,11 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
     tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
     *scans, data_digest = load_scans(tables, job.subset, run, job.window_slices)
     resolved: dict[str, Any] = {"run": run.asdict(), "settings": asdict(settings)}
-    resolved |= {"display_window_hu": job.display_window_hu, "window_slices": job.window_slices}
+    resolved |= {
+        "display_window_hu": job.display_window_hu,
+        "intensity": job.intensity,
+        "window_slices": job.window_slices,
+    }
     started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None
     row = run.asdict() | {
         "initial_weights": initial["words"],

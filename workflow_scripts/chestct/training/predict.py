@@ -81,6 +81,7 @@ def predict(
     weights: Sequence[str],
     settings: TrainingSettings,
     display_window_hu: dict[str, float],
+    intensity: str,
     window_slices: int,
     index: str,
     windows: str,
@@ -98,6 +99,7 @@ def predict(
         runs: of one model on one dataset.
         weights: its weights file, in the same order.
         settings: training settings of the model.
+        intensity: what the values of the scans are, hu or display.
         output: table of schema ``predictions``.
         gpus: 0: CPU; else one GPU is used.
         outside: name of a test set outside the training set, which stands for the dataset in the table;
@@ -129,7 +131,7 @@ def predict(
         )
         load_model(model, path)  # strict: no parameter missing, none unexpected
         tune(model, gpus=gpus, precision=settings.precision)
-        input_settings = InputSettings.of_model(run.model, settings, display_window_hu)
+        input_settings = InputSettings.of_model(run.model, settings, display_window_hu, intensity)
         where = f"prediction with {path}"
         with memory_errors(where, windows=batch_size, precision=settings.precision):
             scores, top = score_scans(model, batches, len(scans), input_settings, device=device)

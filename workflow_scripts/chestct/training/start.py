@@ -32,6 +32,7 @@ class Job:
             publisher names no digest also trusted_as, its name in the record of trusted files.
         settings: training settings.
         display_window_hu: centre and width, of the dataset.
+        intensity: what the dataset's values are, hu or display.
         window_slices: slices that the model sees at once (``chestct.window_forms``).
         index, windows, splits, subset: paths of the tables.
         code_digest: of the modules that train.
@@ -44,6 +45,7 @@ class Job:
     initial: dict[str, Any]
     settings: TrainingSettings
     display_window_hu: dict[str, float]
+    intensity: str
     window_slices: int
     index: str
     windows: str

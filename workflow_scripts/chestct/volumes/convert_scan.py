@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU
 from chestct.volumes.dicom_series import read_dicom_series
 from chestct.volumes.refusals import RefusedScan
-from chestct.volumes.resample_z import resample_z
+from chestct.volumes.resample_z import resample_slices, resample_z
 from chestct.volumes.scan import Report, Scan
 
 #: Series identifiers of this form are DICOM UIDs and must match the files; others are stand-ins.
@@ -20,6 +21,7 @@ def read_series(
     num_instances: int = 0,
     series_id: str | None = None,
     report: Report | None = None,
+    intensity: str = HU,
 ) -> tuple[Scan, Report]:
     """Read a folder of DICOM files (one CT series) or a volume file.
 
@@ -29,6 +31,7 @@ def read_series(
         num_instances: least number of DICOM files, 0 where unknown.
         series_id: SeriesInstanceUID that a DICOM series must have, if known.
         report: filled while reading, so that it holds the numbers of a refused scan too; new if None.
+        intensity: what the values are; display (``chestct.intensity``) only of volume files.
 
     Returns:
         The scan, with axes (z, y, x) from feet to head, front to back, the patient's right to left, and
@@ -40,6 +43,8 @@ def read_series(
     path = Path(path)
     report = Report() if report is None else report
     try:
+        if path.is_dir() and intensity == DISPLAY:
+            raise RefusedScan("not_display", f"{path.name} is a folder of DICOM, which is read as HU")
         if path.is_dir():
             scan = read_dicom_series(
                 path, size_px=size_px, report=report, num_instances=num_instances, series_id=series_id
@@ -48,7 +53,7 @@ def read_series(
             # SimpleITK takes longer to import than a series of DICOM to convert.
             from chestct.volumes.volume_file import read_volume_file
 
-            scan = read_volume_file(path, size_px=size_px, report=report)
+            scan = read_volume_file(path, size_px=size_px, report=report, intensity=intensity)
         else:
             raise RefusedScan("missing_files", f"{path} does not exist")
     except OSError as error:
@@ -66,6 +71,8 @@ def convert_one(
     series_id: str | None = None,
     num_instances: int = 0,
     spacing_z_mm: float | None = None,
+    num_slices: int | None = None,
+    intensity: str = HU,
 ) -> tuple[dict[str, Any], Scan | None]:
     """Convert one scan; a scan that can't be converted is refused in the ledger row, not raised.
 
@@ -77,6 +84,8 @@ def convert_one(
             else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files.
         num_instances: least number of DICOM files, 0 where unknown.
         spacing_z_mm: between slices after resampling along z (``resample_z``); None keeps that of the scan.
+        num_slices: after resampling along z, in the place of a spacing; None keeps those of the scan.
+        intensity: what the values are, hu or display.
 
     Returns:
         The row of the ledger (``schemas/ledger.schema.yaml``), and the scan, None where it is refused.
@@ -86,14 +95,24 @@ def convert_one(
     scan: Scan | None = None
     try:
         scan, _ = read_series(
-            path, size_px=size_px, num_instances=num_instances, series_id=expected, report=report
+            path,
+            size_px=size_px,
+            num_instances=num_instances,
+            series_id=expected,
+            report=report,
+            intensity=intensity,
         )
+        if intensity == DISPLAY:
+            report.notes.append(DISPLAY_WORDS)
+        found = scan
         if spacing_z_mm is not None:
-            found, scan = scan, resample_z(scan, spacing_z_mm)
-            if scan is not found:
-                report.notes.append(
-                    f"along z from {found.spacing_mm[0]:g} to {spacing_z_mm:g} mm: {len(scan.hu)} slices"
-                )
+            scan = resample_z(scan, spacing_z_mm)
+        elif num_slices is not None:
+            scan = resample_slices(scan, num_slices)
+        if scan is not found:
+            report.notes.append(
+                f"along z from {found.spacing_mm[0]:g} to {scan.spacing_mm[0]:g} mm: {len(scan.hu)} slices"
+            )
         remarks = [f"{reason}: {numbers}" for reason, numbers in report.repairs] + report.notes
         outcome = {
             "status": "repaired" if report.repairs else "accepted",

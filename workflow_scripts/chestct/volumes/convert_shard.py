@@ -12,6 +12,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import digest_object
+from chestct.intensity import HU
 from chestct.shard_files import new_shard, write_errors
 from chestct.tables import column_types, write_table
 from chestct.volume_store import Volume, write_stored, write_volume
@@ -44,6 +45,8 @@ def convert_shard(
     dataset: str,
     size_px: int | None,
     spacing_z_mm: float | None = None,
+    num_slices: int | None = None,
+    intensity: str = HU,
     store_path: str | Path,
     index_path: str | Path,
     slices_path: str | Path,
@@ -70,6 +73,8 @@ def convert_shard(
         dataset: name in the tables.
         size_px: rows and columns after area averaging; None keeps those of each scan.
         spacing_z_mm: between slices after resampling along z; None keeps that of each scan.
+        num_slices: after resampling along z, in the place of a spacing; None keeps those of each scan.
+        intensity: what the values are, hu or display (``chestct.intensity``).
         store_path: shard to write (``chestct.volume_store``).
         index_path, slices_path, ledger_path, acquisition_path: tables to write.
         code_digest: of the modules that convert; what a killed job converted with other code is not used.
@@ -85,9 +90,15 @@ def convert_shard(
     failures = dict(zip(failed["series_id"], failed["reason"] + ", " + failed["detail"], strict=True))
     rows = [{str(name): value for name, value in row.items()} for row in series.to_dict("records")]
     paths = [Path(root) / row["path"] for row in rows]
-    settings = {"code": code_digest, "dataset": dataset, "size_px": size_px, "spacing_z_mm": spacing_z_mm}
+    conversion = {
+        "dataset": dataset,
+        "size_px": size_px,
+        "spacing_z_mm": spacing_z_mm,
+        "num_slices": num_slices,
+        "intensity": intensity,
+    }
     keys = [
-        digest_object(settings | {"row": row, "files": files_state(path)})
+        digest_object({"code": code_digest, **conversion, "row": row, "files": files_state(path)})
         for row, path in zip(rows, paths, strict=True)
     ]
     parts = Parts(store_path)
@@ -103,9 +114,7 @@ def convert_shard(
                 if outcome.stored is not None:
                     write_stored(file, outcome.stored)
             else:
-                outcome = _convert_row(
-                    row, path, file, dataset=dataset, size_px=size_px, spacing_z_mm=spacing_z_mm
-                )
+                outcome = _convert_row(row, path, file, conversion)
                 if outcome.ledger["reason"] != _UNEXPECTED:
                     parts.save(key, outcome)
             if outcome.stored is not None:  # the tables need no voxels, of which memory holds one scan's
@@ -126,26 +135,19 @@ def convert_shard(
     parts.remove()
 
 
-def _convert_row(
-    row: dict[str, Any],
-    path: Path,
-    file: h5py.File,
-    *,
-    dataset: str,
-    size_px: int | None,
-    spacing_z_mm: float | None,
-) -> Outcome:
-    """Convert the scan of one row of the series table into an open shard; its volume is gone on return."""
+def _convert_row(row: dict[str, Any], path: Path, file: h5py.File, conversion: dict[str, Any]) -> Outcome:
+    """Convert the scan of one row of the series table into an open shard; its volume is gone on return.
+
+    ``conversion`` holds the settings of ``convert_one``.
+    """
     try:
         ledger, scan = convert_one(
             path,
-            dataset=dataset,
             patient_id=row["patient_id"],
             study_id=row["study_id"],
             series_id=row["series_id"],
-            size_px=size_px,
             num_instances=int(row["num_instances"]),
-            spacing_z_mm=spacing_z_mm,
+            **conversion,
         )
     except MemoryError:
         raise
@@ -162,10 +164,11 @@ def _convert_row(
         hu=scan.hu,
         spacing_mm=scan.spacing_mm,
         z_mm=scan.z_mm,
+        intensity=scan.intensity,
     )
     return Outcome(
         ledger=ledger,
-        index=_index_row(volume, dataset),
+        index=_index_row(volume, conversion["dataset"]),
         acquisition=_keys(ledger) | asdict(scan.acquisition),
         sop_uids=scan.sop_uids,
         copies=scan.copies,

@@ -11,7 +11,7 @@ allocating memory.
 import cv2
 import numpy as np
 
-from chestct.volume_store import AIR_HU
+from chestct.intensity import AIR_HU
 from chestct.volumes.decoders import fits_bits, plain_pixels
 from chestct.volumes.pixels import is_padding_below_air
 from chestct.volumes.slice_header import SliceHeader

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chestct.volume_store import AIR_HU
+from chestct.intensity import AIR_HU
 from chestct.volumes.decoders import read_stored
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.slice_header import SliceHeader

@@ -30,6 +30,7 @@ REFUSALS = {
     "truncated_file": "fewer pixel bytes than rows and columns need",
     "undecodable_pixels": "pixel data that no available decoder reads",
     "unsupported_pixels": "colour, inverted grey, or pixels that are no integers of 8, 16 or 32 bits",
+    "not_display": "values outside 0 to 255, or DICOM, in a dataset of display images (intensity: display)",
     "not_3d": "a volume file of other than three dimensions",
     "not_scalar": "a volume file of several components a voxel",
     "not_finite": "a volume file with voxels that are not finite",

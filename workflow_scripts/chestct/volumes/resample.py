@@ -1,7 +1,7 @@
 """In-plane resampling.
 
-The rule, for an image of side n (an image that is not square is first padded with air, evenly on both
-sides, the odd line last) and a target side m:
+The rule, for an image of side n (an image that is not square is first padded with air, a display image with
+black, evenly on both sides, the odd line last) and a target side m:
 
 - n = k m with whole k: every pixel is the average of its k x k pixels, rounded once to int16 (exact
   halves: up for k = 2 and whole HU, where OpenCV computes with integers, otherwise to the even number);
@@ -14,7 +14,7 @@ Along z nothing changes.
 import cv2
 import numpy as np
 
-from chestct.volume_store import AIR_HU
+from chestct.intensity import AIR_HU
 
 _INT16 = np.iinfo(np.int16)
 #: Up to this factor, sums of 16-bit values over a block are exact in the 32-bit floats that OpenCV uses.
@@ -33,16 +33,16 @@ def _to_int16(plane: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(plane), _INT16.min, _INT16.max).astype(np.int16)
 
 
-def resample_plane(hu: np.ndarray, size_px: int | None) -> np.ndarray:
+def resample_plane(hu: np.ndarray, size_px: int | None, fill: int = AIR_HU) -> np.ndarray:
     """Resample one slice (y, x) of int16 or float HU, at least -1024, to int16 (size_px, size_px).
 
     ``size_px`` None keeps the pixels (and only rounds). At most 0.5 HU from the exact average where the
-    factor is whole.
+    factor is whole. ``fill`` is what a slice that is not square is padded with.
     """
     if size_px is None:
         return _to_int16(hu)
     if hu.shape[0] != hu.shape[1]:
-        hu = np.pad(hu, _pad_lengths(hu.shape), constant_values=AIR_HU)  # type: ignore[arg-type]
+        hu = np.pad(hu, _pad_lengths(hu.shape), constant_values=fill)  # type: ignore[arg-type]
     side = hu.shape[0]
     if side == size_px:
         return _to_int16(hu)

@@ -1,7 +1,9 @@
-"""Resampling along z, to the same spacing of slices in every scan of a dataset (key ``spacing_z_mm``).
+"""Resampling along z: to one spacing of slices (key ``spacing_z_mm``) or one number of them (``num_slices``).
 
-The new slices are centred in the extent of the old ones. A wider spacing averages what each new slice covers,
-weighted by the overlap; a narrower one interpolates linearly, and repeats the outermost slices at the ends.
+The new slices are centred in the extent of the old ones; where their number is given, they cover it exactly:
+N new slices out of n old ones are n / N old ones apart, the first centred n / (2 N) after the lower end.
+A wider spacing averages what each new slice covers, weighted by the overlap; a narrower one interpolates
+linearly, and repeats the outermost slices at the ends. A single slice is repeated.
 """
 
 from dataclasses import replace
@@ -34,6 +36,8 @@ def slice_weights(num_slices: int, position: float, step: float) -> tuple[np.nda
         position: centre of the new slice, in old slices.
         step: spacing of the new slices over that of the old ones.
     """
+    if num_slices == 1:
+        return np.array([0]), np.array([1.0])
     if step > 1:
         low, high = position - step / 2, position + step / 2
         numbers = np.arange(max(0, round(low)), min(num_slices, round(high) + 1))
@@ -51,11 +55,28 @@ def resample_z(scan: Scan, spacing_z_mm: float) -> Scan:
     Marks on slices keep their place: a new slice has the SOPInstanceUID of the old one nearest to it, and
     every other old one counts as a copy of the new slice nearest to it (``Scan.copies``).
     """
+    spacing_mm = scan.spacing_mm[0]
+    if abs(spacing_z_mm / spacing_mm - 1) < _SAME:
+        return scan
+    return _at(scan, new_positions(len(scan.hu), spacing_mm, spacing_z_mm), spacing_z_mm)
+
+
+def resample_slices(scan: Scan, num_slices: int) -> Scan:
+    """A scan with ``num_slices`` slices (2 or more) over its extent; the scan itself where it has as many.
+
+    Marks on slices are treated as in ``resample_z``.
+    """
+    if num_slices == len(scan.hu):
+        return scan
+    step = len(scan.hu) / num_slices
+    positions = (np.arange(num_slices) + 0.5) * step - 0.5
+    return _at(scan, positions, scan.spacing_mm[0] * step)
+
+
+def _at(scan: Scan, positions: np.ndarray, spacing_z_mm: float) -> Scan:
+    """A scan with slices at positions (in old slices from the first one's centre), ``spacing_z_mm`` apart."""
     spacing_mm, num_slices = scan.spacing_mm[0], len(scan.hu)
     step = spacing_z_mm / spacing_mm
-    if abs(step - 1) < _SAME:
-        return scan
-    positions = new_positions(num_slices, spacing_mm, spacing_z_mm)
     hu = np.empty((len(positions), *scan.hu.shape[1:]), dtype=np.int16)
     for number, position in enumerate(positions):
         sources, weights = slice_weights(num_slices, float(position), step)
@@ -71,7 +92,7 @@ def resample_z(scan: Scan, spacing_z_mm: float) -> Scan:
         for old, uid in enumerate(scan.sop_uids)
         if uid is not None and old not in nearest_old
     }
-    z_step = float(scan.z_mm[-1] - scan.z_mm[0]) / max(1, num_slices - 1)
+    z_step = float(scan.z_mm[-1] - scan.z_mm[0]) / (num_slices - 1) if num_slices > 1 else spacing_mm
     x_mm, y_mm, z_mm = scan.origin_mm
     return replace(
         scan,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from chestct.intensity import HU
 from chestct.volumes.acquisition import Acquisition
 
 
@@ -19,6 +20,7 @@ class Scan:
         z_mm: position of every slice, shape (z,); for DICOM the z of ImagePositionPatient.
         sop_uids: SOPInstanceUID of every slice; None for volume files and where it is absent.
         acquisition: how the scan was acquired, as far as its files say.
+        intensity: what the values are, hu or display (``chestct.intensity``).
         copies: SOPInstanceUID of every identical image that was dropped -> index of the slice that stayed.
     """
 
@@ -28,6 +30,7 @@ class Scan:
     z_mm: np.ndarray
     sop_uids: tuple[str | None, ...]
     acquisition: Acquisition
+    intensity: str = HU
     copies: Mapping[str, int] = field(default_factory=dict)
 
 

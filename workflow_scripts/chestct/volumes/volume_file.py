@@ -2,6 +2,8 @@
 
 ITK fills the missing end of a cut NIfTI file with zeros and hands out what a damaged compressed MetaImage
 left in memory (tried with SimpleITK 2.5.7), both without an error: a wrong volume, silently.
+
+A NRRD or MetaImage may say more of itself under keys of its own (``THICKNESS_KEY``, ``SLICES_KEY``).
 """
 
 import gzip
@@ -15,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its customary name)
 
 from chestct.files import atomic_path
-from chestct.volume_store import AIR_HU
+from chestct.intensity import AIR_HU, DISPLAY, DISPLAY_RANGE, FILL, HU
 from chestct.volumes.acquisition import Acquisition
 from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
 from chestct.volumes.refusals import RefusedScan
@@ -25,6 +27,8 @@ from chestct.volumes.scan import Report, Scan
 #: Suffixes that can be read; those that can be written are without the two that split header and data.
 READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
+#: Keys of a header: SliceThickness in mm; names of the slices, feet to head, separated by blanks.
+THICKNESS_KEY, SLICES_KEY = "slice_thickness_mm", "slice_names"
 #: Bytes read at once.
 _BLOCK = 1 << 20
 _INT16_MAX = np.iinfo(np.int16).max
@@ -149,29 +153,53 @@ def _to_lps(image: sitk.Image, name: str) -> sitk.Image:
     return sitk.DICOMOrient(image, "LPS")
 
 
-def read_volume_file(path: Path, *, size_px: int | None, report: Report) -> Scan:
-    """Read one volume file.
-
-    Arguments and errors are those of ``dicom_series.read_dicom_series``; values are taken as HU.
-    """
-    report.num_files = 1
-    image = _to_lps(_open(path), path.name)
-    voxels = sitk.GetArrayViewFromImage(image)
-    report.num_slices = len(voxels)
-    if len(voxels) < 2:
-        raise RefusedScan("too_few_slices", f"{path.name}: {len(voxels)} slice(s)")
+def _check_values(voxels: np.ndarray, name: str, intensity: str) -> None:
+    """Refuse values that are evidently not what they are said to be."""
     low, high = float(voxels.min()), float(voxels.max())
     if not np.isfinite(voxels.sum(dtype=np.float64)):
-        detail = f"{path.name}: {np.count_nonzero(~np.isfinite(voxels))} voxels"
-        raise RefusedScan("not_finite", detail)
-    if high > _INT16_MAX or (low >= -_MIN_EXTENT_HU and high <= _MIN_EXTENT_HU):
-        raise RefusedScan("not_hounsfield", f"{path.name}: values from {low:g} to {high:g}")
+        raise RefusedScan("not_finite", f"{name}: {np.count_nonzero(~np.isfinite(voxels))} voxels")
+    if intensity == DISPLAY:
+        if low < DISPLAY_RANGE[0] or high > DISPLAY_RANGE[1]:
+            raise RefusedScan("not_display", f"{name}: values from {low:g} to {high:g}")
+    elif high > _INT16_MAX or (low >= -_MIN_EXTENT_HU and high <= _MIN_EXTENT_HU):
+        raise RefusedScan("not_hounsfield", f"{name}: values from {low:g} to {high:g}")
+
+
+def _thickness_mm(image: sitk.Image) -> float | None:
+    try:
+        value = float(image.GetMetaData(THICKNESS_KEY)) if image.HasMetaDataKey(THICKNESS_KEY) else 0.0
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None
+
+
+def _slice_names(image: sitk.Image, num_slices: int, turned: sitk.Image) -> tuple[str | None, ...]:
+    """Names of the slices as the file gives them; None each where it gives none, or its axes were turned."""
+    names = image.GetMetaData(SLICES_KEY).split() if image.HasMetaDataKey(SLICES_KEY) else []
+    known = len(set(names)) == num_slices and image.GetDirection() == turned.GetDirection()
+    return tuple(names) if known else (None,) * num_slices
+
+
+def read_volume_file(path: Path, *, size_px: int | None, report: Report, intensity: str = HU) -> Scan:
+    """Read one volume file.
+
+    Arguments and errors are those of ``dicom_series.read_dicom_series``. Values are taken as HU, or with
+    ``intensity`` display as grey values from 0 to 255, of which one slice is enough.
+    """
+    report.num_files = 1
+    found = _open(path)
+    image = _to_lps(found, path.name)
+    voxels = sitk.GetArrayViewFromImage(image)
+    report.num_slices = len(voxels)
+    if len(voxels) < 2 and intensity != DISPLAY:
+        raise RefusedScan("too_few_slices", f"{path.name}: {len(voxels)} slice(s)")
+    _check_values(voxels, path.name, intensity)
     planes = []
     for plane in voxels:
         # Whole numbers fit int16 once clipped; fractions are rounded after averaging.
         kind = np.float64 if plane.dtype.kind == "f" else np.int16
         clipped = np.clip(plane.astype(np.float64), AIR_HU, _INT16_MAX).astype(kind)
-        planes.append(resample_plane(clipped, size_px))
+        planes.append(resample_plane(clipped, size_px, FILL[intensity]))
     x_mm, y_mm, z_mm = image.GetSpacing()
     (spacing_y, spacing_x), (shift_y, shift_x) = resampled_grid(voxels.shape[1:], (y_mm, x_mm), size_px)
     x, y, z = image.GetOrigin()
@@ -180,8 +208,14 @@ def read_volume_file(path: Path, *, size_px: int | None, report: Report) -> Scan
         spacing_mm=(z_mm, spacing_y, spacing_x),
         origin_mm=(x + shift_x, y + shift_y, z),
         z_mm=z + z_mm * np.arange(len(voxels)),
-        sop_uids=(None,) * len(voxels),
-        acquisition=Acquisition(spacing_z_mm=z_mm, pixel_mm=(y_mm + x_mm) / 2, num_slices=len(voxels)),
+        sop_uids=_slice_names(found, len(voxels), image),
+        acquisition=Acquisition(
+            slice_thickness_mm=_thickness_mm(found),
+            spacing_z_mm=z_mm,
+            pixel_mm=(y_mm + x_mm) / 2,
+            num_slices=len(voxels),
+        ),
+        intensity=intensity,
     )
 
 

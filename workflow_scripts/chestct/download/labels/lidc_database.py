@@ -47,7 +47,7 @@ def _refuse(path: Path, what: str) -> InputError:
 
 
 @contextmanager
-def _connect(path: Path) -> Iterator[sqlite3.Connection]:
+def connect_readings(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database read-only, without locks, and check that it is whole and has the tables."""
     if not path.is_file():
         raise _refuse(path, "is missing")
@@ -123,7 +123,7 @@ def read_database(path: Path, series_ids: Collection[str] | None = None) -> dict
     Raises:
         InputError: the file is missing, is no whole SQLite database, or lacks tables, columns or outlines.
     """
-    with _connect(path) as connection:
+    with connect_readings(path) as connection:
         scans = dict(connection.execute("SELECT id, series_instance_uid FROM scans ORDER BY id").fetchall())
         if series_ids is not None:
             scans = {number: uid for number, uid in scans.items() if uid in series_ids}

@@ -83,12 +83,17 @@ def _check_status(response: requests.Response, url: str, remedy: str) -> None:
 
 @contextmanager
 def _answer(
-    client: requests.Session, url: str, remedy: str, headers: dict[str, str] | None = None
+    client: requests.Session,
+    url: str,
+    remedy: str,
+    headers: dict[str, str] | None = None,
+    accepted: tuple[int, ...] = (),
 ) -> Iterator[requests.Response]:
-    """An answer whose status is good; a connection that fails, also while it is read, is Transient."""
+    """An answer whose status is good, or accepted; a connection that fails, also while read, is Transient."""
     try:
         with client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
-            _check_status(response, url, remedy)
+            if response.status_code not in accepted:
+                _check_status(response, url, remedy)
             yield response
     except _NO_ADDRESS:
         raise InputError(
@@ -152,10 +157,13 @@ def read_range(
     return retrying(ask, settings, without_secrets(url))
 
 
-def download(url: str, path: Path, settings: TransferSettings, *, title: str, remedy: str) -> None:
+def download(
+    url: str, path: Path, settings: TransferSettings, *, title: str, remedy: str, resume: bool = False
+) -> None:
     """Download a file to a temporary path, which the caller checks before the file appears.
 
-    A connection that is cut begins anew: the largest of the files that come this way takes minutes.
+    A connection that is cut begins anew, unless ``resume`` is set: then what is at ``path`` is continued,
+    also in a later run, if the server serves ranges of the file with the same ETag.
 
     Args:
         url: address.
@@ -163,6 +171,7 @@ def download(url: str, path: Path, settings: TransferSettings, *, title: str, re
         settings: attempts, waits, and the space that stays free.
         title: of the progress.
         remedy: for the message where the server refuses or does not answer.
+        resume: whether to go on with what is there; its ETag is kept beside it until it is whole.
 
     Raises:
         InputError: refused, no answer, or the disk is too small.
@@ -170,16 +179,35 @@ def download(url: str, path: Path, settings: TransferSettings, *, title: str, re
     """
 
     def attempt() -> None:
-        with _answer(client, url, remedy) as response, open(path, "wb") as sink:
+        start = path.stat().st_size if resume and path.is_file() and etag_path.is_file() else 0
+        wanted = {"Range": f"bytes={start}-"} if start else None
+        with _answer(client, url, remedy, wanted, (416,) if start else ()) as response:
+            etag = response.headers.get("ETag", "")
+            if start and not _continues(response, start, etag_path.read_text(encoding="utf-8")):
+                etag_path.unlink()
+                if response.status_code != 200:
+                    raise Transient(f"another file, or another part of it, from {without_secrets(url)}")
+                start = 0
+            if resume and etag and not start:
+                path.unlink(missing_ok=True)
+                etag_path.write_text(etag, encoding="utf-8")
             size = int(response.headers.get("Content-Length", 0))
             check_space(path.parent, size, settings)
-            with ByteProgress(size, title) as progress:
+            with open(path, "ab" if start else "wb") as sink, ByteProgress(size, title) as progress:
                 # urllib3 raises where fewer bytes arrive than were announced.
                 for block in response.iter_content(_BLOCK):
                     sink.write(block)
                     progress.update(len(block))
 
+    etag_path = path.with_name(f"{path.name}.etag")
     with session() as client:
         retrying(
             attempt, settings, without_secrets(url), remedy=f"check the connection and rerun; or {remedy}"
         )
+    etag_path.unlink(missing_ok=True)
+
+
+def _continues(response: requests.Response, start: int, etag: str) -> bool:
+    """Whether an answer is the rest, from byte ``start``, of the file that has this ETag."""
+    begins = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+    return response.status_code == 206 and begins and response.headers.get("ETag") == etag

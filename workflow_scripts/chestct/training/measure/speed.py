@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
+from chestct.intensity import AIR_HU
 from chestct.models import build_model, is_head
 from chestct.training.budget import Batches
 from chestct.training.loop import Step
@@ -133,6 +134,7 @@ def _input_settings(name: str, size: int) -> InputSettings:
         interpolation="bilinear",
         centre_hu=400,
         width_hu=1000,
+        fill=AIR_HU,
         mean=MODELS[name].mean,
         std=MODELS[name].std,
     )

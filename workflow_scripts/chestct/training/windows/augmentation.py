@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from chestct.training.windows.display_window import InputSettings
-from chestct.volume_store import AIR_HU
 
 
 def random_theta(
@@ -47,11 +46,12 @@ def random_theta(
 def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Generator) -> torch.Tensor:
     """Random crop, rotation and flip, every window with its own parameters, interpolated once.
 
-    Works in HU, so that what enters from outside the image is air and not some grey.
+    Works in HU, so that what enters from outside the image is air and not some grey (of display images: in
+    their values, and black).
 
     Args:
         hu_BTHW: windows in HU.
-        settings: sizes and limits.
+        settings: sizes and limits, and what fills from outside.
         generator: source of the parameters (CPU).
 
     Returns:
@@ -61,8 +61,8 @@ def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Gen
     crop = settings.crop_px
     theta = random_theta(batch, height, width, settings, generator).to(hu_BTHW.device)
     grid = F.affine_grid(theta, [batch, 1, crop, crop], align_corners=False)
-    above_air = hu_BTHW.float() - AIR_HU
+    above_fill = hu_BTHW.float() - settings.fill
     turned = F.grid_sample(
-        above_air, grid, mode=settings.interpolation, padding_mode="zeros", align_corners=False
+        above_fill, grid, mode=settings.interpolation, padding_mode="zeros", align_corners=False
     )
-    return turned + AIR_HU
+    return turned + settings.fill

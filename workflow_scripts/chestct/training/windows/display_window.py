@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from chestct.catalogue import MODELS
+from chestct.intensity import FILL
 from chestct.training.settings import TrainingSettings
 
 
@@ -23,6 +24,7 @@ class InputSettings:
         flip: random left-right flips in training.
         interpolation: of the random rotation, bilinear or bicubic.
         centre_hu, width_hu: display window; values are clipped to [0, 1] over it.
+        fill: what enters from outside an image, before the display window: air in HU, 0 of display images.
         mean, std: normalisation after the display window, a value a channel.
     """
 
@@ -32,12 +34,17 @@ class InputSettings:
     interpolation: str
     centre_hu: float
     width_hu: float
+    fill: int
     mean: Sequence[float]
     std: Sequence[float]
 
     @classmethod
     def of_model(
-        cls, model: str, settings: TrainingSettings, display_window_hu: Mapping[str, float]
+        cls,
+        model: str,
+        settings: TrainingSettings,
+        display_window_hu: Mapping[str, float],
+        intensity: str,
     ) -> "InputSettings":
         """What a model of the catalogue sees of a dataset.
 
@@ -45,6 +52,7 @@ class InputSettings:
             model: its name; the catalogue has its normalisation.
             settings: of its training.
             display_window_hu: centre and width, of the dataset.
+            intensity: what the dataset's values are, hu or display (``chestct.intensity``).
         """
         return cls(
             crop_px=settings.crop_px,
@@ -53,6 +61,7 @@ class InputSettings:
             interpolation=settings.interpolation,
             centre_hu=display_window_hu["centre"],
             width_hu=display_window_hu["width"],
+            fill=FILL[intensity],
             mean=MODELS[model].mean,
             std=MODELS[model].std,
         )

@@ -14,7 +14,6 @@ import torch
 from chestct.training.budget import Batches
 from chestct.training.windows.augmentation import augment, random_theta
 from chestct.training.windows.display_window import InputSettings, to_input
-from chestct.volume_store import AIR_HU
 
 #: Voxels of a window from which on this way is the faster one; smaller ones do better a batch at once.
 _LARGE = 1 << 19
@@ -79,7 +78,7 @@ class TrainingInput:
                 (crop, crop),
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_CONSTANT,
-                borderValue=(AIR_HU,) * _GROUP,
+                borderValue=(self.settings.fill,) * _GROUP,
             )
             np.multiply(turned, np.float32(self._scale), out=turned)
             self._shift_and_clip(turned)

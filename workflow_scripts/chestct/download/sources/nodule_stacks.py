@@ -1,0 +1,244 @@
+"""Stacks of slices around the nodules of LIDC-IDRI, from where they lie: a folder, an archive, a packed file.
+
+The published layout is PATIENT/nodule-N/images/slice-K.png with the readers' masks beside it
+(mask-0 to mask-3), slices from feet to head. Whatever they come from, a stack is the same array: the central
+64 x 64 pixels of every slice.
+"""
+
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from chestct.download.transfer.retries import Unobtainable
+from chestct.errors import InputError
+
+#: Rows and columns of a stack.
+SIDE = 64
+LAYOUT = "PATIENT/nodule-N/images/slice-K.png, beside it mask-0 to mask-3"
+#: Folder of the layout in the published repository.
+TOP = "LIDC-IDRI-slices"
+#: The layout below any folder, as it may lie in an archive.
+_FILE = re.compile(
+    rf"(?:.*/)?{TOP}/(?P<folder>[\w-]+/nodule-\d+)/(?P<kind>images|mask-\d)/slice-(?P<slice>\d+)\.png"
+)
+
+
+@dataclass(kw_only=True)
+class Stack:
+    """A nodule's files.
+
+    Attributes:
+        slices: number of a slice -> where its picture lies.
+        has_masks: whether a reader's mask lies beside them.
+    """
+
+    slices: dict[int, str] = field(default_factory=dict)
+    has_masks: bool = False
+
+
+class Origin(Protocol):
+    """Where stacks come from."""
+
+    where: str
+
+    def depths(self) -> Mapping[str, int]:
+        """Number of slices by folder (PATIENT/nodule-N), of all nodules that are there."""
+        ...
+
+    def read(self, folder: str) -> np.ndarray:
+        """The stack of a nodule, uint8 of shape (slices, 64, 64), feet to head.
+
+        Raises:
+            Unobtainable: it is not there, or not as published.
+        """
+        ...
+
+
+def collect(names: Iterable[str]) -> dict[str, Stack]:
+    """The stacks among the names of files, by folder."""
+    found: dict[str, Stack] = {}
+    for name in names:
+        match = _FILE.fullmatch(name)
+        if match is None:
+            continue
+        stack = found.setdefault(match["folder"], Stack())
+        if match["kind"] == "images":
+            stack.slices[int(match["slice"])] = name
+        else:
+            stack.has_masks = True
+    return found
+
+
+def check_complete(stack: Stack | None, folder: str) -> Stack:
+    """The stack, if all its slices and a mask are there.
+
+    Raises:
+        Unobtainable: ``not_found`` or ``incomplete``.
+    """
+    if stack is None or not stack.slices:
+        raise Unobtainable("not_found", f"{folder} has no slices")
+    lacking = sorted(set(range(max(stack.slices))) - set(stack.slices))
+    if lacking:
+        raise Unobtainable("incomplete", f"{folder} lacks slice-{lacking[0]}.png ({len(lacking)} missing)")
+    if not stack.has_masks:
+        raise Unobtainable("incomplete", f"{folder} has no masks, so that nothing says which nodule it is")
+    return stack
+
+
+def central(content: bytes, name: str) -> np.ndarray:
+    """The central pixels of a picture, uint8 of shape (64, 64), and its full size checked.
+
+    Raises:
+        Unobtainable: ``altered``: no grey picture of 8 bits, or a smaller one.
+    """
+    picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    if picture is None:
+        raise Unobtainable("altered", f"{name} is no picture")
+    if picture.ndim != 2 or picture.dtype != np.uint8 or min(picture.shape) < SIDE:
+        raise Unobtainable("altered", f"{name} has shape {picture.shape} of {picture.dtype}")
+    return picture
+
+
+def stacked(pictures: Iterable[np.ndarray], folder: str) -> np.ndarray:
+    """The central pixels of whole pictures, uint8 of shape (slices, 64, 64).
+
+    Raises:
+        Unobtainable: ``mixed_sizes``.
+    """
+    planes = list(pictures)
+    sizes = sorted({plane.shape for plane in planes})
+    if len(sizes) > 1:
+        raise Unobtainable("mixed_sizes", f"{folder} has slices of {' and '.join(map(str, sizes))} pixels")
+    top, left = ((length - SIDE) // 2 for length in sizes[0])
+    return np.stack([plane[top : top + SIDE, left : left + SIDE] for plane in planes])
+
+
+class FolderStacks:
+    """The published layout in a folder, or in its folder LIDC-IDRI-slices.
+
+    Raises:
+        InputError: no nodule lies there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.base = folder / TOP if (folder / TOP).is_dir() else folder
+        self.where = str(folder)
+        names = (
+            f"{TOP}/{path.relative_to(self.base).as_posix()}"
+            for path in self.base.glob("*/nodule-*/*/slice-*.png")
+        )
+        self.stacks = collect(names)
+        if not self.stacks:
+            raise InputError(
+                "no nodules found", where=folder, expected=LAYOUT, remedy="correct `folder` of the dataset"
+            )
+
+    def depths(self) -> dict[str, int]:
+        """See ``Origin``."""
+        return {folder: len(stack.slices) for folder, stack in self.stacks.items()}
+
+    def read(self, folder: str) -> np.ndarray:
+        """See ``Origin``."""
+        stack = check_complete(self.stacks.get(folder), folder)
+        paths = [self.base / stack.slices[number].partition("/")[2] for number in sorted(stack.slices)]
+        return stacked((central(path.read_bytes(), path.name) for path in paths), folder)
+
+
+class ArchiveStacks:
+    """The published layout in a zip archive on disk, whose members' checksums are compared.
+
+    Args:
+        path: of the archive.
+        remedy: for the message where it cannot be used.
+
+    Raises:
+        InputError: it is no whole zip archive, or holds no nodule.
+    """
+
+    def __init__(self, path: Path, remedy: str) -> None:
+        self.where = str(path)
+        try:
+            self.file = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise InputError(
+                f"the archive does not open: {error}",
+                where=path,
+                expected="a whole zip archive",
+                remedy=remedy,
+            ) from error
+        # Members are read into memory by name and never written: no name can lead out of a folder.
+        self.stacks = collect(self.file.namelist())
+        if not self.stacks:
+            raise InputError(
+                "the archive holds no nodules", where=path, expected=f"{TOP}/{LAYOUT}", remedy=remedy
+            )
+
+    def depths(self) -> dict[str, int]:
+        """See ``Origin``."""
+        return {folder: len(stack.slices) for folder, stack in self.stacks.items()}
+
+    def read(self, folder: str) -> np.ndarray:
+        """See ``Origin``."""
+        stack = check_complete(self.stacks.get(folder), folder)
+        pictures = []
+        for number in sorted(stack.slices):
+            name = stack.slices[number]
+            try:
+                content = self.file.read(name)
+            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+                raise Unobtainable("altered", f"{name}: {error}") from error
+            pictures.append(central(content, f"{folder}/slice-{number}.png"))
+        return stacked(pictures, folder)
+
+
+class PackedStacks:
+    """All stacks in one NumPy file: arrays ``slices``, ``offsets`` and ``volume_id`` (PATIENT_nodule-N).
+
+    Raises:
+        InputError: it is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                self.slices, self.offsets = file["slices"], file["offsets"]
+                names = [str(name) for name in file["volume_id"]]
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise self._refuse(f"does not read: {error}") from error
+        ascending = self.offsets.ndim == 1 and self.offsets.dtype.kind in "iu" and len(self.offsets) > 1
+        ascending = ascending and bool((np.diff(self.offsets.astype(np.int64)) > 0).all())
+        if self.slices.dtype != np.uint8 or self.slices.ndim != 3 or self.slices.shape[1:] != (SIDE, SIDE):
+            raise self._refuse(f"has slices of shape {self.slices.shape} and type {self.slices.dtype}")
+        if not ascending or self.offsets[0] != 0 or self.offsets[-1] != len(self.slices):
+            raise self._refuse("has offsets that do not divide its slices")
+        if len(names) != len(self.offsets) - 1 or len(set(names)) < len(names):
+            raise self._refuse(f"names {len(set(names))} nodules and holds {len(self.offsets) - 1}")
+        self.places = {"/nodule-".join(name.rsplit("_nodule-", 1)): i for i, name in enumerate(names)}
+
+    def _refuse(self, what: str) -> InputError:
+        return InputError(
+            f"the packed nodules' file {what}",
+            where=self.where,
+            expected=f"arrays slices (uint8, n x {SIDE} x {SIDE}), offsets and volume_id",
+            remedy="replace the file, or remove `packed`, so that the nodules are downloaded",
+        )
+
+    def depths(self) -> dict[str, int]:
+        """See ``Origin``."""
+        numbers = np.diff(self.offsets).tolist()
+        return {folder: numbers[place] for folder, place in self.places.items()}
+
+    def read(self, folder: str) -> np.ndarray:
+        """See ``Origin``."""
+        if folder not in self.places:
+            raise Unobtainable("not_found", f"{folder} is not in {Path(self.where).name}")
+        place = self.places[folder]
+        return self.slices[self.offsets[place] : self.offsets[place + 1]]

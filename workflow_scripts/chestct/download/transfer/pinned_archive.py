@@ -1,0 +1,89 @@
+"""An archive that a code host makes of one commit: fetched once, checked, and the same from then on.
+
+Such archives have no published digest. What pins them is the commit, which the address names and which
+``git archive`` writes into the zip as its comment; the digest of the first whole one is recorded, and any
+other is refused from then on (``chestct.trusted_weights``).
+"""
+
+import fcntl
+import logging
+import zipfile
+from pathlib import Path
+
+from chestct.download.transfer.disk import disk_errors
+from chestct.download.transfer.http import download
+from chestct.download.transfer.retries import TransferSettings, Unobtainable
+from chestct.errors import InputError
+from chestct.files import sha256_file
+from chestct.trusted_weights import check_trusted
+
+
+def fetch_pinned(
+    url: str, path: Path, settings: TransferSettings, *, name: str, commit: str, remedy: str
+) -> None:
+    """Make the archive exist at ``path``; what is there already is compared with the recorded digest.
+
+    A download that was interrupted goes on where it stopped, if the server serves ranges of the same file,
+    and begins anew otherwise.
+
+    Args:
+        url: its address.
+        path: file to write; the record of digests lies in its folder.
+        settings: of transfers.
+        name: in messages and in the record.
+        commit: that the archive is of, 40 hexadecimal digits.
+        remedy: for the message where it cannot be had.
+
+    Raises:
+        InputError: refused, no answer, or it is not the archive of that commit, or not the one seen first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock, disk_errors(path):
+        # Two studies that share their data: the second waits, and finds the file.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.is_file():
+            _trust(path, path, name=name, source=url)
+            return
+        part = path.with_name(f".{path.name}.part")
+        try:
+            download(url, part, settings, title=path.name, remedy=remedy, resume=True)
+        except Unobtainable as error:
+            raise InputError(
+                f"{name} is no longer where it was published: {error.detail}",
+                where=url,
+                expected="a zip archive",
+                remedy=remedy,
+            ) from error
+        try:
+            _check_commit(part, commit, url, remedy)
+            _trust(part, path, name=name, source=url)
+        except InputError:
+            part.unlink()
+            raise
+        part.replace(path)
+        logging.info("%s: %d bytes from %s", path, path.stat().st_size, url)
+
+
+def _check_commit(part: Path, commit: str, url: str, remedy: str) -> None:
+    try:
+        with zipfile.ZipFile(part) as file:
+            found = file.comment.decode("ascii", "replace")
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"what was downloaded is no whole zip archive: {error}",
+            where=url,
+            expected=f"the archive of commit {commit}",
+            remedy=f"rerun, so that it is fetched again; or {remedy}",
+        ) from error
+    if found != commit:
+        raise InputError(
+            f"the archive is of another commit: {found[:40] or 'it names none'}",
+            where=url,
+            expected=f"the archive of commit {commit}",
+            remedy=f"rerun, so that it is fetched again; or {remedy}",
+        )
+
+
+def _trust(found: Path, path: Path, *, name: str, source: str) -> None:
+    size = found.stat().st_size
+    check_trusted(path.parent, name, sha256_file(found), size_bytes=size, source=source, kind="archive")
