@@ -8,7 +8,7 @@ Layout of a shard::
 z ascends in patient coordinates (feet to head). A run of slices is read without touching the rest.
 Anything with HDF5 1.10 or later and the bitshuffle filter opens the file (docs/volume_store.md).
 
-``sha256`` is of the voxels, little-endian. ``crc32`` is of every slice as it lies in the file, compressed, and
+``sha256`` is of the voxels, little-endian. ``crc32`` is of every slice as it lies in the file (compressed),
 compared whenever it is read. HDF5 keeps checksums of its structures in format 1.10, which is used here. So a
 damaged byte either raises an error that names the scan, or lies where nothing is stored.
 """
