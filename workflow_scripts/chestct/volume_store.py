@@ -94,6 +94,8 @@ def write_volume(file: h5py.File, volume: Volume) -> StoredScan:
     """Compress a volume into an open shard; returns what was stored."""
     assert volume.hu.dtype == np.int16 and volume.hu.ndim == 3
     dataset = _new_dataset(file, volume.study_id, volume.hu.shape, data=volume.hu)
+    if len(volume.hu) == 1:
+        dataset.flush()  # else HDF5 1.14 tells no size of a chunk that is the only one
     slices = [_stored_slice(dataset, z) for z in range(len(volume.hu))]
     stored = StoredScan(
         patient_id=volume.patient_id,

@@ -11,6 +11,7 @@ import pytest
 
 from chestct import volume_store
 from chestct.errors import InputError
+from chestct.intensity import AIR_HU
 from chestct.shard_files import new_shard
 
 
@@ -43,7 +44,7 @@ def test_a_volume_comes_back_as_it_was(shard):
 def test_windows_are_padded_with_air_past_the_end(shard):
     window = volume_store.WindowReader().read(shard, "1.2.3", 8, 16)
     assert np.array_equal(window[:4], volume().hu[8:])
-    assert (window[4:] == volume_store.AIR_HU).all()
+    assert (window[4:] == AIR_HU).all()
 
 
 def test_a_reader_travels_to_worker_processes(shard):
