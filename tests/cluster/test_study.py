@@ -1,4 +1,4 @@
-"""The smoke study on the cluster, its Snakemake killed on the way: the numbers equal those of a local run."""
+"""A study on the cluster, its Snakemake killed on the way: the numbers equal those of a local run."""
 
 import os
 import re
@@ -12,18 +12,22 @@ import pandas as pd
 import pytest
 
 from tests.cluster.conftest import SECRET, wait_until
-from tests.workflow.project import NUMBERS, clean_environment, smoke_numbers
+from tests.workflow.project import SMALL, clean_environment, copy_project
 
-RESULTS = "results/smoke"
+RESULTS = "results/small"
 #: Of a user whose group may read.
 UMASK = 0o027
-STUDY = ("--configfile", "studies/smoke.yaml")
+STUDY = ("--configfile", *SMALL)
+#: Tables that every way to run a study must give again.
+NUMBERS = [f"evaluation/{name}.csv" for name in ("metrics", "comparisons", "claims")] + ["training/runs.csv"]
 
 
 @pytest.fixture(scope="module")
-def reference(root, tmp_path_factory, pytestconfig) -> Path:
-    """Folder of the same study's numbers on this machine alone."""
-    return smoke_numbers(root, tmp_path_factory.mktemp("reference") / "project", pytestconfig.cache)
+def reference(root, tmp_path_factory) -> Path:
+    """Results of the same study on this machine alone."""
+    project = copy_project(root, tmp_path_factory.mktemp("reference") / "project")
+    project.run(*STUDY, study=None)
+    return project.folder / RESULTS
 
 
 def finished(text: str) -> list[str]:
@@ -52,7 +56,7 @@ class Interrupted:
         process.wait()
         self.first = run.newest_log()
         self.comments = [job["comment"] for job in run.cluster.jobs()]
-        self.page = self._tool("chestct.status", "--study", "smoke")
+        self.page = self._tool("chestct.status", "--study", "small")
         # What `make unlock` does.
         self.left = self._tool("chestct.status", "--cancel")
         self._tool("snakemake", "--cores", "1", "--unlock", *STUDY)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.environments.conda_here import make_conda, missing
 from tests.environments.test_environment_files import STEPS
-from tests.workflow.project import clean_environment, copy_project
+from tests.workflow.project import SMALL, clean_environment, copy_project
 
 pytestmark = pytest.mark.conda
 
@@ -33,7 +33,7 @@ print("imported")
 
 @pytest.fixture(scope="module")
 def project(root, tmp_path_factory):
-    """A copy in which the smoke study ran with ``--sdm conda``."""
+    """A copy in which a small study ran with ``--sdm conda``."""
     stand_in = Path(os.environ.get("CHESTCT_SHARED", root.parent / "shared")) / "conda-stand-in"
     reason = missing(stand_in)
     if reason:
@@ -52,7 +52,7 @@ def project(root, tmp_path_factory):
         "--sdm",
         "conda",
         "--configfile",
-        "studies/smoke.yaml",
+        *SMALL,
     ]
     done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -66,7 +66,7 @@ def project(root, tmp_path_factory):
 
 def test_the_study_ran_to_its_end(project):
     folder, environments = project[0].folder, project[1]
-    assert (folder / "results/smoke/report.html").exists()
+    assert (folder / "results/small/report.html").exists()
     assert set(environments) == set(STEPS)
 
 

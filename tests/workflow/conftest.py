@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workflow.project import Project, copy_project, run_smoke
+from tests.workflow.project import Project, copy_project
 
 
 @pytest.fixture
@@ -12,6 +12,8 @@ def project(root, tmp_path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def smoke(root, tmp_path_factory, pytestconfig) -> Project:
+def smoke(root, tmp_path_factory) -> Project:
     """A copy in which the smoke study ran to its end; tests must not change it."""
-    return run_smoke(root, tmp_path_factory.mktemp("smoke") / "project", pytestconfig.cache)
+    project = copy_project(root, tmp_path_factory.mktemp("smoke") / "project")
+    project.run()
+    return project

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from chestct.files import digest_object, sha256_file
-
 COPIED = ["Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies"]
 COPIED += ["report", "workflow_scripts"]
-#: Tables of the smoke study that every way to run it must give again.
-NUMBERS = [f"evaluation/{name}.csv" for name in ("metrics", "comparisons", "claims")] + ["training/runs.csv"]
+#: Configuration files of a study of one of every kind of job, for the other ways to run a study.
+SMALL = ("studies/smoke.yaml", str(Path(__file__).with_name("small.yaml")))
 
 
 @dataclass
@@ -84,37 +82,6 @@ class Project:
         """Add text at the end of a file of the copy."""
         with open(self.folder / path, "a") as file:
             file.write(text)
-
-
-def run_smoke(root: Path, folder: Path, cache: pytest.Cache) -> Project:
-    """The smoke study's whole run in a new copy; its numbers are kept for ``smoke_numbers``."""
-    kept = _kept(root, cache)
-    project = copy_project(root, folder)
-    project.run()
-    shutil.rmtree(kept.parent)
-    for name in NUMBERS:
-        (kept / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(project.folder / "results" / "smoke" / name, kept / name)
-    (kept / "complete").touch()
-    return project
-
-
-def smoke_numbers(root: Path, folder: Path, cache: pytest.Cache) -> Path:
-    """Folder of the smoke study's numbers, as this machine alone gives them.
-
-    They are those of the last run that tests made here, unless a file of the project changed since.
-    """
-    kept = _kept(root, cache)
-    if not (kept / "complete").exists():
-        run_smoke(root, folder, cache)
-    return kept
-
-
-def _kept(root: Path, cache: pytest.Cache) -> Path:
-    files = [path for name in COPIED for path in [root / name, *(root / name).rglob("*")]]
-    sources = [path for path in files if path.is_file() and "__pycache__" not in path.parts]
-    digests = {str(path): sha256_file(path) for path in [*sources, root / "requirements.lock"]}
-    return cache.mkdir("smoke") / digest_object(digests)
 
 
 def clean_environment() -> dict[str, str]:
