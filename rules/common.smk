@@ -29,6 +29,7 @@ from chestct.jobs.code_digest import code_of
 from chestct.jobs.resource_requests import memory_and_time, nodes_and_gpus, partition
 from chestct.jobs.starting_weights import starting_weights
 from chestct.tables import read_table
+from chestct.training.settings import FeatureSettings
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
@@ -222,3 +223,32 @@ def tested_runs(wildcards):
     """Runs of a model that are tested outside: of cross-validation, those of the first fold."""
     dataset = OUTSIDE[wildcards.outside].trained
     return [run for run in RUNS_OF[dataset, wildcards.model] if run.fold == 0]
+
+
+def scored_runs(wildcards):
+    """Runs of a model whose scores a test set has: all, or outside of it those that are tested there."""
+    runs = RUNS_OF[trained_on(wildcards), wildcards.model]
+    return [run for run in runs if run.fold == 0] if wildcards.dataset in OUTSIDE else runs
+
+
+def runs_of_arm(wildcards):
+    """Runs of a job's dataset, model and init."""
+    return [run for run in RUNS_OF[trained_on(wildcards), wildcards.model] if run.init == wildcards.init]
+
+
+def run_of_point(wildcards):
+    """The first run of an arm that starts from the job's network."""
+    points = {run_grid.starting_point(config, run): run for run in reversed(runs_of_arm(wildcards))}
+    return points[wildcards.point]
+
+
+def seed_of_network(wildcards):
+    """Seed of a probe's random network; loaded weights leave nothing to draw."""
+    run = run_of_point(wildcards)
+    return 0 if initial_of(run)["path"] else run.seed
+
+
+def features_of(dataset, run):
+    """Features of a dataset's scans, or of a test set outside, that a probe's run reads."""
+    point = run_grid.starting_point(config, run)
+    return f"{TRAINING}/{dataset}/{run.model}/{run.init}/features-{point}.safetensors"

@@ -34,6 +34,7 @@ if RATES:
             f"{RESULTS}/benchmarks/try_learning_rates/{{dataset}}/{{model}}/{{init}}-{{rate}}.tsv"
         wildcard_constraints:
             init=TRIED_INITS,
+            model=NETWORKS,
         priority: 4  # all other training of the arm waits for them
         conda:
             "../envs/training.yaml"
@@ -72,6 +73,7 @@ if RATES:
             f"{RESULTS}/benchmarks/choose_learning_rate/{{dataset}}/{{model}}/{{init}}.tsv"
         wildcard_constraints:
             init=TRIED_INITS,
+            model=NETWORKS,
         localrule: True
         conda:
             "../envs/training.yaml"

@@ -1,4 +1,5 @@
-# Pretraining, fine-tuning and prediction. rules/selection.smk holds the search for learning rates.
+# Pretraining, fine-tuning and prediction. rules/probes.smk holds frozen probes, rules/selection.smk the search for
+# learning rates.
 
 from chestct.catalogue import LONGER
 from chestct.run import RUN_FILES, RUN_FOLDER, Run
@@ -35,6 +36,9 @@ RUNS_OF = {
     for dataset in DATASETS
     for model in MODELS
 }
+# Models whose networks are trained, and frozen probes, of which heads alone are fitted; "(?!)" matches nothing.
+NETWORKS = "|".join(model for model in MODELS if not CATALOGUE[model].frozen) or "(?!)"
+PROBES = "|".join(model for model in MODELS if CATALOGUE[model].frozen) or "(?!)"
 
 
 rule pretrain:
@@ -76,6 +80,8 @@ rule finetune:
         f"{RESULTS}/logs/finetune/{{dataset}}/{{model}}/{{init}}-{{percent}}-{{seed}}-{{fold}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/finetune/{{dataset}}/{{model}}/{{init}}-{{percent}}-{{seed}}-{{fold}}.tsv"
+    wildcard_constraints:
+        model=NETWORKS,
     priority: lambda wildcards: PRIORITIES[Run.of(wildcards)]
     conda:
         "../envs/training.yaml"
@@ -113,6 +119,8 @@ rule predict:
         f"{RESULTS}/logs/predict/{{dataset}}-{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{dataset}}-{{model}}.tsv"
+    wildcard_constraints:
+        model=NETWORKS,
     conda:
         "../envs/training.yaml"
     threads: config["training"]["threads"]
@@ -152,6 +160,8 @@ if OUTSIDE:
             f"{RESULTS}/logs/predict_outside/{{outside}}-{{model}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/predict_outside/{{outside}}-{{model}}.tsv"
+        wildcard_constraints:
+            model=NETWORKS,
         conda:
             "../envs/training.yaml"
         threads: config["training"]["threads"]

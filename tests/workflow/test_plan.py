@@ -5,6 +5,7 @@ import shutil
 import pytest
 import yaml
 
+from chestct.catalogue import MODELS
 from chestct.run_grid import list_runs, list_searches
 from tests.workflow.project import Project
 
@@ -43,7 +44,23 @@ def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
     jobs = project.planned(study="changed")
     assert jobs["pretrain"] == 1
     assert jobs["download_weights"] == 1
-    assert jobs["finetune"] == len(list_runs(config)) == 2 * 2 * (2 + 3) * 2
+    runs = list_runs(config)
+    assert jobs["finetune"] == sum(not MODELS[run.model].frozen for run in runs) == len(runs) / 2 == 20
+    # An arm of a probe is fitted at once, on one network's features: one seed, and CT pretraining in one fold.
+    assert jobs["extract_features"] == jobs["fit_probes"] == 2 * 2 + 2 * 3
+    assert jobs["predict"] == jobs["predict_probes"] == 2 * 2
+
+
+def test_a_random_network_is_one_a_seed_and_pretrained_ones_are_shared(project):
+    models = [{"name": "i3d_probe", "inits": ["scratch", "video"]}, {"name": "i3d", "inits": ["scratch"]}]
+    training = {"learning_rates": [0.01, 0.001], "selection_percent": 10}
+    config = overlay(project, models=models, seeds=[0, 1, 2], training=training)
+    jobs = project.planned(study="changed")
+    assert jobs["extract_features"] == 2 * (3 + 1)
+    assert jobs["fit_probes"] == 2 * 2
+    assert jobs["try_learning_rates"] == 2 * len(list_searches(config)) == 2 * 2, "a probe tries none"
+    counts = project.cost_plan("changed")
+    assert counts["fit_probes"] == (4, 4)
 
 
 # --- Learning-rate search

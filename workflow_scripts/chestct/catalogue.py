@@ -49,7 +49,7 @@ class ModelEntry:
             training mode); such a batch cannot be computed in parts (``training.budget.check_parts``).
         slices, size_px: least and largest T, and H and W, that the model is built for.
         head: prefixes of the classifier's parameters, which start fresh in every arm.
-        frozen: only the head is trained; the rest stays as it was loaded (a linear probe).
+        frozen: only the head is fitted, on the features of the network as it was loaded (a linear probe).
         probe_of: the model whose features a probe reads, if the entry is a probe.
     """
 
@@ -80,8 +80,9 @@ def _with_tuples(row: dict[str, Any]) -> dict[str, Any]:
 def _read_models(path: Path) -> dict[str, ModelEntry]:
     """The models of the table, in its order, and after them their probes.
 
-    A probe is a model of which the head alone is trained, on the features that the model starts with. There
+    A probe is a model of which the head alone is fitted, on the features that the model starts with. There
     is one of every model but those that read another's features already; a study lists a probe like a model.
+    There is no training of it that could be longer.
     """
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     rows: dict[str, dict[str, Any]] = yaml.load(path.read_text(encoding="utf-8"), loader)["models"]
@@ -90,6 +91,7 @@ def _read_models(path: Path) -> dict[str, ModelEntry]:
         f"{name}_probe": replace(
             entry,
             title=f"{entry.title} (frozen probe)",
+            inits=tuple(init for init in entry.inits if init not in LONGER),
             seven=False,
             frozen=True,
             probe_of=name,

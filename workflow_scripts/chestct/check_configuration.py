@@ -127,6 +127,7 @@ def _check_models(config: dict[str, Any]) -> None:
                 f"some of {list(MODELS[name].inits)}",
                 "remove it from the model's inits",
             )
+        _check_probe(entry, key)
         check_marks([entry for entry in config["datasets"] if entry.get("train", True)], name)
         own = {init for dataset in trained_names(config) for init in model_inits(config, name, dataset)}
         for init in sorted(own & set(LONGER)):
@@ -153,6 +154,19 @@ def _check_models(config: dict[str, Any]) -> None:
             "models",
             "each of the seven at full size or narrow",
             "drop one form, or put it in a study of its own",
+        )
+
+
+def _check_probe(entry: dict[str, Any], key: str) -> None:
+    """A frozen probe is fitted, not trained: keys on the length and rate of training mean nothing for it."""
+    meaningless = [name for name in ("learning_rate", "budget") if name in entry]
+    if MODELS[entry["name"]].frozen and meaningless:
+        raise _problem(
+            f"'{entry['name']}' is a frozen probe, which has no {' and no '.join(meaningless)}",
+            key,
+            "name, inits, batch_size and accumulate (memory alone): its head is a logistic regression, whose "
+            "penalty validation chooses",
+            f"remove {' and '.join(meaningless)} from it",
         )
 
 

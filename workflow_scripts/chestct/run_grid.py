@@ -50,8 +50,11 @@ def list_runs(config: dict[str, Any]) -> list[Run]:
 
 
 def list_searches(config: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Arms that try learning rates; those that train longer (``LONGER``) take the rate of the shorter arm."""
-    return [arm for arm in list_arms(config) if arm[2] not in LONGER]
+    """Arms that try learning rates: no frozen probes, which have none.
+
+    Those that train longer (``LONGER``) take the rate of the shorter arm.
+    """
+    return [arm for arm in list_arms(config) if arm[2] not in LONGER and not MODELS[arm[1]].frozen]
 
 
 def selection_run(config: dict[str, Any], dataset: str, model: str, init: str) -> Run:
@@ -101,6 +104,18 @@ def initial_weights(config: dict[str, Any], run: Run) -> dict[str, Any]:
         return {"kind": "published", "weights_id": entry.weights[run.init]}
     assert run.init == "video"
     return {"kind": "pretraining", "model": base}
+
+
+def starting_point(config: dict[str, Any], run: Run) -> str:
+    """Name of the network that a probe's run reads, among those of its dataset, model and init.
+
+    Weights from elsewhere are one network for all runs. A random network is drawn once a seed, for all percents
+    and folds. Of CT pretraining there is one a seed and fold.
+    """
+    kind = initial_weights(config, run)["kind"]
+    if kind == "none":
+        return f"seed-{run.seed}"
+    return f"seed-{run.seed}-fold-{run.fold}" if kind == "run" else "shared"
 
 
 def iter_weights_ids(config: dict[str, Any]) -> Iterator[str]:

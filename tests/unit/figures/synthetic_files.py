@@ -36,11 +36,12 @@ def run_row(run: Run, *, num_train: int, auroc: float) -> dict:
     num_scans = max(2, num_train * percent // 100)
     budget = (75 + 5 * percent) * (6 if init == "scratch_long" else 1)
     num_steps = budget * 3 // 5 if unit > 0.7 else budget
-    return {
+    row = {
         **run.asdict(),
         "num_scans": num_scans,
         "num_positive": max(1, num_scans * 2 // 5),
         "learning_rate": 0.001,
+        "l2_strength": None,
         "accumulate": 1,
         "num_steps": num_steps,
         "windows_seen": 8 * num_steps,
@@ -67,6 +68,10 @@ def run_row(run: Run, *, num_train: int, auroc: float) -> dict:
         "python": "3.11.7",
         "torch": "2.13.0",
     }
+    if MODELS[model].frozen:
+        of_training = ("learning_rate", "num_steps", "budget_windows", "patience_windows")
+        row |= dict.fromkeys(of_training) | {"l2_strength": 0.1, "stopped_early": 0, "resumed": 0}
+    return row
 
 
 def histories_table(runs: pd.DataFrame, num_validations: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -79,7 +84,7 @@ def histories_table(runs: pd.DataFrame, num_validations: int, rng: np.random.Gen
     auroc = 0.5 + (best - 0.5) * rise + noise
     auroc = np.clip(auroc - auroc.max(axis=1, keepdims=True) + best, 0, 1)
     loss = 0.7 - 0.9 * (auroc - 0.5) + np.abs(noise)
-    steps = np.ceil(runs["num_steps"].to_numpy(dtype=float)[:, None] * done).astype(int)
+    steps = np.ceil(runs["num_steps"].astype(float).fillna(10).to_numpy()[:, None] * done).astype(int)
     table = runs[RUN_KEYS].loc[runs.index.repeat(num_validations)].reset_index(drop=True)
     return table.assign(
         step=steps.ravel(),

@@ -132,7 +132,7 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
     histories = histories_table(runs, num_validations, np.random.default_rng(7))
     best = histories.loc[histories.groupby(RUN_KEYS, sort=False)["validation_auroc"].idxmax()]
     for column in ("step", "windows_seen"):
-        runs[f"best_{column}"] = best[column].to_numpy()
+        runs[f"best_{column}"] = best[column].where(runs["learning_rate"].notna().to_numpy()).to_numpy()
     write_table(runs, study.table("runs"), "runs")
     write_table(histories, study.table("histories"), "histories")
     if len(percents) == 5:
@@ -142,7 +142,7 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
 
 def _trials(runs: pd.DataFrame) -> pd.DataFrame:
     """The learning rates tried on the first seed at the largest percent, of which 0.001 is taken."""
-    tried = runs[(runs["percent"] == 100) & (runs["seed"] == 0)]
+    tried = runs[(runs["percent"] == 100) & (runs["seed"] == 0) & runs["learning_rate"].notna()]
     parts = [
         tried[[*RUN_KEYS, "num_steps", "windows_seen", "seconds", "final_weights_sha256"]].assign(
             learning_rate=rate,

@@ -9,13 +9,14 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.plan import text
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain, windows_of_run
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.run import Run
-from chestct.run_grid import list_runs, list_searches, selection_run, training_settings
+from chestct.run_grid import list_arms, list_runs, list_searches, selection_run, training_settings
 from chestct.subsets.windows import window_starts
 from chestct.training.budget import num_training_steps
 
@@ -121,6 +122,14 @@ def test_every_job_counts_the_windows_of_its_runs(paper):
     ]
 
 
+def test_a_probe_costs_one_pass_over_all_scans_a_network(paper):
+    arm = {"dataset": "lidc", "model": "slow_r50_probe", "init": "video"}
+    jobs = [job("extract_features", point="shared", **arm), job("fit_probes", **arm), job("predict_probes")]
+    found = count_windows(paper, {"lidc": scans()}, jobs)
+    assert found["train"].tolist() == [0, 0, 0]
+    assert found["score"].tolist() == [1000 * len(window_starts(240, 32, 16)), 0, 0]
+
+
 def test_hours_follow_from_speeds():
     speeds = pd.DataFrame({"train": [10.0], "score": [40.0]}, index=["m"])
     rows = [("m", 36_000.0, 144_000.0), ("other", 1.0, 0.0), ("m", 1.0, math.nan), (None, 0.0, 0.0)]
@@ -161,13 +170,19 @@ def study_jobs(config, to_do=True):
     jobs += [job("choose_learning_rate", **arm) for arm in arms if rates]
     adopted = {selection_run(config, *arm.values()) for arm in arms if rates}
     runs = [run.asdict() for run in list_runs(config) if run not in adopted]
-    return jobs + [job("finetune", **{key: str(value) for key, value in run.items()}) for run in runs]
+    trained = [run for run in runs if not MODELS[run["model"]].frozen]
+    jobs += [job("finetune", **{key: str(value) for key, value in run.items()}) for run in trained]
+    probes = [arm for arm in list_arms(config) if MODELS[arm[1]].frozen]
+    rules = ("extract_features", "fit_probes")
+    return jobs + [job(rule, **dict(zip(names, arm, strict=True))) for arm in probes for rule in rules]
 
 
 RULES = {
     "convert_series": ["shard", "dataset"],
     "try_learning_rates": ["dataset", "model", "init", "rate"],
     "finetune": ["dataset", "model"],
+    "extract_features": ["dataset", "model", "init"],
+    "fit_probes": ["dataset", "model", "init"],
     "cite_data": [],
 }
 
@@ -175,13 +190,13 @@ RULES = {
 def test_the_text_holds_jobs_hours_and_disk(paper):
     plan = text.plan_text(paper, RULES, study_jobs(paper))
     assert "1,725 runs of 21 models" in plan
-    assert "356 trials of 4 learning rates" in plan
+    assert "272 trials of 4 learning rates" in plan
     for line in ("NVIDIA A100", "mvit_base_32x3_probe", "volumes", "CPU hours"):
         assert line in plan
     rows = [line.split() for line in plan.splitlines()]
     assert ["convert_series", "208", "208"] in rows
-    assert ["try_learning_rates", "356", "0"] in rows
-    assert ["total", "2,200", "1,844"] in rows
+    assert ["try_learning_rates", "272", "0"] in rows
+    assert ["total", "1,864", "1,592"] in rows
     assert "Jobs by shard of rspect, lidc are estimates" in plan
     assert "cite_data" not in plan
     assert "Hours are upper bounds: a run ends early after 36.6 windows a training scan" in plan

@@ -321,7 +321,8 @@ def test_a_probe_differs_from_its_model_in_what_is_trained_alone():
         base = MODELS[entry.probe_of]
         assert not base.frozen
         assert not entry.seven
-        same = ["family", "module", "build", "inits", "mean", "std", "weights", "slices", "size_px", "head"]
+        assert entry.inits == tuple(init for init in base.inits if init != "scratch_long")
+        same = ["family", "module", "build", "mean", "std", "weights", "slices", "size_px", "head"]
         assert all(getattr(entry, name) == getattr(base, name) for name in same)
         assert entry.title == f"{base.title} (frozen probe)"
 
@@ -329,6 +330,35 @@ def test_a_probe_differs_from_its_model_in_what_is_trained_alone():
 def test_arms_share_every_setting(both):
     by_model = {run.model: run_grid.training_settings(both, run.model) for run in run_grid.list_runs(both)}
     assert by_model["slow_narrow"] == by_model["slow_narrow_probe"]
+
+
+@pytest.mark.parametrize("key", ["learning_rate", "budget"])
+def test_a_probe_takes_no_key_of_training_that_means_nothing_for_it(config, key):
+    value = {"learning_rate": 0.01, "budget": {"windows_per_scan": 2, "min_windows": 100}}[key]
+    probe = {"name": "i3d_probe", "inits": ["video"]}
+    config["models"].append(probe)
+    check_configuration(config)
+    probe[key] = value
+    with pytest.raises(InputError, match=rf"'i3d_probe' is a frozen probe, which has no {key}"):
+        check_configuration(config)
+
+
+def test_a_probe_tries_no_learning_rates_and_trains_no_longer(both):
+    both["inits"].append("scratch_long")
+    arms = run_grid.list_searches(both)
+    assert arms and not any(MODELS[model].frozen for _, model, _ in arms)
+    longer = {run.model for run in run_grid.list_runs(both) if run.init == "scratch_long"}
+    assert longer == {"slow_narrow", "i3d", "efficientnet_lite0"}
+
+
+def test_runs_of_a_probe_share_networks(both):
+    points = {}
+    for run in run_grid.list_runs(both):
+        if MODELS[run.model].frozen:
+            points.setdefault((run.model, run.init), set()).add(run_grid.starting_point(both, run))
+    assert points["slow_narrow_probe", "scratch"] == {"seed-0"}
+    assert points["slow_narrow_probe", "video"] == points["i3d_probe", "video"] == {"shared"}
+    assert points["slow_narrow_probe", "ct"] == {"seed-0-fold-0", "seed-0-fold-1"}
 
 
 def test_a_probe_on_published_weights_needs_no_other_model(config):

@@ -15,6 +15,8 @@ _ARM = ["dataset", "model", "init", "percent"]
 def budgets_table(study: StudyTables) -> pd.DataFrame:
     """The training of every arm as text, beside its validation and its test AUROC.
 
+    Frozen probes are left out: their heads are fitted, without steps or a budget.
+
     Numbers of an arm with several runs (seeds, folds) are their median and, where they differ, their range.
 
     Returns:
@@ -24,7 +26,7 @@ def budgets_table(study: StudyTables) -> pd.DataFrame:
         the last step of the whole budget, so that more may have helped), Validation AUROC (of the best
         validation, mean over the runs), Test AUROC (as of ``value_texts``).
     """
-    runs = study.runs
+    runs = study.runs[~study.runs["model"].map(style.is_probe).astype(bool)]
     places = pd.DataFrame({"dataset": runs["dataset"].map(study.datasets.index)})
     places["model"], places["init"] = runs["model"].map(style.model_rank), runs["init"].map(style.init_rank)
     places["percent"] = runs["percent"]

@@ -44,8 +44,8 @@ CAPTIONS = {
         "Video pretraining compared with CT (in-domain) pretraining of the same models." + _INTERVALS
     ),
     "probe_vs_finetuned": (
-        "Fine-tuned models compared with frozen probes that start from the same weights and train the "
-        "classification head only." + _INTERVALS
+        "Fine-tuned models compared with frozen probes: logistic regression on the features of the same "
+        "starting weights, which stay as they are." + _INTERVALS
     ),
     "roc_curves": (
         "ROC curves with pointwise confidence bands at the largest training set: the mean over those of the "
@@ -157,6 +157,6 @@ def table_captions(*, confidence: float, num_resamples: int, num_seeds: int, mar
             "best validation, whose weights were kept, and the windows seen up to it (median and range over "
             "runs). Best at the end: runs that were best with the last step of the budget, so that more "
             "training may have helped. Validation AUROC: of the best validation, which chose the step and is "
-            "therefore optimistic."
+            "therefore optimistic. Frozen probes have no budget and are left out."
         ),
     }

@@ -47,7 +47,9 @@ def costs_of(study: StudyTables, trials: pd.DataFrame | None) -> dict[str, Any]:
         sentence; steps and models: tables of the report.
     """
     runs = study.runs
-    steps = [("Fine-tuning", len(runs), float(runs["seconds"].sum()))]
+    frozen = runs["model"].map(style.is_probe).astype(bool)
+    parts = {"Fine-tuning": runs[~frozen], "Frozen probes: features and heads": runs[frozen]}
+    steps = [(step, len(part), float(part["seconds"].sum())) for step, part in parts.items() if len(part)]
     if trials is not None:
         # The chosen trial of an arm is also one of its runs.
         done = (
@@ -106,8 +108,9 @@ def _by_model(runs: pd.DataFrame, total: float) -> Shown:
 
 def runs_table(runs: pd.DataFrame) -> Shown:
     """Every training run, with its starting and final weights."""
+    strength = "L2 strength, " if runs["l2_strength"].notna().any() else ""
     headings = (
-        "Dataset, Model, Start, %, Seed, Fold, Training scans, Positive, Learning rate, "
+        f"Dataset, Model, Start, %, Seed, Fold, Training scans, Positive, Learning rate, {strength}"
         "Steps, Windows seen, Best step, Validation AUROC, Seconds, Starting weights, Their SHA-256, "
         "Final SHA-256"
     )

@@ -45,6 +45,7 @@ def methods_of(
         "percents": listed([str(percent) for percent in sorted(configuration["percents"])]),
         "models": listed(_models([entry["name"] for entry in configuration["models"]])),
         "inits": listed([f"\u201c{title}\u201d" for name, title in INIT_TITLES.items() if name in present]),
+        "probes": any(MODELS[entry["name"]].frozen for entry in configuration["models"]),
         "rates": listed([f"{rate:g}" for rate in training["learning_rates"]]),
         "budget": _windows(training["budget"]),
         "patience": _windows(training["patience"]) if training["patience"] else "",

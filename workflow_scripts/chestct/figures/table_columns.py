@@ -59,6 +59,7 @@ _COLUMNS: dict[str, tuple[str | tuple[str, str], Callable[..., Any]]] = {
     "Scans": ("num_scans", integer),
     "Positive": ("num_positive", integer),
     "Learning rate": ("learning_rate", "{:g}".format),
+    "L2 strength": ("l2_strength", "{:g}".format),
     "Validation AUROC": ("validation_auroc", plain),
     "Validation loss": ("validation_loss", plain),
     "Steps": ("num_steps", integer),

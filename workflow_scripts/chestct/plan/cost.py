@@ -77,6 +77,11 @@ def count_windows(
             scored = known.split("validation", subsets) + known.split("test", subsets)
             sees = MODELS[job.wildcards["model"]].sees
             return 0.0, num_runs * scored * known.windows(subsets, sees)
+        if job.rule == "extract_features":
+            # One pass over all scans a network; what is fitted on the features takes seconds.
+            test_set = outside.get(job.wildcards["dataset"])
+            known = scans[test_set.tested if test_set else job.wildcards["dataset"]]
+            return 0.0, known.num_scans * known.windows(subsets, MODELS[job.wildcards["model"]].sees)
         if job.rule == "predict_outside":
             test_set, model = outside[job.wildcards["outside"]], job.wildcards["model"]
             tested = [r for r in runs if (r.dataset, r.model, r.fold) == (test_set.trained, model, 0)]

@@ -25,7 +25,7 @@ PARAMETERS = pd.read_csv(Path(__file__).with_name("parameters.csv"), index_col="
 _NUM_GPUS = (1, 2, 4, 8, 16, 32)
 _STEPS = {
     "search": ("try_learning_rates",),
-    "fine-tuning": ("pretrain", "finetune"),
+    "fine-tuning": ("pretrain", "finetune", "extract_features"),
     "prediction": ("predict", "predict_outside"),
 }
 

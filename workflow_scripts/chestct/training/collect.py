@@ -35,6 +35,6 @@ def collect_histories(records: Sequence[str], histories: Sequence[str], output: 
                 expected="one row",
                 remedy="delete the run's folder and let the workflow train it again",
             )
-        curve = read_table(history, "history").drop(columns="learning_rate")
+        curve = read_table(history, "history").drop(columns=["learning_rate", "l2_strength"])
         parts.append(rows[RUN_KEYS].merge(curve, how="cross"))
     write_table(pd.concat(parts, ignore_index=True), output, "histories")

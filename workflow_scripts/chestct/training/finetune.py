@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from chestct.catalogue import MODELS
 from chestct.files import digest_object, sha256_file
 from chestct.training.budget import (
     check_parts,
@@ -32,7 +31,7 @@ from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
 from chestct.training.start import Job, build_start, run_seed, seed_everything
 from chestct.training.windows.batch_order import BalancedStream
-from chestct.training.windows.dataset import Scan, TrainingWindows, split_by_label
+from chestct.training.windows.dataset import Scan, TrainingWindows, drawn_parts
 from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.scans import load_scans
 from chestct.training.windows.training_input import WindowInput
@@ -82,9 +81,7 @@ def _train(
         every=validate_every,
         best=BestWeights(patience=patience, keep=processes.first),
     )
-    # What batches are drawn from: scans, or the two kinds of windows (or single slices) of a scan.
-    of_all_scans = settings.negative_windows == "all_scans" or MODELS[run.model].sees == "slice"
-    drawn = split_by_label(training) if of_all_scans else training
+    drawn = drawn_parts(training, run.model, settings.negative_windows)
     loop = Loop(
         step,
         TrainingWindows(drawn, seed=seed),

@@ -1,6 +1,5 @@
 """Prediction: one score a scan and run, from weights that were chosen on validation."""
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,13 +8,13 @@ import pandas as pd
 import torch
 from safetensors.torch import load_model
 
-from chestct.log import REPORT_SECONDS
 from chestct.models import build_model
 from chestct.run import Run
-from chestct.tables import read_table, write_table
+from chestct.tables import read_table
 from chestct.training.machine.device import check_hardware, memory_errors, tune
-from chestct.training.scoring import largest, scoring_loader, top_windows, window_logits
-from chestct.training.settings import TrainingSettings
+from chestct.training.prediction_rows import predictions_of, windows_in_order, write_predictions
+from chestct.training.scoring import batch_reporter, largest, scoring_loader, top_windows, window_logits
+from chestct.training.settings import TrainingSettings, windows_scored_at_once
 from chestct.training.windows.dataset import Scan, collect_scans
 from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.loader import Loader
@@ -61,15 +60,8 @@ def score_scans(
         Scores in [0, 1], and the place of the highest-scoring window among all windows of the batches; both
         of shape (num_scans,).
     """
-    reported = time.perf_counter()
-
-    def on_batch(number: int) -> None:
-        nonlocal reported
-        if time.perf_counter() - reported >= REPORT_SECONDS:
-            print(f"batch {number} of {len(batches.loader)}", flush=True)
-            reported = time.perf_counter()
-
     model = model.to(device).eval()
+    on_batch = batch_reporter(len(batches.loader))
     logits, numbers = window_logits(model, batches, input_settings, device=device, on_batch=on_batch)
     scores = largest(logits, numbers, num_scans).double().sigmoid().numpy()
     return scores, top_windows(logits, numbers, num_scans).numpy()
@@ -112,7 +104,7 @@ def predict(
     device = torch.device("cuda" if gpus else "cpu")
     index_table, window_table = read_table(index, "index"), read_table(windows, "windows")
     split_table = read_table(splits, "splits")
-    batch_size = max(1, 2 * settings.batch_size // settings.accumulate)
+    batch_size = windows_scored_at_once(settings)
     scored = ["validation", "test"] if outside is None else ["test"]
     tables = []
     sets: dict[int, tuple[pd.DataFrame, list[Scan], KeptBatches, pd.DataFrame]] = {}  # by fold
@@ -124,7 +116,8 @@ def predict(
             loader = scoring_loader(
                 scans, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda"
             )
-            sets[run.fold] = chosen, scans, KeptBatches(loader), _listed(scans, window_table)
+            listed = windows_in_order([scan.study_id for scan in scans], window_table)
+            sets[run.fold] = chosen, scans, KeptBatches(loader), listed
         chosen, scans, batches, listed = sets[run.fold]
         model = build_model(
             run.model, num_slices=window_slices, size_px=settings.crop_px, num_classes=1, seed=0
@@ -135,40 +128,8 @@ def predict(
         where = f"prediction with {path}"
         with memory_errors(where, windows=batch_size, precision=settings.precision):
             scores, top = score_scans(model, batches, len(scans), input_settings, device=device)
-        table = chosen[["split", "patient_id", "study_id", "label"]].reset_index(drop=True)
-        table = table.assign(**run.asdict(), score=scores, **_window_columns(listed, top))
-        tables.append(table)
+        tables.append(predictions_of(run, chosen, listed, scores, top))
         print(f"run {number} of {len(runs)}: {run}: {len(scans)} scans", flush=True)
     for _, _, batches, _ in sets.values():
         batches.loader.close()
-    if own_predictions is not None:
-        own = read_table(own_predictions, "predictions")
-        tables.append(own[(own["split"] == "validation") & own["fold"].isin([run.fold for run in runs])])
-    table = pd.concat(tables, ignore_index=True)
-    write_table(table if outside is None else table.assign(dataset=outside), output, "predictions")
-
-
-def _listed(scans: Sequence[Scan], windows: pd.DataFrame) -> pd.DataFrame:
-    """The windows of scans in the order in which they are scored, with the number of their scan."""
-    numbers = pd.DataFrame({"study_id": [scan.study_id for scan in scans], "number": range(len(scans))})
-    chosen = windows[windows["study_id"].isin(numbers["study_id"])].reset_index(names="place")
-    listed = chosen.merge(numbers, on="study_id", validate="m:1").sort_values(["number", "place"])
-    return listed[["number", "start", "stop", "num_positive_slices"]].reset_index(drop=True)
-
-
-def _window_columns(listed: pd.DataFrame, top: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of predictions: how many windows a scan has, and which one scored highest.
-
-    Args:
-        listed: of ``_listed``.
-        top: rows of the scans' highest-scoring windows, shape (num_scans,).
-    """
-    marked = listed["num_positive_slices"] > 0
-    best = listed.iloc[top]
-    return {
-        "num_windows": np.bincount(listed["number"]),
-        "top_start": best["start"].to_numpy(),
-        "top_stop": best["stop"].to_numpy(),
-        "top_marked": marked.iloc[top].to_numpy(dtype=int),
-        "num_marked_windows": np.bincount(listed["number"], weights=marked).astype(int),
-    }
+    write_predictions(tables, output, outside=outside, own_predictions=own_predictions)

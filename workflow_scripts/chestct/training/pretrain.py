@@ -86,7 +86,8 @@ def pretrain(job: PretrainingJob, folder: str, *, threads: int) -> None:
     loop = _train(job, computation)
     if computation.processes.first:
         save_weights(copy_state(loop.step.model), place / "weights.safetensors")
-        rows = pd.DataFrame(loop.history).assign(validation_loss=np.nan, validation_auroc=np.nan)
+        nothing = dict.fromkeys(("validation_loss", "validation_auroc", "l2_strength"), np.nan)
+        rows = pd.DataFrame(loop.history).assign(**nothing)
         print(rows.to_string(), flush=True)
         # The curve shows whether the model left chance.
         print(f"chance {np.log(len(CLASS_NAMES)):.2f}", flush=True)

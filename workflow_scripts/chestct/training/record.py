@@ -1,6 +1,7 @@
 """Results of a run: weights, learning curve, resolved configuration, and the record that ties them."""
 
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def save_weights(state: dict[str, torch.Tensor], path: str | Path) -> None:
 def write_results(
     folder: Path,
     state: dict[str, torch.Tensor],
-    history: list[dict[str, float]],
+    history: Sequence[Mapping[str, float | None]],
     resolved: dict[str, Any],
     row: dict[str, Any],
 ) -> None:
@@ -30,16 +31,17 @@ def write_results(
 
     Args:
         folder: of the run.
-        state: the weights that were kept.
-        history: rows of the learning curve.
+        state: the weights that were kept: of a whole model, or of a frozen probe's head.
+        history: rows of the learning curve; l2_strength is a probe's own column.
         resolved: configuration of the run.
-        row: of the table ``runs``, without the digest of the weights and the versions, which are added.
+        row: of the table ``runs`` (l2_strength likewise), without the digest of the weights and the versions, which are added.
     """
     weights = folder / "weights.safetensors"
     save_weights(state, weights)
-    write_table(pd.DataFrame(history), folder / "history.csv", "history")
+    curve = pd.DataFrame([{"l2_strength": None, **row} for row in history])
+    write_table(curve, folder / "history.csv", "history")
     write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
-    row = row | {
+    row = {"l2_strength": None, **row} | {
         "final_weights_sha256": sha256_file(weights),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -4,12 +4,14 @@ Shape suffixes: B batch, T slices (z), H rows (y), W columns (x).
 """
 
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
+from chestct.log import REPORT_SECONDS
 from chestct.training.machine.processes import Processes
 from chestct.training.windows.dataset import Scan, ScoringWindows
 from chestct.training.windows.display_window import InputSettings, score_windows
@@ -64,6 +66,19 @@ def window_logits(
             logits.append(score_windows(model, hu_BTHW.to(device, non_blocking=True), input_settings).float())
             numbers.append(scans.cpu())
     return torch.cat(logits).cpu(), torch.cat(numbers)
+
+
+def batch_reporter(num_batches: int) -> Callable[[int], None]:
+    """For ``on_batch`` of ``window_logits``: says in the log how far a pass has come."""
+    reported = time.perf_counter()
+
+    def on_batch(number: int) -> None:
+        nonlocal reported
+        if time.perf_counter() - reported >= REPORT_SECONDS:
+            print(f"batch {number} of {num_batches}", flush=True)
+            reported = time.perf_counter()
+
+    return on_batch
 
 
 def largest(logits: torch.Tensor, numbers: torch.Tensor, num_scans: int) -> torch.Tensor:

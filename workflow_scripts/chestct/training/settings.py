@@ -5,7 +5,7 @@ Without torch: the workflow and the plan of a study read them too. None has a de
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,38 @@ class TrainingSettings:
         known["budget"] = WindowsSeen(**known["budget"])
         known["patience"] = None if patience is None else WindowsSeen(**patience)
         return cls(**known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """How the network of a frozen probe sees windows: as in scoring, without augmentation.
+
+    Attributes:
+        precision: of the training; features are computed in float32 (``device.tune``).
+        windows_at_once: that are computed at once, which changes them by rounding alone.
+        crop_px: rows and columns that the network sees.
+    """
+
+    precision: str
+    windows_at_once: int
+    crop_px: int
+    max_rotation_degrees: ClassVar[float] = 0.0
+    interpolation: ClassVar[str] = "bilinear"
+    flip: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, settings: TrainingSettings) -> "FeatureSettings":
+        """Those of a model that would be trained with these settings."""
+        return cls(
+            precision=settings.precision,
+            windows_at_once=windows_scored_at_once(settings),
+            crop_px=settings.crop_px,
+        )
+
+
+def windows_scored_at_once(settings: TrainingSettings) -> int:
+    """Windows that fit in memory where one gets along without gradients."""
+    return max(1, 2 * settings.batch_size // settings.accumulate)
 
 
 @dataclass(frozen=True, kw_only=True)

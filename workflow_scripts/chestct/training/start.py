@@ -15,7 +15,7 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.files import sha256_file
 from chestct.models import build_model, is_head, set_batchnorm_momentum
-from chestct.models.load_weights import load_initial_weights
+from chestct.models.load_weights import LoadReport, load_initial_weights
 from chestct.run import Run
 from chestct.training.machine.device import tune
 from chestct.training.settings import TrainingSettings
@@ -77,20 +77,44 @@ def expected_sha256(initial: dict[str, Any]) -> str | None:
     return found
 
 
+def build_network(
+    name: str, init: str, initial: dict[str, Any], *, num_slices: int, size_px: int, seed: int
+) -> tuple[nn.Module, LoadReport | None]:
+    """A model with one logit and its starting weights, and what was loaded, if anything was.
+
+    Args:
+        name: of the model.
+        init: its starting point.
+        initial: of the starting weights (as of ``Job``).
+        num_slices, size_px: of what it sees at once.
+        seed: of the parameters that are not loaded.
+
+    Raises:
+        InputError: the weights are another file, or do not fit.
+    """
+    model = build_model(name, num_slices=num_slices, size_px=size_px, num_classes=1, seed=seed)
+    if initial["path"] is None:
+        return model, None
+    sha256 = expected_sha256(initial)
+    return model, load_initial_weights(model, name=name, init=init, path=initial["path"], sha256=sha256)
+
+
 def build_start(job: Job) -> tuple[nn.Module, list[nn.Module]]:
     """The model of a run with its starting weights, and its modules that are not trained.
 
     Raises:
         InputError: the weights are another file, or do not fit.
     """
-    settings, run, initial = job.settings, job.run, job.initial
-    name = run.model
-    model = build_model(
-        name, num_slices=job.window_slices, size_px=settings.crop_px, num_classes=1, seed=run_seed(run)
+    settings, run, name = job.settings, job.run, job.run.model
+    model, loaded = build_network(
+        name,
+        run.init,
+        job.initial,
+        num_slices=job.window_slices,
+        size_px=settings.crop_px,
+        seed=run_seed(run),
     )
-    if initial["path"] is not None:
-        sha256 = expected_sha256(initial)
-        loaded = load_initial_weights(model, name=name, init=run.init, path=initial["path"], sha256=sha256)
+    if loaded is not None:
         print(f"{run}: {loaded}", flush=True)
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
     frozen = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []

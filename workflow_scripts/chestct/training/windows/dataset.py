@@ -3,7 +3,7 @@
 Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from chestct.catalogue import MODELS
 from chestct.volume_store import WindowReader
 
 
@@ -91,6 +92,26 @@ def split_by_label(scans: Iterable[Scan]) -> list[Scan]:
     return parts
 
 
+def drawn_parts(scans: Sequence[Scan], model: str, negative_windows: str) -> list[Scan]:
+    """What training draws from: scans, or the two kinds of windows (or single slices) of every scan.
+
+    Args:
+        scans: of the training subset.
+        model: that is trained.
+        negative_windows: setting of the training.
+    """
+    of_all_scans = negative_windows == "all_scans" or MODELS[model].sees == "slice"
+    return split_by_label(scans) if of_all_scans else list(scans)
+
+
+def eligible_windows(scan: Scan) -> list[int]:
+    """Numbers of the windows of a scan that train: those of its label.
+
+    A positive scan always has a positive window (see subsets.windows).
+    """
+    return [i for i, label in enumerate(scan.window_labels) if label == scan.label]
+
+
 class TrainingWindows(Dataset):
     """A random eligible window of a scan: of a positive scan a positive one, else any.
 
@@ -110,9 +131,7 @@ class TrainingWindows(Dataset):
         """Return (hu_THW int16, label)."""
         draw, position = key
         scan = self.scans[position]
-        eligible = [i for i, label in enumerate(scan.window_labels) if label == scan.label]
-        # A positive scan always has a positive window (see subsets.windows).
-        i = int(np.random.default_rng([self.seed, draw]).choice(eligible))
+        i = int(np.random.default_rng([self.seed, draw]).choice(eligible_windows(scan)))
         return scan.read(self.reader, i), float(scan.label)
 
 

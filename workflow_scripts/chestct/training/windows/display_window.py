@@ -11,7 +11,7 @@ from torch import nn
 
 from chestct.catalogue import MODELS
 from chestct.intensity import FILL
-from chestct.training.settings import TrainingSettings
+from chestct.training.settings import FeatureSettings, TrainingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class InputSettings:
     def of_model(
         cls,
         model: str,
-        settings: TrainingSettings,
+        settings: TrainingSettings | FeatureSettings,
         display_window_hu: Mapping[str, float],
         intensity: str,
     ) -> "InputSettings":
@@ -50,7 +50,7 @@ class InputSettings:
 
         Args:
             model: its name; the catalogue has its normalisation.
-            settings: of its training.
+            settings: of its training, or of its features.
             display_window_hu: centre and width, of the dataset.
             intensity: what the dataset's values are, hu or display (``chestct.intensity``).
         """
