@@ -271,6 +271,8 @@ def _check_training(config: dict[str, Any]) -> None:
         )
     processes = max(1, training["gpus"]) * training["nodes"]
     for entry in config["models"]:
+        if MODELS[entry["name"]].frozen:
+            continue  # never trained in batches
         settings = training_settings(config, entry["name"])
         parts = processes * settings.accumulate
         if settings.batch_size % parts:

@@ -139,9 +139,9 @@ def test_hours_follow_from_speeds():
     assert longest_chain([job("a", after=(1,)), job("b")], [2.0, 2.0]) == 4.0
 
 
-def test_a_probe_trains_as_fast_as_its_model_scores(paper):
+def test_a_probe_computes_features_as_fast_as_its_model_scores(paper):
     speeds = read_speeds(paper)["NVIDIA A100"]
-    assert speeds["train"]["penet_probe"] == speeds["score"]["penet"] > speeds["train"]["penet"]
+    assert speeds["score"]["penet_probe"] == speeds["score"]["penet"] > 0
     other = read_speeds(paper | {"subsets": paper["subsets"] | {"window_slices": 31}})["NVIDIA A100"]
     assert "penet" not in other.index
 

@@ -1,4 +1,4 @@
-"""Accumulated gradients, one batch's random parameters in any cut, schedules, the frozen part."""
+"""Accumulated gradients, one batch's random parameters in any cut, schedules."""
 
 from dataclasses import replace
 
@@ -24,7 +24,6 @@ from chestct.training.budget import Batches
 from chestct.training.pretrain import PretrainingJob, pretrain
 from chestct.training.schedule import Schedule
 from chestct.training.settings import PretrainingSettings
-from chestct.training.start import freeze, set_training
 from chestct.training.windows.training_input import WindowInput
 
 INPUT = replace(LUNG, crop_px=24)
@@ -153,31 +152,6 @@ def test_a_rate_that_stays_where_the_end_is_unknown(warm_up):
     found = rates(Schedule(learning_rate=0.1, weight_decay=0, num_steps=12, warm_up_steps=warm_up))
     expected = [0.1 * min(1, (step + 1) / warm_up) for step in range(12)]
     assert found == pytest.approx(expected)
-
-
-class Headed(nn.Module):
-    """Statistics and dropout before a head, dropout in the head."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv3d(3, 4, 1), nn.BatchNorm3d(4), nn.Dropout(0.5))
-        self.head = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 1))
-
-    def forward(self, x_BCTHW):
-        return self.head(self.body(x_BCTHW).mean(dim=(2, 3, 4)))
-
-
-def test_what_is_frozen_stays_still_and_the_head_trains():
-    model = Headed()
-    frozen = freeze(model, lambda name: name.split(".")[0] == "head")
-    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert trained == {"head.1.weight", "head.1.bias"}
-    model.eval()
-    set_training(model, frozen)
-    assert {name for name, part in model.named_modules() if part.training} == {"head", "head.0", "head.1"}
-    before = model.body[1].running_mean.clone()
-    model(torch.rand(4, 3, 2, 2, 2))
-    assert torch.equal(model.body[1].running_mean, before)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -55,14 +55,12 @@ def test_backward_takes_every_product_twice_again(name: str) -> None:
     assert whole == 3 * forward - 2 * products[0]
 
 
-def test_a_probe_has_next_to_no_backward_pass() -> None:
-    forward, whole = count_flops("csn_narrow_probe", window=8, size=32)
-    assert forward == count_flops("csn_narrow", window=8, size=32)[0]
-    assert whole < 1.01 * forward
+def test_a_probe_is_not_trained() -> None:
+    assert "measure csn_narrow" in str(measure_or_explain("csn_narrow_probe", setting()))
 
 
-@pytest.mark.parametrize("name", ["videomae_narrow", "videomae_narrow_probe"])
-def test_every_repeat_is_timed_and_told(name: str) -> None:
+def test_every_repeat_is_timed_and_told() -> None:
+    name = "videomae_narrow"
     found = measure(name, setting())
     assert [len(seconds) for seconds in (found.train, found.score, found.plain)] == [2, 2, 2]
     assert min(found.train + found.score + found.plain) > 0

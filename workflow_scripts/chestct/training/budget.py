@@ -60,7 +60,7 @@ def check_parts(model: str, settings: TrainingSettings, *, gpus: int, processes:
             f"'{model}' has BatchNorm: {settings.accumulate} parts of a batch, each with statistics of its "
             "own, give another step than the batch",
             where="configuration key 'training.accumulate'",
-            expected="1 for this model (models without BatchNorm and frozen probes may accumulate)",
+            expected="1 for this model (models without BatchNorm may accumulate)",
             remedy="set accumulate: 1 for this model, and so for all its arms; where memory is short, take a "
             "GPU with more, more GPUs (training.gpus; they share statistics), or a smaller batch_size for "
             "all models alike",

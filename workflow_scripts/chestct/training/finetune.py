@@ -49,7 +49,7 @@ def _train(
     patience = patience_windows(len(training), settings)
     seed_everything(seed)
     reset_peak_memory(job.gpus)
-    model, frozen = build_start(job)
+    model = build_start(job)
     input_settings = InputSettings.of_model(run.model, settings, job.display_window_hu, job.intensity)
     schedule = Schedule(
         learning_rate=settings.learning_rate,
@@ -63,7 +63,6 @@ def _train(
         prepare,
         nn.functional.binary_cross_entropy_with_logits,
         schedule,
-        frozen=frozen,
         precision=settings.precision,
         gpus=job.gpus,
         batches=batches,

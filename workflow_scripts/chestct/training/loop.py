@@ -25,7 +25,6 @@ from chestct.training.machine.processes import distribute
 from chestct.training.progress import Events, Progress
 from chestct.training.schedule import Schedule
 from chestct.training.scoring import scan_logits, validation_metrics
-from chestct.training.start import set_training
 from chestct.training.windows.batch_order import BatchStream, begin_pass
 from chestct.training.windows.loader import Loader
 
@@ -41,7 +40,6 @@ class Step:
         prepare: turns a piece of a batch into (input_BCTHW, targets).
         loss: (logits, targets) -> scalar; computed in float32.
         schedule: learning rate and weight decay.
-        frozen: modules of the model that are not trained.
         precision: 32-true, bf16-mixed or 16-mixed.
         gpus: 0: CPU.
         batches: how the windows of a step are shared out.
@@ -54,7 +52,6 @@ class Step:
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         schedule: Schedule,
         *,
-        frozen: Sequence[nn.Module] = (),
         precision: str,
         gpus: int,
         batches: Batches,
@@ -62,14 +59,14 @@ class Step:
         # On a CPU a run gives equal weights again; on GPUs the fastest convolutions differ by rounding.
         torch.set_deterministic_debug_mode("default" if gpus else "warn")
         torch.backends.cudnn.benchmark = bool(gpus)
-        self.prepare, self.loss, self.frozen = prepare, loss, frozen
+        self.prepare, self.loss = prepare, loss
         self.precision, self.accumulate = precision, batches.accumulate
         self.device = torch.device("cuda", torch.cuda.current_device()) if gpus else torch.device("cpu")
         self.model = model.to(self.device)
-        if batches.world > 1 and gpus and not frozen:
+        if batches.world > 1 and gpus:
             # Statistics over the whole batch, as one process would compute them. PyTorch has it on GPUs only.
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
-        set_training(self.model, frozen)
+        self.model.train()
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.shared = distribute(self.model, self.device) if batches.world > 1 else self.model
         rate, decay = schedule.learning_rate, schedule.weight_decay
@@ -265,7 +262,7 @@ class Loop:
             set_random_state(before)
             raise
         finally:
-            set_training(step.model, step.frozen)
+            step.model.train()
         logits = self.processes.maximum(logits)
         if not torch.isfinite(logits).all():
             what = f"scores of validation scans are no numbers at step {self.done}"

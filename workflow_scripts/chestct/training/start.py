@@ -1,10 +1,8 @@
-"""What a training job is given, and what its run starts with: seeds, the model, what of it is trained."""
+"""What a training job is given, and what its run starts with: seeds and the model."""
 
 import random
 import zlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from chestct.catalogue import MODELS
 from chestct.files import sha256_file
-from chestct.models import build_model, is_head, set_batchnorm_momentum
+from chestct.models import build_model, set_batchnorm_momentum
 from chestct.models.load_weights import LoadReport, load_initial_weights
 from chestct.run import Run
 from chestct.training.machine.device import tune
@@ -99,15 +96,15 @@ def build_network(
     return model, load_initial_weights(model, name=name, init=init, path=initial["path"], sha256=sha256)
 
 
-def build_start(job: Job) -> tuple[nn.Module, list[nn.Module]]:
-    """The model of a run with its starting weights, and its modules that are not trained.
+def build_start(job: Job) -> nn.Module:
+    """The model of a run with its starting weights, laid out for training.
 
     Raises:
         InputError: the weights are another file, or do not fit.
     """
-    settings, run, name = job.settings, job.run, job.run.model
+    settings, run = job.settings, job.run
     model, loaded = build_network(
-        name,
+        run.model,
         run.init,
         job.initial,
         num_slices=job.window_slices,
@@ -117,9 +114,8 @@ def build_start(job: Job) -> tuple[nn.Module, list[nn.Module]]:
     if loaded is not None:
         print(f"{run}: {loaded}", flush=True)
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
-    frozen = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
     tune(model, gpus=job.gpus, precision=settings.precision, compiled=settings.compile)
-    return model, frozen
+    return model
 
 
 def seed_everything(seed: int) -> None:
@@ -127,23 +123,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (what libraries draw from)
     torch.manual_seed(seed)
-
-
-def freeze(model: nn.Module, is_head: Callable[[str], bool]) -> list[nn.Module]:
-    """Take the gradients of all but the head away; returns the modules that are not trained.
-
-    Args:
-        model: the model.
-        is_head: whether a parameter or module of this name belongs to the head.
-    """
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(is_head(name))
-    heads = [module for name, module in model.named_modules() if is_head(name)]
-    return [module for module in model.modules() if not any(module is head for head in heads)]
-
-
-def set_training(model: nn.Module, frozen: Sequence[nn.Module]) -> None:
-    """Set a model to training mode, its frozen modules to evaluation: their statistics and dropout rest."""
-    model.train()
-    for module in frozen:
-        module.training = False  # not eval(): it would reach the head inside

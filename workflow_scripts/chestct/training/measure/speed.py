@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -22,12 +21,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.intensity import AIR_HU
-from chestct.models import build_model, is_head
+from chestct.models import build_model
 from chestct.training.budget import Batches
 from chestct.training.loop import Step
 from chestct.training.machine.device import autocast, memory_errors, peak_memory_mb, reset_peak_memory, tune
 from chestct.training.schedule import Schedule
-from chestct.training.start import freeze, set_training
 from chestct.training.windows.display_window import InputSettings, score_windows
 from chestct.training.windows.training_input import WindowInput
 
@@ -74,12 +72,17 @@ class Measurement:
     peak_memory_gb: float
 
 
-def _build(name: str, window: int, size: int) -> tuple[nn.Module, list[nn.Module]]:
-    """A model for training, and its modules that are not trained."""
+def _build(name: str, window: int, size: int) -> nn.Module:
+    """A model for training."""
     model = build_model(name, num_slices=window, size_px=size, seed=0)
-    frozen = freeze(model, partial(is_head, name=name)) if MODELS[name].frozen else []
-    set_training(model, frozen)
-    return model, frozen
+    if MODELS[name].frozen:
+        raise InputError(
+            f"'{name}' is a frozen probe: its network computes features as fast as its model scores",
+            where="models",
+            expected="models that are trained",
+            remedy=f"measure {MODELS[name].probe_of}",
+        )
+    return model.train()
 
 
 def _conv_backward_flops(
@@ -92,7 +95,7 @@ def _conv_backward_flops(
 
 def count_flops(name: str, *, window: int, size: int) -> tuple[int, int]:
     """Floating-point operations of a window: forward, and forward with backward."""
-    model, _ = _build(name, window, size)
+    model = _build(name, window, size)
     # In evaluation mode: in training, stochastic depth would leave some out by chance.
     model = model.to("meta").eval()
     counts = []
@@ -153,7 +156,7 @@ def _plain_seconds(name: str, setting: Setting) -> list[float]:
     """The usual loop with the same augmentation: float32, eager, memory and Adam as they come."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = False, False
-    model = _build(name, setting.window, setting.size)[0].to(setting.device)
+    model = _build(name, setting.window, setting.size).to(setting.device)
     batch, batches = _batch(setting), Batches(size=setting.batch)
     prepare = WindowInput(_input_settings(name, setting.size), batches, seed=0)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.0)
@@ -175,7 +178,7 @@ def _engine_seconds(name: str, setting: Setting) -> tuple[list[float], list[floa
     """Seconds of the loop's own step and of scoring a batch, and the peak memory of training, GB."""
     batch, batches = _batch(setting), Batches(size=setting.batch)
     input_settings = _input_settings(name, setting.size)
-    model, frozen = _build(name, setting.window, setting.size)
+    model = _build(name, setting.window, setting.size)
     tune(model, gpus=setting.gpus, precision=setting.precision, compiled=setting.compiled)
     step = Step(
         model,
@@ -183,7 +186,6 @@ def _engine_seconds(name: str, setting: Setting) -> tuple[list[float], list[floa
         binary_cross_entropy_with_logits,
         # A rate of next to nothing: weights that random labels pull about would change what is measured.
         Schedule(learning_rate=1e-30, weight_decay=0.0, num_steps=1_000_000, warm_up_steps=1),
-        frozen=frozen,
         precision=setting.precision,
         gpus=setting.gpus,
         batches=batches,
