@@ -25,10 +25,10 @@ rule extract_features:
         **needs("extract_features", readers=READERS),
         **nodes_and_gpus(1, min(1, config["training"]["gpus"]), SITE),
     params:
-        trained_on=lambda wildcards: trained_on(wildcards),
+        trained_on=trained_on,
         outside=lambda wildcards: wildcards.dataset in OUTSIDE,
         initial=lambda wildcards: initial_of(run_of_point(wildcards)),
-        seed=lambda wildcards: seed_of_network(wildcards),
+        seed=seed_of_network,
         settings=lambda wildcards: asdict(FeatureSettings.of(run_grid.training_settings(config, wildcards.model))),
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         # Scans are shown as those that the probe is fitted on.
