@@ -29,7 +29,9 @@ rule extract_features:
         outside=lambda wildcards: wildcards.dataset in OUTSIDE,
         initial=lambda wildcards: initial_of(run_of_point(wildcards)),
         seed=seed_of_network,
-        settings=lambda wildcards: asdict(FeatureSettings.of(run_grid.training_settings(config, wildcards.model))),
+        settings=lambda wildcards: asdict(
+            FeatureSettings.of(run_grid.training_settings(config, wildcards.model))
+        ),
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         # Scans are shown as those that the probe is fitted on.
         display_window_hu=lambda wildcards: DATASETS[trained_on(wildcards)]["display_window_hu"],

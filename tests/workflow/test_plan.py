@@ -46,7 +46,7 @@ def test_a_probe_shares_its_models_pretraining_and_ct_runs(project):
     assert jobs["download_weights"] == 1
     runs = list_runs(config)
     assert jobs["finetune"] == sum(not MODELS[run.model].frozen for run in runs) == len(runs) / 2 == 20
-    # An arm of a probe is fitted at once, on one network's features: one seed, and CT pretraining in one fold.
+    # An arm of a probe is fitted at once, on the features of one network: there is one seed, and one fold.
     assert jobs["extract_features"] == jobs["fit_probes"] == 2 * 2 + 2 * 3
     assert jobs["predict"] == jobs["predict_probes"] == 2 * 2
 

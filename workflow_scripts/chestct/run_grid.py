@@ -109,8 +109,8 @@ def initial_weights(config: dict[str, Any], run: Run) -> dict[str, Any]:
 def starting_point(config: dict[str, Any], run: Run) -> str:
     """Name of the network that a probe's run reads, among those of its dataset, model and init.
 
-    Weights from elsewhere are one network for all runs. A random network is drawn once a seed, for all percents
-    and folds. Of CT pretraining there is one a seed and fold.
+    Weights from elsewhere are one network for all runs. A random network is drawn once a seed, for all
+    percents and folds. Of CT pretraining there is one a seed and fold.
     """
     kind = initial_weights(config, run)["kind"]
     if kind == "none":

@@ -41,11 +41,13 @@ def extract(data: dict[str, str], path: Path, **changes) -> str:
     return str(path)
 
 
-def fit(data: dict[str, str], features: str, folder: Path, runs=(PROBE,), **changes) -> list[Path]:
-    """Fit runs; returns their folders."""
+def fit(
+    data: dict[str, str], features: str | list[str], folder: Path, runs=(PROBE,), **changes
+) -> list[Path]:
+    """Fit runs, on the same features or on their own; returns their folders."""
     job = ProbesJob(
         runs=list(runs),
-        features=[features] * len(runs),
+        features=[features] * len(runs) if isinstance(features, str) else features,
         subsets=[data["subset"]] * len(runs),
         negative_windows="negative_scans",
         window_slices=8,
@@ -72,5 +74,3 @@ def predict(
         **more,
     )
     return read_table(output, "predictions")
-
-

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -136,8 +137,7 @@ def test_loaded_weights_give_the_features_and_are_recorded(data, features, tmp_p
 def test_all_runs_of_an_arm_are_fitted_and_scored_in_their_order(data, features, fitted, tmp_path):
     runs = [replace(PROBE, seed=seed) for seed in (0, 1, 2)]
     copy = shutil.copy(features, tmp_path / "a-copy.safetensors")
-    paths = [features, str(copy), features]
-    folders = fit(data, features, tmp_path, runs, features=paths)
+    folders = fit(data, [features, str(copy), features], tmp_path, runs)
     assert [record(folder)["seed"] for folder in folders] == [0, 1, 2]
     assert all(torch.equal(value, weights(folders[1])[name]) for name, value in weights(fitted).items())
     table = predict(data, features, folders, tmp_path / "p.csv", runs)
@@ -167,7 +167,7 @@ def test_features_of_other_windows_are_refused(data, features, fitted, tmp_path)
 
 def test_damaged_features_and_weights_of_a_whole_network_are_refused(data, features, trained, tmp_path):
     broken = tmp_path / "broken.safetensors"
-    broken.write_bytes(open(features, "rb").read()[:5000])
+    broken.write_bytes(Path(features).read_bytes()[:5000])
     with pytest.raises(InputError, match="does not read"):
         fit(data, str(broken), tmp_path)
     with pytest.raises(InputError, match="the head of a probe and nothing else"):

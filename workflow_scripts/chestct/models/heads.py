@@ -1,8 +1,9 @@
 """A model's head as one linear function of features: what frozen probes are fitted on.
 
 Every model but the LRCN ends in one linear layer, the module that its catalogue row names as head. What
-follows it is, if anything, a mean over positions, and a mean of linear functions is the linear function of the
-mean. So the logits of a window are ``features @ weight + bias`` with the head's input, averaged over positions.
+follows it is, if anything, a mean over positions, and a mean of linear functions is the linear function of
+the mean. So the logits of a window are ``features @ weight + bias``, where features are the head's input,
+averaged over positions.
 
 Shape suffixes: B batch, F features.
 """

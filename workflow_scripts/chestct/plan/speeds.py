@@ -15,8 +15,8 @@ THROUGHPUT = Path(__file__).with_name("throughput.csv")
 def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
     """Speeds by device, for the study's precision, crop, and number of slices that each model sees at once.
 
-    Of several rows for the same thing the last counts. The network of a frozen probe computes features as fast
-    as its model scores.
+    Of several rows for the same thing the last counts. The network of a frozen probe computes features as
+    fast as its model scores.
 
     Returns:
         tables with a row a model: ``train`` (what it sees at once, a second: forward, backward and update),

@@ -203,7 +203,9 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
             values=values,
             starts=torch.tensor([start for scan in scans for start in scan.starts]),
             stops=torch.tensor([stop for scan in scans for stop in scan.stops]),
-            rows={scan.study_id: (end - len(scan.starts), end) for scan, end in zip(scans, ends, strict=True)},
+            rows={
+                scan.study_id: (end - len(scan.starts), end) for scan, end in zip(scans, ends, strict=True)
+            },
             head=prefix,
             head_shape=head_shape,
             facts=facts,
@@ -242,9 +244,7 @@ def read_features(path: str) -> Features:
             tensors = {name: file.get_tensor(name) for name in ("values", "starts", "stops")}
         rows = {name: (int(first), int(end)) for name, (first, end) in others["rows"].items()}
         shape = tuple(others["head_shape"])
-        return Features(
-            **tensors, rows=rows, head=others["head"], head_shape=shape, facts=others["facts"]
-        )
+        return Features(**tensors, rows=rows, head=others["head"], head_shape=shape, facts=others["facts"])
     raise InputError(
         "a file of features does not read",
         where=Path(path),

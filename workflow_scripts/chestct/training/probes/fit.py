@@ -77,9 +77,7 @@ def _fit_run(job: ProbesJob, number: int, features: Features, folder: Path, *, s
     parts = drawn_parts(training, run.model, job.negative_windows)
     weighted = window_weights(parts)
     places = {key: row for scan in training for key, row in _places(scan, features, where)}
-    rows = [
-        places[parts[part].study_id, parts[part].starts[window]] for part, window, _ in weighted
-    ]
+    rows = [places[parts[part].study_id, parts[part].starts[window]] for part, window, _ in weighted]
     labels, weights = [parts[part].label for part, _, _ in weighted], [weight for *_, weight in weighted]
     x_NF = features.values[rows]
     validation = _ScoredScans(held_out, features, where)

@@ -92,5 +92,8 @@ def fit_heads(
         bias = model.intercept_[0] - weight @ mean
         yield (
             strength,
-            Head(weight=torch.from_numpy(weight.astype(np.float32)), bias=torch.tensor(bias, dtype=torch.float32)),
+            Head(
+                weight=torch.from_numpy(weight.astype(np.float32)),
+                bias=torch.tensor(bias, dtype=torch.float32),
+            ),
         )

@@ -73,7 +73,9 @@ def predict_probes(
             read, path_read = read_features(path), path
         chosen = split_table[(split_table["fold"] == run.fold) & split_table["split"].isin(scored)]
         listed = windows_in_order(chosen["study_id"].tolist(), window_table)
-        rows = read.rows_of(chosen["study_id"].tolist(), listed["start"].tolist(), listed["stop"].tolist(), where=path)
+        rows = read.rows_of(
+            chosen["study_id"].tolist(), listed["start"].tolist(), listed["stop"].tolist(), where=path
+        )
         numbers = torch.tensor(listed["number"].to_numpy(dtype="int64"))
         logits = read_head(weights[number], read).logits(read.values[rows])
         scores = largest(logits, numbers, len(chosen)).sigmoid().numpy()
