@@ -1,4 +1,4 @@
-"""Rule predict_probes: scores of the runs of one frozen probe, on its dataset or on another, from its features."""
+"""Rule predict_probes: scores of the runs of one frozen probe, on its dataset or another, from features."""
 
 from chestct.log import set_up_log
 from chestct.run import Run

@@ -34,7 +34,8 @@ def write_results(
         state: the weights that were kept: of a whole model, or of a frozen probe's head.
         history: rows of the learning curve; l2_strength is a probe's own column.
         resolved: configuration of the run.
-        row: of the table ``runs`` (l2_strength likewise), without the digest of the weights and the versions, which are added.
+        row: of the table ``runs`` (l2_strength likewise), without the digest of the weights and the versions,
+            which are added.
     """
     weights = folder / "weights.safetensors"
     save_weights(state, weights)

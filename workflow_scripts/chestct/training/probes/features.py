@@ -1,7 +1,7 @@
 """Features of a frozen network: the input of its head, for all windows of a dataset, in one file.
 
-They are computed as scans are scored: centre crop, no augmentation, evaluation mode, float32. All percents, seeds
-and folds that start from the network share them.
+They are computed as scans are scored: centre crop, no augmentation, evaluation mode, float32. All percents,
+seeds and folds that start from the network share them.
 """
 
 import json
@@ -84,7 +84,7 @@ class Features:
     """Features of all windows of scans, and what they come from.
 
     Attributes:
-        values: float32, shape (num_windows, F): windows of a scan follow each other, in the order of their table.
+        values: float32, shape (num_windows, F); windows of a scan follow each other, as their table has them.
         starts, stops: slice ranges of the windows, int64, shape (num_windows,).
         rows: of every scan, by study_id: the first and the one after the last.
         head: prefix of the head's parameters.
@@ -225,7 +225,7 @@ def _check_finite(values: torch.Tensor, where: str) -> None:
 
 
 def write_features(features: Features, path: str) -> None:
-    """Write features as safetensors, whole or not at all; what is no tensor stands in its metadata as JSON."""
+    """Write features as safetensors, whole or not at all; what is no tensor stands in the metadata."""
     others = {"rows": features.rows, "head": features.head, "head_shape": features.head_shape}
     tensors = {name: getattr(features, name).contiguous() for name in ("values", "starts", "stops")}
     with atomic_path(path) as temporary:

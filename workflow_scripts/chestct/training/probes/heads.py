@@ -1,7 +1,7 @@
 """Linear heads: logistic regression with an L2 penalty, whose strength validation decides.
 
-The penalty is on standardised features, alike for all. Mean and scale are then folded into weight and bias, so
-that what is kept is the network's own head.
+The penalty is on standardised features, alike for all. Mean and scale are then folded into weight and bias,
+so that what is kept is the network's own head.
 
 Shape suffixes: N windows, F features.
 """
@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 
 from chestct.training.windows.dataset import Scan, eligible_windows
 
-#: Strengths of the penalty, from the strongest: the mean loss of a window, plus half of the strength times the
-#: squared length of the weights of standardised features, is least.
+#: Strengths of the penalty, from the strongest: the mean loss of a window, plus half of the strength times
+#: the squared length of the weights of standardised features, is least.
 STRENGTHS = (10.0, 1.0, 0.1, 0.01, 0.001)
 #: A feature that varies by less than this share of its mean is constant, to the rounding of float32.
 _CONSTANT = 1e-5
@@ -90,10 +90,5 @@ def fit_heads(
         model.fit(x_NF, y, sample_weight=share * len(y))
         weight = model.coef_[0] / scale
         bias = model.intercept_[0] - weight @ mean
-        yield (
-            strength,
-            Head(
-                weight=torch.from_numpy(weight.astype(np.float32)),
-                bias=torch.tensor(bias, dtype=torch.float32),
-            ),
-        )
+        kept = torch.from_numpy(weight.astype(np.float32))
+        yield strength, Head(weight=kept, bias=torch.tensor(bias, dtype=torch.float32))

@@ -56,7 +56,8 @@ def predict_probes(
         windows, splits: paths of the tables.
         output: table of schema ``predictions``.
         threads: CPU threads that torch may use.
-        outside, own_predictions: as of ``predict.predict``; features, windows and splits are then of that set.
+        outside, own_predictions: as of ``predict.predict``; features, windows and splits are then of that
+            set.
 
     Raises:
         InputError: features are of other windows, or weights are no head of this probe.
@@ -72,10 +73,10 @@ def predict_probes(
         if read is None or path != path_read:
             read, path_read = read_features(path), path
         chosen = split_table[(split_table["fold"] == run.fold) & split_table["split"].isin(scored)]
-        listed = windows_in_order(chosen["study_id"].tolist(), window_table)
-        rows = read.rows_of(
-            chosen["study_id"].tolist(), listed["start"].tolist(), listed["stop"].tolist(), where=path
-        )
+        study_ids = chosen["study_id"].tolist()
+        listed = windows_in_order(study_ids, window_table)
+        starts, stops = listed["start"].tolist(), listed["stop"].tolist()
+        rows = read.rows_of(study_ids, starts, stops, where=path)
         numbers = torch.tensor(listed["number"].to_numpy(dtype="int64"))
         logits = read_head(weights[number], read).logits(read.values[rows])
         scores = largest(logits, numbers, len(chosen)).sigmoid().numpy()
