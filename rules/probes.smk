@@ -35,6 +35,7 @@ rule extract_features:
         catalogue=lambda wildcards: CATALOGUE_ENTRIES[wildcards.model],
         # Scans are shown as those that the probe is fitted on.
         display_window_hu=lambda wildcards: DATASETS[trained_on(wildcards)]["display_window_hu"],
+        intensity=lambda wildcards: intensity_of(DATASETS[scans_from(wildcards)]),
         window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],

@@ -18,6 +18,7 @@ extract_features(
         initial=params.initial,
         settings=FeatureSettings(**params.settings),
         display_window_hu=params.display_window_hu,
+        intensity=params.intensity,
         window_slices=params.window_slices,
         index=staged_index(inputs.index, dict(snakemake.resources.items())),
         windows=inputs.windows,

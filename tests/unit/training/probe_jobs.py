@@ -25,6 +25,7 @@ def features_job(data: dict[str, str], **changes) -> FeaturesJob:
         "initial": SCRATCH,
         "settings": FeatureSettings.of(SETTINGS),
         "display_window_hu": WINDOW,
+        "intensity": "hu",
         "window_slices": 8,
         **{name: data[name] for name in ("index", "windows", "splits")},
         "outside": False,

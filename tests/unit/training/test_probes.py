@@ -50,6 +50,7 @@ def composed(data, features, folder, output):
         weights=[str(output.with_suffix(".safetensors"))],
         settings=make_job(data).settings,
         display_window_hu=WINDOW,
+        intensity="hu",
         window_slices=8,
         **{name: data[name] for name in ("index", "windows", "splits")},
         output=str(output),

@@ -49,6 +49,7 @@ class FeaturesJob:
         initial: its starting weights, as of ``start.Job``.
         settings: how the network sees windows.
         display_window_hu: centre and width, of the dataset that the probe is fitted on.
+        intensity: what the values of the scans are, hu or display.
         window_slices: slices that the network sees at once.
         index, windows, splits: paths of the tables of the scans.
         outside: whether these are a test set outside the training set, of which test scans alone count.
@@ -64,6 +65,7 @@ class FeaturesJob:
     initial: dict[str, Any]
     settings: FeatureSettings
     display_window_hu: dict[str, float]
+    intensity: str
     window_slices: int
     index: str
     windows: str
@@ -175,7 +177,7 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
             window_logits(
                 model,
                 loader,
-                InputSettings.of_model(job.model, settings, job.display_window_hu),
+                InputSettings.of_model(job.model, settings, job.display_window_hu, job.intensity),
                 device=device,
                 on_batch=batch_reporter(len(loader)),
             )
@@ -191,6 +193,7 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
         "initial_stand_in": int(job.initial["stand_in"]),
         "settings": asdict(settings),
         "display_window_hu": job.display_window_hu,
+        "intensity": job.intensity,
         "code_digest": job.code_digest,
         "num_parameters": num_parameters,
         "seconds": round(seconds, 3),

@@ -98,7 +98,7 @@ def _fit_run(job: ProbesJob, number: int, features: Features, folder: Path, *, s
     print(f"{run}: {len(training)} scans, {len(rows)} windows, strength {strength:g}, AUROC {auroc:.3f}")
     resolved = {
         "run": run.asdict(),
-        "features": {key: facts[key] for key in ("settings", "display_window_hu")},
+        "features": {key: facts[key] for key in ("settings", "display_window_hu", "intensity")},
         "window_slices": job.window_slices,
         "negative_windows": job.negative_windows,
         "l2_strengths": list(STRENGTHS),
