@@ -2,6 +2,8 @@
 #              STUDY="name overlay" puts studies/overlay.yaml over it)
 # make plan     prints what STUDY costs (jobs, hours, disk), then what it downloads
 # make citation prints what a publication of STUDY is to cite
+# make example writes twelve phantom scans and their table for studies/own_data.yaml
+# make evidence copies tables, figures and verdicts of the finished STUDY to docs/evidence/ (EVIDENCE=folder)
 # make test    sets everything up and passes all tests
 # make bench   measures the hot paths against the usual way; table in results/benchmarks.md (a quiet machine!)
 # make lint    formatters, linters and type checker, as CI runs them
@@ -19,6 +21,7 @@ UV_VERSION := 0.13.9
 CORES ?= all
 TEST_JOBS ?= 2
 STUDY ?=
+EVIDENCE ?= docs/evidence
 # PROFILE=slurm runs on a cluster (profiles/slurm); without it, this machine (profiles/default).
 PROFILE ?=
 OPTIONS := $(if $(PROFILE),--workflow-profile profiles/$(PROFILE),--cores $(CORES)) \
@@ -30,7 +33,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every job starts Python anew: without cached bytecode imports take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: study plan citation status test test-cluster test-envs bench lint format unlock lock setup
+.PHONY: study plan citation example evidence status test test-cluster test-envs bench lint format unlock lock setup
 
 study: setup
 	$(SNAKEMAKE)
@@ -41,6 +44,12 @@ plan: setup
 
 citation: setup
 	$(SNAKEMAKE) --quiet all -- cite_data
+
+example: setup
+	python workflow_scripts/write_own_example.py data/own_example
+
+evidence: setup
+	python workflow_scripts/publish_evidence.py $(EVIDENCE) $(STUDY)
 
 status: setup
 	@python -m chestct.status $(if $(STUDY),--study $(lastword $(STUDY)))

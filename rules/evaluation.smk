@@ -135,9 +135,11 @@ rule collect_evaluation:
         },
         # The claims are about the datasets' own test sets.
         draws=expand(f"{EVALUATION}/{{dataset}}/draws.npz", dataset=claimed_datasets(config["datasets"])),
+        draws_by_dataset=expand(f"{EVALUATION}/{{dataset}}/draws.npz", dataset=TEST_SETS),
     output:
         **{name: f"{EVALUATION}/{name}.csv" for name in EVALUATION_TABLES},
         claims=f"{EVALUATION}/claims.csv",
+        claims_by_dataset=f"{EVALUATION}/claims_by_dataset.csv",
     log:
         f"{RESULTS}/logs/collect_evaluation.log",
     benchmark:

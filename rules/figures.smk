@@ -148,7 +148,8 @@ rule write_report:
         provenance=code_by_step,
         # Tables of the package that the report is filled from, whose changes the code's digest does not see.
         guidelines=[
-            sha256_file(PACKAGE_DIR / "figures" / name) for name in ("checklist.yaml", "analysis_plan.yaml")
+            sha256_file(PACKAGE_DIR / "figures" / name)
+            for name in ("checklist.yaml", "analysis_plan.yaml", "analysis_plan_lidc_nodules.yaml")
         ],
         code=code_of("write_report"),
     script:

@@ -10,8 +10,10 @@ names = (*TABLES, *VALIDITY_TABLES)
 collect(
     tables={name: snakemake.input[name] for name in names},
     draws=snakemake.input.draws,
+    draws_by_dataset=snakemake.input.draws_by_dataset,
     collected={name: snakemake.output[name] for name in names},
     claims_path=snakemake.output.claims,
+    by_dataset_path=snakemake.output.claims_by_dataset,
     confidence=snakemake.params.confidence,
     margin=snakemake.params.margin,
 )

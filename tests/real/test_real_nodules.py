@@ -1,11 +1,43 @@
-"""The own_data study on real nodules, as far as it needs no training."""
+"""The study of a user's own scans on real nodules, as far as it needs no training."""
 
 import pytest
+import yaml
 
 from chestct.tables import read_table
 from tests.workflow.project import copy_project
 
-STEPS = "results/own_data"
+STEPS = "results/real_nodules"
+#: Nodules that a reader called malignant (4, 5) against those called benign (1, 2).
+STUDY = {
+    "study": "real_nodules",
+    "datasets": [
+        {
+            "name": "nodules",
+            "source": "own_data",
+            "table": "../shared/real_nodules/labels.csv",
+            "columns": {
+                "patient_id": "patient_id",
+                "study_id": "volume_id",
+                "path": "path",
+                "label": "malignancy",
+            },
+            "label_rule": {"positive_above": 3, "negative_below": 3},
+            "baseline_column": "mask_voxels",
+            "display_window_hu": {"centre": -600, "width": 1500},
+        }
+    ],
+    "models": [{"name": "i3d"}],
+    "inits": ["scratch", "video"],
+    "percents": [100],
+    "volumes": {"size_px": 51},
+    "subsets": {
+        "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
+        "folds": 5,
+        "window_slices": 32,
+        "window_stride": 19,
+    },
+    "training": {"crop_px": 48},
+}
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +46,8 @@ def prepared(root, real_nodules, tmp_path_factory):
     project = copy_project(root, tmp_path_factory.mktemp("nodules") / "project")
     (project.folder.parent / "shared").symlink_to(real_nodules.parent)
     targets = [f"{STEPS}/subsets/nodules/{name}" for name in ("splits.csv", "windows.parquet")]
-    project.run(*targets, study="own_data")
+    (project.folder / "studies" / "real_nodules.yaml").write_text(yaml.safe_dump(STUDY))
+    project.run(*targets, study="real_nodules")
     return project.folder
 
 

@@ -70,8 +70,10 @@ def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFra
     collect(
         tables={name: [folder / dataset / f"{name}.csv" for dataset in datasets] for name in names},
         draws=[folder / dataset / "draws.npz" for dataset in datasets],
+        draws_by_dataset=[folder / dataset / "draws.npz" for dataset in datasets],
         collected={name: folder / f"{name}.csv" for name in names},
         claims_path=folder / "claims.csv",
+        by_dataset_path=folder / "claims_by_dataset.csv",
         confidence=settings["confidence"],
         margin=margin,
     )

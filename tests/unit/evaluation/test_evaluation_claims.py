@@ -8,11 +8,13 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import precision_recall_curve, roc_curve
 from synthetic_predictions import write_study
 
+from chestct.claimed_models import claimed_models
 from chestct.evaluation.claims import CLAIMS, Cell, DatasetDraws, claims_table
-from chestct.evaluation.contrasts import ArmKey, Quantity, claim_models
+from chestct.evaluation.contrasts import ArmKey, Quantity
 from chestct.evaluation.curves import GRID, run_curves
 from chestct.evaluation.label_efficiency import monotone, patients_needed
 from chestct.evaluation.resampling import bootstrap_counts, named_rng
+from chestct.tables import read_table
 
 
 def cell(
@@ -174,9 +176,9 @@ def test_draws_survive_being_stored(full_study, tmp_path):
 
 
 def test_claims_fall_back_on_other_3d_models():
-    assert claim_models([*SEVEN, "x3d_narrow", "resnet18"]) == SEVEN
+    assert claimed_models([*SEVEN, "x3d_narrow", "resnet18"]) == SEVEN
     few = ["slow_narrow", "x3d_narrow", "slow_narrow_probe", "resnet18"]
-    assert claim_models(few) == ["slow_narrow", "x3d_narrow"]
+    assert claimed_models(few) == ["slow_narrow", "x3d_narrow"]
 
 
 def test_study_without_the_seven_tests_its_own_3d_models(tmp_path):
@@ -184,6 +186,25 @@ def test_study_without_the_seven_tests_its_own_3d_models(tmp_path):
     files = write_study(tmp_path, datasets, ["i3d", "x3d_narrow"], ["scratch", "video"], [100])
     row = one_row(evaluate(files, tmp_path)["claims"], claim="video_vs_scratch")
     assert row["num_models"] == 2 and row["verdict"] == "not_decidable"  # with one seed
+
+
+def test_claims_of_every_dataset_alone_stand_beside_the_verdicts(tmp_path):
+    datasets = {name: {"num_patients": 40} for name in ("one", "two")}
+    files = write_study(tmp_path, datasets, ["i3d", "x3d_narrow"], ["scratch", "video"], [100], seeds=(0, 1))
+    evaluate(files, tmp_path / "both")
+    alone = read_table(tmp_path / "both" / "claims_by_dataset.csv", "claims")
+    assert alone["datasets"].tolist() == ["one", "two"]
+    assert set(alone["claim"]) == {"video_vs_scratch"}
+    first = write_study(
+        tmp_path / "first",
+        {"one": {"num_patients": 40}},
+        ["i3d", "x3d_narrow"],
+        ["scratch", "video"],
+        [100],
+        (0, 1),
+    )
+    claim = one_row(evaluate(first, tmp_path / "out")["claims"], claim="video_vs_scratch")
+    assert alone.loc[0, ["difference", "p_holm"]].tolist() == claim[["difference", "p_holm"]].tolist()
 
 
 def test_monotone_is_isotonic_regression():

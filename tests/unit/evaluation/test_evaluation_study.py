@@ -17,6 +17,8 @@ from chestct.evaluation.dataset import TABLES
 from chestct.evaluation.holm import holm
 from chestct.evaluation.metric_table import METRICS, NO_INTERVAL
 from chestct.evaluation.validity.dataset import VALIDITY_TABLES
+from chestct.simple_rivals import FITTED
+from chestct.simple_rivals import TITLES as SIMPLE
 from chestct.tables import read_table
 
 
@@ -89,10 +91,7 @@ def test_mean_of_seven(full_study):
     assert set(comparisons["contrast"]) == {
         "video - scratch",
         "video - best_2d",
-        "scratch - baseline",
-        "video - baseline",
-        "scratch - metadata",
-        "video - metadata",
+        *(f"{init} - {rival}" for init in ("scratch", "video") for rival in SIMPLE),
     }
     row = one_row(comparisons, contrast="video - scratch", percent=10)
     assert row["difference"] == pytest.approx(mean["video"] - mean["scratch"], abs=1e-12)
@@ -235,7 +234,7 @@ def test_better_validation_scores_change_the_choice(full_study, tmp_path):
 
     files = with_2d_models(full_study.files, tmp_path, make_perfect)
     again = evaluate(files, tmp_path / "out")["comparisons"]
-    assert set(again["rival"].dropna()) == {"lrcn_efficientnet_lite0", "metadata"}
+    assert set(again["rival"].dropna()) == {"lrcn_efficientnet_lite0", *FITTED}
 
 
 def test_a_baseline_that_is_no_probability_has_no_brier_score(full_study, tmp_path):
@@ -252,6 +251,17 @@ def test_mean_of_fewer_models_says_how_many(tmp_path):
     assert "mean_of_seven" not in set(tables["comparisons"]["model"])
 
 
+def test_without_the_seven_the_means_are_over_the_studys_own_3d_models(tmp_path):
+    """Over those that may start from video: the claims are about nothing else."""
+    files = study_of(tmp_path, ["i3d", "x3d_narrow", "i3d_probe", "efficientnet_lite0"])
+    tables = evaluate(files, tmp_path)
+    means = tables["means"].query("metric == 'auroc'")
+    row = one_row(means, model="mean_of_2_3d", init="video")
+    values = [one_row(means, model=name, init="video")["value"] for name in ("i3d", "x3d_narrow")]
+    assert row["value"] == pytest.approx(np.mean(values)) and row["num_models"] == 2
+    assert "mean_of_2_3d" in set(tables["comparisons"].query("contrast == 'video - scratch'")["model"])
+
+
 def test_metrics_are_means_over_folds_and_the_baseline_enters(tmp_path):
     files = study_of(tmp_path, ["i3d"], num_patients=50, folds=5, baseline=True)
     tables = evaluate(files, tmp_path)
@@ -265,7 +275,7 @@ def test_metrics_are_means_over_folds_and_the_baseline_enters(tmp_path):
         roc_auc_score(part["label"].astype(int), part["baseline"]) for _, part in cohort.groupby("fold")
     ]
     assert len(by_fold) == 5 and row["value"] == pytest.approx(np.mean(by_fold))
-    contrasts = {f"{init} - {rival}" for init in ("scratch", "video") for rival in ("baseline", "metadata")}
+    contrasts = {f"{init} - {rival}" for init in ("scratch", "video") for rival in SIMPLE}
     contrasts.add("video - scratch")
     assert set(tables["comparisons"]["contrast"]) == contrasts
 
@@ -294,9 +304,9 @@ def test_numbers_follow_the_seed_and_no_other_dataset(tmp_path):
     assert np.array_equal(alone["metrics"]["value"], other["metrics"]["value"])
 
 
-def test_one_arm_is_compared_with_the_metadata_alone(tmp_path):
+def test_one_arm_is_compared_with_simple_rivals_alone(tmp_path):
     tables = evaluate(study_of(tmp_path, ["i3d"], ["scratch"]), tmp_path)
-    assert tables["comparisons"]["contrast"].tolist() == ["scratch - metadata"]
+    assert tables["comparisons"]["contrast"].tolist() == ["scratch - slice_count", "scratch - metadata"]
     assert tables["multipliers"].empty
     assert set(tables["claims"]["verdict"]) == {"not_tested"}
 

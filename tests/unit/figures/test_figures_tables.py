@@ -21,7 +21,9 @@ from chestct.figures.publication_tables import (
     to_markdown,
     write_tables,
 )
+from chestct.figures.study_tables import read_study
 from chestct.figures.wording import interval
+from chestct.simple_rivals import TITLES
 
 _MINUS = "\N{MINUS SIGN}"
 _LATEX = {
@@ -103,6 +105,31 @@ def test_results_table_holds_the_means(tables, kind, brackets):
         f"square brackets, one training run an arm: {ONE_RUN.partition(': ')[2]}"
         in captions_of(study)["results"]
     )
+
+
+def test_scores_without_the_image_come_first_and_the_gain_over_all_of_them_last(tables):
+    study = tables("own_data")
+    table = results_table(study)
+    assert table["Model"].tolist()[:5] == list(TITLES.values())
+    assert table.columns[-2:].tolist() == ["Over size and spacing, 100 %", "Over metadata, 100 %"]
+    gain = study.comparisons.query("contrast == 'video - size_and_spacing' and metric == 'auroc'").iloc[0]
+    row = table.query("Start == 'Video pretraining'").iloc[0]
+    assert row["Over size and spacing, 100 %"].startswith(style.signed(gain["difference"]))
+    published = set(contrasts_table(study)["Contrast"])
+    assert f"video {_MINUS} size, slices and spacing" in published
+    assert f"video {_MINUS} spacing and thickness only" not in published
+
+
+def test_a_dataset_names_its_own_score_and_says_that_its_images_are_no_hu(studies, tmp_path):
+    study = read_study(**studies("own_data").inputs)
+    study.manifests["real_nodules"] |= {"baseline_title": "Volume alone", "intensity": "display"}
+    assert results_table(study)["Model"].tolist()[0] == "Volume alone"
+    against = contrasts_table(study).query(f"Contrast == 'video {_MINUS} trivial baseline'")["Against"]
+    assert against.tolist() == ["Volume alone"]
+    write_tables(study, tmp_path)
+    for suffix in ("md", "tex"):
+        text = (tmp_path / f"results.{suffix}").read_text(encoding="utf-8")
+        assert "All images are display values, not HU." in text
 
 
 def test_baseline_stands_under_the_largest_percent(tables):

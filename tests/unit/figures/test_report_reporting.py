@@ -6,10 +6,11 @@ import pytest
 import yaml
 from report_page import Page, configuration_of, report_of
 
+from chestct.dataset_entries import resolve_entries
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.report_checklist import answered, checklist_of
 from chestct.figures.report_methods import methods_of
-from chestct.figures.report_plan import departures, planned_date
+from chestct.figures.report_plan import plan_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,8 +28,14 @@ def study_configuration(name: str) -> dict:
     return merged(default, yaml.safe_load((ROOT / f"studies/{name}.yaml").read_text(encoding="utf-8")))
 
 
-def test_the_papers_study_is_the_pre_specified_one():
-    assert departures(study_configuration("paper")) == []
+def test_studies_with_a_plan_are_the_pre_specified_ones():
+    assert plan_of(study_configuration("paper")).departures == []
+    nodules = study_configuration("lidc_nodules")
+    nodules["datasets"] = resolve_entries(nodules["datasets"])
+    plan = plan_of(nodules)
+    assert plan.departures == [] and plan.document == "docs/lidc_nodules_protocol.md"
+    nodules["training"]["crop_px"] = 48
+    assert [row.key for row in plan_of(nodules).departures] == ["training.crop_px"]
 
 
 def test_departures_from_the_plan_are_named():
@@ -36,16 +43,23 @@ def test_departures_from_the_plan_are_named():
     configuration["evaluation"] = configuration["evaluation"] | {"margin": 0.05}
     configuration["subsets"]["split"] = configuration["subsets"]["split"] | {"train": 0.6}
     configuration["models"] = [entry for entry in configuration["models"] if entry["name"] != "penet"]
-    found = {row.key: (row.planned, row.here) for row in departures(configuration)}
+    found = {row.key: (row.planned, row.here) for row in plan_of(configuration).departures}
     assert found["evaluation.margin"] == ("0.02", "0.05")
     assert found["subsets.split.train"] == ("0.7", "0.6")
-    assert found["models of the mean of the seven"][1].count(",") == 5
+    assert found["models of the claims"][1].count(",") == 5
     assert len(found) == 3
 
 
-def test_the_documents_give_the_date_of_the_plan():
-    text = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
-    assert f"## Pre-specified analysis ({planned_date()})" in text
+@pytest.mark.parametrize(
+    ("study", "heading"),
+    [("paper", "## Pre-specified analysis"), ("lidc_nodules", "# Protocol of the study")],
+)
+def test_the_documents_give_the_date_of_the_plan(study, heading):
+    configuration = study_configuration(study)
+    configuration["datasets"] = resolve_entries(configuration["datasets"])
+    plan = plan_of(configuration)
+    lines = (ROOT / plan.document).read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith(heading) and line.endswith(f"({plan.date})") for line in lines)
 
 
 def test_every_item_of_both_guidelines_is_in_the_checklist_once():

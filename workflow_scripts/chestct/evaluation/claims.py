@@ -3,7 +3,7 @@
 The first is stated twice: against training from scratch on the same budget, and against longer training.
 
 A cell is one combination of dataset and percentage; in it the contrast is averaged over the models of
-``contrasts.claim_models``. Two statements are tested of every claim: that the contrast is above zero on
+``claimed_models``. Two statements are tested of every claim: that the contrast is above zero on
 average over percentages, then over datasets, all with equal weight; and that it is above zero in every cell
 ("whatever the size of the fine-tuning set"), by an intersection-union test (Berger, Technometrics 24(4),
 1982), whose p value is the largest of the cells'.
@@ -24,7 +24,6 @@ from chestct.evaluation.contrasts import (
     Arms,
     Quantity,
     common_seeds,
-    mean_name,
     mean_of,
     values_by_run,
 )
@@ -161,7 +160,7 @@ def claim_cells(contrasts: Sequence[Quantity], arms: Arms, draws: Draws, models:
         mine = [c for c in contrasts if c.label == label and not c.is_mean and c.model in models]
         for percent in sorted({contrast.percent for contrast in mine}):
             singles = [contrast for contrast in mine if contrast.percent == percent]
-            quantity = mean_of(singles, mean_name(len(singles))) if len(singles) > 1 else singles[0]
+            quantity = mean_of(singles) if len(singles) > 1 else singles[0]
             seeds = common_seeds(quantity, arms)
             if seeds:
                 values = values_by_run(quantity, arms)[..., : 1 + draws.num_resamples]

@@ -5,15 +5,16 @@ runs over the sample and its resamples, or over scans, and whose first axis, for
 and differences are taken element by element, so every comparison is paired.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from chestct.catalogue import MODELS
+from chestct.claimed_models import claimed_models, mean_name
 from chestct.evaluation.matching import BASELINE, RunKey
-from chestct.simple_rivals import METADATA, is_simple
+from chestct.simple_rivals import FITTED, is_simple
 
 #: Minuend and subtrahend within one model.
 INIT_CONTRASTS = (
@@ -26,8 +27,6 @@ INIT_CONTRASTS = (
     ("imagenet", "scratch_long"),
 )
 BEST_2D = "video - best_2d"
-
-_COUNT_WORDS = {7: "seven"}
 
 
 class ArmKey(NamedTuple):
@@ -53,7 +52,8 @@ class Quantity:
         percent: percentage of the training patients.
         parts: one per model, averaged: an arm and the arm to subtract from it, if any.
         is_mean: whether it is a mean over models.
-        rival: the best 2D model or the metadata, in contrasts with it: one run of a seed for all models.
+        rival: the best 2D model or a fitted simple rival, in contrasts with it: one run of a seed for all
+            models.
     """
 
     model: str
@@ -69,11 +69,6 @@ class Quantity:
         return tuple(arm.model for arm, _ in self.parts)
 
 
-def mean_name(num_models: int) -> str:
-    """Name of a mean over those of the seven models that the study has; mean_of_seven if it has all."""
-    return f"mean_of_{_COUNT_WORDS.get(num_models, num_models)}"
-
-
 def arms_of(values: Mapping[RunKey, np.ndarray]) -> Arms:
     """Group values by arm in the order of the runs."""
     arms: Arms = {}
@@ -83,19 +78,19 @@ def arms_of(values: Mapping[RunKey, np.ndarray]) -> Arms:
 
 
 def list_means(arms: Arms) -> list[Quantity]:
-    """Every arm, then the means over the models of the seven that have the init and percentage."""
+    """Every arm, then the means over the claimed models that have the init and percentage."""
     singles = [
         Quantity(model=key.model, label=key.init, percent=key.percent, parts=((key, None),)) for key in arms
     ]
-    return [*singles, *_means_over_the_seven(singles, arms)]
+    return [*singles, *_means_over_models(singles, arms)]
 
 
 def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
-    """Every comparison that the arms allow, then the mean of each over the models of the seven.
+    """Every comparison that the arms allow, then the mean of each over the claimed models.
 
     Within a model: ``INIT_CONTRASTS``; fine-tuned minus frozen probe (``INIT - INIT_probe``); every arm
-    minus the trivial baseline (``INIT - baseline``) and the metadata (``INIT - metadata``), if they
-    are among the arms. Between models: a fine-tuned 3D model after video pretraining minus the best
+    minus every simple rival that is among the arms (``INIT - baseline``, ``INIT - size_and_spacing``, ...).
+    Between models: a fine-tuned 3D model after video pretraining minus the best
     2D model (``best_2d`` names it by percentage). Arms without a common seed are not compared.
     """
     models = list(dict.fromkeys(key.model for key in arms if not is_simple(key.model)))
@@ -107,7 +102,7 @@ def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
         for quantity in _contrasts_of(model, percent, arms, best_2d)
         if common_seeds(quantity, arms)
     ]
-    means = sorted(_means_over_the_seven(singles, arms), key=lambda mean: mean.percent)
+    means = sorted(_means_over_models(singles, arms), key=lambda mean: mean.percent)
     return [*singles, *means]
 
 
@@ -131,26 +126,28 @@ def _contrasts_of(model: str, percent: int, arms: Arms, best_2d: Mapping[int, st
     if _BASELINE in arms:
         for init in own:
             yield contrast(f"{init} - {BASELINE.model}", init, _BASELINE)
-    metadata = ArmKey(METADATA, BASELINE.init, percent)
-    if metadata in arms:
-        for init in own:
-            yield contrast(f"{init} - {METADATA}", init, metadata, METADATA)
+    for simple in FITTED:
+        score = ArmKey(simple, BASELINE.init, percent)
+        if score in arms:
+            for init in own:
+                yield contrast(f"{init} - {simple}", init, score, simple)
 
 
-def _means_over_the_seven(singles: Iterable[Quantity], arms: Arms) -> list[Quantity]:
+def _means_over_models(singles: Iterable[Quantity], arms: Arms) -> list[Quantity]:
+    claimed = claimed_models(key.model for key in arms)
     groups: dict[tuple[str, int], list[Quantity]] = {}
     for quantity in singles:
-        if quantity.model in MODELS and MODELS[quantity.model].seven:
+        if quantity.model in claimed:
             groups.setdefault((quantity.label, quantity.percent), []).append(quantity)
-    means = [mean_of(group, mean_name(len(group))) for group in groups.values() if len(group) > 1]
+    means = [mean_of(group) for group in groups.values() if len(group) > 1]
     return [mean for mean in means if common_seeds(mean, arms)]
 
 
-def mean_of(quantities: Sequence[Quantity], name: str) -> Quantity:
+def mean_of(quantities: list[Quantity]) -> Quantity:
     """The mean over models of quantities with the same label and percentage."""
     first = quantities[0]
     return Quantity(
-        model=name,
+        model=mean_name(quantity.model for quantity in quantities),
         label=first.label,
         percent=first.percent,
         parts=tuple(part for quantity in quantities for part in quantity.parts),
@@ -211,15 +208,3 @@ def values_by_run(quantity: Quantity, arms: Arms) -> np.ndarray:
 def is_trained(quantity: Quantity) -> bool:
     """Whether training runs are behind a quantity: behind all but the trivial baseline itself."""
     return any(key != _BASELINE for part in quantity.parts for key in part if key)
-
-
-def claim_models(models: Iterable[str]) -> list[str]:
-    """Models on which the paper's claims are tested.
-
-    These are the study's models of the seven or, if it has fewer than two of them, its fine-tuned 3D models.
-    """
-    known = list(models)
-    seven = [name for name in known if MODELS[name].seven]
-    if len(seven) > 1:
-        return seven
-    return [name for name in known if MODELS[name].family == "3d" and not MODELS[name].frozen]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from chestct.catalogue import MODELS
+from chestct.claimed_models import claimed_models
 from chestct.errors import InputError
 from chestct.evaluation.best_2d import best_2d_models
 from chestct.evaluation.calibration import calibration_rows
@@ -17,7 +18,6 @@ from chestct.evaluation.claims import Cell, DatasetDraws, claim_cells
 from chestct.evaluation.contrasts import (
     Quantity,
     arms_of,
-    claim_models,
     list_contrasts,
     list_means,
 )
@@ -45,7 +45,7 @@ from chestct.evaluation.training_patients import (
     read_subsets,
 )
 from chestct.evaluation.validity.same_arm import same_arm_rows
-from chestct.simple_rivals import METADATA, is_simple
+from chestct.simple_rivals import is_simple
 from chestct.tables import column_types, read_table, write_table
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def evaluate_dataset(
     loaded = load_scores(predictions, test_set, known_validation(sampled, test_set))
     _check_complete(dataset, loaded.test, runs)
     labelled = count_labelled(sampled, splits, with_validation=validation_labels == "percent")
-    rivals = score_rivals(acquisition, sampled, splits, test_set)
+    rivals = score_rivals(acquisition, cohort, sampled, splits, test_set)
     best_2d = best_2d_models(loaded.validation_auroc)
     _log.info("%s: best 2D model on validation, by percent: %s", dataset, best_2d or "none")
     settings = MetricSettings(
@@ -138,8 +138,8 @@ def evaluate_dataset(
         values = fold_values(metric, scores, test_set, draws, settings)
         arms = arms_of(values)
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
-        if metric != "auroc":  # the gain over the metadata is stated in AUROC alone
-            contrasts = [contrast for contrast in contrasts if contrast.rival != METADATA]
+        if metric != "auroc":  # the gain over fitted rivals is stated in AUROC alone
+            contrasts = [contrast for contrast in contrasts if not is_simple(contrast.rival)]
         seen = [arm_labelled(mean, arms, labelled) for mean in means]
         num_patients = {mean: one.num_patients for mean, one in zip(means, seen, strict=True)}
         kind = METRICS[metric]
@@ -170,7 +170,7 @@ def evaluate_dataset(
             )
             trained = [mean for mean in means if not is_simple(mean.model)]
             parts["same_arm"].append(pd.DataFrame(same_arm_rows(trained, arms, draws, confidence)))
-            cells = claim_cells(contrasts, arms, draws, claim_models(models))
+            cells = claim_cells(contrasts, arms, draws, claimed_models(models))
             _collect_draws(test_set, cells, loaded.test).save(draws_path)
     quantities = list_means(arms_of(loaded.test))
     shown = _largest_percent(quantities)

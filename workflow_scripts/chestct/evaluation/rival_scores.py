@@ -10,13 +10,16 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.evaluation.matching import RunKey
-from chestct.evaluation.metadata_model import FEATURES, fit_and_score
+from chestct.evaluation.metadata_model import FEATURES, SIZE, fit_and_score, log_size
 from chestct.evaluation.scans import TestSet, name_scans
 from chestct.evaluation.training_patients import SubsetKey, known_validation
-from chestct.simple_rivals import METADATA
+from chestct.simple_rivals import METADATA, SIZE_AND_SPACING, SLICE_COUNT, SPACING
 from chestct.tables import column_types, read_table
 
 _log = logging.getLogger(__name__)
+
+#: Columns of the table ``acquisition`` that only headers state; volume files have the geometry alone.
+_OF_SCANNER_AND_PATIENT = [*FEATURES[METADATA][0], "age_years"]
 
 
 class RivalScores(NamedTuple):
@@ -54,6 +57,28 @@ def read_facts(path: str | Path, study_ids: Sequence[str] | np.ndarray, dataset:
     return facts.loc[list(study_ids)]
 
 
+def list_rivals(facts: pd.DataFrame, dataset: str) -> list[str]:
+    """The rivals that a dataset has, in the order of tables; what it lacks is said once in the log.
+
+    The number of slices is always known. Where headers say nothing of scanner and patient there is no
+    ``metadata``. ``spacing`` and ``size_and_spacing`` are rivals of datasets with a score of their own (the
+    size of what was cut out) and of those without ``metadata``: elsewhere the geometry is part of it.
+
+    Args:
+        facts: columns of the table ``acquisition`` and ``SIZE``, a row a scan of the splits.
+        dataset: name, for the log.
+    """
+    has_metadata = bool(facts[_OF_SCANNER_AND_PATIENT].notna().any(axis=None))
+    has_size = bool(facts[SIZE].notna().any())
+    if has_metadata:
+        log_what_is_missing(facts, dataset)
+    else:
+        text = "%s: headers say nothing of scanner and patient: there is no rival '%s'"
+        _log.info(text, dataset, METADATA)
+    of_geometry = [SPACING, SIZE_AND_SPACING] if has_size or not has_metadata else []
+    return [SLICE_COUNT, *of_geometry, *([METADATA] if has_metadata else [])]
+
+
 def log_what_is_missing(facts: pd.DataFrame, dataset: str) -> None:
     """Say once, in one line, what the headers of a dataset's scans leave out."""
     levels, numbers = FEATURES[METADATA]
@@ -67,14 +92,17 @@ def log_what_is_missing(facts: pd.DataFrame, dataset: str) -> None:
 
 def score_rivals(
     acquisition: str | Path,
+    cohort: str | Path,
     subsets: Mapping[SubsetKey, pd.DataFrame],
     splits: str | Path,
     test_set: TestSet,
 ) -> RivalScores:
-    """Fit every rival of ``FEATURES`` on every training subset; score the fold's validation and test scans.
+    """Fit every rival of ``list_rivals`` on every training subset; score its validation and test scans.
 
     Args:
         acquisition: table of the dataset.
+        cohort: table of the dataset, for its own score (column ``baseline``). A test set outside the training
+            set has no such score of training scans, and so no rival that needs it.
         subsets: tables of schema ``subset``, by percentage and seed.
         splits: table of the dataset, for the labels of training scans.
         test_set: scans to score.
@@ -84,7 +112,8 @@ def score_rivals(
     """
     split_table = read_table(splits, "splits")
     facts = read_facts(acquisition, split_table["study_id"].unique(), test_set.dataset)
-    log_what_is_missing(facts, test_set.dataset)
+    facts = facts.assign(**{SIZE: _sizes(cohort, split_table)})
+    rivals = list_rivals(facts, test_set.dataset)
     labels = split_table.drop_duplicates("study_id").set_index("study_id")["label"].astype(int)
     known = known_validation(subsets, test_set)
     held_out = {
@@ -95,7 +124,7 @@ def score_rivals(
     tables = []
     for (percent, seed), subset in subsets.items():
         training = subset[subset["split"] == "train"]
-        for rival in FEATURES:
+        for rival in rivals:
             key = RunKey(model=rival, init="none", percent=percent, seed=seed)
             for split, scans in held_out.items():
                 found = _score_folds(rival, training, scans, facts, labels)
@@ -106,6 +135,15 @@ def score_rivals(
     columns = list(column_types("simple_rivals"))
     table = pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
     return RivalScores(test=scores["test"], validation=scores["validation"], table=table)
+
+
+def _sizes(cohort: str | Path, splits: pd.DataFrame) -> pd.Series:
+    """The column ``SIZE`` by scan of the splits; empty throughout where training scans have no such score."""
+    scores = read_table(cohort, "cohort").drop_duplicates("study_id").set_index("study_id")["baseline"]
+    scores = scores.reindex(splits["study_id"].unique())
+    trained = splits.loc[splits["split"] == "train", "study_id"]
+    known = scores.reindex(trained).notna().any()
+    return log_size(scores if known else scores.astype(float) * np.nan)
 
 
 def _score_folds(

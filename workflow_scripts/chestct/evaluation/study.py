@@ -18,8 +18,10 @@ def collect(
     *,
     tables: Mapping[str, Sequence[str | Path]],
     draws: Sequence[str | Path],
+    draws_by_dataset: Sequence[str | Path],
     collected: Mapping[str, str | Path],
     claims_path: str | Path,
+    by_dataset_path: str | Path,
     confidence: float,
     margin: float,
 ) -> None:
@@ -27,9 +29,12 @@ def collect(
 
     Args:
         tables: paths of every table in ``TABLES`` and ``VALIDITY_TABLES`` by name, one per dataset.
-        draws: files that ``evaluate_dataset`` wrote beside them, one per dataset.
+        draws: files that ``evaluate_dataset`` wrote beside them, of the datasets that decide the claims.
+        draws_by_dataset: the same files of all datasets and test sets.
         collected: where to write the joint tables, by name.
         claims_path: where to write the table claims.
+        by_dataset_path: where to write the claims of every dataset alone, a table of the same columns.
+            They stand beside the verdicts and decide nothing: datasets that share scans are not independent.
         confidence: of the claims' intervals and verdicts.
         margin: difference in AUROC below which a difference is not relevant.
     """
@@ -41,3 +46,12 @@ def collect(
     for row in table.itertuples():
         _log.info("claim %s: %s (%s, p_holm %s)", row.claim, row.verdict, row.difference, row.p_holm)
     write_table(table, claims_path, "claims")
+    alone = [claims_table([DatasetDraws.load(path)], confidence, margin) for path in draws_by_dataset]
+    write_table(_of_tested(alone), by_dataset_path, "claims")
+
+
+def _of_tested(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of claims that a dataset tests, of all datasets."""
+    parts = [table[table["verdict"] != "not_tested"] for table in tables]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else parts[0]

@@ -1,4 +1,4 @@
-"""AUROC against the percentage of training patients: the mean of the seven, and a panel for each model."""
+"""AUROC against the percentage of training patients: the mean over models, and a panel for each model."""
 
 import math
 
@@ -14,7 +14,7 @@ from chestct.figures.study_tables import StudyTables, are_means
 
 
 def references_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the scores without a network that these figures show: the trivial baseline and the metadata.
+    """Rows of the scores without a network that these figures show (``style.SIMPLE_MARKS``).
 
     Their intervals are not drawn; so that axes leave no room for them, the ends are those of the values.
     """
@@ -24,7 +24,7 @@ def references_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_references(axis: Axes, references: pd.DataFrame, column: str = "percent") -> None:
-    """Draw a dataset's trivial baseline, which is not trained, as a horizontal line, its metadata as a curve.
+    """Draw a dataset's own score, which is not trained, as a horizontal line, the fitted ones as curves.
 
     Args:
         axis: panel.
@@ -42,12 +42,14 @@ def draw_references(axis: Axes, references: pd.DataFrame, column: str = "percent
             axis.plot(*panels.floats(rows, column, "value"), marker=marker, zorder=1.5, **look)
 
 
-def line_handles(rows: pd.DataFrame, references: pd.DataFrame) -> list[Line2D]:
+def line_handles(study: StudyTables, rows: pd.DataFrame, references: pd.DataFrame) -> list[Line2D]:
     """Legend entries of the inits, and of the scores without a network."""
     handles = [panels.init_handle(init) for init in panels.inits_of(rows)]
     for model in (name for name in style.SIMPLE_MARKS if name in set(references["model"])):
         mark = style.SIMPLE_MARKS[model]
-        handles.append(panels.reference_handle(style.model_title(model), mark.colour, mark.line))
+        datasets = references.loc[references["model"] == model, "dataset"].unique()
+        title = study.model_title(model, datasets)
+        handles.append(panels.reference_handle(title, mark.colour, mark.line))
     return handles
 
 
@@ -66,10 +68,10 @@ def subject_label(subject: pd.DataFrame) -> str:
 
 
 def auroc_by_percent(study: StudyTables) -> Figure:
-    """Mean over the study's models of the seven (or its only 3D model), one panel per dataset.
+    """Mean over the study's claimed models (or its only 3D model), one panel per dataset.
 
     Raises:
-        NothingToPlotError: the study has several 3D models but none of the seven, or no 3D model.
+        NothingToPlotError: as ``panels.subject_of``.
     """
     rows = panels.auroc_rows(study)
     references = references_of(rows)
@@ -99,7 +101,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         study,
         datasets=datasets,
         arms=panels.arms_of(subject),
-        handles=line_handles(subject, references),
+        handles=line_handles(study, subject, references),
         note=f"{fewer_models(subject)} {panels.few_scans_note(subject)}".strip(),
         rows=subject,
     )
@@ -163,7 +165,7 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         study,
         datasets=by_dataset,
         arms=panels.arms_of(rows),
-        handles=line_handles(rows, references),
+        handles=line_handles(study, rows, references),
         note=panels.few_scans_note(rows),
         rows=rows,
     )

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chestct.catalogue import MODELS
+from chestct.claimed_models import claimed_models
 from chestct.figures import panels, style
 from chestct.figures.auroc_by_percent import dataset_title
 from chestct.figures.study_tables import StudyTables, are_means
@@ -88,8 +88,7 @@ def _recalibration(study: StudyTables, rows: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["dataset", "model", "init", "percent"]
     if style.is_mean(str(rows["model"].iloc[0])):
-        seven = study.means["model"].map(lambda model: model in MODELS and MODELS[model].seven)
-        singles = study.means[seven.astype(bool)]
+        singles = study.means[study.means["model"].isin(claimed_models(study.means["model"]))]
         arms = singles.merge(rows[[key for key in keys if key != "model"]].drop_duplicates())
     else:
         arms = study.means.merge(rows[keys].drop_duplicates())

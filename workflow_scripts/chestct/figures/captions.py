@@ -9,12 +9,16 @@ _INTERVALS = (
     "run an arm: interval over patients alone, no verdict."
 )
 
+_MEAN = (
+    "the mean over those of the paper's seven 3D models that the study trains (over its own 3D models where "
+    "these are not of the seven)"
+)
+
 #: Caption by figure; the order is the order of the report.
 CAPTIONS = {
     "auroc_by_percent": (
         "AUROC against the percentage of the training patients that were used, one line for each starting "
-        "point of the weights. The AUROC is the mean over those of the paper's seven 3D models that the "
-        "study trains (or that of its only such model)." + _INTERVALS
+        f"point of the weights. The AUROC is {_MEAN}." + _INTERVALS
     ),
     "label_efficiency": (
         "AUROC against the number of training patients, and the data multiplier: how many times as many "
@@ -48,15 +52,13 @@ CAPTIONS = {
         "starting weights, which stay as they are." + _INTERVALS
     ),
     "roc_curves": (
-        "ROC curves with pointwise confidence bands at the largest training set: the mean over those of the "
-        "paper's seven 3D models that the study trains, then one panel for each model. Bands are over "
-        "patients alone, about these trained networks."
+        f"ROC curves with pointwise confidence bands at the largest training set: {_MEAN}, then one panel "
+        "for each model. Bands are over patients alone, about these trained networks."
     ),
     "precision_recall_curves": (
-        "Precision-recall curves with pointwise confidence bands at the largest training set: the mean over "
-        "those of the paper's seven 3D models that the study trains, then one panel for each model. The "
-        "dotted line is the prevalence of positive scans. Bands are over patients alone, about these trained "
-        "networks."
+        f"Precision-recall curves with pointwise confidence bands at the largest training set: {_MEAN}, then "
+        "one panel for each model. The dotted line is the prevalence of positive scans. Bands are over "
+        "patients alone, about these trained networks."
     ),
     "calibration": (
         "Observed share of positive scans against the predicted score, at the largest training set, with the "
@@ -144,8 +146,9 @@ def table_captions(*, confidence: float, num_resamples: int, num_seeds: int, mar
         "results": (
             f"AUROC on the test patients{over_seeds}, with {intervals}, in parentheses. In square brackets, "
             "one training run an arm: interval over patients alone, no verdict. Columns: percentage of the "
-            "dataset's training patients. Over metadata: paired difference to a logistic regression on what "
-            "headers say of scanner and patient, fitted on the same training patients."
+            "dataset's training patients. Over size and spacing, over metadata: paired difference to a "
+            "logistic regression that sees no image but the dataset's own score and the scan's geometry, or "
+            "what headers say of scanner and patient, fitted on the same training patients."
         ),
         "contrasts": (
             f"Paired differences in AUROC on the same test patients, with {intervals}. {alone} p (Holm): "

@@ -11,21 +11,29 @@ from typing import Any
 import pandas as pd
 
 from chestct.catalogue import MODELS
+from chestct.claimed_models import count_words
 from chestct.figures import style
 from chestct.figures.intervals import has_verdict
 from chestct.figures.rivals import rival_sentences
 from chestct.figures.study_tables import StudyTables, are_means
 from chestct.figures.table_columns import format_columns
-from chestct.figures.wording import count, interval, listed, p_value, signed
+from chestct.figures.wording import contrast_title, count, interval, listed, p_value, signed
 
 _METRIC = "auroc"
+
+
+def _average(number: str) -> str:
+    return f"the average performance of {number} 3D models"
+
+
+#: What the paper's first claim is about.
+_SEVEN = _average("seven")
 
 #: By claim: its number, its statement, the contrast that tests it, and the contrast in words.
 CLAIMS = {
     "video_vs_scratch": (
         "1",
-        "Video pretraining improves the average performance of seven 3D models, whatever the size of the "
-        "fine-tuning set.",
+        f"Video pretraining improves {_SEVEN}, whatever the size of the fine-tuning set.",
         "video - scratch",
         "AUROC after video pretraining minus AUROC from scratch",
     ),
@@ -94,6 +102,7 @@ def read_claims(study: StudyTables) -> list[Claim]:
     for row in study.claims.to_dict("records"):
         number, statement, contrast, words = CLAIMS[str(row["claim"])]
         tested = row["verdict"] != "not_tested"
+        statement = statement.replace(_SEVEN, _of_tested_models(names_in(row["models"])))
         models = [style.model_title(model) for model in names_in(row["models"])]
         claims.append(
             Claim(
@@ -110,6 +119,34 @@ def read_claims(study: StudyTables) -> list[Claim]:
             )
         )
     return claims
+
+
+def _of_tested_models(models: list[str]) -> str:
+    """``_SEVEN`` in a study's own words: how many models it tests, where these are not of the seven."""
+    if all(MODELS[model].seven for model in models):
+        return _SEVEN
+    return "the performance of a 3D model" if len(models) == 1 else _average(count_words(len(models)))
+
+
+def verdicts_by_dataset(study: StudyTables) -> pd.DataFrame:
+    """Every claim on every dataset alone, as text; without rows where the study has one dataset.
+
+    Returns:
+        Columns Claim, Dataset, Verdict, Difference, Interval, p (Holm), Patients alone, Models.
+    """
+    rows = study.claims_by_dataset
+    if rows["datasets"].nunique() < 2:
+        return pd.DataFrame()
+    order = rows.assign(place=rows["claim"].map(list(CLAIMS).index)).sort_values("place", kind="stable").index
+    rows = rows.loc[order]
+    return format_columns(
+        rows,
+        "Claim, Dataset, Verdict, Difference, Interval, p (Holm), Patients alone, Models",
+        Claim=[f"{CLAIMS[claim][0]}: {contrast_title(CLAIMS[claim][2])}" for claim in rows["claim"]],
+        Dataset=rows["datasets"],
+        Verdict=[verdict_words(row) for row in rows.to_dict("records")],
+        Models=[", ".join(map(style.model_title, names_in(names))) for names in rows["models"]],
+    )
 
 
 def _tested_rows(study: StudyTables, row: Mapping[Any, Any], contrast: str) -> pd.DataFrame:
@@ -208,6 +245,9 @@ def _scope(row: Mapping[Any, Any], study: StudyTables) -> str:
         names_in(row[name]) for name in ("datasets", "percents", "models", "seeds")
     )
     rivals = rival_sentences(study, names_in(row["datasets"])) if row["claim"] == "video_3d_vs_2d" else ""
+    others = [style.model_title(model) for model in models if not MODELS[model].seven]
+    if others:
+        rivals = f"Not among the paper's seven models: {listed(others)}. {rivals}"
     return (
         f"Tested on {listed(datasets)}, at {listed(percents)} % of the training patients, with "
         f"{count(len(models), 'model')} ({', '.join(map(style.model_title, models))}) and "

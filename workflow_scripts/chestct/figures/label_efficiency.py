@@ -70,7 +70,7 @@ def label_efficiency(study: StudyTables) -> Figure:
         study,
         datasets=datasets,
         arms=panels.arms_of(subject),
-        handles=line_handles(subject, references),
+        handles=line_handles(study, subject, references),
         note=" ".join(filter(None, notes)),
         rows=subject,
     )

@@ -9,6 +9,7 @@ TABLES = {
     "means": "evaluation",
     "comparisons": "evaluation",
     "claims": "evaluation",
+    "claims_by_dataset": "evaluation",
     "curves": "evaluation",
     "calibration": "evaluation",
     "multipliers": "evaluation",
@@ -22,6 +23,9 @@ TABLES = {
     "runs": "training",
     "histories": "training",
 }
+
+#: Schemas of tables that are not named after their own.
+SCHEMAS = {"claims_by_dataset": "claims"}
 
 #: The figure of the scans' quality, which the report shows in a section of its own.
 QUALITY = "scan_quality"

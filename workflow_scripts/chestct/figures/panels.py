@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from chestct.catalogue import MODELS
+from chestct.claimed_models import mean_size
 from chestct.figures import style
 from chestct.figures.intervals import are_cut, draw_intervals, has_verdict, interval_note, shown_ends
 from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
@@ -53,13 +54,13 @@ def auroc_rows(study: StudyTables) -> pd.DataFrame:
 def subject_of(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows that represent the study's 3D models.
 
-    These are the means over models of the seven, else its only model of the seven, else its only 3D model.
+    These are the means over the claimed models, else its only model of the seven, else its only 3D model.
 
     Args:
         rows: of a table with a column "model".
 
     Raises:
-        NothingToPlotError: the study has several 3D models but none of the seven, or no 3D model.
+        NothingToPlotError: the study has several 3D models without a mean, or no 3D model.
     """
     means = rows[are_means(rows)]
     if len(means):
@@ -68,17 +69,15 @@ def subject_of(rows: pd.DataFrame) -> pd.DataFrame:
     three_d = [model for model in three_d if not style.is_probe(model)]
     candidates = [model for model in three_d if MODELS[model].seven] or three_d
     if len(candidates) != 1:
-        count = f"{len(candidates)} 3D models, but none" if candidates else "no 3D model, so none"
-        raise NothingToPlotError(f"the study has {count} of the seven whose mean this figure shows.")
+        count = f"{len(candidates)} 3D models, but no" if candidates else "no 3D model, and so no"
+        raise NothingToPlotError(f"the study has {count} mean over them, which this figure shows.")
     return rows[rows["model"] == candidates[0]]
 
 
 def subject_title(rows: pd.DataFrame) -> str:
     """Title of the rows that ``subject_of`` returned; for several means, the one over the most models."""
     models = sorted(rows["model"].unique(), key=style.model_rank)
-    if "mean_of_seven" in models or not style.is_mean(models[0]):
-        return style.model_title("mean_of_seven" if "mean_of_seven" in models else models[0])
-    return style.model_title(max(models, key=lambda model: int(model.removeprefix("mean_of_"))))
+    return style.model_title(max(models, key=mean_size) if style.is_mean(models[0]) else models[0])
 
 
 def own_models(rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,10 @@ from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns, value_texts
 from chestct.figures.wording import interval, p_value
 from chestct.files import atomic_path, write_text
-from chestct.simple_rivals import METADATA
+from chestct.simple_rivals import BASELINE, FITTED, SUMMARIES
+
+#: Simple rivals whose contrasts are left to ``comparisons.csv`` and the report.
+_NOT_PUBLISHED = {rival for rival in FITTED if rival not in SUMMARIES}
 
 
 def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
@@ -27,11 +30,12 @@ def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
 
     Returns:
         Columns Dataset, Model, Start, then one for each percentage ("10 %"), as of ``value_texts``; empty
-        where the study has no such run. The baseline, which is not trained, is listed under
-        the largest percentage. A last column has the paired difference to the metadata alone.
+        where the study has no such run. Scores without a network come first; the baseline, which is not
+        trained, is listed under the largest percentage. The last columns have the paired difference to all
+        that is known beside the image (``SUMMARIES``), as far as a dataset of the study has such a score.
     """
     rows = study.means[study.means["metric"] == metric]
-    percent = rows["percent"].where(rows["model"] != "baseline", max(study.percents))
+    percent = rows["percent"].where(rows["model"] != BASELINE, max(study.percents))
     keys = zip(rows["dataset"], rows["model"], rows["init"], percent, strict=True)
     cells = dict(zip(keys, value_texts(rows), strict=True))
     arms = rows[["dataset", "model", "init"]].drop_duplicates()
@@ -40,23 +44,24 @@ def results_table(study: StudyTables, metric: str = "auroc") -> pd.DataFrame:
     names = list(arms.itertuples(index=False, name=None))
     table = {
         "Dataset": [dataset for dataset, _, _ in names],
-        "Model": [style.model_title(model) for _, model, _ in names],
+        "Model": study.model_titles(arms),
         "Start": [style.init_title(init) for _, _, init in names],
     }
     for share in study.percents:
         table[f"{share} %"] = [cells.get((*arm, share), "") for arm in names]
-    gains = _gains(study, metric)
-    if any(arm in gains for arm in names):
-        table[f"Over metadata, {max(study.percents)} %"] = [gains.get(arm, "") for arm in names]
+    for rival, words in SUMMARIES.items():
+        gains = _gains(study, metric, rival)
+        if any(arm in gains for arm in names):
+            table[f"Over {words}, {max(study.percents)} %"] = [gains.get(arm, "") for arm in names]
     return pd.DataFrame(table)
 
 
-def _gains(study: StudyTables, metric: str) -> dict[tuple[str, str, str], str]:
-    """By dataset, model and init: the difference to the metadata at the largest percentage, as text."""
+def _gains(study: StudyTables, metric: str, rival: str) -> dict[tuple[str, str, str], str]:
+    """By dataset, model and init: the difference to a simple rival at the largest percentage, as text."""
     rows = study.comparisons
     rows = rows[(rows["metric"] == metric) & (rows["percent"] == max(study.percents))]
-    rows = rows[rows["contrast"].str.endswith(f" - {METADATA}").astype(bool)]
-    inits = rows["contrast"].str.removesuffix(f" - {METADATA}")
+    rows = rows[rows["contrast"].str.endswith(f" - {rival}").astype(bool)]
+    inits = rows["contrast"].str.removesuffix(f" - {rival}")
     arms = zip(rows["dataset"], rows["model"], inits, strict=True)
     texts = value_texts(rows.rename(columns={"difference": "value"}), with_sign=True)
     return dict(zip(arms, texts, strict=True))
@@ -65,11 +70,18 @@ def _gains(study: StudyTables, metric: str) -> dict[tuple[str, str, str], str]:
 def contrasts_table(study: StudyTables) -> pd.DataFrame:
     """Differences in AUROC as text, of means over models (of single 3D models where there is no mean).
 
+    Of those to simple rivals, the table has the ones to all that is known beside the image (``SUMMARIES``)
+    and to a dataset's own score.
+
     Returns:
         Columns Dataset, Contrast, Models, Against, %, Difference, Interval, p, p (Holm), Patients alone,
         p (patients alone), p (DeLong).
     """
-    tables = [contrast_rows(study, contrast) for contrast in study.comparisons["contrast"].unique()]
+    tables = [
+        contrast_rows(study, contrast)
+        for contrast in study.comparisons["contrast"].unique()
+        if contrast.rpartition(" - ")[2] not in _NOT_PUBLISHED
+    ]
     rows = pd.concat(tables) if tables else study.comparisons.head(0)
     places = rows["dataset"].map(study.datasets.index).reset_index(drop=True)
     rows = rows.iloc[places.sort_values(kind="stable").index]
@@ -78,7 +90,18 @@ def contrasts_table(study: StudyTables) -> pd.DataFrame:
         "Dataset, Contrast, Models, Against, %, Difference, Interval, p, p (Holm), Patients alone, "
         "p (patients alone), p (DeLong)",
         Models=rows["model"].map(style.model_title),
+        Against=against(study, rows),
     )
+
+
+def against(study: StudyTables, rows: pd.DataFrame) -> list[str]:
+    """Titles of the rivals of some rows of "comparisons"; empty in contrasts within a model."""
+    own_scores = rows["contrast"].str.endswith(f" - {BASELINE}").astype(bool)
+    rivals = rows["rival"].astype("object").mask(own_scores, BASELINE)
+    return [
+        "" if pd.isna(rival) else study.model_title(str(rival), [str(dataset)])
+        for dataset, rival in zip(rows["dataset"], rivals, strict=True)
+    ]
 
 
 def claims_table(study: StudyTables) -> pd.DataFrame:
@@ -164,8 +187,9 @@ def write_tables(study: StudyTables, folder: str | Path) -> None:
         table = make(study)
         with atomic_path(Path(folder) / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
-        write_text(Path(folder) / f"{name}.md", f"{captions[name]}\n\n{to_markdown(table)}\n")
-        write_text(Path(folder) / f"{name}.tex", to_latex(table, captions[name], group=group))
+        caption = " ".join(filter(None, [captions[name], study.display_note]))
+        write_text(Path(folder) / f"{name}.md", f"{caption}\n\n{to_markdown(table)}\n")
+        write_text(Path(folder) / f"{name}.tex", to_latex(table, caption, group=group))
 
 
 def to_markdown(table: pd.DataFrame) -> str:

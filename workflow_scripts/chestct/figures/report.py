@@ -13,18 +13,18 @@ from chestct.figures import report_tables, style
 from chestct.figures.budget_table import budgets_table
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
 from chestct.figures.characteristics import characteristics_of
-from chestct.figures.claim_sentences import margin_words, read_claims
+from chestct.figures.claim_sentences import margin_words, read_claims, verdicts_by_dataset
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.failure_pictures import failures_of
 from chestct.figures.names import QUALITY, TABLES
 from chestct.figures.publication_tables import captions_of, contrasts_table, results_table
 from chestct.figures.report_attachments import archive_tables, embed_figure
-from chestct.figures.report_beyond import localisation_table, metadata_of, subgroups_table
+from chestct.figures.report_beyond import localisation_table, subgroups_table, without_image
 from chestct.figures.report_checklist import answered, checklist_of
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
 from chestct.figures.report_methods import methods_of
 from chestct.figures.report_outside import outside_of
-from chestct.figures.report_plan import departures, planned_date
+from chestct.figures.report_plan import plan_of
 from chestct.figures.report_provenance import provenance_of, settings_of
 from chestct.figures.report_uncertainty import few_runs_notes, no_interval_notes, variance_of
 from chestct.figures.report_validity import validity_of
@@ -47,7 +47,7 @@ _NAVIGATION = {
         "efficiency": "Label efficiency",
         "results": "Results",
         "comparisons": "Comparisons",
-        "metadata": "Metadata alone",
+        "metadata": "Without the image",
         "subgroups": "Subgroups",
         "failures": "Failures",
         "outside": "Other test sets",
@@ -148,6 +148,7 @@ def write_report(
             vars(claim) | {"tested": claim.tested, "cells": report_tables.show(claim.cells)}
             for claim in read_claims(study)
         ],
+        verdicts_by_dataset=report_tables.show(verdicts_by_dataset(study)),
         figures=_figures(Path(figures_folder), dpi),
         multipliers=report_tables.multipliers_table(study),
         results=[
@@ -162,7 +163,8 @@ def write_report(
         mean_comparisons=report_tables.comparisons_table(study, means=True),
         model_comparisons=report_tables.comparisons_table(study, means=False),
         calibration=report_tables.calibration_table(study),
-        metadata=metadata_of(study),
+        without_image=without_image(study),
+        display_note=study.display_note,
         subgroups=subgroups_table(study),
         localisation=localisation_table(study),
         failures=failures_of(
@@ -182,8 +184,7 @@ def write_report(
             for flow, tables_of in zip(flows, zip(splits, acquisitions, strict=True), strict=True)
         ],
         methods=methods_of(study, configuration, flows),
-        planned_date=planned_date(),
-        departures=departures(configuration),
+        plan=plan_of(configuration),
         checklist=checklist,
         num_answered=num_answered,
         num_items=num_items,

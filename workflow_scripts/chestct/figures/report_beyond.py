@@ -1,4 +1,4 @@
-"""Sections of the report beyond the mean AUROC: gain over the metadata, subgroups, localisation."""
+"""Sections of the report beyond the mean AUROC: gain over simple rivals, subgroups, localisation."""
 
 from typing import Any
 
@@ -6,36 +6,48 @@ import pandas as pd
 
 from chestct.figures import style
 from chestct.figures.claim_sentences import contrast_rows
+from chestct.figures.publication_tables import against
 from chestct.figures.report_tables import Shown, show
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns
 from chestct.figures.wording import interval, listed, percentage, plain, signed
-from chestct.simple_rivals import METADATA
+from chestct.simple_rivals import FITTED, TITLES, is_simple
 
 
-def metadata_of(study: StudyTables) -> dict[str, Any] | None:
-    """What the metadata alone tell, in sentences, and the models' gain over them; None without such rows."""
-    rows = study.means[(study.means["model"] == METADATA) & (study.means["metric"] == "auroc")]
+def without_image(study: StudyTables) -> dict[str, Any] | None:
+    """What scores without the image tell, in sentences, and the models' gain over them; None without any."""
+    rows = study.means[study.means["metric"] == "auroc"]
+    rows = rows[rows["model"].map(is_simple).astype(bool)]
     if rows.empty:
         return None
-    largest = rows[rows["percent"] == max(study.percents)]
-    values = [
-        f"{plain(row['value'])} on {row['dataset']} ({interval(row['patients_low'], row['patients_high'])})"
-        for row in largest.to_dict("records")
-    ]
-    contrasts = [name for name in study.comparisons["contrast"].unique() if name.endswith(f" - {METADATA}")]
-    gains = pd.concat([contrast_rows(study, name) for name in contrasts]) if contrasts else None
+    of_largest = (rows["percent"] == max(study.percents)) | ~rows["model"].isin(FITTED)
+    largest = rows[of_largest.to_numpy(dtype=bool)]
+    sentences = []
+    for dataset in (name for name in study.datasets if name in set(largest["dataset"])):
+        own = largest[largest["dataset"] == dataset]
+        values = [
+            f"{title} {plain(value)} ({interval(low, high)})"
+            for title, value, low, high in zip(
+                study.model_titles(own), own["value"], own["patients_low"], own["patients_high"], strict=True
+            )
+        ]
+        sentences.append(f"{dataset}: {listed(values)}.")
+    return {"sentences": sentences, "table": _gains_table(study)}
+
+
+def _gains_table(study: StudyTables) -> Shown | None:
+    """Differences of the means over models (of single 3D models) to every simple rival."""
+    contrasts = study.comparisons["contrast"].unique()
+    over = [name for rival in TITLES for name in contrasts if name.endswith(f" - {rival}")]
+    gains = pd.concat([study.comparisons.head(0), *(contrast_rows(study, name) for name in over)])
+    if gains.empty:
+        return None
     headings = (
-        "Dataset, Contrast, Models, %, Difference, Interval, p, p (Holm), Patients alone, p (patients alone)"
+        "Dataset, Contrast, Models, Against, %, Difference, Interval, p, p (Holm), Patients alone, "
+        "p (patients alone)"
     )
-    table = None
-    if gains is not None and len(gains):
-        table = show(format_columns(gains, headings, Models=gains["model"].map(style.model_title)))
-    return {
-        "sentence": f"The metadata alone reach an AUROC of {listed(values)} at the largest training set, in "
-        "parentheses the interval over patients alone.",
-        "table": table,
-    }
+    models = gains["model"].map(style.model_title)
+    return show(format_columns(gains, headings, Models=models, Against=against(study, gains)))
 
 
 def subgroups_table(study: StudyTables) -> Shown:

@@ -17,6 +17,7 @@ _ARM = ["model", "init", "percent"]
 _CHANGES = {
     "consensus": "positive by {} readers",
     "indeterminate": "indeterminate exams {}",
+    "task": "labelled by {}",
     "spacing_z_mm": "slices {:g} mm apart",
     "split_by": "another test set",
 }

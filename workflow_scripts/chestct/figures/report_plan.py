@@ -1,4 +1,4 @@
-"""Whether a study is the one whose analysis was fixed beforehand (``analysis_plan.yaml``)."""
+"""Whether a study is one whose analysis was fixed beforehand (``analysis_plan*.yaml``)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from chestct.catalogue import MODELS
+from chestct.claimed_models import claimed_models
 
-_FILE = Path(__file__).with_name("analysis_plan.yaml")
+#: Plans; of a study on other data than any of them, the first is the one that it departs from.
+_FILES = ("analysis_plan.yaml", "analysis_plan_lidc_nodules.yaml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,34 +22,48 @@ class Departure:
     here: str
 
 
-def planned_date() -> str:
-    """Date of the plan."""
-    return str(_plan()["date"])
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """An analysis that was fixed beforehand, beside a study.
+
+    Attributes:
+        date: on which it was fixed.
+        document: page that says it in words.
+        departures: where the study's configuration departs from it; empty if nowhere.
+    """
+
+    date: str
+    document: str
+    departures: list[Departure]
 
 
-def departures(configuration: Mapping[str, Any]) -> list[Departure]:
-    """Where a study's configuration departs from the pre-specified analysis; empty if nowhere.
+def plan_of(configuration: Mapping[str, Any]) -> Plan:
+    """The pre-specified analysis of a study's data, and where the study departs from it.
 
     Args:
         configuration: the resolved configuration.
     """
-    plan = _plan()
-    seven = [entry["name"] for entry in configuration["models"] if MODELS[entry["name"]].seven]
     sources = [entry["source"] for entry in configuration["datasets"]]
+    plans = [yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in _FILES]
+    plan = next((one for one in plans if set(one["sources"]) == set(sources)), plans[0])
     pairs = [
         ("data sets (sources)", plan["sources"], sources),
-        ("models of the mean of the seven", plan["seven"], seven),
+        (
+            "models of the claims",
+            plan["claimed_models"],
+            claimed_models(entry["name"] for entry in configuration["models"]),
+        ),
         *_pairs(plan["configuration"], configuration),
     ]
-    return [
-        Departure(key=key, planned=_words(planned), here=_words(here))
-        for key, planned, here in pairs
-        if planned != here
-    ]
-
-
-def _plan() -> dict[str, Any]:
-    return yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return Plan(
+        date=str(plan["date"]),
+        document=str(plan["document"]),
+        departures=[
+            Departure(key=key, planned=_words(planned), here=_words(here))
+            for key, planned, here in pairs
+            if planned != here
+        ],
+    )
 
 
 def _pairs(

@@ -58,9 +58,8 @@ def means_table(study: StudyTables) -> Shown:
         "Patients alone, Patients alone (BCa), SD of seeds, Seeds, Runs, Models, Scans"
     )
     # The baseline is not trained: the percentage under which it is listed says nothing.
-    return show(
-        format_columns(rows.assign(percent=rows["percent"].mask(rows["model"] == BASELINE)), headings)
-    )
+    rows = rows.assign(percent=rows["percent"].mask(rows["model"] == BASELINE))
+    return show(format_columns(rows, headings, Model=study.model_titles(rows)))
 
 
 def comparisons_table(study: StudyTables, *, means: bool) -> Shown:
@@ -78,7 +77,7 @@ def comparisons_table(study: StudyTables, *, means: bool) -> Shown:
 def metrics_table(study: StudyTables) -> Shown:
     """The metrics of every run: intervals are over patients alone, about this trained network."""
     headings = "Dataset, Model, Start, %, Seed, Metric, Value, Patients alone, Scans, Positive"
-    return show(format_columns(study.metrics, headings))
+    return show(format_columns(study.metrics, headings, Model=study.model_titles(study.metrics)))
 
 
 def multipliers_table(study: StudyTables) -> Shown:

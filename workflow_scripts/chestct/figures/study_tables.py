@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from chestct.catalogue import LONGER, MODELS
+from chestct.claimed_models import claimed_models
 from chestct.errors import InputError
-from chestct.figures.names import TABLES
+from chestct.figures.names import SCHEMAS, TABLES
 from chestct.figures.style import init_rank, init_title, is_mean, model_rank, model_title
+from chestct.simple_rivals import BASELINE
 from chestct.tables import read_table
 
 #: Tables that are sorted by model, init and percentage.
@@ -41,6 +43,7 @@ class StudyTables:
         means: one row per arm, averaged over seeds, and the means over models.
         comparisons: paired contrasts.
         claims: the paper's three claims.
+        claims_by_dataset: the same on every dataset and test set alone; they decide nothing.
         curves, calibration: ROC, precision-recall and reliability curves, at the largest percentage.
         multipliers: label efficiency.
         coverage, power, permuted, same_arm: checks of the intervals and tests.
@@ -59,6 +62,7 @@ class StudyTables:
     means: pd.DataFrame
     comparisons: pd.DataFrame
     claims: pd.DataFrame
+    claims_by_dataset: pd.DataFrame
     curves: pd.DataFrame
     calibration: pd.DataFrame
     multipliers: pd.DataFrame
@@ -91,7 +95,36 @@ class StudyTables:
     @property
     def percents(self) -> list[int]:
         """Percentages of the training patients, ascending, without that of the baseline."""
-        return sorted(self.means.loc[self.means["model"] != "baseline", "percent"].astype(int).unique())
+        return sorted(self.means.loc[self.means["model"] != BASELINE, "percent"].astype(int).unique())
+
+    def model_title(self, model: str, datasets: Iterable[str]) -> str:
+        """Name of a model, of a mean or of a score without a network, as these datasets call it.
+
+        The score that a dataset brings may have a name there, such as "Volume alone".
+        """
+        if model != BASELINE:
+            return model_title(model)
+        names = {self.manifests[name].get("baseline_title") for name in datasets}
+        return str(names.pop()) if len(names) == 1 and None not in names else model_title(model)
+
+    def model_titles(self, rows: pd.DataFrame) -> list[str]:
+        """``model_title`` of every row of a table with the columns dataset and model."""
+        return [
+            self.model_title(str(model), [str(dataset)])
+            for dataset, model in zip(rows["dataset"], rows["model"], strict=True)
+        ]
+
+    @property
+    def of_display_values(self) -> list[str]:
+        """The datasets whose images hold display values (0 to 255) in the place of Hounsfield units."""
+        return [name for name in self.scanned if self.manifests[name].get("intensity") == "display"]
+
+    @property
+    def display_note(self) -> str:
+        """A sentence on the datasets ``of_display_values``; empty without any."""
+        names = self.of_display_values
+        whose = "All images" if len(names) == len(self.scanned) else f"Images of {', '.join(names)}"
+        return f"{whose} are display values, not HU." if names else ""
 
 
 def read_study(
@@ -115,7 +148,7 @@ def read_study(
     Raises:
         InputError: a table or manifest is missing or broken.
     """
-    tables = {name: read_table(paths[name], name) for name in TABLES}
+    tables = {name: read_table(paths[name], SCHEMAS.get(name, name)) for name in TABLES}
     return StudyTables(
         **{name: _in_order(table) if name in _ORDERED else table for name, table in tables.items()},
         datasets=tuple(datasets),
@@ -163,7 +196,7 @@ def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tu
     Args:
         study: tables of the study.
         datasets: those that the figure shows.
-        arms: (model, init) that the figure shows; a mean stands for the study's models of the seven.
+        arms: (model, init) that the figure shows; a mean stands for the claimed models.
     """
     datasets = list(datasets)
     phantoms = [name for name in datasets if study.manifests[name]["stand_in"]]
@@ -193,10 +226,10 @@ def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tu
 
 
 def _expand_means(study: StudyTables, arms: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    seven = [model for model in study.runs["model"].unique() if model in MODELS and MODELS[model].seven]
+    claimed = claimed_models(study.runs["model"])
     expanded: set[tuple[str, str]] = set()
     for model, init in arms:
-        expanded |= {(member, init) for member in seven} if is_mean(model) else {(model, init)}
+        expanded |= {(member, init) for member in claimed} if is_mean(model) else {(model, init)}
     return expanded
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 
-from chestct import simple_rivals
+from chestct import claimed_models, simple_rivals
 from chestct.catalogue import INIT_TITLES, MODELS
 
 #: Widths of one and of two columns of a journal page, and its height, in inches (89, 183, 240 mm).
@@ -91,6 +91,7 @@ INIT_MARKS = {
 #: Marks of the scores without a network that figures show.
 SIMPLE_MARKS = {
     simple_rivals.BASELINE: INIT_MARKS["none"],
+    simple_rivals.SIZE_AND_SPACING: Mark(PALETTE[1], "d", (0, (5, 1.5))),
     simple_rivals.METADATA: Mark(PALETTE[5], "*", (0, (3, 1, 1, 1, 1, 1))),
 }
 
@@ -156,16 +157,12 @@ def model_title(model: str) -> str:
     """Name of a model, of a mean over models, or of a score without a network in figures and tables."""
     if simple_rivals.is_simple(model):
         return simple_rivals.TITLES[model]
-    if model == "mean_of_seven":
-        return "Mean of the seven"
-    if is_mean(model):
-        return f"Mean of {model.removeprefix('mean_of_')} of the seven"
-    return MODELS[model].title
+    return claimed_models.mean_title(model) if is_mean(model) else MODELS[model].title
 
 
 def is_mean(model: str) -> bool:
     """Whether the name of a model is that of a mean over models."""
-    return model.startswith("mean_of_")
+    return claimed_models.is_mean(model)
 
 
 def is_probe(model: str) -> bool:
@@ -174,9 +171,9 @@ def is_probe(model: str) -> bool:
 
 
 def model_rank(model: str) -> tuple[int, str]:
-    """Sort key: models in the catalogue's order, then means, then scores without a network."""
+    """Sort key: scores without a network, then models in the catalogue's order, then means."""
     if simple_rivals.is_simple(model):
-        return len(MODELS) + 1 + list(simple_rivals.TITLES).index(model), model
+        return list(simple_rivals.TITLES).index(model) - len(simple_rivals.TITLES), model
     return (len(MODELS), model) if is_mean(model) else (list(MODELS).index(model), model)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from chestct.figures import style
+from chestct.simple_rivals import FITTED, TITLES
 
 _SMALLEST_P = 0.0001
 _ABSOLUTE = re.compile(
@@ -103,7 +104,7 @@ def contrast_title(contrast: str) -> str:
     words = {
         "best_2d": "best 2D",
         "baseline": "trivial baseline",
-        "metadata": "metadata only",
+        **{name: TITLES[name].lower() for name in FITTED},
         "video_ct": "video, then ct",
         "scratch_long": "longer from scratch",
     }

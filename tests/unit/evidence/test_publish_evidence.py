@@ -1,0 +1,137 @@
+"""What a finished study publishes, and that an unfinished one publishes nothing."""
+
+import json
+import os
+import shutil
+
+import pandas as pd
+import pytest
+from report_page import configuration_of, draw_figures, report_of
+from synthetic_study import make_study
+
+from chestct.errors import InputError
+from chestct.evidence.how_it_ran import job_times, wall_seconds
+from chestct.evidence.publish import COPIED, FinishedStudy, publish
+from chestct.figures.claim_sentences import read_claims
+from chestct.figures.publication_tables import write_tables
+from chestct.figures.study_tables import read_study
+from chestct.files import digest_object, sha256_file
+
+INITS = ["scratch", "scratch_long", "video", "imagenet"]
+EVENTS = [
+    {"event": "begun", "time": 0, "planned": {}, "total": 3},
+    {"event": "started", "time": 10, "job": 1, "rule": "a"},
+    {"event": "started", "time": 20, "job": 2, "rule": "b"},
+    {"event": "finished", "time": 40, "job": 1},
+    {"event": "finished", "time": 50, "job": 2},
+    {"event": "started", "time": 60, "job": 3, "rule": "b"},  # killed: it never ended
+    {"event": "begun", "time": 1000, "planned": {}, "total": 1},
+    {"event": "started", "time": 1001, "job": 1, "rule": "b"},
+    {"event": "finished", "time": 1008, "job": 1},
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study of three models, two percentages and two seeds."""
+    folder = tmp_path_factory.mktemp("finished")
+    files = make_study("longer", folder)
+    configuration = configuration_of(files) | {
+        "models": [{"name": name} for name in ("slow_narrow", "penet_narrow", "efficientnet_lite0")],
+        "inits": INITS,
+        "percents": [50, 100],
+        "seeds": [0, 1],
+    }
+    write_tables(read_study(**files.inputs), folder / "figures")
+    draw_figures(folder / "figures")
+    report_of(files, folder / "figures", folder / "report.html", configuration=configuration)
+    lines = [json.dumps(event) for event in EVENTS]
+    (folder / "events.jsonl").write_text("\n".join([*lines[:3], '{"event": "st', *lines[3:]]) + "\n")
+    for name, seconds in (("finetune/lidc/slow/0.tsv", 90.0), ("finetune/lidc/slow/1.tsv", 110.0)):
+        path = folder / "benchmarks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"s": [seconds], "cpu_time": [seconds - 10], "io_in": ["-"]}).to_csv(
+            path, sep="\t", index=False
+        )
+    return FinishedStudy(configuration=configuration, results=folder, data=folder / "data")
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy that a test may damage."""
+    shutil.copytree(finished.results, tmp_path / "results", copy_function=shutil.copy2)
+    return FinishedStudy(
+        configuration=finished.configuration, results=tmp_path / "results", data=tmp_path / "results" / "data"
+    )
+
+
+def test_a_finished_study_publishes_tables_figures_verdicts_and_how_it_ran(finished, tmp_path):
+    written = publish(finished, tmp_path / "evidence", 'make study STUDY="made_up"')
+    names = {path.name for path in written}
+    assert names == {path.name for path in (tmp_path / "evidence").iterdir()}
+    assert {*COPIED, "auroc_by_percent.png", "forest.png", "README.md", "evidence.json"} <= names
+    facts = json.loads((tmp_path / "evidence" / "evidence.json").read_text())
+    assert facts["configuration"] == digest_object(finished.configuration)
+    assert facts["command"] == 'make study STUDY="made_up"' and facts["machine"]["cores"]
+    assert facts["wall_seconds"] == 47 and facts["cpu_seconds"] == 180
+    assert facts["weights"]["i3d_kinetics400"].startswith("af5c50f0df57")
+    for name, digest in facts["sha256"].items():
+        assert sha256_file(tmp_path / "evidence" / name) == digest
+    assert (tmp_path / "evidence" / "results.csv").read_bytes() == (
+        finished.results / "figures" / "results.csv"
+    ).read_bytes()
+
+
+def test_the_page_states_the_verdicts_of_the_tables_and_hides_folders(finished, tmp_path):
+    publish(finished, tmp_path, "make study")
+    page = (tmp_path / "README.md").read_text(encoding="utf-8")
+    for claim in read_claims(finished.read()):
+        assert (claim.sentence in page) == claim.tested
+    assert "Not tested here: claim 3." in page
+    assert "Stand-in data" in page and "![AUROC against" in page
+    assert "/somewhere/private" not in page + (tmp_path / "evidence.json").read_text()
+    assert "| finetune | 2 | 0.06 | 0.05 |" in page
+
+
+def test_display_values_are_named(copy, tmp_path):
+    path = copy.data / "lidc_phantom" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"intensity": "display"}))
+    publish(copy, tmp_path / "out", "make study")
+    assert "All images are display values, not HU." in (tmp_path / "out" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["report.html", "evaluation/claims.csv", "figures/results.csv", "events.jsonl"]
+)
+def test_an_unfinished_study_is_refused_and_nothing_is_written(copy, tmp_path, name):
+    (copy.results / name).unlink()
+    with pytest.raises(InputError, match=f"not finished: 1 file.s. are missing: {name}"):
+        publish(copy, tmp_path / "out", "make study")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_run_another_configuration_and_a_stale_report_are_refused(copy, tmp_path):
+    other = FinishedStudy(
+        configuration=copy.configuration | {"seeds": [0, 1, 2]}, results=copy.results, data=copy.data
+    )
+    with pytest.raises(InputError, match="another configuration"):
+        publish(other, tmp_path / "out", "make study")
+    runs = copy.table("runs")
+    table = pd.read_csv(runs)
+    time = runs.stat().st_mtime
+    table.iloc[1:].to_csv(runs, index=False)
+    os.utime(runs, (time, time))
+    with pytest.raises(InputError, match=r"1 of \d+ runs are missing: \('lidc_phantom', 'slow_narrow'"):
+        publish(copy, tmp_path / "out", "make study")
+    later = (copy.results / "report.html").stat().st_mtime + 10
+    os.utime(copy.table("claims"), (later, later))
+    with pytest.raises(InputError, match=r"claims.csv is newer than the report"):
+        publish(copy, tmp_path / "out", "make study")
+    assert not (tmp_path / "out").exists()
+
+
+def test_times_count_what_ran_side_by_side_once(finished):
+    assert wall_seconds(finished.results / "events.jsonl") == 40 + 7
+    assert job_times(finished.results / "benchmarks") == {
+        "finetune": {"jobs": 2, "seconds": 200.0, "cpu_seconds": 180.0}
+    }
