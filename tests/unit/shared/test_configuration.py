@@ -9,6 +9,7 @@ from snakemake.utils import update_config
 from chestct import run_grid
 from chestct.catalogue import MODELS
 from chestct.check_configuration import check_configuration, source_entry
+from chestct.dataset_entries import claimed_datasets
 from chestct.errors import InputError
 from chestct.evaluation.metric_table import METRICS
 from chestct.window_forms import check_marks
@@ -111,11 +112,36 @@ def test_the_default_grid_has_every_model_and_its_inits(config):
 
 @pytest.mark.parametrize(
     "overlay",
-    ["config", "studies/paper", "studies/pilot", "studies/smoke", "studies/own_data", "studies/sensitivity"],
+    [
+        "config",
+        *(
+            f"studies/{name}"
+            for name in ("paper", "pilot", "smoke", "own_data", "sensitivity", "lidc_nodules")
+        ),
+    ],
 )
 def test_every_study_is_valid(config, overlay):
     update_config(config, yaml.safe_load((ROOT / f"{overlay}.yaml").read_text()))
     check_configuration(config)
+
+
+def test_the_quick_study_of_nodules_is_a_part_of_the_whole(config):
+    quick = copy.deepcopy(config)
+    for changed, names in ((config, ["lidc_nodules"]), (quick, ["lidc_nodules", "lidc_nodules_quick"])):
+        for name in names:
+            update_config(changed, yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text()))
+        check_configuration(changed)
+    assert quick["study"] != config["study"]
+    assert set(run_grid.list_runs(quick)) < set(run_grid.list_runs(config))
+    assert quick["datasets"] == config["datasets"][:1]
+    assert claimed_datasets(config["datasets"]) == ["agreement"]
+    # Nothing of the configuration knows CT pretraining, and 3D models from video are not the paper's.
+    assert {run.init for run in run_grid.list_runs(config)} == {
+        "scratch",
+        "scratch_long",
+        "video",
+        "imagenet",
+    }
 
 
 def test_the_lean_study_is_the_papers_with_a_smaller_budget(config):

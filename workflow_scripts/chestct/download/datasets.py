@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pandas as pd
 
+from chestct.dataset_entries import intensity_of
 from chestct.download.sources import study_folders
 from chestct.download.transfer.disk import check_space
 from chestct.download.transfer.retries import TransferSettings
@@ -58,7 +59,9 @@ def list_dataset(
         settings: of transfers, for sources whose lists lie elsewhere.
         series_path, left_out_path: CSV to write.
         manifest_path: JSON to write: version, source, licence, citation (a list), stand_in, description,
-            counts and bytes.
+            counts and bytes,
+            what the values of its scans are (intensity) and, where it brings a score of its own, the name of
+            that (baseline_title).
 
     Raises:
         InputError: the entry or the data it names cannot be used.
@@ -73,6 +76,7 @@ def list_dataset(
         "num_left_out": len(left_out),
         "num_instances": int(series["num_instances"].sum()),
         "num_bytes": int(series["num_bytes"].sum()),
+        "intensity": intensity_of(entry),
         **source.manifest(entry),
     }
     write_text(manifest_path, json.dumps(facts, indent=2) + "\n")

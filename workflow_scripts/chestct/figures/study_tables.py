@@ -13,6 +13,7 @@ from chestct.claimed_models import claimed_models
 from chestct.errors import InputError
 from chestct.figures.names import SCHEMAS, TABLES
 from chestct.figures.style import init_rank, init_title, is_mean, model_rank, model_title
+from chestct.intensity import DISPLAY
 from chestct.simple_rivals import BASELINE
 from chestct.tables import read_table
 
@@ -117,7 +118,7 @@ class StudyTables:
     @property
     def of_display_values(self) -> list[str]:
         """The datasets whose images hold display values (0 to 255) in the place of Hounsfield units."""
-        return [name for name in self.scanned if self.manifests[name].get("intensity") == "display"]
+        return [name for name in self.scanned if self.manifests[name].get("intensity") == DISPLAY]
 
     @property
     def display_note(self) -> str:

@@ -269,6 +269,7 @@ def manifest(entry: dict) -> dict:
         "licence": "CC BY 3.0",
         "citation": _CITATIONS,
         "stand_in": False,
+        "baseline_title": "Volume alone",
         "terms": "Free to use with attribution: cite the collection and its publication",
         "description": "Nodules of LIDC-IDRI cut out of their CT, no whole scans and none without a nodule; "
         "display values, not HU, every slice scaled on its own; the number of slices tells a nodule's size",
