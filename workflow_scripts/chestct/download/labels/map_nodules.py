@@ -6,7 +6,8 @@ PATIENT/nodule-N/images and mask-0 to mask-3.
 The stacks do not name the readers' annotations that they were cut out by. A stack's slices span what its
 readers outlined, and a mask is one reader's outlines filled: so the area of a mask, slice by slice, is that
 of an annotation's outlines. A stack is mapped where the annotations that its masks match best lie in exactly
-one cluster that spans as many slices.
+one cluster. Of patients with two scans, stacks of the first one were partly written over by those of the
+second: slices behind the last one of a cluster are then left overs of another nodule, and are not compared.
 """
 
 import argparse
@@ -92,11 +93,13 @@ def scans_of(database: Path, patient_id: str) -> list[ScanFacts]:
     found = []
     with connect_readings(database) as connection:
         scans = connection.execute(
-            "SELECT id, series_instance_uid, pixel_spacing, slice_spacing, slice_thickness FROM scans "
-            "WHERE patient_id = ? ORDER BY id",
+            "SELECT id, series_instance_uid, pixel_spacing, slice_thickness FROM scans WHERE patient_id = ? "
+            "ORDER BY id",
             (patient_id,),
         ).fetchall()
-        for scan, uid, pixel, spacing, thickness in scans:
+        for scan, uid, pixel, thickness in scans:
+            heights = connection.execute("SELECT val FROM zvals WHERE scan_id = ?", (scan,)).fetchall()
+            spacing = round(float(np.median(np.diff(np.unique(heights)))), 4)
             rows = connection.execute(
                 "SELECT id, malignancy, texture FROM annotations WHERE scan_id = ? ORDER BY id", (scan,)
             ).fetchall()
@@ -106,11 +109,11 @@ def scans_of(database: Path, patient_id: str) -> list[ScanFacts]:
             ]
             annotations = read_database(database, {uid})[uid].annotations
             by_annotation = {id(one): other for one, other in zip(annotations, drawn, strict=True)}
-            clusters = cluster_annotations(annotations, (pixel, pixel), float(spacing))
+            clusters = cluster_annotations(annotations, (pixel, pixel), spacing)
             found.append(
                 ScanFacts(
                     pixel_spacing_mm=float(pixel),
-                    slice_spacing_mm=float(spacing),
+                    slice_spacing_mm=spacing,
                     slice_thickness_mm=float(thickness),
                     clusters=tuple(tuple(by_annotation[id(one)] for one in cluster) for cluster in clusters),
                 )
@@ -126,22 +129,23 @@ def matched(masks: Sequence[np.ndarray], cluster: Sequence[Marked], spacing_mm: 
         cluster: annotations of one nodule.
         spacing_mm: of the scan's slices.
     """
-    heights = [z for annotation in cluster for z in annotation.areas]
+    # Where an outline holds no pixel, its mask is empty, and the stack ends before.
+    heights = [z for annotation in cluster for z, area in annotation.areas.items() if area > 0]
+    if not masks or not heights:
+        return None
     low, number = min(heights), round((max(heights) - min(heights)) / spacing_mm) + 1
-    if not masks or number != len(masks[0]):
+    if number > len(masks[0]):
         return None
     drawn = np.zeros((len(cluster), number))
     for row, annotation in zip(drawn, cluster, strict=True):
         for z, area in annotation.areas.items():
-            row[round((z - low) / spacing_mm)] += area
-    found = []
-    for mask in masks:
-        distance = np.abs(drawn - mask).sum(axis=1)
-        best = int(distance.argmin())
-        if distance[best] > TOLERANCE * mask.sum():
-            return None
-        found.append(cluster[best])
-    return found
+            if area > 0:
+                row[round((z - low) / spacing_mm)] += area
+    own = np.asarray(masks)[:, :number]
+    distances = np.abs(drawn[None] - own[:, None]).sum(axis=2)
+    if not own.any(axis=1).all() or (distances.min(axis=1) > TOLERANCE * own.sum(axis=1)).any():
+        return None
+    return [cluster[best] for best in distances.argmin(axis=1)]
 
 
 def _mask_areas(folder: Path, num_slices: int) -> list[np.ndarray]:
