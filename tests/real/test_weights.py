@@ -218,14 +218,14 @@ def test_shufflenet_starts_with_all_of_jester_but_the_classifier(jester: Path) -
 
 
 def test_shufflenet_was_trained_on_pixel_values_of_hundreds(jester: Path) -> None:
-    """Its first BatchNorm has seen variances that inputs of a few units cannot have, whatever they are."""
+    """Its first BatchNorm has seen a variance that takes inputs as large as 47.7, whatever they were."""
     state = parse_training_checkpoint(jester.read_bytes(), jester, state_key="state_dict")
     largest = state["module.conv1.0.weight"].abs().sum(dim=(1, 2, 3, 4))
     least_input = (state["module.conv1.1.running_var"].sqrt() / largest).max()
     mean, std = (
         torch.tensor(values) for values in (MODELS["shufflenet3d_0.5x"].mean, MODELS["shufflenet3d_0.5x"].std)
     )
-    assert 3 < least_input < ((1 - mean) / std).max()
+    assert 45 < least_input < ((1 - mean) / std).max()
 
 
 # --- EfficientNet-Lite0, against the package that published it
