@@ -127,6 +127,15 @@ def test_methods_say_what_the_configuration_says(studies, tables):
     assert "0.001 and 0.0001" in paragraphs["Models and training"]
     assert "10,000 bootstrap resamples" in paragraphs["Evaluation"]
     assert not any("None" in words or "{" in words for words in paragraphs.values())
+    assert "filled with air" in paragraphs["Models and training"]
+    assert "not HU" not in paragraphs["Data"]
+    configuration["datasets"] = [
+        entry | {"intensity": "display", "num_slices": 8} for entry in configuration["datasets"]
+    ]
+    paragraphs = dict(methods_of(tables("own_data"), configuration, [flow]))
+    assert "grey levels (display values, not HU) wide" in paragraphs["Data"]
+    assert "resampled along z to 8 slices" in paragraphs["Data"]
+    assert "(display images: with black)" in paragraphs["Models and training"]
 
 
 def test_the_report_says_whether_it_is_the_planned_study(reports):
