@@ -73,6 +73,8 @@ def test_a_finished_study_publishes_tables_figures_verdicts_and_how_it_ran(finis
     facts = json.loads((tmp_path / "evidence" / "evidence.json").read_text())
     assert facts["configuration"] == digest_object(finished.configuration)
     assert facts["command"] == 'make study STUDY="made_up"' and facts["machine"]["cores"]
+    table = pd.read_csv(tmp_path / "evidence" / "contrasts_by_model.csv")
+    assert set(table["Model"]) == {"Slow (narrow)", "PENet (narrow)"}
     assert facts["wall_seconds"] == 47 and facts["cpu_seconds"] == 180
     assert facts["weights"]["i3d_kinetics400"].startswith("af5c50f0df57")
     for name, digest in facts["sha256"].items():

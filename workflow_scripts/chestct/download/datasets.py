@@ -59,9 +59,8 @@ def list_dataset(
         settings: of transfers, for sources whose lists lie elsewhere.
         series_path, left_out_path: CSV to write.
         manifest_path: JSON to write: version, source, licence, citation (a list), stand_in, description,
-            counts and bytes,
-            what the values of its scans are (intensity) and, where it brings a score of its own, the name of
-            that (baseline_title).
+            counts and bytes, what the values of the scans are (intensity) and, where the source names the
+            score that it brings, that name (baseline_title).
 
     Raises:
         InputError: the entry or the data it names cannot be used.

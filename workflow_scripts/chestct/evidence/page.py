@@ -3,21 +3,27 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from chestct.figures import style
 from chestct.figures.captions import CAPTIONS
-from chestct.figures.claim_sentences import read_claims, verdicts_by_dataset
+from chestct.figures.claim_sentences import CLAIMS, read_claims, verdicts_by_dataset
 from chestct.figures.publication_tables import captions_of, results_table, to_markdown
-from chestct.figures.study_tables import StudyTables, stand_in_note
+from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
+from chestct.figures.table_columns import format_columns
 from chestct.figures.wording import count
 
 #: Rules that took less processor time in all are left out of the page.
 _SHOWN_SECONDS = 60
+#: Table that only the evidence has.
+BY_MODEL = "contrasts_by_model.csv"
 _FILES = {
     "results.csv": "AUROC of every arm, scores without the image first",
     "contrasts.csv": "differences of means over models, with intervals and p values",
     "claims.csv": "the claims, a column each",
     "claims_numbers.csv": "the claims' numbers (schemas/claims.schema.yaml)",
     "claims_by_dataset.csv": "the same on every dataset alone",
+    BY_MODEL: "the claims' contrasts, model by model",
     "budgets.csv": "how long every arm was trained",
 }
 
@@ -32,6 +38,20 @@ def verdict_lines(study: StudyTables) -> list[str]:
     ]
     untested = [claim.number for claim in claims if not claim.tested]
     return lines + ([f"Not tested here: claim {', '.join(untested)}."] if untested else [])
+
+
+def contrasts_by_model(study: StudyTables) -> pd.DataFrame:
+    """The claims' contrasts of AUROC as text, of single models.
+
+    Returns:
+        Columns Dataset, Contrast, Model, Against, %, Difference, Interval, p, p (Holm), Patients alone.
+    """
+    rows = study.comparisons[study.comparisons["metric"] == "auroc"]
+    rows = rows[rows["contrast"].isin([contrast for _, _, contrast, _ in CLAIMS.values()])]
+    rows = rows[~are_means(rows)]
+    return format_columns(
+        rows, "Dataset, Contrast, Model, Against, %, Difference, Interval, p, p (Holm), Patients alone"
+    )
 
 
 def page(study: StudyTables, facts: Mapping[str, Any], files: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from PIL import Image
 from chestct.dataset_entries import outside_sets, trained_datasets
 from chestct.errors import InputError
 from chestct.evidence.how_it_ran import digests, job_times, machine, wall_seconds
-from chestct.evidence.page import page
+from chestct.evidence.page import BY_MODEL, contrasts_by_model, page
 from chestct.figures.names import TABLES
 from chestct.figures.study_tables import StudyTables, read_study
 from chestct.files import atomic_path, digest_object, sha256_file, write_text
@@ -151,6 +151,9 @@ def publish(study: FinishedStudy, folder: Path, command: str) -> list[Path]:
         with atomic_path(folder / name) as temporary:
             shutil.copyfile(study.results / source, temporary)
         written.append(folder / name)
+    with atomic_path(folder / BY_MODEL) as temporary:
+        contrasts_by_model(tables).to_csv(temporary, index=False)
+    written.append(folder / BY_MODEL)
     reasons = json.loads((study.results / "figures" / "figures.json").read_text(encoding="utf-8"))
     for name in FIGURES:
         target = folder / f"{name}.png"
