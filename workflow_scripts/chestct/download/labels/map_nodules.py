@@ -195,7 +195,7 @@ def map_nodules(layout: Path, database: Path) -> Iterator[dict[str, object]]:
             "malignancy": malignancy,
             "texture": texture,
             "annotations": " ".join(str(annotation.number) for annotation in annotations),
-            "crc32": f"{zlib.crc32(np.ascontiguousarray(voxels)):08x}",
+            "crc32": f"{zlib.crc32(voxels.tobytes()):08x}",
         }
 
 

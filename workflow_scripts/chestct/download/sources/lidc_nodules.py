@@ -192,8 +192,7 @@ def _checked(voxels: np.ndarray, row: pd.Series) -> np.ndarray:
     if len(voxels) != number:
         reason = "incomplete" if len(voxels) < number else "altered"
         raise Unobtainable(reason, f"{row['folder']} has {len(voxels)} slices instead of {number}")
-    voxels = np.ascontiguousarray(voxels)
-    found = f"{zlib.crc32(voxels):08x}"
+    found = f"{zlib.crc32(voxels.tobytes()):08x}"
     if found != row["crc32"]:
         raise Unobtainable("altered", f"{row['folder']} has pixels of CRC-32 {found}, not {row['crc32']}")
     return voxels
