@@ -77,7 +77,7 @@ def test_a_search_tries_every_rate_of_every_arm_and_trains_no_run_twice(project)
     assert jobs["finetune"] == len(list_runs(config)) - len(arms)
     counts = project.cost_plan("changed")
     # Phantoms are not listed yet: Snakemake learns of these jobs later.
-    assert counts.pop("download_series") == counts.pop("convert_series") == (6, 6)
+    assert counts.pop("download_series") == counts.pop("convert_series") == (4, 4)
     assert counts == {rule: (number, number) for rule, number in jobs.items()}
 
 
