@@ -125,6 +125,13 @@ def test_every_study_is_valid(config, overlay):
     check_configuration(config)
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("studies/*.yaml")), ids=lambda path: path.stem)
+def test_no_key_of_a_study_stands_twice(path):
+    """YAML would take the second without a word."""
+    keys = [line.partition(":")[0] for line in path.read_text().splitlines() if line[:1].isalpha()]
+    assert len(keys) == len(set(keys))
+
+
 def test_the_quick_study_of_nodules_is_a_part_of_the_whole(config):
     quick = copy.deepcopy(config)
     for changed, names in ((config, ["lidc_nodules"]), (quick, ["lidc_nodules", "lidc_nodules_quick"])):
