@@ -17,7 +17,7 @@ from chestct.training.windows.dataset import Scan, eligible_windows
 
 #: Strengths of the penalty, from the strongest: the mean loss of a window, plus half of the strength times
 #: the squared length of the weights of standardised features, is least.
-STRENGTHS = (10.0, 1.0, 0.1, 0.01, 0.001)
+STRENGTHS = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
 #: A feature that varies by less than this share of its mean is constant, to the rounding of float32.
 _CONSTANT = 1e-5
 _MAX_ITERATIONS = 5000
