@@ -41,7 +41,7 @@ def log_size(scores: pd.Series) -> pd.Series:
     A score that is zero or negative somewhere is no size and stays as it is; missing ones stay missing.
     """
     values = scores.astype(float)
-    return np.log(values) if (values.dropna() > 0).all() else values
+    return pd.Series(np.log(values)) if (values.dropna() > 0).all() else values
 
 
 def _features(facts: pd.DataFrame, rival: str) -> pd.DataFrame:

@@ -42,7 +42,8 @@ def wall_seconds(events: Path) -> float:
     Args:
         events: the study's events.jsonl; broken lines are left out.
     """
-    spans, running = [], {}
+    spans: list[tuple[float, float]] = []
+    running: dict[int, float] = {}
     for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             event = json.loads(line)
