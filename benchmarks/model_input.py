@@ -10,6 +10,7 @@ def training_input(model: str, crop_px: int) -> InputSettings:
     return InputSettings(
         crop_px=crop_px,
         max_rotation_degrees=20.0,
+        max_shift_px=None,
         flip=True,
         interpolation="bilinear",
         centre_hu=-600.0,

@@ -24,6 +24,7 @@ def settings(name: str) -> InputSettings:
     return InputSettings(
         crop_px=32,
         max_rotation_degrees=0,
+        max_shift_px=None,
         flip=False,
         interpolation="bilinear",
         centre_hu=0,

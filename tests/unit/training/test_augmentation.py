@@ -9,7 +9,7 @@ from engine_data import LUNG
 from scipy import ndimage
 
 from chestct.intensity import AIR_HU
-from chestct.training.windows.augmentation import augment
+from chestct.training.windows.augmentation import augment, random_theta
 from chestct.training.windows.display_window import centre_crop, normalise, to_input
 from chestct.training.windows.training_input import _LARGE, TrainingInput
 
@@ -134,3 +134,13 @@ def test_the_display_window_leaves_its_argument_alone():
     before = hu.clone()
     to_input(hu, LUNG)
     assert torch.equal(hu, before)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(None, 16), (3.5, 3.5), (0, 0), (40, 16)])
+def test_a_crop_stays_as_near_the_centre_as_it_is_told(limit, expected):
+    settings = replace(SMALL, crop_px=32, max_shift_px=limit)
+    theta = random_theta(2000, 64, 80, settings, generator())
+    # In grid units the whole image is 2.
+    shift_x, shift_y = theta[:, 0, 2] * 80 / 2, theta[:, 1, 2] * 64 / 2
+    assert shift_y.abs().max() == pytest.approx(expected, rel=0.01)
+    assert shift_x.abs().max() == pytest.approx(24 if limit in (None, 40) else expected, rel=0.01)

@@ -49,6 +49,7 @@ def methods_of(
         "rates": listed([f"{rate:g}" for rate in training["learning_rates"]]),
         "budget": _windows(training["budget"]),
         "patience": _windows(training["patience"]) if training["patience"] else "",
+        "max_shift_px": training["max_shift_px"],
         "num_seeds": count(len(configuration["seeds"]), "seed"),
         "metrics": listed([metric_title(name) for name in evaluation["metrics"]]),
         "num_resamples": f"{evaluation['num_resamples']:,}",

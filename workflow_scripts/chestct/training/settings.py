@@ -45,6 +45,8 @@ class TrainingSettings:
         weight_decay: factor of the L2 penalty that Adam adds to the gradients.
         crop_px: rows and columns that the model sees.
         max_rotation_degrees: largest angle of the random rotation in plane.
+        max_shift_px: largest distance of a random crop's centre from the image's, by rows and by columns;
+            None: as far as the crop lies within the image.
         interpolation: of that rotation, bilinear or bicubic.
         flip: whether windows are flipped left to right at random.
         negative_windows: scans that negative training windows come from, negative_scans or all_scans; models
@@ -66,6 +68,7 @@ class TrainingSettings:
     weight_decay: float
     crop_px: int
     max_rotation_degrees: float
+    max_shift_px: float | None
     interpolation: str
     flip: bool
     negative_windows: str
@@ -95,6 +98,7 @@ class FeatureSettings:
     windows_at_once: int
     crop_px: int
     max_rotation_degrees: ClassVar[float] = 0.0
+    max_shift_px: ClassVar[float | None] = None
     interpolation: ClassVar[str] = "bilinear"
     flip: ClassVar[bool] = False
 

@@ -133,6 +133,7 @@ def _input_settings(name: str, size: int) -> InputSettings:
     return InputSettings(
         crop_px=size,
         max_rotation_degrees=20,
+        max_shift_px=None,
         flip=True,
         interpolation="bilinear",
         centre_hu=400,

@@ -29,8 +29,10 @@ def random_theta(
     uniform = torch.rand((batch, 4), generator=generator)
     angle = (uniform[:, 0] * 2 - 1) * math.radians(settings.max_rotation_degrees)
     # Offset of the crop's centre from the image's, in grid units (2 = the whole image).
-    shift_x = (uniform[:, 1] * 2 - 1) * (width - crop) / width
-    shift_y = (uniform[:, 2] * 2 - 1) * (height - crop) / height
+    shift_x, shift_y = (
+        (uniform[:, i] * 2 - 1) * _farthest(side - crop, settings.max_shift_px) / side
+        for i, side in ((1, width), (2, height))
+    )
     mirror = torch.where((uniform[:, 3] < 0.5) & torch.tensor(settings.flip), -1.0, 1.0)
     cos, sin = torch.cos(angle), torch.sin(angle)
     # Unequal sides would shear a rotation given in grid units: scale by the aspect ratio.
@@ -41,6 +43,11 @@ def random_theta(
         ],
         dim=1,
     )
+
+
+def _farthest(room: int, max_shift_px: float | None) -> float:
+    """Twice the largest distance, px, of a crop's centre from that of an image that is larger by ``room``."""
+    return room if max_shift_px is None else min(room, 2 * max_shift_px)
 
 
 def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Generator) -> torch.Tensor:

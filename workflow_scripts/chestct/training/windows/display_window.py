@@ -21,6 +21,7 @@ class InputSettings:
     Attributes:
         crop_px: rows and columns that the model sees.
         max_rotation_degrees: of the random rotation in training, in plane.
+        max_shift_px: of the random crop's centre from the image's; None: as far as the crop stays inside.
         flip: random left-right flips in training.
         interpolation: of the random rotation, bilinear or bicubic.
         centre_hu, width_hu: display window; values are clipped to [0, 1] over it.
@@ -30,6 +31,7 @@ class InputSettings:
 
     crop_px: int
     max_rotation_degrees: float
+    max_shift_px: float | None
     flip: bool
     interpolation: str
     centre_hu: float
@@ -57,6 +59,7 @@ class InputSettings:
         return cls(
             crop_px=settings.crop_px,
             max_rotation_degrees=settings.max_rotation_degrees,
+            max_shift_px=settings.max_shift_px,
             flip=settings.flip,
             interpolation=settings.interpolation,
             centre_hu=display_window_hu["centre"],
