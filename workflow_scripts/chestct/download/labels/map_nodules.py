@@ -159,14 +159,14 @@ def _mask_areas(folder: Path, num_slices: int) -> list[np.ndarray]:
 
 
 def map_nodules(layout: Path, database: Path) -> Iterator[dict[str, object]]:
-    """Rows of the table ``lidc_nodules``, by patient and number; stacks that cannot be mapped have none.
+    """Rows of the table ``lidc_nodules``, in the order of names; stacks that cannot be mapped have none.
 
     Raises:
         InputError: no layout, or a database that is missing or damaged.
     """
     origin = FolderStacks(layout)
     scans: dict[str, list[ScanFacts]] = {}
-    for folder in sorted(origin.stacks, key=lambda name: (name.split("-nodule")[0], len(name), name)):
+    for folder in sorted(origin.stacks):
         patient = folder.partition("/")[0]
         if patient not in scans:
             scans = {patient: scans_of(database, patient)}

@@ -8,6 +8,7 @@ whichever way, every nodule's pixels are compared with a checksum that the proje
 
 import logging
 import math
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +50,7 @@ _CITATIONS = [
 
 def _packed(entry: dict) -> Path | None:
     """The packed file that the entry names, where it is there."""
-    path = Path(entry["packed"]) if "packed" in entry else None
+    path = Path(entry["packed"]).expanduser() if "packed" in entry else None
     return path.resolve() if path is not None and path.is_file() else None
 
 
@@ -60,9 +61,25 @@ def _remedy(root: Path) -> str:
     )
 
 
-def _archive_path(entry: dict, root: Path) -> Path:
+def _location(entry: dict) -> str:
+    """Path or address of the archive, with environment variables filled in.
+
+    Raises:
+        InputError: a variable is not set.
+    """
+    location = os.path.expandvars(str(entry.get("archive", ADDRESS)))
+    if "${" in location:
+        raise InputError(
+            f"dataset {entry['name']} names its archive by a variable that is not set",
+            where=f"configuration, datasets, {entry['name']}, key archive (got {entry['archive']!r})",
+            expected="a path, https://..., or an environment variable that is set and holds one of them",
+            remedy="set the variable, or remove `archive`, so that the published one is taken",
+        )
+    return location
+
+
+def _archive_path(location: str, root: Path) -> Path:
     """The archive on disk: the user's own, or where the published one goes."""
-    location = str(entry.get("archive", ADDRESS))
     return root / _ARCHIVE if "://" in location else Path(location).expanduser().resolve()
 
 
@@ -76,7 +93,8 @@ def _open(entry: dict, root: Path, settings: TransferSettings) -> Origin:
         folder = study_folders.existing_folder(entry, LAYOUT)
         logging.info("%s: nodules from the folder %s", entry["name"], folder)
         return FolderStacks(folder)
-    path, location = _archive_path(entry, root), str(entry.get("archive", ADDRESS))
+    location = _location(entry)
+    path = _archive_path(location, root)
     if "packed" in entry:
         logging.info("%s: there is no %s, so the archive is taken", entry["name"], entry["packed"])
     logging.info("%s: nodules from the archive %s", entry["name"], path)

@@ -93,12 +93,16 @@ def check_complete(stack: Stack | None, folder: str) -> Stack:
 
 
 def central(content: bytes, name: str) -> np.ndarray:
-    """The central pixels of a picture, uint8 of shape (64, 64), and its full size checked.
+    """A whole picture, uint8, of at least 64 x 64 pixels, of which ``stacked`` takes the central ones.
 
     Raises:
         Unobtainable: ``altered``: no grey picture of 8 bits, or a smaller one.
     """
-    picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    try:
+        buffer = np.frombuffer(content, dtype=np.uint8)
+        picture = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED) if content else None
+    except cv2.error:  # such as a header that announces more pixels than OpenCV takes
+        picture = None
     if picture is None:
         raise Unobtainable("altered", f"{name} is no picture")
     if picture.ndim != 2 or picture.dtype != np.uint8 or min(picture.shape) < SIDE:

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from chestct.download.transfer.disk import disk_errors
-from chestct.download.transfer.http import download
+from chestct.download.transfer.http import download, without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.errors import InputError
 from chestct.files import sha256_file
@@ -38,11 +38,12 @@ def fetch_pinned(
         InputError: refused, no answer, or it is not the archive of that commit, or not the one seen first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    shown = without_secrets(url)  # an address may be signed
     with open(path.with_name(f".{path.name}.lock"), "w") as lock, disk_errors(path):
         # Two studies that share their data: the second waits, and finds the file.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.is_file():
-            _trust(path, path, name=name, source=url)
+            _trust(path, path, name=name, source=shown)
             return
         part = path.with_name(f".{path.name}.part")
         try:
@@ -50,18 +51,18 @@ def fetch_pinned(
         except Unobtainable as error:
             raise InputError(
                 f"{name} is no longer where it was published: {error.detail}",
-                where=url,
+                where=shown,
                 expected="a zip archive",
                 remedy=remedy,
             ) from error
         try:
-            _check_commit(part, commit, url, remedy)
-            _trust(part, path, name=name, source=url)
+            _check_commit(part, commit, shown, remedy)
+            _trust(part, path, name=name, source=shown)
         except InputError:
             part.unlink()
             raise
         part.replace(path)
-        logging.info("%s: %d bytes from %s", path, path.stat().st_size, url)
+        logging.info("%s: %d bytes from %s", path, path.stat().st_size, shown)
 
 
 def _check_commit(part: Path, commit: str, url: str, remedy: str) -> None:
