@@ -125,7 +125,7 @@ class FinishedStudy:
             f"the study {self.name} is not finished: {what}",
             where=self.results,
             expected="the results of a whole run of this configuration",
-            remedy=f"run it to its end (make study STUDY={self.name}) and publish again",
+            remedy="run it to its end (make study with the same STUDY) and publish again",
         )
 
 
