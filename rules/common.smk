@@ -161,6 +161,11 @@ def label_source(wildcards):
     return [path] if path and Path(path).is_file() else []
 
 
+def checked_by(wildcards):
+    """Table that a source's files are held against as they are obtained, where the project carries one."""
+    return label_source(wildcards) if dataset_entry(wildcards)["source"] == "lidc_nodules" else []
+
+
 def window_table_of(dataset, model):
     """The windows of a dataset in the form that a model sees."""
     form = window_forms.TABLES[CATALOGUE[model].sees]

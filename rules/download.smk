@@ -50,6 +50,7 @@ rule download_series:
     input:
         series=f"{DATA}/{{dataset}}/series.csv",
         shared=shared_with(f"{DATA}/{{base}}/shards/shard-{{shard}}.csv"),
+        source=checked_by,
     output:
         shard=f"{DATA}/{{dataset}}/shards/shard-{{shard}}.csv",
     log:

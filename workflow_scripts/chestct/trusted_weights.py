@@ -2,25 +2,21 @@
 
 The first file seen under a name is recorded in ``trusted.csv`` beside the weights; from then on the
 steps that download and that train refuse any other. The table is no output of a rule, so that it
-survives reruns. This module imports only the standard library, so that every step can use it.
+survives reruns. Nothing here needs more than the standard library, so that every step can use it.
 """
 
 import csv
-import errno
-import fcntl
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
+from chestct.locks import locked
 
 TABLE_NAME = "trusted.csv"
 COLUMNS = ("weights_id", "sha256", "size_bytes", "first_seen", "source")
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def _damaged(path: Path, what: str) -> InputError:
@@ -56,23 +52,10 @@ def read_trusted(folder: Path) -> dict[str, dict[str, str]]:
     return rows
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Only one writer at a time; the lock ends with the process, however that ends."""
-    with open(folder / f".{TABLE_NAME}.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            # At worst, of two first uses at the same moment one row is lost, and recorded at the next use.
-            logging.warning("%s: the file system has no locks (%s)", folder, error.strerror)
-        yield
-
-
 def _record(folder: Path, row: dict[str, str]) -> dict[str, str]:
     """Add a row unless another job was first; returns the row that holds."""
-    with _locked(folder):
+    # Without locks, of two first uses at the same moment one row may be lost, and recorded at the next use.
+    with locked(folder / f".{TABLE_NAME}.lock"):
         rows = read_trusted(folder)
         if row["weights_id"] not in rows:
             rows[row["weights_id"]] = row

@@ -1,5 +1,7 @@
 """The pinned archive: fetched once, resumed, compared with its commit and with the digest seen first."""
 
+import errno
+import fcntl
 from collections.abc import Iterator
 
 import pytest
@@ -111,3 +113,27 @@ def test_an_archive_that_is_gone_says_what_to_do(server, tmp_path):
     server.faults = [Fault("status", status=404)]
     with pytest.raises(InputError, match=r"no longer where it was published[\s\S]*key `archive`"):
         listed(server, tmp_path)
+
+
+def test_one_that_is_there_without_a_record_must_be_of_the_commit(server, files, tmp_path):
+    (tmp_path / NAME).write_bytes(samples.zipped(files, "0" * 40))
+    with pytest.raises(InputError, match=r"commit: 0000[\s\S]*once .*archive.zip is deleted") as caught:
+        listed(server, tmp_path)
+    assert str(tmp_path / NAME) in str(caught.value)
+    assert (tmp_path / NAME).exists() and not (tmp_path / "trusted.csv").exists()
+    (tmp_path / NAME).write_bytes(server.content[:-500])
+    with pytest.raises(InputError, match="no whole zip archive"):
+        listed(server, tmp_path)
+    (tmp_path / NAME).write_bytes(server.content)
+    listed(server, tmp_path)
+    assert not server.asked and "773f8ad9" in (tmp_path / "trusted.csv").read_text()
+
+
+def test_a_file_system_without_locks_only_warns(server, tmp_path, monkeypatch, caplog):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    listed(server, tmp_path)
+    assert "no locks" in caplog.text
+    assert (tmp_path / NAME).read_bytes() == server.content

@@ -1,5 +1,7 @@
 """Nodules of LIDC-IDRI as stacks: the same whichever way they come, and every defect with its reason."""
 
+import errno
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,6 +138,24 @@ def test_a_nodule_that_is_not_as_published_goes_to_the_ledger(
     assert shard["detail"].str.contains(detail, regex=True).fillna(False).tolist() == [True, False, False]
     labels = read_table(tmp_path / "data/labels.csv", "labels").set_index("study_id")
     assert labels.loc["P-1_nodule-0", "exclusion"] == "not_obtained"
+
+
+@pytest.mark.parametrize("way", ["folder", "archive"])
+def test_a_disk_that_fails_stops_and_blames_no_nodule(ways, way, tmp_path, monkeypatch):
+    root = tmp_path / "data"
+    series = lidc_nodules.list_series(ENTRY | ways[way], root, 80, SETTINGS).series
+    # Permissions would not do: tests may run as root.
+    opened, failing = (Path, "read_bytes") if way == "folder" else (zipfile.ZipFile, "read")
+    whole = getattr(opened, failing)
+
+    def fail(self, *name):
+        if str(name[0] if name else self).endswith("P-1/nodule-0/images/slice-2.png"):
+            raise OSError(errno.EIO, "Input/output error")
+        return whole(self, *name)
+
+    monkeypatch.setattr(opened, failing, fail)
+    with pytest.raises(InputError, match=r"cannot be read: Input/output error[\s\S]*slice-2.png"):
+        lidc_nodules.obtain(ENTRY | ways[way], root, series, SETTINGS)
 
 
 def test_labels_of_another_version_stop(files, table, ways, monkeypatch, tmp_path):

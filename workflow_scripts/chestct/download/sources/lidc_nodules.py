@@ -183,7 +183,7 @@ def obtain(
         are missing), ``mixed_sizes``, ``altered``.
 
     Raises:
-        InputError: the archive changed, nothing where the entry says, or the disk is full.
+        InputError: the archive changed, nothing where the entry says, or the disk fails or is full.
     """
     nodules = read_nodules().set_index("study_id")
     wanted = nodules.loc[list(series_rows["study_id"])]

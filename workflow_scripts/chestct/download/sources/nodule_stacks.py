@@ -57,6 +57,7 @@ class Origin(Protocol):
 
         Raises:
             Unobtainable: it is not there, or not as published.
+            InputError: a file of it cannot be read.
         """
         ...
 
@@ -124,6 +125,16 @@ def stacked(pictures: Iterable[np.ndarray], folder: str) -> np.ndarray:
     return np.stack([plane[top : top + SIDE, left : left + SIDE] for plane in planes])
 
 
+def _unreadable(where: str, error: OSError) -> InputError:
+    """A disk that fails or denies is no defect of the nodule: the run stops, and goes on when rerun."""
+    return InputError(
+        f"a nodule's file cannot be read: {error.strerror or error}",
+        where=where,
+        expected="a file that the user may read, on a disk that answers",
+        remedy="mend that, or replace the file, and rerun: nodules that are whole are kept",
+    )
+
+
 class FolderStacks:
     """The published layout in a folder, or in its folder LIDC-IDRI-slices.
 
@@ -152,7 +163,14 @@ class FolderStacks:
         """See ``Origin``."""
         stack = check_complete(self.stacks.get(folder), folder)
         paths = [self.base / stack.slices[number].partition("/")[2] for number in sorted(stack.slices)]
-        return stacked((central(path.read_bytes(), path.name) for path in paths), folder)
+        pictures = []
+        for path in paths:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise _unreadable(str(path), error) from error
+            pictures.append(central(content, path.name))
+        return stacked(pictures, folder)
 
 
 class ArchiveStacks:
@@ -198,6 +216,8 @@ class ArchiveStacks:
                 content = self.file.read(name)
             except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
                 raise Unobtainable("altered", f"{name}: {error}") from error
+            except OSError as error:
+                raise _unreadable(f"{self.where}, {name}", error) from error
             pictures.append(central(content, f"{folder}/slice-{number}.png"))
         return stacked(pictures, folder)
 

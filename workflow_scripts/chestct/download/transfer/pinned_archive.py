@@ -5,7 +5,6 @@ Such archives have no published digest. What pins them is the commit, which the 
 other is refused from then on (``chestct.trusted_weights``).
 """
 
-import fcntl
 import logging
 import zipfile
 from pathlib import Path
@@ -15,13 +14,16 @@ from chestct.download.transfer.http import download, without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.errors import InputError
 from chestct.files import sha256_file
-from chestct.trusted_weights import check_trusted
+from chestct.locks import locked
+from chestct.trusted_weights import check_trusted, read_trusted
 
 
 def fetch_pinned(
     url: str, path: Path, settings: TransferSettings, *, name: str, commit: str, remedy: str
 ) -> None:
     """Make the archive exist at ``path``; what is there already is compared with the recorded digest.
+
+    A file that is there and has no record must be of the commit, as one that is downloaded.
 
     A download that was interrupted goes on where it stopped, if the server serves ranges of the same file,
     and begins anew otherwise.
@@ -39,10 +41,11 @@ def fetch_pinned(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = without_secrets(url)  # an address may be signed
-    with open(path.with_name(f".{path.name}.lock"), "w") as lock, disk_errors(path):
-        # Two studies that share their data: the second waits, and finds the file.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two studies that share their data: the second waits, and finds the file.
+    with disk_errors(path), locked(path.with_name(f".{path.name}.lock")):
         if path.is_file():
+            if name not in read_trusted(path.parent):
+                _check_commit(path, commit, str(path), remedy)
             _trust(path, path, name=name, source=shown)
             return
         part = path.with_name(f".{path.name}.part")
@@ -56,7 +59,7 @@ def fetch_pinned(
                 remedy=remedy,
             ) from error
         try:
-            _check_commit(part, commit, shown, remedy)
+            _check_commit(part, commit, shown, f"rerun, so that it is fetched again; or {remedy}")
             _trust(part, path, name=name, source=shown)
         except InputError:
             part.unlink()
@@ -65,23 +68,23 @@ def fetch_pinned(
         logging.info("%s: %d bytes from %s", path, path.stat().st_size, shown)
 
 
-def _check_commit(part: Path, commit: str, url: str, remedy: str) -> None:
+def _check_commit(found: Path, commit: str, where: str, remedy: str) -> None:
     try:
-        with zipfile.ZipFile(part) as file:
-            found = file.comment.decode("ascii", "replace")
+        with zipfile.ZipFile(found) as file:
+            named = file.comment.decode("ascii", "replace")
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"what was downloaded is no whole zip archive: {error}",
-            where=url,
+            f"what is there is no whole zip archive: {error}",
+            where=where,
             expected=f"the archive of commit {commit}",
-            remedy=f"rerun, so that it is fetched again; or {remedy}",
+            remedy=remedy,
         ) from error
-    if found != commit:
+    if named != commit:
         raise InputError(
-            f"the archive is of another commit: {found[:40] or 'it names none'}",
-            where=url,
+            f"the archive is of another commit: {named[:40] or 'it names none'}",
+            where=where,
             expected=f"the archive of commit {commit}",
-            remedy=f"rerun, so that it is fetched again; or {remedy}",
+            remedy=remedy,
         )
 
 
