@@ -49,6 +49,8 @@ example: setup
 	python workflow_scripts/write_own_example.py data/own_example
 
 evidence: setup
+	@test -n "$(STUDY)" || { echo "make evidence needs the STUDY that was run: make evidence STUDY=lidc_nodules" \
+	  "(of the default study: python workflow_scripts/publish_evidence.py $(EVIDENCE))"; exit 1; }
 	python workflow_scripts/publish_evidence.py $(EVIDENCE) $(STUDY)
 
 status: setup

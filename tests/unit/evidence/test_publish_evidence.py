@@ -132,6 +132,71 @@ def test_a_missing_run_another_configuration_and_a_stale_report_are_refused(copy
     assert not (tmp_path / "out").exists()
 
 
+def set_time(path, seconds, report):
+    later = report.stat().st_mtime + seconds
+    os.utime(path, (later, later))
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "message"),
+    [
+        ("results.csv", -1e6, "results.csv is older than .*, which it shows"),
+        ("forest.png", -1e6, "forest.png is older than .*, which it shows"),
+        ("forest.png", 10, "forest.png is newer than the report"),
+    ],
+)
+def test_whatever_is_copied_must_be_of_the_same_tables_as_the_report(copy, tmp_path, name, seconds, message):
+    set_time(copy.results / "figures" / name, seconds, copy.results / "report.html")
+    with pytest.raises(InputError, match=message):
+        publish(copy, tmp_path / "out", "make study")
+    # Tables for publication may well be written after the report.
+    set_time(
+        copy.results / "figures" / name, 10 if name.endswith(".csv") else 0, copy.results / "report.html"
+    )
+    assert publish(copy, tmp_path / "out", "make study")
+
+
+def test_the_evidence_of_a_study_is_replaced_as_a_whole(copy, tmp_path, monkeypatch):
+    folder = tmp_path / "docs" / "evidence"
+    written = publish(copy, folder, "make study")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def fail(*_: object) -> str:
+        raise InputError("a broken table", where="x", expected="y", remedy="z")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("chestct.evidence.publish.page", fail)
+        with pytest.raises(InputError, match="a broken table"):
+            publish(copy, folder, "make study again")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    index = copy.results / "figures" / "figures.json"
+    time = index.stat().st_mtime
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"forest": "not shown"}))
+    os.utime(index, (time, time))
+    gone = {path.name for path in written} - {path.name for path in publish(copy, folder, "make study")}
+    assert gone == {"forest.png"} and not (folder / "forest.png").exists()
+    assert [path.name for path in folder.parent.iterdir()] == ["evidence"]
+
+
+def test_other_files_and_the_evidence_of_another_study_stay(copy, tmp_path):
+    folder = tmp_path / "evidence"
+    publish(copy, folder, "make study")
+    facts = json.loads((folder / "evidence.json").read_text())
+    (folder / "evidence.json").write_text(json.dumps(facts | {"study": "the_first"}))
+    with pytest.raises(InputError, match="the evidence of another study: the_first"):
+        publish(copy, folder, "make study")
+    (folder / "evidence.json").write_text(json.dumps(facts))
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"the folder holds other files: notes\.txt"):
+        publish(copy, folder, "make study")
+    assert (folder / "notes.txt").read_text() == "mine" and (folder / "README.md").is_file()
+
+
+def test_the_page_says_whose_machine_it_names(finished, tmp_path):
+    publish(finished, tmp_path / "out", "make study")
+    assert "This page was written on a machine with" in (tmp_path / "out/README.md").read_text()
+
+
 def test_times_count_what_ran_side_by_side_once(finished):
     assert wall_seconds(finished.results / "events.jsonl") == 40 + 7
     assert job_times(finished.results / "benchmarks") == {

@@ -106,8 +106,8 @@ def _how(facts: Mapping[str, Any]) -> list[str]:
     ]
     return [
         f"{count(facts['num_runs'], 'training run')} in {_hours(facts['wall_seconds'])} hours "
-        f"({_hours(facts['cpu_seconds'])} hours of processor time), on a machine with "
-        f"{count(own['cores'], 'core')} ({where}).",
+        f"({_hours(facts['cpu_seconds'])} hours of processor time). This page was written on a machine with "
+        f"{count(own['cores'], 'core')} ({where}); what ran elsewhere ran on another one.",
         "\n".join(["| rule | jobs | hours | processor hours |", "| --- | --- | --- | --- |", *rows]),
         "`evidence.json` has versions, and the digests of configuration, code, data, weights and of these "
         f"files. Configuration {facts['configuration']}.",

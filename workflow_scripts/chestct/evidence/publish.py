@@ -2,7 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from chestct.evidence.how_it_ran import digests, job_times, machine, wall_second
 from chestct.evidence.page import BY_MODEL, contrasts_by_model, page
 from chestct.figures.names import TABLES
 from chestct.figures.study_tables import StudyTables, read_study
-from chestct.files import atomic_path, digest_object, sha256_file, write_text
+from chestct.files import digest_object, sha256_file
 from chestct.run_grid import list_runs
 
 #: Tables to copy: name there, and path in the results folder.
@@ -39,6 +41,7 @@ FIGURES = (
     "same_arm",
 )
 _MAX_WIDTH_PX, _NUM_COLOURS = 1600, 64
+_PAGE, _FACTS = "README.md", "evidence.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +89,8 @@ class FinishedStudy:
         """Stop unless the study is finished and its report is of this configuration.
 
         Raises:
-            InputError: a file or a run is missing, the report is older than a table that it shows, or it is
-                of another configuration.
+            InputError: a file is missing, what is copied or the report is older than a table that it shows,
+                a figure is newer than the report, or the report is of another configuration.
         """
         report = self.results / "report.html"
         tables = [self.table(name) for name in TABLES]
@@ -97,12 +100,25 @@ class FinishedStudy:
         if missing:
             missing = list(dict.fromkeys(missing))
             raise self._unfinished(f"{len(missing)} file(s) are missing: {', '.join(missing[:5])}")
-        late = [path.name for path in tables if path.stat().st_mtime > report.stat().st_mtime]
+        figures = [self.results / "figures" / f"{name}.png" for name in self.shown_figures()]
+        late = [path.name for path in [*tables, *figures] if _time(path) > _time(report)]
         if late:
             raise self._unfinished(f"{late[0]} is newer than the report")
+        # The tables for publication are written beside the report, before or after it.
+        newest = max(tables, key=_time)
+        made = [self.results / path for path in COPIED.values() if path.startswith("figures/")]
+        stale = [path.name for path in [*made, *figures] if _time(path) < _time(newest)]
+        if stale:
+            raise self._unfinished(f"{stale[0]} is older than {newest.name}, which it shows")
         digest = digest_object(self.configuration)
         if digest not in report.read_text(encoding="utf-8"):
             raise self._unfinished(f"its report is of another configuration than {digest}")
+
+    def shown_figures(self) -> list[str]:
+        """Those of ``FIGURES`` that show something: no reason against them is stated."""
+        index = self.results / "figures" / "figures.json"
+        reasons = json.loads(index.read_text(encoding="utf-8"))
+        return [name for name in FIGURES if name in reasons and not reasons[name]]
 
     def check_runs(self, study: StudyTables) -> None:
         """Stop where the table of runs lacks one that the configuration names.
@@ -132,39 +148,81 @@ class FinishedStudy:
 def publish(study: FinishedStudy, folder: Path, command: str) -> list[Path]:
     """Write tables, figures, ``evidence.json`` and ``README.md`` of a finished study to a folder.
 
+    The folder is new or old as a whole: all is written beside it, and then takes its place.
+
     Args:
         study: what to publish.
-        folder: where; files of an earlier call are replaced.
+        folder: where; it is new, empty, or that of an earlier call for the same study, which is replaced.
         command: with which the study was run.
 
     Returns:
         The files written.
 
     Raises:
-        InputError: the study is not finished, or a table of it is broken; nothing is written then.
+        InputError: the study is not finished, a table of it is broken, or the folder holds anything else;
+            nothing is written then.
     """
+    folder = folder.resolve()
     study.check()
     tables = study.read()
     study.check_runs(tables)
-    written = []
-    for name, source in COPIED.items():
-        with atomic_path(folder / name) as temporary:
-            shutil.copyfile(study.results / source, temporary)
-        written.append(folder / name)
-    with atomic_path(folder / BY_MODEL) as temporary:
-        contrasts_by_model(tables).to_csv(temporary, index=False)
-    written.append(folder / BY_MODEL)
-    reasons = json.loads((study.results / "figures" / "figures.json").read_text(encoding="utf-8"))
-    for name in FIGURES:
-        target = folder / f"{name}.png"
-        target.unlink(missing_ok=True)
-        if name in reasons and not reasons[name]:
-            _copy_small(study.results / "figures" / f"{name}.png", target)
-            written.append(target)
-    facts = _facts(study, tables, command, written)
-    write_text(folder / "evidence.json", json.dumps(facts, indent=2) + "\n")
-    write_text(folder / "README.md", page(tables, facts, [path.name for path in written]))
-    return [*written, folder / "evidence.json", folder / "README.md"]
+    _check_folder(folder, study.name)
+    with _replaced(folder) as new:
+        for name, source in COPIED.items():
+            shutil.copyfile(study.results / source, new / name)
+        contrasts_by_model(tables).to_csv(new / BY_MODEL, index=False)
+        figures = [f"{name}.png" for name in study.shown_figures()]
+        for name in figures:
+            _copy_small(study.results / "figures" / name, new / name)
+        written = [*COPIED, BY_MODEL, *figures]
+        facts = _facts(study, tables, command, [new / name for name in written])
+        (new / _FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        (new / _PAGE).write_text(page(tables, facts, written), encoding="utf-8")
+    return [folder / name for name in (*written, _FACTS, _PAGE)]
+
+
+def _time(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """Stop where the folder holds another study's evidence, or what is no evidence."""
+    if not folder.exists():
+        return
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        earlier, own = facts["study"], {*facts["sha256"], _FACTS, _PAGE}
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier, own = name, set()
+    others = sorted(found - own)
+    if others or earlier != name:
+        raise InputError(
+            f"the folder holds other files: {', '.join(others[:5])}"
+            if others
+            else f"the folder holds the evidence of another study: {earlier}",
+            where=folder,
+            expected=f"a new folder, or one with the evidence of {name} alone",
+            remedy="name another one (make evidence EVIDENCE=folder), or remove what is there",
+        )
+
+
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of ``folder`` on success and vanishes on failure."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        new, old = Path(beside, "new"), Path(beside, "old")
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.replace(old)
+        try:
+            new.replace(folder)
+        except OSError:
+            if old.exists():
+                old.replace(folder)
+            raise
 
 
 def _facts(study: FinishedStudy, tables: StudyTables, command: str, written: list[Path]) -> Mapping[str, Any]:
@@ -189,5 +247,4 @@ def _copy_small(source: Path, target: Path) -> None:
         flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
     flat.thumbnail((_MAX_WIDTH_PX, 10 * _MAX_WIDTH_PX), Image.Resampling.LANCZOS)
     small = flat.quantize(_NUM_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    with atomic_path(target) as temporary:
-        small.save(temporary, "PNG", optimize=True)
+    small.save(target, "PNG", optimize=True)
