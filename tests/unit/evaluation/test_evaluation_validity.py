@@ -8,7 +8,7 @@ from evaluated import Evaluated
 from scipy import stats
 
 from chestct.evaluation.claims import Cell, DatasetDraws
-from chestct.evaluation.contrasts import ArmKey, Quantity, arms_of, part_values
+from chestct.evaluation.contrasts import ArmKey, Quantity, arms_of, list_means, part_values
 from chestct.evaluation.intervals import percentile_intervals, student_intervals
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.metric_table import METRICS, NO_INTERVAL
@@ -18,6 +18,7 @@ from chestct.evaluation.validity.binormal import Truth, binormal_scores
 from chestct.evaluation.validity.coverage import coverage_rows
 from chestct.evaluation.validity.permuted import permute_labels, permuted_rows, preferences
 from chestct.evaluation.validity.power import TRUE_DIFFERENCE, power_rows
+from chestct.evaluation.validity.same_arm import same_arm_rows
 
 ALL = [metric for metric in METRICS if metric not in NO_INTERVAL]
 
@@ -178,3 +179,15 @@ def test_control_would_find_a_comparison_that_sees_what_is_not_there():
     )
     (row,) = permuted_rows(draws, num_permutations=20, num_resamples=200, confidence=0.95, rng=rng)
     assert row["share_significant"] == 1 and row["mean_difference"] > 0.3
+
+
+def test_equal_runs_of_one_arm_are_no_control():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 30)
+    draws = draw_resamples(np.arange(60), labels, 50, rng)
+    one, other = 0.7 + 0.01 * rng.normal(size=(2, 1, len(draws.counts)))
+    seeds = {0: one, 1: other, 2: one + 1e-15}  # equal but for the order of a sum
+    probe = dict.fromkeys((0, 1, 2), one)
+    arms = {ArmKey("slow_r50", "video", 100): seeds, ArmKey("i3d_probe", "video", 100): probe}
+    rows = list(same_arm_rows(list_means(arms), arms, draws, 0.95))
+    assert [(row["model"], row["seeds"]) for row in rows] == [("slow_r50", "0 - 1"), ("slow_r50", "1 - 2")]

@@ -48,6 +48,12 @@ def test_patients_alone_give_the_normal_interval():
     assert found.shares == (1, 0, 0)
 
 
+def test_equal_runs_count_as_one():
+    one = study(np.random.default_rng(2), (1, 1))
+    found, alone = infer([np.repeat(one, 3, axis=1)], 0.95), infer([one], 0.95, trained=False)
+    assert (found.low, found.high) == pytest.approx((alone.low, alone.high), rel=1e-6)
+
+
 def test_runs_without_patients_give_the_t_test():
     """Where patients explain nothing, the interval of one model is that of a t test over its runs."""
     values = np.repeat(np.random.default_rng(1).normal(size=(1, 5, 1)), 3, axis=2)

@@ -69,7 +69,7 @@ def test_a_size_is_taken_as_its_logarithm_and_another_score_as_it_is():
         ([], ["slice_count", "spacing", "size_and_spacing", "metadata"]),
         ([SIZE], ["slice_count", "metadata"]),
         ([*COLUMNS, "age_years"], ["slice_count", "spacing", "size_and_spacing"]),
-        ([*COLUMNS, "age_years", SIZE], ["slice_count", "spacing", "size_and_spacing"]),
+        ([*COLUMNS, "age_years", SIZE], ["slice_count", "spacing"]),
     ],
 )
 def test_rivals_are_those_of_what_a_dataset_states(caplog, lacking, expected):

@@ -61,8 +61,8 @@ def list_rivals(facts: pd.DataFrame, dataset: str) -> list[str]:
     """The rivals that a dataset has, in the order of tables; what it lacks is said once in the log.
 
     The number of slices is always known. Where headers say nothing of scanner and patient there is no
-    ``metadata``. ``spacing`` and ``size_and_spacing`` are rivals of datasets with a score of their own (the
-    size of what was cut out) and of those without ``metadata``: elsewhere the geometry is part of it.
+    ``metadata``. ``size_and_spacing`` is a rival of datasets with a score of their own (the size of what was
+    cut out), ``spacing`` of those and of datasets without ``metadata``: elsewhere the geometry is part of it.
 
     Args:
         facts: columns of the table ``acquisition`` and ``SIZE``, a row a scan of the splits.
@@ -75,8 +75,12 @@ def list_rivals(facts: pd.DataFrame, dataset: str) -> list[str]:
     else:
         text = "%s: headers say nothing of scanner and patient: there is no rival '%s'"
         _log.info(text, dataset, METADATA)
-    of_geometry = [SPACING, SIZE_AND_SPACING] if has_size or not has_metadata else []
-    return [SLICE_COUNT, *of_geometry, *([METADATA] if has_metadata else [])]
+    return [
+        SLICE_COUNT,
+        *([SPACING] if has_size or not has_metadata else []),
+        *([SIZE_AND_SPACING] if has_size else []),
+        *([METADATA] if has_metadata else []),
+    ]
 
 
 def log_what_is_missing(facts: pd.DataFrame, dataset: str) -> None:

@@ -27,7 +27,7 @@ WAYS = (
     Way("patients_p", "Patients alone", style.Mark(style.PALETTE[1], "o", (0, (1.2, 1.2)))),
 )
 _SPREAD = 0.34
-NEEDS_TWO_SEEDS = "the control A against A needs two seeds."
+NEEDS_TWO_SEEDS = "the control A against A needs two seeds whose runs differ."
 
 
 class Share(NamedTuple):

@@ -17,6 +17,9 @@ from chestct.evaluation.inference import Inference, infer
 from chestct.evaluation.intervals import student_intervals
 from chestct.evaluation.resampling import Draws
 
+#: Runs whose AUROC differs by less on every resample rank all scans alike.
+_EQUAL = 1e-9
+
 
 def same_arm_rows(
     quantities: Sequence[Quantity], arms: Arms, draws: Draws, confidence: float
@@ -24,7 +27,9 @@ def same_arm_rows(
     """Rows of the table "same_arm": one seed of an arm (or of its mean over models) minus another.
 
     The inference needs several models or folds to tell how much training varies between two seeds; with four
-    or more seeds a single model has one more row, the mean over disjoint pairs of seeds.
+    or more seeds a single model has one more row, the mean over disjoint pairs of seeds. Runs that are equal,
+    as those of a probe whose weights are loaded and whose seeds have the same training scans, are one run and
+    no pair: they have no row.
 
     Args:
         quantities: arms and means over models.
@@ -45,6 +50,8 @@ def same_arm_rows(
             ones, others = ([pair[side] for pair in chosen] for side in (0, 1))
             # (M, pairs, F, R) -> runs are folds, or pairs where there are no folds
             values = values_MSFR[:, ones] - values_MSFR[:, others]
+            if np.abs(values).max() < _EQUAL:
+                continue
             by_run = values.mean(axis=1) if num_folds > 1 else values[:, :, 0]
             known = by_run.shape[0] > 1 or by_run.shape[1] > 1
             found = infer([by_run], confidence) if known else Inference(value=float(by_run[..., 0].mean()))
