@@ -2,6 +2,7 @@
 
 import tarfile
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,6 +98,16 @@ def test_slices_run_from_feet_to_head_as_in_the_table(layout, tmp_path):
     assert scan.hu.shape == (8, 64, 64)
     assert (np.diff(scan.z_mm) > 0).all()
     assert scan.spacing_mm == pytest.approx((2.5 * 9 / 8, 0.703125, 0.703125))
+    # As deep as it is, nothing is resampled: plane k, from feet to head, is the picture slice-k.
+    _, scan = convert_one(
+        tmp_path / series["path"][0], dataset="d", size_px=64, num_slices=9, intensity=DISPLAY
+    )
+    (images,) = layout.glob("**/LIDC-IDRI-0001/nodule-0/images")
+    first, last = (cv2.imread(str(images / f"slice-{k}.png"), cv2.IMREAD_UNCHANGED) for k in (0, 8))
+    assert scan.z_mm[0] < scan.z_mm[8]
+    assert not np.array_equal(first, last)
+    np.testing.assert_array_equal(scan.hu[0], first[32:96, 32:96])
+    np.testing.assert_array_equal(scan.hu[8], last[32:96, 32:96])
 
 
 def test_the_mapping_is_found_again_from_masks_and_readings(layout, readings_database, capsys):

@@ -1,5 +1,6 @@
 """The plan of jobs: what a configuration asks for, and how a wrong one ends."""
 
+import re
 import shutil
 
 import pytest
@@ -100,10 +101,25 @@ def test_the_plan_is_printed_and_nothing_is_fetched(project):
     assert not (project.folder / "data" / "rspect").exists()
 
 
-@pytest.mark.parametrize("study", ["smoke", "own_data", "pilot", "paper", "sensitivity"])
+@pytest.mark.parametrize("study", ["smoke", "own_data", "pilot", "paper", "sensitivity", "lidc_nodules"])
 def test_other_studies_plan(project, study):
     jobs = project.planned(study=study)
     assert jobs["write_report"] == 1
+
+
+@pytest.mark.parametrize(
+    ("study", "dataset", "held_against"),
+    [
+        ("lidc_nodules_quick", "agreement", ", .*/labels/lidc_nodules.csv"),
+        ("smoke", "lidc_phantom_smoke", ""),
+    ],
+)
+def test_what_is_downloaded_depends_on_the_table_that_it_is_held_against(
+    project, study, dataset, held_against
+):
+    done = project.run("--dry-run", f"data/{dataset}/shards/shard-0.csv", study=study)
+    (inputs,) = re.findall(r"rule download_series:\n +input: (.*)", done.stdout)
+    assert re.fullmatch(f"data/{dataset}/series.csv{held_against}", re.sub(r" \(.*\)$", "", inputs))
 
 
 def test_a_wrong_configuration_stops_before_any_job(project):
