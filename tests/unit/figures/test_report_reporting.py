@@ -38,6 +38,28 @@ def test_studies_with_a_plan_are_the_pre_specified_ones():
     assert [row.key for row in plan_of(nodules).departures] == ["training.crop_px"]
 
 
+def test_a_plan_may_fix_models_budgets_and_datasets():
+    nodules = study_configuration("lidc_nodules")
+    nodules["datasets"] = [entry | {"num_slices": 16} for entry in resolve_entries(nodules["datasets"])]
+    models = {entry["name"]: entry for entry in nodules["models"]}
+    models["i3d"] |= {"budget": {"windows_per_scan": 4, "min_windows": 640}}
+    models["nodule_cnn"] |= {"budget": {"windows_per_scan": 1, "min_windows": 9}}
+    models["i3d_probe"] |= {"inits": ["video"]}
+    del models["efficientnet_lite0_probe"]
+    nodules["models"] = list(models.values())
+    nodules["training"] |= {"max_shift_px": None, "long_factor": 6}
+    found = {row.key: (row.planned, row.here) for row in plan_of(nodules).departures}
+    assert found.pop("models")[1].count(",") == 7
+    assert found == {
+        "datasets, num_slices": ("8, 8, 8", "16, 16, 16"),
+        "models.i3d.budget.windows_per_scan": ("1", "4"),
+        "models.nodule_cnn.budget": ("none", "windows_per_scan 1, min_windows 9"),
+        "models.i3d_probe.inits": ("scratch, video", "video"),
+        "training.max_shift_px": ("4", "none"),
+        "training.long_factor": ("3", "6"),
+    }
+
+
 def test_departures_from_the_plan_are_named():
     configuration = study_configuration("paper")
     configuration["evaluation"] = configuration["evaluation"] | {"margin": 0.05}

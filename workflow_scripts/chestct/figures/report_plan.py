@@ -43,16 +43,22 @@ def plan_of(configuration: Mapping[str, Any]) -> Plan:
     Args:
         configuration: the resolved configuration.
     """
-    sources = [entry["source"] for entry in configuration["datasets"]]
+    datasets, models = configuration["datasets"], configuration["models"]
+    sources = [entry["source"] for entry in datasets]
     plans = [yaml.safe_load(Path(__file__).with_name(name).read_text(encoding="utf-8")) for name in _FILES]
     plan = next((one for one in plans if set(one["sources"]) == set(sources)), plans[0])
     pairs = [
         ("data sets (sources)", plan["sources"], sources),
+        *(
+            (f"datasets, {key}", values, [entry.get(key) for entry in datasets])
+            for key, values in plan.get("datasets", {}).items()
+        ),
         (
             "models of the claims",
             plan["claimed_models"],
-            claimed_models(entry["name"] for entry in configuration["models"]),
+            claimed_models(entry["name"] for entry in models),
         ),
+        *_model_pairs(plan.get("models", {}), {entry["name"]: entry for entry in models}),
         *_pairs(plan["configuration"], configuration),
     ]
     return Plan(
@@ -77,5 +83,16 @@ def _pairs(
             yield f"{prefix}{key}", value, here.get(key)
 
 
+def _model_pairs(planned: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """As ``_pairs``, of the models by name, if the plan says which they are."""
+    if planned:
+        yield "models", list(planned), list(here)
+    for name in planned:
+        if name in here:
+            yield from _pairs(planned[name], here[name], f"models.{name}.")
+
+
 def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = [f"{key} {part}" for key, part in value.items()]
     return ", ".join(map(str, value)) if isinstance(value, list) else "none" if value is None else str(value)
