@@ -58,7 +58,7 @@ status: setup
 
 # A thread each: processes that all take every core stand in each other's way.
 test: setup
-	OMP_NUM_THREADS=1 pytest --numprocesses $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
 test-cluster: setup
 	pytest -m cluster tests/cluster

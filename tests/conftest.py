@@ -2,21 +2,33 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests out among processes: those of a file stay together.
+#: Files that look at the smoke study's run, which takes minutes: one process makes it, and begins with it.
+OF_SMOKE = ("tests/workflow/test_end_to_end.py", "tests/workflow/test_reruns.py")
 
-    So do those that look at the smoke study's run, which every process would make anew; they begin.
-    """
-    for item in items:
-        of_smoke = "smoke" in getattr(item, "fixturenames", ())
-        group = "smoke" if of_smoke else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: "smoke" not in getattr(item, "fixturenames", ()))
+
+class SharedOutByFile(LoadFileScheduling):
+    """Gives the tests of a file to one process, and those of ``OF_SMOKE`` to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return OF_SMOKE[0] if file in OF_SMOKE else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Schedule for ``make test``. (Groups by mark, which pytest-xdist 3.8 has, are lost with pytest 9.2.)"""
+    return SharedOutByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins."""
+    items.sort(key=lambda item: not item.nodeid.startswith(OF_SMOKE))
 
 
 @pytest.fixture(scope="session")
