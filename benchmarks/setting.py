@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -37,8 +36,7 @@ def real_series(folder: Path) -> tuple[Path, str]:
     shared = Path(os.environ.get("CHESTCT_SHARED") or ROOT.parent / "shared")
     archive = shared / "real_ct" / "LIDC-IDRI-0001.tar.xz"
     if archive.is_file():
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder / "real", filter="data")
+        shutil.unpack_archive(archive, folder / "real")
         (first, *_) = sorted((folder / "real").rglob("*.dcm"))
         return first.parent, f"LIDC-IDRI-0001, {len(list(first.parent.glob('*.dcm')))} slices of 512x512"
     return _generated_series(

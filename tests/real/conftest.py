@@ -1,6 +1,6 @@
 """Real data that tests may use where it is present: CHESTCT_SHARED, or ../shared beside the repository."""
 
-import tarfile
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,7 @@ from chestct.errors import InputError
 def real_ct(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the LIDC-IDRI study, unpacked once: PATIENT/STUDY/SERIES/*.dcm and the readers' XML."""
     folder = tmp_path_factory.mktemp("real_ct")
-    with tarfile.open(shared / "real_ct" / "LIDC-IDRI-0001.tar.xz") as tar:
-        tar.extractall(folder, filter="data")
+    shutil.unpack_archive(shared / "real_ct" / "LIDC-IDRI-0001.tar.xz", folder)
     return folder
 
 

@@ -1,6 +1,6 @@
 """Nodules of LIDC-IDRI: the published layout, the packed file and the project's label table agree."""
 
-import tarfile
+import shutil
 
 import cv2
 import numpy as np
@@ -30,8 +30,7 @@ def nodules(shared):
 @pytest.fixture(scope="session")
 def layout(nodules, tmp_path_factory):
     folder = tmp_path_factory.mktemp("layout")
-    with tarfile.open(nodules / "sample_layout.tar.xz") as tar:
-        tar.extractall(folder, filter="data")
+    shutil.unpack_archive(nodules / "sample_layout.tar.xz", folder)
     return folder
 
 
