@@ -6,8 +6,6 @@ The published layout is PATIENT/nodule-N/images/slice-K.png with the readers' ma
 """
 
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ import cv2
 import numpy as np
 
 from chestct.download.transfer.retries import Unobtainable
+from chestct.download.transfer.zip_on_disk import DIRECTORY_ERRORS, MEMBER_ERRORS, open_zip
 from chestct.errors import InputError
 
 #: Rows and columns of a stack.
@@ -186,15 +185,7 @@ class ArchiveStacks:
 
     def __init__(self, path: Path, remedy: str) -> None:
         self.where = str(path)
-        try:
-            self.file = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise InputError(
-                f"the archive does not open: {error}",
-                where=path,
-                expected="a whole zip archive",
-                remedy=remedy,
-            ) from error
+        self.file = open_zip(path, expected=f"a zip archive of {TOP}/{LAYOUT}", remedy=remedy)
         # Members are read into memory by name and never written: no name can lead out of a folder.
         self.stacks = collect(self.file.namelist())
         if not self.stacks:
@@ -214,7 +205,7 @@ class ArchiveStacks:
             name = stack.slices[number]
             try:
                 content = self.file.read(name)
-            except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            except MEMBER_ERRORS as error:
                 raise Unobtainable("altered", f"{name}: {error}") from error
             except OSError as error:
                 raise _unreadable(f"{self.where}, {name}", error) from error
@@ -235,7 +226,7 @@ class PackedStacks:
             with np.load(path, allow_pickle=False) as file:
                 self.slices, self.offsets = file["slices"], file["offsets"]
                 names = [str(name) for name in file["volume_id"]]
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (*DIRECTORY_ERRORS, *MEMBER_ERRORS, KeyError) as error:  # the file is a zip archive
             raise self._refuse(f"does not read: {error}") from error
         ascending = self.offsets.ndim == 1 and self.offsets.dtype.kind in "iu" and len(self.offsets) > 1
         ascending = ascending and bool((np.diff(self.offsets.astype(np.int64)) > 0).all())

@@ -6,12 +6,12 @@ other is refused from then on (``chestct.trusted_weights``).
 """
 
 import logging
-import zipfile
 from pathlib import Path
 
 from chestct.download.transfer.disk import disk_errors
 from chestct.download.transfer.http import download, without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
+from chestct.download.transfer.zip_on_disk import open_zip
 from chestct.errors import InputError
 from chestct.files import sha256_file
 from chestct.locks import locked
@@ -69,16 +69,8 @@ def fetch_pinned(
 
 
 def _check_commit(found: Path, commit: str, where: str, remedy: str) -> None:
-    try:
-        with zipfile.ZipFile(found) as file:
-            named = file.comment.decode("ascii", "replace")
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise InputError(
-            f"what is there is no whole zip archive: {error}",
-            where=where,
-            expected=f"the archive of commit {commit}",
-            remedy=remedy,
-        ) from error
+    with open_zip(found, expected=f"the archive of commit {commit}", remedy=remedy, where=where) as file:
+        named = file.comment.decode("ascii", "replace")
     if named != commit:
         raise InputError(
             f"the archive is of another commit: {named[:40] or 'it names none'}",

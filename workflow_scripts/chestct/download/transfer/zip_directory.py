@@ -7,7 +7,6 @@ not read through it: one request fetches many neighbours, and several threads fe
 
 import io
 import stat
-import struct
 import zipfile
 from collections.abc import Callable, Iterator
 
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chestct.download.transfer.zip_archive import Archive, ArchiveFile
+from chestct.download.transfer.zip_on_disk import DIRECTORY_ERRORS
 from chestct.errors import InputError
 
 _BUFFER_BYTES = 1 << 17  # zipfile looks for the directory in small steps
@@ -52,8 +52,7 @@ def read_directory(
             infos, directory_start = opened.filelist, opened.start_dir
     except InputError:
         raise
-    # What zipfile raises for damaged directories, none of it documented but the first.
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError, EOFError) as error:
+    except DIRECTORY_ERRORS as error:
         raise archive.refuse(f"the archive's directory cannot be read: {error}") from error
     table = pd.DataFrame(
         {
