@@ -1,7 +1,5 @@
 """The configurations that the project brings."""
 
-import copy
-
 import pytest
 import yaml
 from snakemake.utils import update_config
@@ -9,7 +7,7 @@ from snakemake.utils import update_config
 from chestct import run_grid
 from chestct.check_configuration import check_configuration
 from chestct.dataset_entries import claimed_datasets
-from tests.unit.shared.configurations import ROOT
+from tests.unit.shared.configurations import ROOT, overlaid
 
 
 @pytest.mark.parametrize(
@@ -35,11 +33,8 @@ def test_no_key_of_a_study_stands_twice(path):
 
 
 def test_the_quick_study_of_nodules_is_a_part_of_the_whole(config):
-    quick = copy.deepcopy(config)
-    for changed, names in ((config, ["lidc_nodules"]), (quick, ["lidc_nodules", "lidc_nodules_quick"])):
-        for name in names:
-            update_config(changed, yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text()))
-        check_configuration(changed)
+    quick = overlaid(config, "lidc_nodules", "lidc_nodules_quick")
+    config = overlaid(config, "lidc_nodules")
     assert quick["study"] != config["study"]
     assert set(run_grid.list_runs(quick)) < set(run_grid.list_runs(config))
     assert quick["datasets"] == config["datasets"][:1]
@@ -54,11 +49,8 @@ def test_the_quick_study_of_nodules_is_a_part_of_the_whole(config):
 
 
 def test_the_lean_study_is_the_papers_with_a_smaller_budget(config):
-    lean = copy.deepcopy(config)
-    for changed, names in ((config, ["paper"]), (lean, ["paper", "paper_lean"])):
-        for name in names:
-            update_config(changed, yaml.safe_load((ROOT / "studies" / f"{name}.yaml").read_text()))
-        check_configuration(changed)
+    lean = overlaid(config, "paper", "paper_lean")
+    config = overlaid(config, "paper")
     assert lean["study"] != config["study"]
     assert run_grid.list_runs(lean) == run_grid.list_runs(config)
     settings = [run_grid.training_settings(part, "penet", "video") for part in (config, lean)]

@@ -20,37 +20,47 @@ from chestct.trusted_weights import check_trusted
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """A run to train, with all that its training takes.
+class NetworkJob:
+    """What every job takes in which a network that starts somewhere sees the scans of a dataset.
 
     Attributes:
-        run: the run.
         initial: its starting weights: path (or None), sha256 (or None), words and stand_in; of a file whose
             publisher names no digest also trusted_as, its name in the record of trusted files.
-        settings: training settings.
-        display_window_hu: centre and width, of the dataset.
-        intensity: what the dataset's values are, hu or display.
-        window_slices: slices that the model sees at once (``chestct.window_forms``).
-        index, windows, splits, subset: paths of the tables.
-        code_digest: of the modules that train.
+        display_window_hu: centre and width, of the dataset that the network is trained or fitted on.
+        intensity: what the values of the scans are, hu or display.
+        window_slices: slices that the network sees at once (``chestct.window_forms``).
+        index, windows, splits: paths of the tables of the scans.
+        code_digest: of the job's modules.
         gpus: of every node, a process each; 0: CPU.
-        num_workers: processes that read windows, for every process that trains.
-        processes: that train together where there are no GPUs.
+        num_workers: processes that read windows, for every process that computes.
     """
 
-    run: Run
     initial: dict[str, Any]
-    settings: TrainingSettings
     display_window_hu: dict[str, float]
     intensity: str
     window_slices: int
     index: str
     windows: str
     splits: str
-    subset: str
     code_digest: str
     gpus: int
     num_workers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(NetworkJob):
+    """A run to train.
+
+    Attributes:
+        run: the run.
+        settings: training settings.
+        subset: path of the table of the scans whose labels the run sees.
+        processes: that train together where there are no GPUs.
+    """
+
+    run: Run
+    settings: TrainingSettings
+    subset: str
     processes: int = 1
 
 
@@ -82,7 +92,7 @@ def build_network(
     Args:
         name: of the model.
         init: its starting point.
-        initial: of the starting weights (as of ``Job``).
+        initial: of the starting weights (as of ``NetworkJob``).
         num_slices, size_px: of what it sees at once.
         seed: of the parameters that are not loaded.
 

@@ -32,48 +32,30 @@ from chestct.training.machine.device import (
 )
 from chestct.training.scoring import batch_reporter, scoring_loader, window_logits
 from chestct.training.settings import FeatureSettings
-from chestct.training.start import build_network
+from chestct.training.start import NetworkJob, build_network
 from chestct.training.windows.dataset import collect_scans
 from chestct.training.windows.display_window import InputSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeaturesJob:
-    """A network, and the scans whose features it gives.
+class FeaturesJob(NetworkJob):
+    """A network, and the scans whose features it gives, on one GPU at most.
 
     Attributes:
         dataset: that the probe is fitted on.
         model: name of the probe.
         init: where its network starts.
         seed: of the random network, where nothing is loaded.
-        initial: its starting weights, as of ``start.Job``.
         settings: how the network sees windows.
-        display_window_hu: centre and width, of the dataset that the probe is fitted on.
-        intensity: what the values of the scans are, hu or display.
-        window_slices: slices that the network sees at once.
-        index, windows, splits: paths of the tables of the scans.
-        outside: whether these are a test set outside the training set, of which test scans alone count.
-        code_digest: of the modules that compute features.
-        gpus: 0: CPU; else one GPU is used.
-        num_workers: processes that read windows.
+        outside: whether the scans are a test set outside the training set, of which test scans alone count.
     """
 
     dataset: str
     model: str
     init: str
     seed: int
-    initial: dict[str, Any]
     settings: FeatureSettings
-    display_window_hu: dict[str, float]
-    intensity: str
-    window_slices: int
-    index: str
-    windows: str
-    splits: str
     outside: bool
-    code_digest: str
-    gpus: int
-    num_workers: int
 
     @property
     def network_seed(self) -> int:
