@@ -10,10 +10,14 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it on success and vanishes on failure.
 
     The temporary name keeps the suffix, since many writers choose their format by it.
+
+    Args:
+        path: the file.
+        private: whether users outside the owner's group may not read it, whatever the umask.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +29,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         # mkstemp creates files readable by the owner alone; results follow the user's umask.
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod((0o660 if private else 0o666) & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

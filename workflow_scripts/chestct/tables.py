@@ -1,10 +1,15 @@
 """Tables between steps: read and written through the schemas in ``schemas/``.
 
-Identifiers stay text (leading zeros survive), missing columns, wrong types and impossible values are
-reported with the file and the first offending rows. CSV for tables that people read, Parquet for
-tables with a row a slice.
+Identifiers stay text (leading zeros survive, and so do ``NA``, ``null`` and ``nan``; an empty cell alone is
+missing), missing columns, wrong types and impossible values are reported with the file and the first
+offending rows. CSV for tables that people read, Parquet for tables with a row a slice.
+
+Tables that name patients or scans, or show them, are not readable by everybody on the machine; those for
+publication are, and no spreadsheet takes a cell of theirs for a formula.
 """
 
+import re
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,10 @@ from chestct.files import atomic_path
 
 SCHEMA_DIR = Path(__file__).resolve().parents[2] / "schemas"
 _DTYPES = {"string": "string", "integer": "Int64", "number": "float64"}
+#: Columns of tables that are not everybody's to read, but for tables that are published.
+_PRIVATE = {"patient_id", "study_id", "jpeg"}
+#: What a spreadsheet would compute, but for plain numbers and intervals with a sign.
+_FORMULA = re.compile(r"[=@\t\r].*|[+-](?!(?:[\d\s.,:%()±+\u2212\u2013-]|to|e)*$).*", re.DOTALL)
 
 
 @cache
@@ -53,11 +62,14 @@ def _violations(column: pd.Series, rule: dict[str, Any]) -> pd.Series:
 def check_table(table: pd.DataFrame, name: str, *, where: object) -> pd.DataFrame:
     """Return ``table`` with the schema's columns, order and dtypes.
 
+    A column that the schema does not require may be lacking, and is empty then.
+
     Raises:
         InputError: a column is missing or unknown, or a value breaks the schema.
     """
     types = column_types(name)
-    missing = [column for column in types if column not in table.columns]
+    required = load_schema(name)["required"]
+    missing = [column for column in required if column not in table.columns]
     unknown = [column for column in table.columns if column not in types]
     if missing or unknown:
         raise InputError(
@@ -67,7 +79,7 @@ def check_table(table: pd.DataFrame, name: str, *, where: object) -> pd.DataFram
             remedy=f"see schemas/{name}.schema.yaml",
         )
     try:
-        table = table[list(types)].astype(types)
+        table = table.reindex(columns=list(types)).astype(types)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"table '{name}' holds a value of the wrong type: {error}",
@@ -103,25 +115,57 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
             remedy="check the path, or let the workflow write it",
         )
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            strings = {c: "string" for c, t in column_types(name).items() if t == "string"}
-            table = pd.read_csv(path, dtype=strings)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, name)
+    except PermissionError as error:
+        raise InputError(
+            f"table '{name}' may not be read: {error.strerror}",
+            where=path,
+            expected="a table that you may read; those that name patients are closed to others",
+            remedy="ask its owner to share it with your group (chmod g+r, chgrp)",
+        ) from error
     except Exception as error:
         raise InputError(
             f"table '{name}' does not parse: {error}",
             where=path,
             expected="a CSV or Parquet file",
-            remedy="delete the file and let the workflow write it again",
+            remedy="move the file elsewhere and run again: the workflow writes it anew",
         ) from error
     return check_table(table, name, where=path)
 
 
+def _read_csv(path: Path, name: str) -> pd.DataFrame:
+    """Read a CSV of the program's own, in which rows that are longer than the heading are damage."""
+    strings = {column: "string" for column, kind in column_types(name).items() if kind == "string"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        # pandas would take the words NA, null, nan and others for missing values, also in identifiers.
+        return pd.read_csv(path, dtype=strings, keep_default_na=False, na_values=[""], index_col=False)
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """A table for others, in which texts that a spreadsheet would compute begin with an apostrophe."""
+
+    def plain(cell: object) -> object:
+        return f"'{cell}" if isinstance(cell, str) and _FORMULA.fullmatch(cell) else cell
+
+    texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
+    return table.assign(**{name: table[name].map(plain) for name in texts})
+
+
+def is_private(name: str) -> bool:
+    """Whether a table names or shows patients or scans, and is not one that is made for publication."""
+    return not name.startswith("published_") and bool(_PRIVATE & set(column_types(name)))
+
+
 def write_table(table: pd.DataFrame, path: str | Path, name: str) -> None:
-    """Check a table against its schema and write it whole or not at all."""
+    """Check a table against its schema and write it whole or not at all.
+
+    Tables that name patients or scans are closed to users outside the owner's group.
+    """
     table = check_table(table, name, where=path)
-    with atomic_path(path) as temporary:
+    if name.startswith("published_"):
+        table = without_formulas(table)
+    with atomic_path(path, private=is_private(name)) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:

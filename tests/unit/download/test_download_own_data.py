@@ -99,6 +99,16 @@ def test_patients_select(write: Callable[..., dict], frame: pd.DataFrame, tmp_pa
         ({"malignancy": ["1", "high", "3", "", "5"]}, "not numbers: line 3: 'high', line 5: ''"),
         ({"volume": ["1", "2", "n/a", "4", "5"]}, "'baseline' are not numbers: line 4|'volume'"),
         ({"file": ["volumes/1.nii.gz", "volumes/gone.nii.gz", *["volumes/4"] * 3]}, "not there: line 3"),
+        ({"file": ["volumes/1.nii.gz", "", *["volumes/4"] * 3]}, "'file' are empty: line 3: ''"),
+        (
+            {"file": [f"volumes/{n}" for n in ("1.nii.gz", "../volumes/1.nii.gz", "3.nii.gz", "4", "5.mha")]},
+            "another row names, too: line 2: 'volumes/1.nii.gz', line 3",
+        ),
+        ({"scan": ["=1+1", "s2", "s3", "s4", "s5"]}, "no identifiers: line 2"),
+        ({"scan": ["s1", "1.2E+11", "s3", "s4", "s5"]}, "no identifiers: line 3"),
+        ({"patient": ["#NAME?", "x" * 256, "a\u202eb", "d", "e"]}, "3 value.*line 2.*line 3.*line 4"),
+        ({"malignancy": ["1", "inf", "nan", "1_0", "True"]}, "4 value.*line 3.*line 4.*line 5.*line 6"),
+        ({"volume": ["1", "0x10", "3", "1,5", "5"]}, "2 value.*line 3: '0x10', line 5: '1,5'"),
     ],
 )
 def test_bad_rows_are_named(
@@ -107,6 +117,40 @@ def test_bad_rows_are_named(
     with pytest.raises(InputError, match=words) as caught:
         own_data.read_own_table(write(frame.assign(**change)))
     assert "labels.csv" in str(caught.value)
+
+
+def test_identifiers_of_any_form_reach_every_table(
+    write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path, run_steps: Callable[..., None]
+) -> None:
+    scans = ["NA", "null", "1.2.840.113619.2.55", "Fall 7, links", "e\N{COMBINING ACUTE ACCENT}" + "x" * 250]
+    entry = write(frame.assign(scan=scans, patient=["nan", "None", "007", "7", "1e5"]))
+    run_steps(entry, tmp_path / "data", num_shards=1, shard_size=9)
+    for name in ("series", "labels"):
+        table = read_table(tmp_path / "data" / f"{name}.csv", name)
+        assert table["patient_id"].tolist() == ["nan", "None", "007", "7", "1e5"]
+        assert table["study_id"].tolist() == [*scans[:4], "\u00e9" + "x" * 250]
+    series = read_table(tmp_path / "data" / "series.csv", "series")["series_id"]
+    assert series[2] != scans[2], "the UID of a study is none of a series"
+
+
+def test_rows_that_end_in_a_comma_shift_nothing(write: Callable[..., dict], frame: pd.DataFrame) -> None:
+    entry = write(frame)
+    heading, *rows = Path(entry["table"]).read_text().splitlines()
+    Path(entry["table"]).write_text("\n".join([heading, *(f"{row}," for row in rows)]))
+    with pytest.raises(InputError, match=r"5 row.* another number of cells"):
+        own_data.read_own_table(entry)
+
+
+def test_paths_of_a_linked_table_start_where_the_link_is(
+    write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    entry = write(frame)
+    table, target = Path(entry["table"]), tmp_path / "annex" / "MD5E-s1.csv"
+    target.parent.mkdir()
+    table.rename(target)
+    table.symlink_to(target)
+    paths = own_data.read_own_table(entry)["path"]
+    assert paths.tolist() == [str(table.parent / name) for name in frame["file"]]
 
 
 def test_missing_columns_are_named(write: Callable[..., dict], frame: pd.DataFrame) -> None:

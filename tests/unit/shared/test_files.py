@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 
 from chestct.files import atomic_path, digest_object, write_text
@@ -17,6 +20,17 @@ def test_written_files_follow_the_umask(tmp_path):
     write_text(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+def test_private_files_are_closed_to_others_and_follow_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with atomic_path(tmp_path / "a", private=True) as temporary:
+            temporary.write_text("x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o660 & ~umask
 
 
 def test_a_digest_does_not_see_the_order_of_keys():

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from chestct.errors import InputError
-from chestct.tables import column_types, read_table, write_table
+from chestct.tables import column_types, is_private, read_table, without_formulas, write_table
 
 
 def series(**changes):
@@ -64,3 +64,46 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match=r"does not parse[\s\S]*t.parquet"):
         read_table(tmp_path / "t.parquet", "series")
+
+
+@pytest.mark.parametrize(
+    "name", ["NA", "null", "nan", "None", "N/A", "#N/A", "-1.#IND", "1e5", "0x10", "True"]
+)
+@pytest.mark.parametrize("file", ["t.csv", "t.parquet"])
+def test_words_for_missing_values_are_identifiers(tmp_path, name, file):
+    write_table(series(patient_id=name, study_id=name), tmp_path / file, "series")
+    assert read_table(tmp_path / file, "series")[["patient_id", "study_id"]].to_numpy().tolist() == [
+        [name] * 2
+    ]
+
+
+def test_rows_of_another_length_are_damage(tmp_path):
+    write_table(series(), tmp_path / "t.csv", "series")
+    heading, row = (tmp_path / "t.csv").read_text().splitlines()
+    (tmp_path / "t.csv").write_text(f"{heading}\n{row},9\n")
+    with pytest.raises(InputError, match="does not parse"):
+        read_table(tmp_path / "t.csv", "series")
+
+
+def test_tables_that_name_patients_are_closed_to_others(tmp_path):
+    write_table(series(), tmp_path / "series.csv", "series")
+    assert (tmp_path / "series.csv").stat().st_mode & 0o007 == 0
+    private = ("labels", "index", "ledger", "cohort", "predictions", "thumbnails", "slices", "acquisition")
+    assert all(is_private(name) for name in private)
+    assert not any(is_private(name) for name in ("metrics", "claims", "runs", "published_cases"))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["=1+1", "+cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "-", "-a\n=1"],
+)
+def test_published_texts_are_no_formulas(cell):
+    table = without_formulas(pd.DataFrame({"text": [cell, "=x", None], "number": [-1.0, 2.0, np.nan]}))
+    assert table["text"].tolist()[:2] == [cell if cell == "-" else f"'{cell}", "'=x"]
+    assert table["text"].isna()[2]
+    assert table["number"].tolist()[:2] == [-1.0, 2.0]
+
+
+def test_numbers_with_a_sign_stay_as_they_are():
+    cells = ["-0.3", "+0.012 (-0.1 to 0.2)", "-1e-5", "plain", "\N{MINUS SIGN}0.3", "1-2"]
+    assert without_formulas(pd.DataFrame({"text": cells}))["text"].tolist() == cells

@@ -16,6 +16,7 @@ from chestct.figures.table_columns import format_columns, value_texts
 from chestct.figures.wording import interval, p_value
 from chestct.files import atomic_path, write_text
 from chestct.simple_rivals import BASELINE, FITTED, SUMMARIES
+from chestct.tables import without_formulas
 
 #: Simple rivals whose contrasts are left to ``comparisons.csv`` and the report.
 _NOT_PUBLISHED = {rival for rival in FITTED if rival not in SUMMARIES}
@@ -186,7 +187,7 @@ def write_tables(study: StudyTables, folder: str | Path) -> None:
     for name, (make, group) in PUBLISHED.items():
         table = make(study)
         with atomic_path(Path(folder) / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False)
+            without_formulas(table).to_csv(temporary, index=False)
         caption = " ".join(filter(None, [captions[name], study.display_note]))
         write_text(Path(folder) / f"{name}.md", f"{caption}\n\n{to_markdown(table)}\n")
         write_text(Path(folder) / f"{name}.tex", to_latex(table, caption, group=group))

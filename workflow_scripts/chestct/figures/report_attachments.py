@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from chestct.figures.wording import hide_folders
+from chestct.tables import without_formulas
 
 _SCREEN_DOTS_AN_INCH = 125
 #: Enough for the figures' flat colours and smooth letters, at a third of the size of full colour.
@@ -47,7 +48,8 @@ def archive_tables(tables: dict[str, pd.DataFrame]) -> dict[str, Any]:
             member = zipfile.ZipInfo(f"{name}.csv", date_time=_NO_DATE)
             member.compress_type = zipfile.ZIP_DEFLATED
             member.external_attr = 0o644 << 16
-            archive.writestr(member, shown.to_csv(index=False, float_format="%.6g"))
+            text = without_formulas(shown).to_csv(index=False, float_format="%.6g")
+            archive.writestr(member, text)
             names.append(member.filename)
     content = buffer.getvalue()
     return {"data": base64.b64encode(content).decode(), "size_bytes": len(content), "names": names}

@@ -1,123 +1,17 @@
 """A user's own scans: a CSV that names volumes or DICOM folders, and their labels."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from chestct.download.sources import study_folders
+from chestct.download.sources.own_table import read_own_table, refusal
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
-from chestct.errors import InputError
 
-_REQUIRED = ("patient_id", "study_id", "path", "label")
-#: Identifiers become keys of the volume store, so no slashes or blanks.
-_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-
-
-def _refuse(entry: dict, what: str, expected: str, remedy: str) -> InputError:
-    return InputError(
-        what, where=f"{entry.get('table')}, dataset {entry['name']}", expected=expected, remedy=remedy
-    )
-
-
-def _check_rows(
-    entry: dict, values: pd.Series, bad: pd.Series, what: str, expected: str, remedy: str
-) -> None:
-    """Refuse the table where some rows are ``bad``; the first of them are shown with their line numbers."""
-    if bad.any():
-        # The header is line 1.
-        rows = enumerate(zip(values, bad, strict=True), start=2)
-        lines = [f"line {line}: {value!r}" for line, (value, is_bad) in rows if is_bad]
-        raise _refuse(entry, f"{len(lines)} {what}: {', '.join(lines[:5])}", expected, remedy)
-
-
-def _read_csv(entry: dict) -> pd.DataFrame:
-    path = Path(str(entry.get("table", "")))
-    if not path.is_file():
-        raise _refuse(
-            entry,
-            "the table of scans is missing",
-            "a CSV with one row a scan",
-            "correct `table`; a relative path starts where snakemake was started",
-        )
-    try:
-        return pd.read_csv(path, dtype="string", keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise _refuse(
-            entry, f"the table of scans does not parse: {error}", "a CSV file", "correct it"
-        ) from error
-
-
-def read_own_table(entry: dict) -> pd.DataFrame:
-    """Read the user's table: columns patient_id, study_id, path (absolute), label, baseline (floats).
-
-    Raises:
-        InputError: the table or a column is missing; an identifier is missing, malformed or doubled; a
-            file is not there; a label is no number, or not 0 or 1 where no label_rule is given.
-    """
-    table = _read_csv(entry)
-    names = {key: entry.get("columns", {}).get(key, key) for key in _REQUIRED}
-    if entry.get("baseline_column"):
-        names["baseline"] = entry["baseline_column"]
-    missing = [name for name in names.values() if name not in table.columns]
-    if missing:
-        raise _refuse(
-            entry,
-            f"the table lacks the columns {missing}",
-            f"among its columns: {list(table.columns)}",
-            "correct `columns` (or `baseline_column`) of the dataset",
-        )
-    if table.empty:
-        raise _refuse(entry, "the table has no rows", "one row a scan", "add scans")
-    result = pd.DataFrame({key: table[name].str.strip() for key, name in names.items()})
-    for key in ("patient_id", "study_id"):
-        _check_rows(
-            entry,
-            result[key],
-            ~result[key].str.fullmatch(_ID),
-            f"value(s) of column '{names[key]}' are no identifiers",
-            "letters, digits, '.', '_' and '-'",
-            "correct these rows",
-        )
-    _check_rows(
-        entry,
-        result["study_id"],
-        result["study_id"].duplicated(keep=False),
-        "rows repeat the identifier of a scan",
-        "one row a scan",
-        "give every scan an identifier of its own",
-    )
-    folder = Path(entry["table"]).resolve().parent
-    result["path"] = [str(folder / value) for value in result["path"]]
-    _check_rows(
-        entry,
-        result["path"],
-        pd.Series([not Path(value).exists() for value in result["path"]]),
-        "labelled scan(s) are not there",
-        "paths of volumes or DICOM folders, relative to the table's folder, or absolute",
-        "correct the paths, or remove these rows",
-    )
-    for key in ("label", "baseline"):
-        if key in names:
-            numbers = pd.to_numeric(table[names[key]], errors="coerce")
-            _check_rows(
-                entry,
-                table[names[key]],
-                numbers.isna(),
-                f"value(s) of column '{names[key]}' are not numbers",
-                "a number in every row",
-                "correct or remove these rows",
-            )
-            result[key] = numbers.astype(float)
-    if not entry.get("label_rule"):
-        _check_rows(
-            entry,
-            result["label"],
-            ~result["label"].isin([0.0, 1.0]),
-            "label(s) are neither 0 nor 1",
-            "0 or 1, or a label_rule",
-            "correct the labels, or set label_rule: {positive_above: x, negative_below: y}",
-        )
-    return result
+#: A DICOM UID as ``study_id`` says which study a scan is, not which series of it: no reader may hold it
+#: against the SeriesInstanceUID of the files.
+_UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 
 
 def list_series(
@@ -134,7 +28,7 @@ def list_series(
             "dataset": entry["name"],
             "patient_id": own["patient_id"],
             "study_id": own["study_id"],
-            "series_id": own["study_id"],
+            "series_id": [f"scan {name}" if _UID.fullmatch(name) else name for name in own["study_id"]],
             "path": own["path"],
             "num_instances": 0,
         }
@@ -167,7 +61,7 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
     own = read_own_table(entry).set_index("study_id")
     gone = sorted(set(series["study_id"]) - set(own.index))
     if gone:
-        raise _refuse(
+        raise refusal(
             entry,
             f"{len(gone)} listed scan(s) are no longer in the table: {gone[:5]}",
             "the scans of series.csv",

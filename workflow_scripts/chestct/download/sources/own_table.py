@@ -1,0 +1,166 @@
+"""The table of a user's own scans: identifiers, paths and labels, each row checked and named by its line."""
+
+import math
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+
+from chestct.errors import InputError
+from chestct.user_csv import read_user_csv
+
+_REQUIRED = ("patient_id", "study_id", "path", "label")
+#: Longest identifier: what others write in names of files and headers is shorter by far.
+_MAX_ID = 255
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+#: What a spreadsheet makes of an identifier: a formula, an error, a long number that it has rounded.
+_SPREADSHEET = re.compile(r"[=+@-].*|#[A-Z]+[!?]|[0-9]([.,][0-9]+)?E\+[0-9]+")
+_SHOWN = 5
+
+
+def refusal(entry: dict, what: str, expected: str, remedy: str) -> InputError:
+    """The error of a user's table, which names the table and the dataset."""
+    return InputError(
+        what, where=f"{entry.get('table')}, dataset {entry['name']}", expected=expected, remedy=remedy
+    )
+
+
+def _check_rows(
+    entry: dict, values: pd.Series, bad: pd.Series, what: str, expected: str, remedy: str
+) -> None:
+    """Refuse the table where some rows are ``bad``; the first of them are shown with their line numbers."""
+    if bad.any():
+        lines = [f"line {line}: {value!r}" for line, value in values[bad].items()]
+        raise refusal(entry, f"{len(lines)} {what}: {', '.join(lines[:_SHOWN])}", expected, remedy)
+
+
+def _is_identifier(text: str) -> bool:
+    """Whether a text can name a patient or a scan: it becomes a key of the volume store, so has no slash."""
+    usable = 0 < len(text) <= _MAX_ID and text.isprintable() and "/" not in text and text not in (".", "..")
+    return usable and not _SPREADSHEET.fullmatch(text)
+
+
+def _number(text: str) -> float:
+    """A decimal number; NaN for anything else, also for words that a general reader takes for numbers."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def read_own_table(entry: dict) -> pd.DataFrame:
+    """Read the user's table: columns patient_id, study_id, path (absolute), label, baseline (floats).
+
+    A relative path starts at the folder that the table is named in; of a table that is a link, at the link's
+    folder. The index is that of the rows, from 0.
+
+    Raises:
+        InputError: the table or a column is missing; a row is ragged (``read_user_csv``); an identifier is
+            missing, malformed or doubled; a file is not there, or named twice; a label is no number, or not
+            0 or 1 where no label_rule is given.
+    """
+    path = Path(str(entry.get("table", "")))
+    if not path.is_file():
+        raise refusal(
+            entry,
+            "the table of scans is missing",
+            "a CSV with one row a scan",
+            "correct `table`; a relative path starts where snakemake was started",
+        )
+    names = {key: entry.get("columns", {}).get(key, key) for key in _REQUIRED}
+    if entry.get("baseline_column"):
+        names["baseline"] = entry["baseline_column"]
+    names = {key: name.strip() for key, name in names.items()}
+    where = f"{entry.get('table')}, dataset {entry['name']}"
+    try:
+        table = read_user_csv(path, list(names.values()), where=where)
+    except OSError as error:
+        raise refusal(
+            entry, f"the table of scans cannot be read: {error}", "a CSV that you may read", "correct it"
+        ) from error
+    if table.empty:
+        raise refusal(entry, "the table has no rows", "one row a scan", "add scans")
+    result = pd.DataFrame({key: table[name] for key, name in names.items()})
+    _check_identifiers(entry, result, names)
+    # Not resolved: the paths of a table that is a link are meant from where the link is.
+    folder = path.absolute().parent
+    result["path"] = _existing_paths(entry, result["path"], folder, names["path"])
+    for key in ("label", "baseline"):
+        if key in names:
+            result[key] = _numbers(entry, result[key], names[key])
+    if not entry.get("label_rule"):
+        _check_rows(
+            entry,
+            result["label"],
+            ~result["label"].isin([0.0, 1.0]),
+            "label(s) are neither 0 nor 1",
+            "0 or 1, or a label_rule",
+            "correct the labels, or set label_rule: {positive_above: x, negative_below: y}",
+        )
+    return result.reset_index(drop=True)
+
+
+def _check_identifiers(entry: dict, table: pd.DataFrame, names: dict[str, str]) -> None:
+    for key in ("patient_id", "study_id"):
+        # One identifier, whichever way a program composed its accents.
+        table[key] = table[key].map(lambda text: unicodedata.normalize("NFC", text)).astype("string")
+        _check_rows(
+            entry,
+            table[key],
+            ~table[key].map(_is_identifier).astype(bool),
+            f"value(s) of column '{names[key]}' are no identifiers",
+            f"1 to {_MAX_ID} printable characters without a slash; no formula, nor a number that a "
+            "spreadsheet has rounded (1.2E+11)",
+            "correct these rows; in a spreadsheet, format the column as text before its values are entered",
+        )
+    _check_rows(
+        entry,
+        table["study_id"],
+        table["study_id"].duplicated(keep=False),
+        "rows repeat the identifier of a scan",
+        "one row a scan",
+        "give every scan an identifier of its own",
+    )
+
+
+def _existing_paths(entry: dict, cells: pd.Series, folder: Path, name: str) -> list[str]:
+    """The absolute paths of a column, which all exist and are all of different files or folders."""
+    _check_rows(
+        entry,
+        cells,
+        cells == "",
+        f"value(s) of column '{name}' are empty",
+        "the path of a volume or of a DICOM folder in every row",
+        "add the paths, or remove these rows",
+    )
+    paths = cells.map(lambda text: str(folder / text))
+    _check_rows(
+        entry,
+        paths,
+        ~paths.map(os.path.exists).astype(bool),
+        "labelled scan(s) are not there",
+        "paths of volumes or DICOM folders, relative to the table's folder, or absolute",
+        "correct the paths, or remove these rows",
+    )
+    _check_rows(
+        entry,
+        cells,
+        paths.map(os.path.realpath).duplicated(keep=False),
+        "rows name a file or folder that another row names, too",
+        "one row a scan",
+        "remove the repetitions: under two patients, one scan would be in training and test",
+    )
+    return paths.tolist()
+
+
+def _numbers(entry: dict, cells: pd.Series, name: str) -> pd.Series:
+    numbers = cells.map(_number).astype(float)
+    _check_rows(
+        entry,
+        cells,
+        numbers.isna(),
+        f"value(s) of column '{name}' are not numbers",
+        "a finite number with a decimal point in every row",
+        "correct or remove these rows",
+    )
+    return numbers
