@@ -25,7 +25,7 @@ _DTYPES = {"string": "string", "integer": "Int64", "number": "float64"}
 #: Columns of tables that are not everybody's to read, but for tables that are published.
 _PRIVATE = {"patient_id", "study_id", "jpeg"}
 #: What a spreadsheet would compute, but for plain numbers and intervals with a sign.
-_FORMULA = re.compile(r"[=@\t\r].*|[+-](?!(?:[\d\s.,:%()±+\u2212\u2013-]|to|e)*$).*", re.DOTALL)
+_FORMULA = re.compile(r"[=@\t\r].*|[+-](?!(?:[\d\s.,:%()\[\]±+\u2212\u2013-]|to|e)*$).*", re.DOTALL)
 
 
 @cache

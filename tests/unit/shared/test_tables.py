@@ -105,5 +105,13 @@ def test_published_texts_are_no_formulas(cell):
 
 
 def test_numbers_with_a_sign_stay_as_they_are():
-    cells = ["-0.3", "+0.012 (-0.1 to 0.2)", "-1e-5", "plain", "\N{MINUS SIGN}0.3", "1-2"]
+    cells = [
+        "-0.3",
+        "+0.012 (-0.1 to 0.2)",
+        "+0.232 [+0.105 to +0.360]",
+        "-1e-5",
+        "plain",
+        "\N{MINUS SIGN}0.3",
+        "1-2",
+    ]
     assert without_formulas(pd.DataFrame({"text": cells}))["text"].tolist() == cells
