@@ -16,6 +16,7 @@ from chestct.catalogue import MODELS as CATALOGUE
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.dataset_entries import (
     claimed_datasets,
+    file_intensity_of,
     intensity_of,
     outside_sets,
     resolve_entries,

@@ -35,7 +35,7 @@ rule convert_series:
         size_px=config["volumes"]["size_px"],
         spacing_z_mm=lambda wildcards: dataset_entry(wildcards).get("spacing_z_mm"),
         num_slices=lambda wildcards: dataset_entry(wildcards).get("num_slices"),
-        intensity=lambda wildcards: intensity_of(dataset_entry(wildcards)),
+        intensity=lambda wildcards: file_intensity_of(dataset_entry(wildcards)),
         code=code_of("convert_series"),
     script:
         "../workflow_scripts/convert_series.py"

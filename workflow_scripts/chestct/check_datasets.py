@@ -3,8 +3,8 @@
 from typing import Any
 
 from chestct.configuration_problem import problem
-from chestct.dataset_entries import intensity_of, meaning_of, outside_sets
-from chestct.intensity import DISPLAY, HU
+from chestct.dataset_entries import file_intensity_of, intensity_of, meaning_of, outside_sets
+from chestct.intensity import DISPLAY, HU, HU_PLUS_1024
 
 #: Keys that a source needs, beyond those every dataset has.
 _SOURCE_KEYS = {
@@ -26,7 +26,7 @@ _LABEL_KEYS = {
 }
 #: Keys that one source has, and what the values of a source's scans may be where there is a choice.
 _OWN_KEYS = {"packed": "lidc_nodules"}
-_INTENSITIES = {"own_data": [HU, DISPLAY], "lidc_nodules": [DISPLAY]}
+_INTENSITIES = {"own_data": [HU, HU_PLUS_1024, DISPLAY], "lidc_nodules": [DISPLAY]}
 
 Entry = dict[str, Any]
 
@@ -155,9 +155,9 @@ def _check_volumes(entry: Entry, key: str) -> None:
             "remove one of them",
         )
     known = _INTENSITIES.get(entry["source"], [HU])
-    if intensity_of(entry) not in known:
+    if file_intensity_of(entry) not in known:
         raise problem(
-            f"the scans of source '{entry['source']}' are no images of intensity: {intensity_of(entry)}",
+            f"the scans of source '{entry['source']}' are no images of intensity: {file_intensity_of(entry)}",
             key,
             f"intensity: {' or '.join(known)}",
             "correct or remove `intensity`",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from chestct.intensity import DISPLAY, HU
+from chestct.intensity import DISPLAY, HU, OFFSET_HU
 
 #: What a source's label means, unless the dataset says it (key ``label``); own_data has none.
 MEANINGS = {
@@ -70,12 +70,18 @@ def claimed_datasets(entries: list[dict[str, Any]]) -> list[str]:
 def conversion_of(entry: dict[str, Any]) -> dict[str, Any]:
     """The keys of a dataset that change its volumes."""
     keys = {key: entry.get(key) for key in ("spacing_z_mm", "num_slices")}
-    return keys | {"intensity": intensity_of(entry)}
+    return keys | {"intensity": file_intensity_of(entry)}
+
+
+def file_intensity_of(entry: dict[str, Any]) -> str:
+    """What the values in a dataset's files are (``chestct.intensity``); of lidc_nodules display by nature."""
+    return entry.get("intensity", DISPLAY if entry.get("source") == "lidc_nodules" else HU)
 
 
 def intensity_of(entry: dict[str, Any]) -> str:
-    """What the values of a dataset's scans are (``chestct.intensity``); of lidc_nodules display by nature."""
-    return entry.get("intensity", DISPLAY if entry.get("source") == "lidc_nodules" else HU)
+    """What the values of a dataset's volumes are once converted: HU, whatever its files add, or display."""
+    given = file_intensity_of(entry)
+    return HU if given in OFFSET_HU else given
 
 
 def shares_volumes(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool:

@@ -37,14 +37,15 @@ def dataset(tmp_path):
     """Draws the thumbnails of 20 converted scans and of the refused series given by folder."""
     names = [f"secret-{i}.nii.gz" for i in range(20)]
     for i, name in enumerate(names):
-        hu = np.full((6 + i, 16, 16), 100 * i - 980, dtype=np.int16)
+        hu = np.full((6 + i, 12, 12), 100 * i - 980, dtype=np.int16)
+        hu[0, 0] = -1000  # air in a corner that no picture shows: one value everywhere is no scan
         write_volume_file(tmp_path / name, hu, (2.0 + i / 10, 0.7, 0.7), (0.0, 0.0, 0.0))
 
     def draw(*refused, **options):
         table = series_table(*names, *(folder.name for folder in refused))
         write_table(table, tmp_path / "series.csv", "series")
         failures = {f"s-{folder.name}": "not_found" for folder in refused}
-        run(table, tmp_path, tmp_path, size_px=16, **failures)
+        run(table, tmp_path, tmp_path, size_px=12, **failures)
         draw_thumbnails(**arguments(tmp_path, **options))
         return tmp_path / "thumbnails.csv"
 

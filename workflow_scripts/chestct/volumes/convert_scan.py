@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU
+from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU, OFFSET_HU
 from chestct.volumes.dicom_series import read_dicom_series
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample_z import resample_slices, resample_z
@@ -31,7 +31,7 @@ def read_series(
         num_instances: least number of DICOM files, 0 where unknown.
         series_id: SeriesInstanceUID that a DICOM series must have, if known.
         report: filled while reading, so that it holds the numbers of a refused scan too; new if None.
-        intensity: what the values are; display (``chestct.intensity``) only of volume files.
+        intensity: what the files' values are (``chestct.intensity``); display only of volume files.
 
     Returns:
         The scan, with axes (z, y, x) from feet to head, front to back, the patient's right to left, and
@@ -47,7 +47,12 @@ def read_series(
             raise RefusedScan("not_display", f"{path.name} is a folder of DICOM, which is read as HU")
         if path.is_dir():
             scan = read_dicom_series(
-                path, size_px=size_px, report=report, num_instances=num_instances, series_id=series_id
+                path,
+                size_px=size_px,
+                report=report,
+                num_instances=num_instances,
+                series_id=series_id,
+                intensity=intensity,
             )
         elif path.is_file():
             # SimpleITK takes longer to import than a series of DICOM to convert.
@@ -85,7 +90,7 @@ def convert_one(
         num_instances: least number of DICOM files, 0 where unknown.
         spacing_z_mm: between slices after resampling along z (``resample_z``); None keeps that of the scan.
         num_slices: after resampling along z, in the place of a spacing; None keeps those of the scan.
-        intensity: what the values are, hu or display.
+        intensity: what the files' values are: hu, hu_plus_1024 or display.
 
     Returns:
         The row of the ledger (``schemas/ledger.schema.yaml``), and the scan, None where it is refused.
@@ -104,6 +109,8 @@ def convert_one(
         )
         if intensity == DISPLAY:
             report.notes.append(DISPLAY_WORDS)
+        elif intensity != HU:
+            report.notes.append(f"{intensity} in the files: {OFFSET_HU[intensity]} taken off")
         found = scan
         if spacing_z_mm is not None:
             scan = resample_z(scan, spacing_z_mm)

@@ -74,7 +74,7 @@ def convert_shard(
         size_px: rows and columns after area averaging; None keeps those of each scan.
         spacing_z_mm: between slices after resampling along z; None keeps that of each scan.
         num_slices: after resampling along z, in the place of a spacing; None keeps those of each scan.
-        intensity: what the values are, hu or display (``chestct.intensity``).
+        intensity: what the files' values are (``chestct.intensity``).
         store_path: shard to write (``chestct.volume_store``).
         index_path, slices_path, ledger_path, acquisition_path: tables to write.
         code_digest: of the modules that convert; what a killed job converted with other code is not used.

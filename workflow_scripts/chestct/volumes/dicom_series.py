@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
 from chestct.volumes.choose_series import choose_series
 from chestct.volumes.decoders import LOSSY_SYNTAXES
 from chestct.volumes.geometry import Stack, arrange
+from chestct.volumes.hounsfield import check_hounsfield
 from chestct.volumes.one_pass import EarlyPlanes, read_files
 from chestct.volumes.pixels import check_pixel_format, read_hu
 from chestct.volumes.refusals import RefusedScan
@@ -18,8 +20,6 @@ from chestct.volumes.slice_header import SliceHeader
 
 _DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
 _OTHER_NAMES = {"dicomdir", "license", "readme", "version", "md5sum", "thumbs.db"}
-#: The chest holds air (-1000 HU, lungs -850): a scan without a voxel as low is not in HU, or no chest.
-_LOWEST_HU = -200
 
 
 def _looks_like_dicom(path: Path) -> bool:
@@ -127,13 +127,6 @@ def _copies(stack: Stack) -> dict[str, int]:
     }
 
 
-def _check_hounsfield(hu: np.ndarray) -> None:
-    low, high = int(hu.min()), int(hu.max())
-    if low > _LOWEST_HU or low == high:
-        what = "no air" if low > _LOWEST_HU else "nothing else"
-        raise RefusedScan("not_hounsfield", f"values from {low} to {high} HU: {what}")
-
-
 def read_dicom_series(
     folder: Path,
     *,
@@ -141,6 +134,7 @@ def read_dicom_series(
     report: Report,
     num_instances: int = 0,
     series_id: str | None = None,
+    intensity: str = HU,
 ) -> Scan:
     """Read the CT series of a folder.
 
@@ -151,6 +145,7 @@ def read_dicom_series(
         report: filled while reading, also where the scan is refused.
         num_instances: files that there must be at least, 0 where unknown.
         series_id: SeriesInstanceUID that the series must have, if known.
+        intensity: what rescaled values are, hu or hu_plus_1024 (``chestct.intensity``).
 
     Raises:
         RefusedScan: with a reason listed in ``refusals``.
@@ -170,7 +165,9 @@ def read_dicom_series(
     stack = arrange(headers)
     report.num_slices = len(stack.positions)
     hu = _read_volume(stack, size_px, early)
-    _check_hounsfield(hu)
+    if OFFSET_HU[intensity]:
+        hu = np.maximum(hu, AIR_HU + OFFSET_HU[intensity]) - np.int16(OFFSET_HU[intensity])
+    check_hounsfield(hu, intensity=intensity)
     if len(headers) > len(stack.positions):
         report.repairs.append(("dropped_duplicates", f"{len(headers) - len(stack.positions)} file(s)"))
     shape = (first.columns, first.rows) if stack.plane.transpose else (first.rows, first.columns)

@@ -17,9 +17,10 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its customary name)
 
 from chestct.files import atomic_path
-from chestct.intensity import AIR_HU, DISPLAY, DISPLAY_RANGE, FILL, HU
+from chestct.intensity import AIR_HU, DISPLAY, DISPLAY_RANGE, FILL, HU, OFFSET_HU
 from chestct.volumes.acquisition import Acquisition
 from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
+from chestct.volumes.hounsfield import check_hounsfield
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
@@ -32,8 +33,6 @@ THICKNESS_KEY, SLICES_KEY = "slice_thickness_mm", "slice_names"
 #: Bytes read at once.
 _BLOCK = 1 << 20
 _INT16_MAX = np.iinfo(np.int16).max
-#: No CT in HU lies wholly within this distance of water: such values were scaled for a network.
-_MIN_EXTENT_HU = 10
 
 
 class _DamagedFileError(Exception):
@@ -153,16 +152,10 @@ def _to_lps(image: sitk.Image, name: str) -> sitk.Image:
     return sitk.DICOMOrient(image, "LPS")
 
 
-def _check_values(voxels: np.ndarray, name: str, intensity: str) -> None:
-    """Refuse values that are evidently not what they are said to be."""
+def _check_display(voxels: np.ndarray) -> None:
     low, high = float(voxels.min()), float(voxels.max())
-    if not np.isfinite(voxels.sum(dtype=np.float64)):
-        raise RefusedScan("not_finite", f"{name}: {np.count_nonzero(~np.isfinite(voxels))} voxels")
-    if intensity == DISPLAY:
-        if low < DISPLAY_RANGE[0] or high > DISPLAY_RANGE[1]:
-            raise RefusedScan("not_display", f"{name}: values from {low:g} to {high:g}")
-    elif high > _INT16_MAX or (low >= -_MIN_EXTENT_HU and high <= _MIN_EXTENT_HU):
-        raise RefusedScan("not_hounsfield", f"{name}: values from {low:g} to {high:g}")
+    if low < DISPLAY_RANGE[0] or high > DISPLAY_RANGE[1]:
+        raise RefusedScan("not_display", f"values from {low:g} to {high:g}")
 
 
 def _thickness_mm(image: sitk.Image) -> float | None:
@@ -183,8 +176,8 @@ def _slice_names(image: sitk.Image, num_slices: int, turned: sitk.Image) -> tupl
 def read_volume_file(path: Path, *, size_px: int | None, report: Report, intensity: str = HU) -> Scan:
     """Read one volume file.
 
-    Arguments and errors are those of ``dicom_series.read_dicom_series``. Values are taken as HU, or with
-    ``intensity`` display as grey values from 0 to 255, of which one slice is enough.
+    Arguments and errors are those of ``dicom_series.read_dicom_series``. Values are taken as HU, or as
+    ``intensity`` says: as HU + 1024, or as grey values from 0 to 255 (display), of which one slice is enough.
     """
     report.num_files = 1
     found = _open(path)
@@ -193,13 +186,19 @@ def read_volume_file(path: Path, *, size_px: int | None, report: Report, intensi
     report.num_slices = len(voxels)
     if len(voxels) < 2 and intensity != DISPLAY:
         raise RefusedScan("too_few_slices", f"{path.name}: {len(voxels)} slice(s)")
-    _check_values(voxels, path.name, intensity)
+    if voxels.dtype.kind == "f" and not np.isfinite(voxels.sum(dtype=np.float64)):
+        raise RefusedScan("not_finite", f"{np.count_nonzero(~np.isfinite(voxels))} voxels")
+    offset = OFFSET_HU.get(intensity, 0)
+    if intensity == DISPLAY:
+        _check_display(voxels)
+    else:
+        check_hounsfield(voxels - np.float32(offset) if offset else voxels, intensity=intensity)
     planes = []
     for plane in voxels:
         # Whole numbers fit int16 once clipped; fractions are rounded after averaging.
         kind = np.float64 if plane.dtype.kind == "f" else np.int16
-        clipped = np.clip(plane.astype(np.float64), AIR_HU, _INT16_MAX).astype(kind)
-        planes.append(resample_plane(clipped, size_px, FILL[intensity]))
+        clipped = np.clip(plane.astype(np.float64) - offset, AIR_HU, _INT16_MAX).astype(kind)
+        planes.append(resample_plane(clipped, size_px, FILL[DISPLAY if intensity == DISPLAY else HU]))
     x_mm, y_mm, z_mm = image.GetSpacing()
     (spacing_y, spacing_x), (shift_y, shift_x) = resampled_grid(voxels.shape[1:], (y_mm, x_mm), size_px)
     x, y, z = image.GetOrigin()
@@ -215,7 +214,7 @@ def read_volume_file(path: Path, *, size_px: int | None, report: Report, intensi
             pixel_mm=(y_mm + x_mm) / 2,
             num_slices=len(voxels),
         ),
-        intensity=intensity,
+        intensity=DISPLAY if intensity == DISPLAY else HU,
     )
 
 

@@ -1,0 +1,141 @@
+"""Whether a volume's numbers are HU: judged by air, soft tissue and range, never by what a header claims.
+
+A chest in HU has air (outside -1000, lungs about -850), soft tissue (fat -100, muscle 50, blood with contrast
+agent up to 500) and little that is denser. Numbers that were shifted, scaled, cut to a display window of
+soft tissue, or that are no CT at all lack one of them. Limits are wide, so that crops, phantoms, clipped
+volumes (-1000 to 400, a lung window) and padding outside the scan circle pass; docs/volumes.md gives reasons.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from chestct.intensity import HU, HU_PLUS_1024, OFFSET_HU
+from chestct.volumes.refusals import RefusedScan
+
+#: Air or lung lies below, soft tissue within; each must hold so many percent of the voxels.
+AIR_BELOW_HU, TISSUE_HU, LEAST_PERCENT = -600, (-200, 200), 0.5
+#: Median of what is neither air nor lung (above -400 HU): lung vessels with partial volume, or blood with
+#: contrast agent, at the extremes.
+TISSUE_ABOVE_HU, TISSUE_MEDIAN_HU = -400, (-350, 500)
+#: Bone and metal lie above, and are at most so many percent; of a scan in HU + 1024 it is the whole body.
+DENSE_ABOVE_HU, MOST_DENSE_PERCENT = 700, 10
+#: Nothing real lies below, but noise and padding; padding is one value, and not counted.
+BELOW_AIR_HU, MOST_BELOW_AIR_PERCENT = -1200, 5
+#: Fewer voxels have no distribution to speak of: only their range is judged.
+LEAST_VOXELS = 4096
+#: Voxels that are looked at, evenly spread: a share of 0.5 % of them is exact to 0.02 %.
+_SAMPLE = 1 << 17
+_INT16_MAX = np.iinfo(np.int16).max
+#: Values wholly within this distance of 0 were scaled for a network.
+_MIN_EXTENT_HU = 20
+#: What has been added to HU by mistake or for storage, in the order in which it is tried.
+_OFFSETS = (1024, 1000, -1024, -1000, 8192, -8192, 32768, -32768, 2048, -2048, 512, -512)
+#: What HU were multiplied by.
+_FACTORS = (10, 0.001, 1 / 1024, 0.5, 2)
+
+
+def _sample(values: np.ndarray) -> np.ndarray:
+    """Voxels evenly spread over a volume, as a flat array."""
+    flat = values.reshape(-1)
+    # An odd step meets every column of every plane, whose numbers are even as a rule.
+    return np.ascontiguousarray(flat[:: (flat.size // _SAMPLE) | 1])
+
+
+def _is_narrow(low: float, high: float) -> bool:
+    return low > -_MIN_EXTENT_HU and high < _MIN_EXTENT_HU
+
+
+def _fault(values: np.ndarray) -> str | None:
+    """What keeps flat values from being a chest in HU, in words; None where nothing does."""
+
+    def percent(found: np.ndarray) -> float:
+        return 100 * float(np.count_nonzero(found)) / values.size
+
+    air = percent(values <= AIR_BELOW_HU)
+    if air < LEAST_PERCENT:
+        return f"no air: {air:.2g} % of the voxels at {AIR_BELOW_HU} HU or less"
+    low, high = TISSUE_HU
+    tissue = percent((values >= low) & (values <= high))
+    if tissue < LEAST_PERCENT:
+        return f"no soft tissue: {tissue:.2g} % of the voxels from {low} to {high} HU"
+    dense = percent(values > DENSE_ABOVE_HU)
+    if dense > MOST_DENSE_PERCENT:
+        return f"{dense:.0f} % of the voxels above {DENSE_ABOVE_HU} HU, as dense as bone"
+    median = float(np.median(values[values > TISSUE_ABOVE_HU]))
+    if not TISSUE_MEDIAN_HU[0] <= median <= TISSUE_MEDIAN_HU[1]:
+        return f"what is no air has a median of {median:.0f} HU"
+    below = values[values < BELOW_AIR_HU]
+    if 100 * below.size > MOST_BELOW_AIR_PERCENT * values.size:
+        _, counts = np.unique(below, return_counts=True)
+        scattered = 100 * (below.size - int(counts.max())) / values.size
+        if scattered > MOST_BELOW_AIR_PERCENT:
+            return f"{scattered:.0f} % of the voxels below {BELOW_AIR_HU} HU, less than air"
+    return None
+
+
+def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
+    """What may have been done to HU to give these values, the likeliest first, each with its remedy."""
+    low, high = float(values.min()), float(values.max())
+    if low < TISSUE_HU[0] and _fault(-values) is None:
+        # Bone tells it from HU + 1024, which is its mirror image otherwise.
+        yield "looks like HU with the sign turned: write the scan anew in HU"
+    for offset in _OFFSETS:
+        if _fault(values - offset) is not None:
+            continue
+        added = offset + OFFSET_HU[intensity]  # to the HU, in the files
+        if added == 0:
+            yield "looks like HU as they are: remove `intensity` of the dataset"
+        elif added in (1000, 1024):
+            yield f"looks like HU + {added}: set intensity: {HU_PLUS_1024} for the dataset"
+        elif added > 0:
+            yield f"looks like HU + {added}: write the scan anew with {added} taken off"
+        else:
+            yield f"looks like HU - {-added}, as after a rescale applied twice: write the scan anew in HU"
+    if high > _INT16_MAX and _fault(np.where(values > _INT16_MAX, values - 65536, values)) is None:
+        yield "looks like negative HU written as unsigned integers: write the scan anew as signed ones"
+    if AIR_BELOW_HU <= low <= -100:
+        yield "looks like HU cut to a display window without air: take the volume before that"
+    for factor in _FACTORS:
+        if _fault(values / factor) is None:
+            yield f"looks like HU times {factor:g}: write the scan anew in HU"
+    if _is_narrow(low, high):
+        yield "looks like values scaled for a network, or a mask: take the volume in HU that it was made of"
+    if low >= 0 and high <= 255:
+        yield "looks like grey values or labels: take the volume in HU (grey images: intensity: display)"
+    if low >= 0:
+        yield "nothing is negative: looks like stored values before their rescale, PET, MR or a mask"
+    if high < TISSUE_HU[0]:
+        yield f"nothing is above {high:g} HU: looks like a rescale applied twice, or a slope far too small"
+    yield "take the volume in HU, or leave the scan out"
+
+
+def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> None:
+    """Refuse a volume whose values are evidently not HU.
+
+    Args:
+        values: any shape, integers or floats, finite; of ``hu_plus_1024`` after 1024 was taken off.
+        intensity: what the dataset says that its values are, ``hu`` or ``hu_plus_1024``.
+
+    Raises:
+        RefusedScan: ``not_hounsfield``, with the range, what is amiss, and the likeliest cause.
+    """
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise RefusedScan("not_hounsfield", f"values from {low:g} to {high:g} HU: nothing else")
+    some = _sample(values)
+    if high > _INT16_MAX:
+        fault: str | None = "beyond 16 bits"
+    elif _is_narrow(low, high):
+        fault = "no wider than noise"
+    elif low > AIR_BELOW_HU and values.size < LEAST_VOXELS:
+        fault = "no air"
+    elif values.size < LEAST_VOXELS:
+        fault = None
+    elif ((some == low) | (some == high)).all():
+        fault = "two values, as of a mask"
+    else:
+        fault = _fault(some)
+    if fault is not None:
+        cause = next(_likely_causes(some.astype(np.float32), intensity))
+        raise RefusedScan("not_hounsfield", f"values from {low:g} to {high:g} HU: {fault}; {cause}")
