@@ -1,19 +1,28 @@
-# make study   sets everything up and runs the default study (STUDY=name runs studies/name.yaml;
-#              STUDY="name overlay" puts studies/overlay.yaml over it)
-# make plan     prints what STUDY costs (jobs, hours, disk), then what it downloads
-# make citation prints what a publication of STUDY is to cite
-# make example writes twelve phantom scans and their table for studies/own_data.yaml
-# make evidence copies tables, figures and verdicts of the finished STUDY to docs/evidence/ (EVIDENCE=folder)
-# make test    sets everything up and passes all tests
-# make bench   measures the hot paths against the usual way; table in results/benchmarks.md (a quiet machine!)
-# make lint    formatters, linters and type checker, as CI runs them
-# make format  formats what make lint checks
-# make status  what the run of STUDY is doing: running, done, failed, left, time left (any terminal, any time)
-# make unlock  after a power cut or kill -9: frees the lock, so that the next run resumes
-#              (under Slurm it also cancels the jobs that the killed run left in the queue)
-# make test-cluster  the study on a real Slurm, which the tests start themselves (Debian: slurm-wlm, munge)
-# make test-envs     an environment a step, made by conda
-# make lock    compiles requirements.lock from requirements.in
+# Video pretraining on chest CT: the study of Ke et al. (MIDL 2023), from downloads to figures.
+#
+#   make study        sets everything up and runs the default study; open results/default/report.html
+#   make test         sets everything up and passes all tests
+#
+# A study (STUDY=name is studies/name.yaml; STUDY="name overlay" lays a second file over it):
+#   make study        runs it, or goes on with it                     make study STUDY=smoke
+#   make plan         what it costs: jobs, hours, disk; what a person must do first
+#   make status       what its run is doing, from any terminal
+#   make citation     what a publication that uses its data is to cite
+#   make evidence     copies tables, figures and verdicts of a finished one to docs/evidence/ (EVIDENCE=folder)
+#   make unlock       frees the lock after a power cut or kill -9, so that the next run resumes
+#                     (under Slurm it also cancels the jobs that the killed run left in the queue)
+#   PROFILE=slurm     runs it on a cluster (docs/cluster.md); CORES=8 bounds this machine's cores
+#
+# Your own scans:
+#   make example      twelve phantom scans and their table, for studies/own_data.yaml
+#   source .venv/bin/activate, then chestct init --table scans.csv: a study of them; chestct --help: all commands
+#
+# For whoever changes the code:
+#   make lint         formatters, linters and type checker, as CI runs them; make format mends what it can
+#   make bench        the hot paths against the usual way (a quiet machine); table in results/benchmarks.md
+#   make test-cluster the study on a real Slurm, which the tests start themselves (Debian: slurm-wlm, munge)
+#   make test-envs    an environment a step, made by conda
+#   make lock         compiles requirements.lock from requirements.in
 
 SHELL := /bin/bash
 PYTHON ?= python3.11
@@ -33,22 +42,35 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every job starts Python anew: without cached bytecode imports take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: study plan citation example evidence status test test-cluster test-envs bench lint format unlock lock setup
+.DEFAULT_GOAL := help
+.PHONY: help known-study study plan citation example evidence status test test-cluster test-envs bench lint format \
+  unlock lock setup
 
-study: setup
+help:
+	@sed -n '/^SHELL/q;s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
+	@echo "Studies: $(notdir $(basename $(wildcard studies/*.yaml)))"
+
+# A misspelt name ends at once, with those that there are.
+known-study:
+	@unknown="$(filter-out $(basename $(notdir $(wildcard studies/*.yaml))),$(STUDY))"; \
+	if [ -n "$$unknown" ]; then \
+	  echo "there is no study '$$unknown': studies/ has no such file"; \
+	  echo "  expected: STUDY=name with one of $(notdir $(basename $(wildcard studies/*.yaml)));"; \
+	  echo "            without STUDY it is the default study"; exit 1; fi >&2
+
+study: known-study setup
 	$(SNAKEMAKE)
 
-plan: setup
-	python workflow_scripts/print_plan.py $(OPTIONS)
-	$(SNAKEMAKE) --quiet all -- plan_download
+plan: known-study setup
+	@python workflow_scripts/print_plan.py $(OPTIONS)
 
-citation: setup
-	$(SNAKEMAKE) --quiet all -- cite_data
+citation: known-study setup
+	@python -m chestct_command cite $(STUDY)
 
 example: setup
 	python workflow_scripts/write_own_example.py data/own_example
 
-evidence: setup
+evidence: known-study setup
 	@test -n "$(STUDY)" || { echo "make evidence needs the STUDY that was run: make evidence STUDY=lidc_nodules" \
 	  "(of the default study: python workflow_scripts/publish_evidence.py $(EVIDENCE))"; exit 1; }
 	python workflow_scripts/publish_evidence.py $(EVIDENCE) $(STUDY)
@@ -81,7 +103,7 @@ format: setup
 	ruff format
 	snakefmt $(SMK_FILES)
 
-unlock: setup
+unlock: known-study setup
 	python -m chestct.status --cancel
 	$(SNAKEMAKE) --unlock
 

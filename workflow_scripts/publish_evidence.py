@@ -9,23 +9,14 @@ without any it is the default study.
 import sys
 from pathlib import Path
 
-import yaml
-from snakemake.utils import update_config
-
-from chestct.check_configuration import check_configuration
-from chestct.dataset_entries import resolve_entries
 from chestct.errors import InputError
 from chestct.evidence.publish import FinishedStudy, publish
+from chestct_command.project import read_configuration
 
 
 def main(folder: str, *names: str) -> None:
     """Publish the study of these files; a study that is not finished stops with the reason."""
-    configuration = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
-    for name in names:
-        overlay = Path("studies") / f"{name}.yaml"
-        update_config(configuration, yaml.safe_load(overlay.read_text(encoding="utf-8")))
-    check_configuration(configuration)
-    configuration["datasets"] = resolve_entries(configuration["datasets"])
+    configuration = read_configuration(Path(), names)
     study = FinishedStudy(
         configuration=configuration,
         results=Path("results") / configuration["study"],

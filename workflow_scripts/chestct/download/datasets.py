@@ -75,8 +75,7 @@ def list_dataset(
         "num_left_out": len(left_out),
         "num_instances": int(series["num_instances"].sum()),
         "num_bytes": int(series["num_bytes"].sum()),
-        "intensity": intensity_of(entry),
-        **source.manifest(entry),
+        **manifest_facts(entry),
     }
     write_text(manifest_path, json.dumps(facts, indent=2) + "\n")
     write_table(series, series_path, "series")
@@ -88,6 +87,29 @@ def list_dataset(
         len(left_out),
         facts["num_bytes"] / 1e9,
     )
+
+
+def manifest_facts(entry: dict) -> dict:
+    """What is known of a dataset before anything of it is listed: version, source, licence, what to cite.
+
+    Raises:
+        InputError: its source is not known, or a folder that it names is not there.
+    """
+    return {
+        "dataset": entry["name"],
+        "intensity": intensity_of(entry),
+        **source_of(entry).manifest(entry),
+    }
+
+
+def steps_by_hand(entry: dict) -> list[str]:
+    """What a person must do before the dataset can be obtained, a sentence each; nothing for most sources.
+
+    Raises:
+        InputError: its source is not known.
+    """
+    steps = getattr(source_of(entry), "steps_by_hand", None)
+    return steps(entry) if steps else []
 
 
 def bytes_lacking(root: Path, series: pd.DataFrame) -> int:

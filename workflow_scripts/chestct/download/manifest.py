@@ -56,8 +56,13 @@ def write_citations(manifests: Sequence[Path], weights: Sequence[Mapping[str, st
         weights: rows of the weights table that the study uses.
         path: file to write.
     """
+    write_text(path, citations_text(read_manifests(manifests), weights))
+
+
+def citations_text(datasets: Sequence[Mapping[str, Any]], weights: Sequence[Mapping[str, str]]) -> str:
+    """What to cite, as Markdown, from facts on datasets (``datasets.manifest_facts``) and rows of weights."""
     lines = ["# What to cite", "", "## The study", "", f"- {PAPER}", "- This workflow: see CITATION.cff", ""]
-    for facts in read_manifests(manifests):
+    for facts in datasets:
         lines += [f"## Data: {facts['dataset']}", "", f"{facts['description']}.", ""]
         lines += [f"- {citation}" for citation in facts["citation"]] or ["- nothing to cite"]
         # The path of the user's copy is private.
@@ -71,4 +76,4 @@ def write_citations(manifests: Sequence[Path], weights: Sequence[Mapping[str, st
             f"Trained on {row['training_data']}. Source: {row['source']}. Licence: {row['licence']}.",
             "",
         ]
-    write_text(path, "\n".join(lines))
+    return "\n".join(lines)

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from chestct.catalogue import LONGER
+from chestct.download.transfer.disk import free_bytes
 from chestct.download.weights_table import weights_row
+from chestct.plan.by_hand import lines_by_hand
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain
 from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import read_speeds
@@ -169,6 +171,7 @@ def _disk_lines(
     if is_trial.any():
         gigabytes["training: trials (can be deleted at the end)"] = 4e-3 * millions[is_trial].sum()
     lines = _table([(step, _number(value, 1)) for step, value in gigabytes.items()], ["disk, by step", "GB"])
+    lines.append(f"Free where the data go: {free_bytes(Path(config['data_dir'])) / 1e9:,.1f} GB.")
     unknown = sorted(set(models[(is_run | is_trial) & millions.isna()]))
     return lines + ([f"Without the weights of {', '.join(unknown)}."] if unknown else [])
 
@@ -201,6 +204,8 @@ def plan_text(
             if trials
             else "."
         ),
+        "",
+        *lines_by_hand(config, jobs),
         "",
         *_data_lines(scans, config),
         "",

@@ -16,7 +16,7 @@ from chestct.download.sources.study_folders import LEFT_OUT_COLUMNS, Listing
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.errors import InputError
 
-__all__ = ["list_series", "manifest", "obtain", "read_labels"]
+__all__ = ["list_series", "manifest", "obtain", "read_labels", "steps_by_hand"]
 
 LAYOUT = "train.csv, train/STUDY/SERIES/INSTANCE.dcm"
 _LICENCE = (
@@ -140,3 +140,11 @@ def manifest(entry: dict) -> dict:
         "description": "CT pulmonary angiograms labelled for pulmonary embolism, from the release's zip",
         "size_note": "the archive is packed: others report 534 GB for all of it",
     }
+
+
+def steps_by_hand(entry: dict) -> list[str]:
+    """What a person must do before the scans can be obtained; nothing where the copy or archive is named."""
+    if _from_archive(entry):
+        return rspect_archive.steps_by_hand(entry)
+    folder = Path(str(entry.get("folder")))
+    return [] if folder.is_dir() else [f"put a copy of RSPECT ({LAYOUT}) at {folder}"]

@@ -53,6 +53,13 @@ def shown_location(entry: dict) -> str:
     return _archive(entry, TransferSettings()).shown
 
 
+def steps_by_hand(entry: dict) -> list[str]:
+    """What a person must do before the archive can be read; nothing once its place is named."""
+    if "${" not in os.path.expandvars(str(entry["archive"])):
+        return []
+    return [f"with an account, accept the rules of the competition on Kaggle or RSNA's terms; then {_REMEDY}"]
+
+
 def open_archive(entry: dict, settings: TransferSettings) -> tuple[Archive, Remote]:
     """The archive that the entry's ``archive`` names, and what is known of it before it is read.
 

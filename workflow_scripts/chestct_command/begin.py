@@ -1,0 +1,253 @@
+"""``chestct init``: a study of one's own scans, from a table that names them; asks nothing.
+
+The table is read and checked as the study will read it. Columns are found by their names, or named by
+options; folds, models, shares and budgets follow from the number of patients. What is written is a commented
+overlay in ``studies/``, which is then the user's to change.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from chestct.download.sources.own_table import read_own_table
+from chestct.errors import InputError
+from chestct.files import write_text
+from chestct.user_csv import read_user_csv
+from chestct_command.expected_time import expected_hours
+from chestct_command.overlay import overlay_text
+from chestct_command.project import read_configuration
+
+#: Names by which a column is found, in lower case, without anything but letters and digits; the first
+#: counts most.
+_NAMES = {
+    "patient_id": ("patientid", "patient", "subjectid", "subject", "pid", "participantid", "participant"),
+    "study_id": ("studyid", "scanid", "scan", "study", "seriesid", "series", "imageid", "accession", "id"),
+    "path": (
+        "path",
+        "file",
+        "filename",
+        "filepath",
+        "volume",
+        "image",
+        "nifti",
+        "folder",
+        "directory",
+        "dicom",
+    ),
+    "label": ("label", "target", "class", "outcome", "diagnosis", "y"),
+}
+_WHAT = {
+    "patient_id": "the patient (scans of one patient must stay together)",
+    "study_id": "the scan's own name",
+    "path": "the volume file or the DICOM folder",
+    "label": "the label, 0 or 1",
+}
+_OPTIONS = {"patient_id": "--patient", "study_id": "--scan", "path": "--path", "label": "--label"}
+_STUDY_NAME = re.compile(r"[a-z][a-z0-9_]*")
+#: Fewer patients of a class than this in all test sets together say little; the user is told.
+FEW_TESTED = 20
+#: Fewer patients of a class than this can be neither trained on, chosen by and tested.
+LEAST = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cohort:
+    """What a user's table holds.
+
+    Attributes:
+        patients, scans: their numbers.
+        positive, negative: patients with a positive scan, and without one.
+    """
+
+    patients: int
+    scans: int
+    positive: int
+    negative: int
+
+    @property
+    def rarer(self) -> int:
+        """Patients of the rarer class."""
+        return min(self.positive, self.negative)
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Cohort":
+        """Count a checked table with columns patient_id and label (0 or 1)."""
+        positive = table.groupby("patient_id")["label"].max() > 0
+        return cls(
+            patients=len(positive),
+            scans=len(table),
+            positive=int(positive.sum()),
+            negative=int((~positive).sum()),
+        )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``chestct init``."""
+    parser.add_argument("--table", type=Path, required=True, help="CSV with a row a scan")
+    parser.add_argument("--name", help="of the study (default: the table's file name)")
+    for key, option in _OPTIONS.items():
+        parser.add_argument(option, dest=key, metavar="COLUMN", help=f"column with {_WHAT[key]}")
+    parser.add_argument(
+        "--gpu", action="store_true", help="full size, for a GPU (default: sizes for a processor)"
+    )
+
+
+def begin(options: argparse.Namespace, folder: Path) -> int:
+    """Write the overlay, and print the command that runs it and how long that takes.
+
+    Raises:
+        InputError: the table or its columns cannot be used, or the study is there already.
+    """
+    name = options.name or _study_name(options.table)
+    target = folder / "studies" / f"{name}.yaml"
+    if not _STUDY_NAME.fullmatch(name) or len(name) > 60:
+        raise InputError(
+            f"'{name}' is no name of a study",
+            where="--name",
+            expected="lower-case letters, digits and '_', a letter first, at most 60",
+            remedy="give another one with --name",
+        )
+    if target.exists():
+        raise InputError(
+            f"the study '{name}' is there already",
+            where=target,
+            expected="the name of a new study",
+            remedy=f"give another one with --name, or go on with it: make study STUDY={name}",
+        )
+    entry: dict[str, Any] = {"name": "scans", "source": "own_data", "table": str(options.table.absolute())}
+    rows = read_user_csv(options.table, (), where=options.table)
+    chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key)}
+    entry["columns"] = find_columns(rows, chosen, options.table)
+    cohort = Cohort.of(_checked(read_own_table(entry), entry["columns"]["label"], options.table))
+    text = overlay_text(name, entry, cohort_sizes(cohort), gpu=options.gpu)
+    write_text(target, text)
+    try:
+        configuration = read_configuration(folder, [name])
+    except InputError:
+        target.unlink()
+        raise
+    _report(name, target.relative_to(folder), entry["columns"], cohort, configuration, gpu=options.gpu)
+    return 0
+
+
+def _study_name(table: Path) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", table.stem.lower()).strip("_")
+    return name if name[:1].isalpha() else f"study_{name}".rstrip("_")
+
+
+def find_columns(rows: pd.DataFrame, chosen: Mapping[str, str], table: Path) -> dict[str, str]:
+    """The table's own names of the columns patient_id, study_id, path and label.
+
+    Args:
+        rows: of the table, as text.
+        chosen: names that the user gave.
+        table: where it lies, for messages.
+
+    Raises:
+        InputError: a given column is not there, or none is found by its name: lists what there is.
+    """
+    for key, name in chosen.items():
+        if name not in rows.columns:
+            raise _not_found(f"there is no column '{name}'", key, rows, table)
+    found = dict(chosen)
+    for key in _NAMES:
+        left = [name for name in rows.columns if name not in found.values()]
+        plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(left)}
+        if key not in found:
+            name = next((plain[alias] for alias in _NAMES[key] if alias in plain), None)
+            name = name or (_only_label(rows, left) if key == "label" else None)
+            # One scan a patient: the patient's name is the scan's.
+            name = name or (found["patient_id"] if key == "study_id" and _unique(rows, found) else None)
+            if name is None:
+                raise _not_found(f"no column is known to hold {_WHAT[key]}", key, rows, table)
+            found[key] = name
+    return found
+
+
+def _unique(rows: pd.DataFrame, found: Mapping[str, str]) -> bool:
+    return bool(rows[found["patient_id"]].is_unique)
+
+
+def _only_label(rows: pd.DataFrame, names: list[str]) -> str | None:
+    """The only column, among those of a name that says nothing, that holds 0 and 1 and nothing else."""
+    labels = [name for name in names if set(rows[name].str.strip()) == {"0", "1"}]
+    return labels[0] if len(labels) == 1 else None
+
+
+def _not_found(what: str, key: str, rows: pd.DataFrame, table: Path) -> InputError:
+    return InputError(
+        what,
+        where=table,
+        expected=f"one of its columns: {', '.join(map(str, rows.columns))}",
+        remedy=f"name it: {_OPTIONS[key]} COLUMN",
+    )
+
+
+def _checked(table: pd.DataFrame, column: str, path: Path) -> pd.DataFrame:
+    """The table, if its labels can be learned and tested.
+
+    Raises:
+        InputError: all labels are one class, or one class has too few patients.
+    """
+    values = table["label"].unique()
+    if len(values) == 1:
+        raise InputError(
+            f"all {len(table)} values of `{column}` are {values[0]:g}",
+            where=path,
+            expected="scans of both classes, 0 and 1",
+            remedy="add scans of the other class, or name another column: --label COLUMN",
+        )
+    cohort = Cohort.of(table)
+    if cohort.rarer < LEAST:
+        raise InputError(
+            f"{cohort.positive} patients are positive and {cohort.negative} negative",
+            where=path,
+            expected=f"at least {LEAST} of each, to train on, to choose by and to test",
+            remedy="add scans of more patients of the rarer class",
+        )
+    return table
+
+
+def cohort_sizes(cohort: Cohort) -> dict[str, Any]:
+    """Folds, shares of the training patients, seeds and budgets for that many patients.
+
+    Few patients are all tested, under cross-validation, with 3 folds where 5 would leave fewer than three
+    of the rarer class in one. From 300 on, one held-out set suffices, and smaller training sets are tried.
+    """
+    folds = 1 if cohort.patients >= 300 and cohort.rarer >= 60 else 5 if cohort.rarer >= 15 else 3
+    percents = [100] if cohort.patients < 100 else [25, 100] if cohort.patients < 500 else [10, 25, 50, 100]
+    return {"folds": folds, "percents": percents, "cohort": cohort}
+
+
+def _report(
+    name: str,
+    path: Path,
+    columns: Mapping[str, str],
+    cohort: Cohort,
+    configuration: dict[str, Any],
+    *,
+    gpu: bool,
+) -> None:
+    taken = ", ".join(f"{_WHAT[key].split(' (')[0]}: `{column}`" for key, column in columns.items())
+    print(f"{cohort.scans} scans of {cohort.patients} patients, {cohort.positive} of them positive")
+    print(f"Columns: {taken}")
+    print(f"Written: {path}, which says what each number is; change it as you like")
+    tested = cohort.rarer if configuration["subsets"]["folds"] > 1 else round(0.25 * cohort.rarer)
+    if tested < FEW_TESTED:
+        print(
+            f"WARNING: only {tested} patients of the rarer class are tested: intervals will be wide, and a "
+            "difference must be large to be seen",
+            file=sys.stderr,
+        )
+    print(f"Run it: chestct run {name}    (or: make study STUDY={name})")
+    hours = expected_hours(configuration, cohort.scans, gpu=gpu)
+    if hours is not None:
+        where = "one NVIDIA A100 (estimated)" if gpu else "a core of an AMD EPYC processor"
+        spent = f"{hours * 60:.0f} minutes" if hours < 3 else f"{hours:.0f} hours"
+        print(f"Expected: about {spent} of {where} for scans of 150 slices; several cores share the work")

@@ -1,0 +1,109 @@
+"""Run a study, see what it costs and how far it is, convert scans, begin with a table of your own.
+
+Each command is a thin way to what is there already: make targets and snakemake do the same.
+Exit status: 0 done, 1 failed or refused (the reason on standard error), 2 wrong usage.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from chestct.errors import InputError
+from chestct_command import begin, cite
+from chestct_command.project import configuration_files, list_studies, project_folder
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chestct", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run a study to its end, or go on with it")
+    _add_studies(run)
+    run.add_argument("--cores", default="all", help="of this machine (default: all)")
+    run.add_argument("--profile", help="of profiles/, such as slurm, in place of this machine's cores")
+    run.add_argument("--dry-run", action="store_true", help="print the jobs, run none")
+    plan = commands.add_parser("plan", help="what a study costs: jobs, hours, disk; and what to do by hand")
+    _add_studies(plan)
+    status = commands.add_parser("status", help="what a run is doing: running, done, failed, time left")
+    status.add_argument("study", nargs="?", help="its name; by default the study that ran last")
+    cites = commands.add_parser("cite", help="what a publication that uses a study's data is to cite")
+    _add_studies(cites)
+    commands.add_parser("studies", help="the studies that there are")
+    convert = commands.add_parser("convert", help="convert one scan, and print its ledger row")
+    convert.add_argument("series", type=Path, help="folder of one DICOM series, or a volume file")
+    convert.add_argument("out", help="volume file to write, such as scan.nii.gz")
+    convert.add_argument("--size", default="native", help="rows and columns, or 'native' (default)")
+    begin.add_arguments(commands.add_parser("init", help="a study of your own scans, from a table of them"))
+    return parser
+
+
+def _add_studies(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "studies",
+        nargs="*",
+        metavar="STUDY",
+        help="names in studies/, one over the other; none: the default study",
+    )
+
+
+def _options(options: argparse.Namespace, folder: Path) -> list[str]:
+    files = configuration_files(folder, options.studies)
+    if not files:
+        return []
+    return ["--configfile", *(str(path.relative_to(folder)) for path in files)]
+
+
+def _run(options: argparse.Namespace, folder: Path) -> int:
+    where = (
+        ["--workflow-profile", f"profiles/{options.profile}"]
+        if options.profile
+        else ["--cores", options.cores]
+    )
+    dry = ["--dry-run"] if options.dry_run else []
+    return _call(["-m", "snakemake", *where, *_options(options, folder), *dry], folder)
+
+
+def _call(arguments: Sequence[str], folder: Path) -> int:
+    """Run Python in the project's folder, with its packages on the path, as long as it takes."""
+    own = [str(folder / "workflow_scripts"), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, own))}
+    try:
+        return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment).returncode
+    except KeyboardInterrupt:  # Snakemake had it too, and has ended its jobs
+        return 130
+
+
+def _command(options: argparse.Namespace) -> int:
+    if options.command == "convert":
+        from chestct.volumes.__main__ import main as volumes
+
+        return volumes(["convert", str(options.series), options.out, f"--size={options.size}"])
+    folder = project_folder()
+    if options.command == "run":
+        return _run(options, folder)
+    if options.command == "plan":
+        return _call(["workflow_scripts/print_plan.py", "--cores", "1", *_options(options, folder)], folder)
+    if options.command == "status":
+        return _call(["-m", "chestct.status", *(["--study", options.study] if options.study else [])], folder)
+    if options.command == "cite":
+        print(cite.citations(folder, options.studies), end="")
+        return 0
+    if options.command == "init":
+        return begin.begin(options, folder)
+    for name, what in list_studies(folder).items():
+        print(f"{name}: {what}")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status (argparse exits with 2 by itself)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _command(options)
+    except (InputError, OSError) as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,113 @@
+"""The overlay that ``chestct init`` writes, commented for whoever changes it."""
+
+from typing import Any
+
+import yaml
+
+_TEXT = """\
+# {title}
+#
+#   make study STUDY={name}      # runs it, or goes on with it; results/{name}/report.html is the report
+#
+# It asks whether video pretraining helps a 3D network (I3D, Kinetics-400) on these scans, and how a 2D
+# network from ImageNet does beside it. {validation}
+# Every key is explained in config.yaml, over which this file is laid; docs/own_data.md goes through it.
+
+study: {name}
+
+datasets:
+  - name: scans
+    source: own_data
+    table: {table}
+    columns: {columns}
+    # label_rule: {{positive_above: 3, negative_below: 3}} # for a label that is a score
+    # baseline_column: COLUMN # a trivial score to hold the models against, such as a volume or an age
+    # intensity: display # of pictures, whose values are not HU
+    # HU that become black to white: lung. Mediastinum: 40 and 400; vessels with contrast: 400 and 1000.
+    display_window_hu: {{centre: -600, width: 1500}}
+
+models:
+  - {{name: i3d, inits: [scratch, video]}}
+  - {{name: {model_2d}, inits: [imagenet]}}
+
+inits: [scratch, video, imagenet]
+percents: {percents} # shares of the training patients
+seeds: [0, 1, 2] # with fewer than two, nothing is decided
+
+volumes:
+  size_px: {size_px} # rows and columns of a slice
+
+subsets:
+  split: {{train: 0.6, validation: 0.15, test: 0.25}}{of_folds}
+  folds: {folds}
+  window_slices: {window} # slices seen at once
+  window_stride: {stride}
+
+training:
+{device}  crop_px: {crop_px}
+  learning_rate: 0.0005
+  # Windows that a run sees, for every training scan and at least; more, where learning curves still rise.
+  budget: {{windows_per_scan: {per_scan}, min_windows: {least}}}
+  num_validations: 4
+"""
+_ON_PROCESSOR = {
+    "model_2d": "efficientnet_lite0",
+    "size_px": 128,
+    "crop_px": 112,
+    "window": 16,
+    "stride": 8,
+    "per_scan": 8,
+    "least": 480,
+}
+_ON_GPU = {
+    "model_2d": "resnet18",
+    "size_px": 256,
+    "crop_px": 224,
+    "window": 32,
+    "stride": 16,
+    "per_scan": 60,
+    "least": 8000,
+}
+_GPU_LINES = """\
+  gpus: 1
+  precision: bf16-mixed
+  num_workers: 4
+  threads: 4
+  batch_size: 16
+"""
+
+
+def overlay_text(name: str, entry: dict[str, Any], sizes: dict[str, Any], *, gpu: bool) -> str:
+    """The text of a study's file.
+
+    Args:
+        name: of the study.
+        entry: of its dataset: table and columns.
+        sizes: folds, percents and cohort (``begin.cohort_sizes``).
+        gpu: sizes for a GPU.
+    """
+    folds, cohort = sizes["folds"], sizes["cohort"]
+    validation = (
+        f"With {cohort.patients} patients all are tested, under {folds}-fold cross-validation by patient."
+        if folds > 1
+        else f"Of {cohort.patients} patients a quarter is held out for the test."
+    )
+    scans = f"{cohort.scans} scans of {cohort.patients} patients ({cohort.positive} positive)"
+    return _TEXT.format(
+        title=f"Your own scans: {scans}.",
+        name=name,
+        validation=validation,
+        table=_inline(entry["table"]),
+        columns=_inline(entry["columns"]),
+        percents=sizes["percents"],
+        folds=folds,
+        of_folds=" # with folds, train : validation among the other patients" if folds > 1 else "",
+        device=_GPU_LINES if gpu else "",
+        **(_ON_GPU if gpu else _ON_PROCESSOR),
+    )
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML in one line, whatever characters it holds."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...")

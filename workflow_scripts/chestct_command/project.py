@@ -1,0 +1,119 @@
+"""The project that a command works on: its folder, its studies, the configuration of one of them."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from snakemake.utils import update_config
+
+from chestct.check_configuration import check_configuration
+from chestct.dataset_entries import resolve_entries
+from chestct.errors import InputError
+
+_MARKS = ("Snakefile", "config.yaml", "workflow_scripts")
+DEFAULT = "default"
+
+
+def project_folder(start: Path | None = None) -> Path:
+    """The folder with the Snakefile: that which holds ``start``, else the one that this package lies in.
+
+    Args:
+        start: where to look first, upwards; the working directory by default.
+
+    Raises:
+        InputError: neither is one.
+    """
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents, Path(__file__).resolve().parents[2]):
+        if all((folder / name).exists() for name in _MARKS):
+            return folder
+    raise InputError(
+        "this is not the folder of the project",
+        where=start,
+        expected=f"a folder with {', '.join(_MARKS)}",
+        remedy="change to the folder that you cloned, and give the command again",
+    )
+
+
+def list_studies(folder: Path) -> dict[str, str]:
+    """Names of the studies that ``studies/`` holds, in order, with the first sentence of each one's file."""
+    return {path.stem: _first_sentence(path) for path in sorted((folder / "studies").glob("*.yaml"))}
+
+
+def _first_sentence(path: Path) -> str:
+    comments = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not line.startswith("#"):
+            break
+        comments.append(line.lstrip("# ").strip())
+    first = " ".join(comments)
+    return re.split(r"(?<=[.:?]) +(?=[A-Z`])", first)[0].rstrip(":")
+
+
+def check_studies(folder: Path, names: Sequence[str]) -> None:
+    """Stop where a name is no study.
+
+    Raises:
+        InputError: lists those that there are, the nearest first.
+    """
+    known = list_studies(folder)
+    for name in names:
+        if name in known or (name == DEFAULT and len(names) == 1):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        listed = "".join(f"\n    {study}: {what}" for study, what in known.items())
+        raise InputError(
+            f"there is no study '{name}'",
+            where=folder / "studies" / f"{name}.yaml",
+            expected=f"no name, for the default study, or one of{listed}",
+            remedy=f"did you mean '{near[0]}'?" if near else "take one of these, or write that file",
+        )
+
+
+def configuration_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The overlays of a study, in the order in which they go over ``config.yaml``.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    check_studies(folder, names)
+    return [folder / "studies" / f"{name}.yaml" for name in names if name != DEFAULT]
+
+
+def read_configuration(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """The whole configuration of a study, checked, its datasets resolved.
+
+    Args:
+        folder: of the project.
+        names: of its overlays, in order; none is the default study.
+
+    Raises:
+        InputError: there is no such study, its file is no YAML, or its configuration cannot be used.
+    """
+    configuration = _read_yaml(folder / "config.yaml")
+    for path in configuration_files(folder, names):
+        update_config(configuration, _read_yaml(path))
+    check_configuration(configuration)
+    configuration["datasets"] = resolve_entries(configuration["datasets"])
+    return configuration
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise InputError(
+            f"the file is no YAML: {getattr(error, 'problem', None) or error}",
+            where=f"{path}, line {mark.line + 1}" if mark else path,
+            expected="keys and values, as in config.yaml",
+            remedy="correct it; blanks before a key, and a colon with a blank after it, count",
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(
+            "the file holds no keys", where=path, expected="keys as in config.yaml", remedy="correct it"
+        )
+    return content
