@@ -48,6 +48,8 @@ def _first_sentence(path: Path) -> str:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
             break
+        if comments and line == "#":  # the end of its first paragraph
+            break
         comments.append(line.lstrip("# ").strip())
     first = " ".join(comments)
     return re.split(r"(?<=[.:?]) +(?=[A-Z`])", first)[0].rstrip(":")
