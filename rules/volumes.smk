@@ -36,6 +36,7 @@ rule convert_series:
         spacing_z_mm=lambda wildcards: dataset_entry(wildcards).get("spacing_z_mm"),
         num_slices=lambda wildcards: dataset_entry(wildcards).get("num_slices"),
         intensity=lambda wildcards: file_intensity_of(dataset_entry(wildcards)),
+        accept=lambda wildcards: sorted(dataset_entry(wildcards).get("accept", [])),
         code=code_of("convert_series"),
     script:
         "../workflow_scripts/convert_series.py"

@@ -28,6 +28,7 @@ else:
         spacing_z_mm=params.spacing_z_mm,
         num_slices=params.num_slices,
         intensity=params.intensity,
+        accept=params.accept,
         store_path=outputs.store,
         index_path=outputs.index,
         slices_path=outputs.slices,

@@ -70,7 +70,7 @@ def claimed_datasets(entries: list[dict[str, Any]]) -> list[str]:
 def conversion_of(entry: dict[str, Any]) -> dict[str, Any]:
     """The keys of a dataset that change its volumes."""
     keys = {key: entry.get(key) for key in ("spacing_z_mm", "num_slices")}
-    return keys | {"intensity": file_intensity_of(entry)}
+    return keys | {"intensity": file_intensity_of(entry), "accept": sorted(entry.get("accept", ()))}
 
 
 def file_intensity_of(entry: dict[str, Any]) -> str:

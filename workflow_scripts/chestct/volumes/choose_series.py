@@ -4,38 +4,30 @@ from collections.abc import Sequence
 
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
+from chestct.image_type import (
+    DERIVED,
+    DERIVED_SLICE,
+    LATER,
+    LOCALIZER,
+    NO_HU,
+    ORIGINAL,
+    computed_words,
+    kind_of_image,
+)
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.scan import Report
 from chestct.volumes.slice_header import SliceHeader
 
-#: CT images; the enhanced ones are multiframe and refused as such. Anonymised files may lack the class.
+#: CT images, of one frame or several. Anonymised files may lack the class.
 _CT_CLASSES = {"", CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
-#: Words in ImageType by which derived images say that they are no reconstruction of one slice each.
-_REFORMATTED = {"REFORMATTED", "MPR", "CPR", "MIP", "MINIP", "AVERAGE", "AVG", "MEAN", "PROJECTION", "SSD"}
-_REFORMATTED |= {"VRT", "3D", "VOLUME", "COMBINED", "SUBTRACTION", "PERFUSION", "OVERLAY"}
+_SECONDARY = "secondary"
 
 
 def kind_of(header: SliceHeader) -> str:
-    """What a file holds: ``original``, or the kind under which it is left out.
-
-    An original is a CT image that is neither localizer nor derived nor a secondary capture. An absent
-    ImageType, as in anonymised data, passes.
-    """
-    kind = header.image_type
+    """What a file holds: a kind of CT image (``image_type.kind_of_image``), or ``secondary``, another object."""
     if header.modality != "CT" or header.sop_class not in _CT_CLASSES:
-        return "secondary"
-    if "LOCALIZER" in kind or "SCOUT" in kind:
-        return "localizers"
-    if "DERIVED" in kind[:1] or "SECONDARY" in kind[1:2]:
-        return "derived"
-    return "original"
-
-
-def _is_derived_slice(header: SliceHeader) -> bool:
-    """Whether a derived image may yet be a slice: DERIVED\\PRIMARY\\AXIAL, and no word of reformatting."""
-    words = {word for value in header.image_type[3:] for word in value.replace("-", " ").split()}
-    axial = header.image_type[:3] == ("DERIVED", "PRIMARY", "AXIAL")
-    return axial and kind_of(header) == "derived" and not words & _REFORMATTED
+        return _SECONDARY
+    return kind_of_image(header.image_type)
 
 
 def _named(headers: list[SliceHeader], report: Report, series_id: str) -> list[SliceHeader]:
@@ -61,24 +53,56 @@ def _check_named(headers: list[SliceHeader]) -> None:
         raise RefusedScan("mixed_identifiers", f"{num_unnamed} file(s) without SeriesInstanceUID")
 
 
+def _usable(headers: list[SliceHeader], kinds: list[str], report: Report) -> list[SliceHeader]:
+    """The images of the first kind that there is; repairs and notes say which, where it is not the first."""
+    primary = {header.series_uid for header, kind in zip(headers, kinds, strict=True) if kind == ORIGINAL}
+    by_kind = {
+        name: [header for header, kind in zip(headers, kinds, strict=True) if kind == name]
+        for name in (LATER, DERIVED_SLICE, DERIVED)
+    }
+    if primary:
+        # Value 2 may change within a series, whose slices stay together.
+        return [
+            header
+            for header, kind in zip(headers, kinds, strict=True)
+            if kind == ORIGINAL or (kind == LATER and header.series_uid in primary)
+        ]
+    if kept := by_kind[LATER]:
+        report.notes.append(f"{len(kept)} file(s) of type ORIGINAL\\SECONDARY, none of type PRIMARY")
+    elif kept := by_kind[DERIVED_SLICE]:
+        report.repairs.append(("accepted_derived", f"{len(kept)} file(s) of type DERIVED\\PRIMARY\\AXIAL"))
+    elif "no_original_images" in report.accept and (kept := by_kind[DERIVED]):
+        types = sorted({"\\".join(header.image_type) for header in kept})
+        report.refuse("no_original_images", f"{len(kept)} file(s), image types {', '.join(types[:3])}")
+    return kept
+
+
 def _only_ct_slices(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
     """Leave out whatever is not a CT slice, and report it."""
     kinds = [kind_of(header) for header in headers]
-    kept = [header for header, kind in zip(headers, kinds, strict=True) if kind == "original"]
-    if not kept:
-        kept = [header for header in headers if _is_derived_slice(header)]
-        if kept:
-            report.repairs.append(
-                ("accepted_derived", f"{len(kept)} file(s) of type DERIVED\\PRIMARY\\AXIAL")
-            )
-            kinds = ["original" if _is_derived_slice(header) else kind_of(header) for header in headers]
-    counts = {name: kinds.count(name) for name in ("secondary", "localizers", "derived")}
+    kept = _usable(headers, kinds, report)
+    taken = {id(header) for header in kept}
+    left = [kind for header, kind in zip(headers, kinds, strict=True) if id(header) not in taken]
+    computed = sum(kind not in (_SECONDARY, LOCALIZER) for kind in left)
+    counts = {"secondary": left.count(_SECONDARY), "localizers": left.count(LOCALIZER), "derived": computed}
     if not kept:
         types = sorted({"\\".join(header.image_type) for header in headers})
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise RefusedScan("no_original_images", f"{found}; image types {', '.join(types[:3])}")
+        no_hu = f"; {kinds.count(NO_HU)} hold no HU" if NO_HU in kinds else ""
+        raise RefusedScan("no_original_images", f"{found}{no_hu}; image types {', '.join(types[:3])}")
     report.repairs.extend((f"dropped_{name}", f"{count} file(s)") for name, count in counts.items() if count)
     return kept
+
+
+def _note_description(kept: Sequence[SliceHeader], report: Report) -> None:
+    """Note a description of the series by which its images may be computed, against their ImageType."""
+    words = sorted(
+        {word for text in {header.description for header in kept} for word in computed_words(text)}
+    )
+    if words:
+        report.notes.append(
+            f"SeriesDescription has the word(s) {', '.join(words)}: look whether it was computed"
+        )
 
 
 def _largest(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
@@ -96,6 +120,21 @@ def _largest(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
         raise RefusedScan("several_series", f"{len(ranked)} series, and none has most slices: {counts}")
     report.repairs.append(("chose_largest_series", f"of {len(ranked)}: {counts}"))
     return by_series[ranked[0]]
+
+
+def _check_one_study(kept: Sequence[SliceHeader], series_id: str | None) -> None:
+    """Refuse slices of several studies where none is named: which of them the label is of, nobody can tell."""
+    studies: dict[str, set[str]] = {}
+    for header in kept:
+        studies.setdefault(header.study_uid, set()).add(header.series_uid)
+    apart = sum(map(len, studies.values())) == len(set().union(*studies.values()))  # else one series is torn
+    if series_id is None and len(studies) > 1 and apart:
+        counts = ", ".join(
+            f"{uid or 'without UID'} ({len(of)} series)" for uid, of in sorted(studies.items())[:4]
+        )
+        raise RefusedScan(
+            "several_studies", f"{len(studies)}: {counts}; name one by study_id, or by its folder"
+        )
 
 
 def _check_one_scan(kept: Sequence[SliceHeader], everything: Sequence[SliceHeader]) -> None:
@@ -121,9 +160,10 @@ def choose_series(
     The rule: a series that is named is taken, and no other; otherwise, among the series with original CT
     images, the one with the most slice positions, and none where two have as many. Left out, and reported
     as repairs, are objects other than CT images and secondary captures (by Modality and SOP class),
-    localizers and derived images (by ImageType). Where all CT images are derived, those of type
-    DERIVED\\PRIMARY\\AXIAL count as original, which is reported too: averaged or compressed reconstructions
-    carry that type.
+    localizers and computed images (by ImageType, ``chestct.image_type``). Where no image is
+    ORIGINAL\\PRIMARY, those of ORIGINAL\\SECONDARY are taken, with a note; else those of type
+    DERIVED\\PRIMARY\\AXIAL, as a repair; else, where the user accepts ``no_original_images`` by hand, other
+    derived ones in HU.
 
     Args:
         headers: of every DICOM file in the folder.
@@ -131,14 +171,17 @@ def choose_series(
         series_id: SeriesInstanceUID that the series must have, if known.
 
     Raises:
-        RefusedScan: ``wrong_series``, ``wrong_modality``, ``no_original_images``, ``several_series``,
-            ``mixed_identifiers``.
+        RefusedScan: ``wrong_series``, ``wrong_modality``, ``no_original_images``, ``several_studies``,
+            ``several_series``, ``mixed_identifiers``.
     """
     _check_modality(headers)
     _check_named(headers)
     if series_id is not None:
         headers = _named(headers, report, series_id)
         _check_modality(headers)
-    kept = _largest(_only_ct_slices(headers, report), report)
+    slices = _only_ct_slices(headers, report)
+    _check_one_study(slices, series_id)
+    kept = _largest(slices, report)
     _check_one_scan(kept, headers)
+    _note_description(kept, report)
     return kept

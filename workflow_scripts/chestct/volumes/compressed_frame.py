@@ -109,12 +109,16 @@ def _check_jpeg_2000(frame: bytes, header: SliceHeader) -> int:
     return precision
 
 
-def check_frame(frame: bytes, header: SliceHeader) -> int:
-    """Check that a compressed frame is the whole image that the header announces, and return its bits.
+def check_frame(frame: bytes, header: SliceHeader) -> tuple[bytes, int]:
+    """Check that a compressed frame is the whole image that the header announces.
 
     Args:
-        frame: of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K transfer syntax; others pass unchecked.
+        frame: of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K transfer syntax, with what pads it to even length: a 00
+            (PS3.5 A.4), or FF as fill bytes of JPEG, which encoders write too.
         header: of its file.
+
+    Returns:
+        The frame without padding, and its bits a pixel.
 
     Raises:
         ValueError: with what the frame says.
@@ -124,5 +128,6 @@ def check_frame(frame: bytes, header: SliceHeader) -> int:
         precision = check(frame, header)
     except (struct.error, IndexError) as error:
         raise ValueError("compressed frame: cut header") from error
-    _require(frame.rstrip(b"\x00").endswith(_END), "no end of image")
-    return precision
+    image = frame.rstrip(b"\x00\xff")
+    _require(image.endswith(_END), "no end of image")
+    return image, precision

@@ -1,9 +1,11 @@
 """One scan, a DICOM series or a volume file: read, and converted or refused with a reason."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from chestct.dicom_folder import is_dicom_file, packed_dicom
 from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU, OFFSET_HU
 from chestct.volumes.dicom_series import read_dicom_series
 from chestct.volumes.refusals import RefusedScan
@@ -20,16 +22,18 @@ def read_series(
     size_px: int | None = None,
     num_instances: int = 0,
     series_id: str | None = None,
+    study_uid: str | None = None,
     report: Report | None = None,
     intensity: str = HU,
 ) -> tuple[Scan, Report]:
-    """Read a folder of DICOM files (one CT series) or a volume file.
+    """Read a folder of DICOM files (one CT series), a DICOM file of several images, or a volume file.
 
     Args:
         path: folder or file.
         size_px: rows and columns after in-plane resampling (``resample``); None: as stored.
         num_instances: least number of DICOM files, 0 where unknown.
         series_id: SeriesInstanceUID that a DICOM series must have, if known.
+        study_uid: StudyInstanceUID that the user may mean: of DICOM, its files are taken if there are any.
         report: filled while reading, so that it holds the numbers of a refused scan too; new if None.
         intensity: what the files' values are (``chestct.intensity``); display only of volume files.
 
@@ -43,9 +47,12 @@ def read_series(
     path = Path(path)
     report = Report() if report is None else report
     try:
-        if path.is_dir() and intensity == DISPLAY:
-            raise RefusedScan("not_display", f"{path.name} is a folder of DICOM, which is read as HU")
-        if path.is_dir():
+        is_dicom = path.is_dir() or is_dicom_file(path)
+        if is_dicom and intensity == DISPLAY:
+            raise RefusedScan("not_display", f"{path.name} holds DICOM, which is read as HU")
+        if path.is_file() and packed_dicom([path]):
+            raise RefusedScan("packed_files", f"{path.name}: unpack it into a folder, and name the folder")
+        if is_dicom:
             scan = read_dicom_series(
                 path,
                 size_px=size_px,
@@ -53,6 +60,7 @@ def read_series(
                 num_instances=num_instances,
                 series_id=series_id,
                 intensity=intensity,
+                study_uid=study_uid,
             )
         elif path.is_file():
             # SimpleITK takes longer to import than a series of DICOM to convert.
@@ -78,6 +86,7 @@ def convert_one(
     spacing_z_mm: float | None = None,
     num_slices: int | None = None,
     intensity: str = HU,
+    accept: Collection[str] = (),
 ) -> tuple[dict[str, Any], Scan | None]:
     """Convert one scan; a scan that can't be converted is refused in the ledger row, not raised.
 
@@ -86,17 +95,21 @@ def convert_one(
         dataset: name for the ledger.
         size_px: rows and columns after area averaging; None keeps those of the scan.
         patient_id, study_id, series_id: identifiers for the tables; where None, those in the files, or
-            else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files.
+            else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files, unless it
+            is the ``study_id`` too: then it stands in for a series, and chooses among studies if it can.
         num_instances: least number of DICOM files, 0 where unknown.
         spacing_z_mm: between slices after resampling along z (``resample_z``); None keeps that of the scan.
         num_slices: after resampling along z, in the place of a spacing; None keeps those of the scan.
         intensity: what the files' values are: hu, hu_plus_1024 or display.
+        accept: reasons among ``refusals.ACCEPTABLE`` by which the scan shall not be refused.
 
     Returns:
         The row of the ledger (``schemas/ledger.schema.yaml``), and the scan, None where it is refused.
     """
-    report = Report()
-    expected = series_id if series_id is not None and _UID.fullmatch(series_id) else None
+    report = Report(accept=frozenset(accept))
+    is_uid = {name for name in (series_id, study_id) if name is not None and _UID.fullmatch(name)}
+    expected = series_id if series_id in is_uid and series_id != study_id else None
+    meant = study_id if study_id in is_uid and expected is None else None
     scan: Scan | None = None
     try:
         scan, _ = read_series(
@@ -104,6 +117,7 @@ def convert_one(
             size_px=size_px,
             num_instances=num_instances,
             series_id=expected,
+            study_uid=meant,
             report=report,
             intensity=intensity,
         )

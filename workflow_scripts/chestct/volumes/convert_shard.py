@@ -47,6 +47,7 @@ def convert_shard(
     spacing_z_mm: float | None = None,
     num_slices: int | None = None,
     intensity: str = HU,
+    accept: Sequence[str] = (),
     store_path: str | Path,
     index_path: str | Path,
     slices_path: str | Path,
@@ -75,6 +76,7 @@ def convert_shard(
         spacing_z_mm: between slices after resampling along z; None keeps that of each scan.
         num_slices: after resampling along z, in the place of a spacing; None keeps those of each scan.
         intensity: what the files' values are (``chestct.intensity``).
+        accept: reasons that no scan is refused by (``refusals.ACCEPTABLE``).
         store_path: shard to write (``chestct.volume_store``).
         index_path, slices_path, ledger_path, acquisition_path: tables to write.
         code_digest: of the modules that convert; what a killed job converted with other code is not used.
@@ -96,6 +98,7 @@ def convert_shard(
         "spacing_z_mm": spacing_z_mm,
         "num_slices": num_slices,
         "intensity": intensity,
+        "accept": sorted(accept),
     }
     keys = [
         digest_object({"code": code_digest, **conversion, "row": row, "files": files_state(path)})

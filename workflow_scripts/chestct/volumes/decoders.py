@@ -6,17 +6,20 @@ rescaling: whether it rescales the original file's values depends on the object'
 """
 
 import tempfile
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate, generate_frames, get_frame
+from pydicom.pixels import pixel_array
 from pydicom.uid import UID, CTImageStorage, RLELossless
 
 from chestct.volumes.compressed_frame import check_frame
 from chestct.volumes.refusals import RefusedScan
-from chestct.volumes.slice_header import SliceHeader
+from chestct.volumes.slice_header import DEFER_BYTES, SliceHeader
 
 #: Transfer syntaxes that may lose detail, by UID.
 LOSSY_SYNTAXES = {
@@ -59,7 +62,7 @@ def _decode_with_gdcm(header: SliceHeader, frame: bytes) -> np.ndarray:
     Raises:
         ValueError: the frame holds an image of another size, or values beyond the stored bits.
     """
-    bits = check_frame(frame, header)
+    image, bits = check_frame(frame, header)
     import SimpleITK as sitk  # noqa: N813 (its customary name; half a second that few jobs need)
 
     dataset = Dataset()
@@ -72,7 +75,7 @@ def _decode_with_gdcm(header: SliceHeader, frame: bytes) -> np.ndarray:
     # As many bits as the frame has: told of fewer, GDCM silently cuts what does not fit.
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = header.bits_allocated, bits, bits - 1
     dataset.PixelRepresentation = int(header.signed)
-    dataset.PixelData = encapsulate([frame])
+    dataset.PixelData = encapsulate([image])
     dataset["PixelData"].is_undefined_length = True
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "frame.dcm")
@@ -80,15 +83,44 @@ def _decode_with_gdcm(header: SliceHeader, frame: bytes) -> np.ndarray:
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
         reader.SetFileName(path)
-        image = sitk.GetArrayFromImage(reader.Execute())
-    stored = image.reshape(image.shape[-2:])
+        decoded = sitk.GetArrayFromImage(reader.Execute())
+    stored = decoded.reshape(decoded.shape[-2:])
     if not fits_bits(header, int(stored.min()), int(stored.max())):
         detail = f"{stored.min()} to {stored.max()} in {header.bits_stored} bits, signed: {header.signed}"
         raise ValueError(detail)
     return stored
 
 
+@lru_cache(maxsize=1)
+def _frame_table(path: Path, state: tuple[int, int]) -> tuple[int, int, tuple[bytes, bytes] | None]:
+    """Where the pixels of an encapsulated file start, its number of frames, its extended offset table.
+
+    ``state`` is the file's size and time of change: another file under the name is another entry.
+    """
+    tags = ["NumberOfFrames", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"]
+    dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=tags, force=True)
+    element = dataset.get_item("PixelData", keep_deferred=True)
+    table = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    extended = (table[0], table[1]) if table[0] and table[1] else None
+    return int(element.value_tell), int(dataset.get("NumberOfFrames") or 1), extended
+
+
+def _decode_frame(header: SliceHeader, frame: int) -> np.ndarray:
+    """Decode one of the images of a file, without reading the others."""
+    syntax = UID(header.transfer_syntax)
+    if not syntax.is_encapsulated or syntax == RLELossless:
+        return pixel_array(header.path, index=frame, raw=True)
+    state = header.path.stat()
+    start, count, extended = _frame_table(header.path, (state.st_size, state.st_mtime_ns))
+    with open(header.path, "rb") as file:
+        file.seek(start)
+        content = get_frame(file, frame, number_of_frames=count, extended_offsets=extended)
+    return _decode_with_gdcm(header, content)
+
+
 def _decode(header: SliceHeader) -> np.ndarray:
+    if header.frame is not None:
+        return _decode_frame(header, header.frame)
     dataset = pydicom.dcmread(header.path, force=True)
     syntax = UID(header.transfer_syntax)
     dataset.file_meta.TransferSyntaxUID = syntax
@@ -111,12 +143,14 @@ def read_stored(header: SliceHeader) -> np.ndarray:
     try:
         stored = None
         if header.pixel_span is not None:
-            content = memoryview(header.path.read_bytes())
             offset, length = header.pixel_span
-            if len(content) < offset + length:
-                detail = f"{header.path.name}: {len(content) - offset} of {length} pixel bytes"
+            with open(header.path, "rb") as file:
+                file.seek(offset)
+                content = file.read(length)
+            if len(content) < length:
+                detail = f"{header.path.name}: {len(content)} of {length} pixel bytes"
                 raise RefusedScan("truncated_file", detail)
-            stored = plain_pixels(header, content)
+            stored = plain_pixels(replace(header, pixel_span=(0, length)), memoryview(content))
         if stored is None or not fits_bits(header, int(stored.min()), int(stored.max())):
             stored = _decode(header)
         if stored.shape != (header.rows, header.columns) or stored.dtype.kind not in "iu":

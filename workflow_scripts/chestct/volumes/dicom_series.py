@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from chestct.dicom_folder import find_dicom, packed_dicom
 from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
 from chestct.volumes.choose_series import choose_series
 from chestct.volumes.decoders import LOSSY_SYNTAXES
 from chestct.volumes.geometry import Stack, arrange
 from chestct.volumes.hounsfield import check_hounsfield
+from chestct.volumes.one_acquisition import check_one_acquisition, check_one_reconstruction
 from chestct.volumes.one_pass import EarlyPlanes, read_files
 from chestct.volumes.pixels import check_pixel_format, read_hu
 from chestct.volumes.refusals import RefusedScan
@@ -18,49 +20,46 @@ from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
 from chestct.volumes.slice_header import SliceHeader
 
-_DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
-_OTHER_NAMES = {"dicomdir", "license", "readme", "version", "md5sum", "thumbs.db"}
 
-
-def _looks_like_dicom(path: Path) -> bool:
-    """Whether a file must belong to the series.
-
-    It must if its name says so (.dcm, .dicom, .ima; no suffix, or a number as in names made of UIDs), or
-    if it carries DICOM's marker. Other files (readers' XML, licences, lists) lie beside series and are
-    left alone.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _DICOM_SUFFIXES:
-        return True
-    if path.name.lower() in _OTHER_NAMES:
-        return False
-    if suffix in ("", ".") or suffix[1:].isdigit():
-        return True
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def list_dicom_files(folder: Path, report: Report) -> list[Path]:
-    """List the DICOM files of a folder by name; folders inside it are not searched.
+def list_dicom_files(path: Path, report: Report) -> list[Path]:
+    """List the DICOM files of a folder, or of the folders inside if it holds none itself; of a file, itself.
 
     Raises:
-        RefusedScan: ``missing_files``, ``no_dicom_files``.
+        RefusedScan: ``missing_files``, ``no_dicom_files``, ``packed_files``.
     """
+    if path.is_file():
+        report.num_files = 1
+        return [path]
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-        dicom = [path for path in files if _looks_like_dicom(path)]
+        found = find_dicom(path)
+        packed = packed_dicom(found.others)
     except OSError as error:
         raise RefusedScan("missing_files", str(error)) from error
-    if not dicom:
-        raise RefusedScan("no_dicom_files", f"{len(files)} other file(s) in {folder.name}")
-    if len(files) > len(dicom):
-        others = sorted({path.name for path in files} - {path.name for path in dicom})
-        report.notes.append(f"{len(others)} other file(s) beside the series: {', '.join(others[:3])}")
-    report.num_files = len(dicom)
-    return dicom
+    # Beside a series, an archive holds something else, or the same; a single compressed file is a slice of it.
+    if slices := [
+        file for file in packed if file.suffix.lower() == ".gz" and ".tar" not in file.name.lower()
+    ]:
+        raise RefusedScan("packed_files", f"{len(slices)} compressed DICOM file(s): unpack them (gunzip)")
+    if packed and not found.dicom:
+        raise RefusedScan("packed_files", f"{len(packed)} archive(s) of DICOM: unpack them into the folder")
+    if not found.dicom:
+        detail = f"{len(found.others)} other file(s) and {found.num_folders} folder(s)"
+        raise RefusedScan("no_dicom_files", f"{detail} in {path.name}, none of them with DICOM")
+    if found.inside:
+        levels = {len(folder.relative_to(path).parts) for folder in found.inside}
+        where = f"{min(levels)} to {max(levels)}" if len(levels) > 1 else f"{min(levels)}"
+        report.notes.append(f"DICOM found in {len(found.inside)} folder(s) {where} level(s) below the path")
+    elif found.num_folders:
+        report.notes.append(f"{found.num_folders} folder(s) beside the series not searched")
+    if found.others:
+        report.notes.append(f"{len(found.others)} other file(s) beside the series")
+    report.num_files = len(found.dicom)
+    return found.dicom
 
 
-def _check_number(headers: Sequence[SliceHeader], num_instances: int, series_id: str | None) -> None:
+def _check_number(
+    headers: Sequence[SliceHeader], num_instances: int, series_id: str | None, report: Report
+) -> None:
     """Refuse a folder with fewer images than announced, counted in the named series, or else in all.
 
     Copies of an image carry its identifier and count once.
@@ -70,7 +69,7 @@ def _check_number(headers: Sequence[SliceHeader], num_instances: int, series_id:
     found += sum(not header.sop_uid for header in mine)
     if mine and found < num_instances:
         copies = f", {len(mine) - found} more are copies" if found < len(mine) else ""
-        raise RefusedScan("fewer_files_than_expected", f"{found} of {num_instances}{copies}")
+        report.refuse("fewer_files_than_expected", f"{found} of {num_instances}{copies}")
 
 
 def _note_compression(headers: Sequence[SliceHeader], report: Report) -> None:
@@ -127,6 +126,18 @@ def _copies(stack: Stack) -> dict[str, int]:
     }
 
 
+def _of_study(headers: list[SliceHeader], study_uid: str | None, report: Report) -> list[SliceHeader]:
+    """The files of the study (or series) that a user's identifier names, if some of them do; else all."""
+    if study_uid is None:
+        return headers
+    mine = [header for header in headers if study_uid in (header.study_uid, header.series_uid)]
+    if not mine:
+        report.notes.append("the scan's identifier is a UID that its files do not have")
+    elif len(mine) < len(headers):
+        report.notes.append(f"{len(headers) - len(mine)} file(s) of other studies beside the one named")
+    return mine or headers
+
+
 def read_dicom_series(
     folder: Path,
     *,
@@ -135,26 +146,38 @@ def read_dicom_series(
     num_instances: int = 0,
     series_id: str | None = None,
     intensity: str = HU,
+    study_uid: str | None = None,
 ) -> Scan:
     """Read the CT series of a folder.
 
     Args:
-        folder: holds the files of one series, perhaps beside others (``choose_series``); folders inside
-            are not searched.
+        folder: holds the files of one series, perhaps beside others (``choose_series``), or folders with such
+            files; or is one DICOM file.
         size_px: rows and columns after in-plane resampling, None: as stored.
         report: filled while reading, also where the scan is refused.
         num_instances: files that there must be at least, 0 where unknown.
         series_id: SeriesInstanceUID that the series must have, if known.
         intensity: what rescaled values are, hu or hu_plus_1024 (``chestct.intensity``).
+        study_uid: StudyInstanceUID that the user may mean: its files are taken if there are any.
 
     Raises:
         RefusedScan: with a reason listed in ``refusals``.
     """
     paths = list_dicom_files(folder, report)
     if len(paths) < num_instances:
-        raise RefusedScan("fewer_files_than_expected", f"{len(paths)} of {num_instances}")
-    everything, early = read_files(paths, size_px, series_id)
-    _check_number(everything, num_instances, series_id)
+        report.refuse("fewer_files_than_expected", f"{len(paths)} of {num_instances}")
+    found, early = read_files(paths, size_px, series_id)
+    directories = len(paths) - len({header.path for header in found})
+    if directories:
+        report.num_files -= directories
+        report.notes.append(
+            f"{directories} Media Storage Director{'y' if directories == 1 else 'ies'} passed over"
+        )
+    if not found:
+        raise RefusedScan("no_dicom_files", f"nothing but Media Storage Directories in {folder.name}")
+    everything = _of_study(found, study_uid, report)
+    if len(paths) >= num_instances:
+        _check_number(everything, num_instances, series_id, report)
     headers = choose_series(everything, report, series_id)
     first = headers[0]
     report.num_slices = len(headers)
@@ -162,7 +185,9 @@ def read_dicom_series(
     for header in headers:
         check_pixel_format(header)
     _note_compression(headers, report)
-    stack = arrange(headers)
+    check_one_reconstruction(headers, report)
+    stack = arrange(headers, report)
+    check_one_acquisition(stack, report)
     report.num_slices = len(stack.positions)
     hu = _read_volume(stack, size_px, early)
     if OFFSET_HU[intensity]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.scan import Report
 from chestct.volumes.slice_header import SliceHeader
 
 #: How far rows, columns and normal may lie from the patient's axes, degrees.
@@ -107,11 +108,11 @@ def _check_alike(headers: Sequence[SliceHeader]) -> None:
         raise RefusedScan("mixed_spacing", f"{shown} mm")
 
 
-def _check_tilt(headers: Sequence[SliceHeader], along: np.ndarray, shift: np.ndarray) -> None:
+def _check_tilt(headers: Sequence[SliceHeader], along: np.ndarray, shift: np.ndarray, report: Report) -> None:
     """Refuse sheared stacks; ``along`` (n,) and ``shift`` (n, 2) are positions, mm, in the slices' frame."""
     tilt = max((header.tilt_degrees for header in headers), key=abs)
     if abs(tilt) > TILT_TOLERANCE_DEGREES:
-        raise RefusedScan("gantry_tilt", f"header says {tilt:g} degrees")
+        report.refuse("gantry_tilt", f"header says {tilt:g} degrees")
     off = np.abs(shift - shift[0]).max()
     if off <= SHIFT_TOLERANCE_MM:
         return
@@ -119,7 +120,8 @@ def _check_tilt(headers: Sequence[SliceHeader], along: np.ndarray, shift: np.nda
     slope, *_ = np.linalg.lstsq(design, shift, rcond=None)
     if np.abs(shift - design @ slope).max() <= SHIFT_TOLERANCE_MM / 2:
         degrees = float(np.degrees(np.arctan(np.linalg.norm(slope[0]))))
-        raise RefusedScan("gantry_tilt", f"slices shift by {off:.1f} mm: sheared by {degrees:.1f} degrees")
+        report.refuse("gantry_tilt", f"slices shift by {off:.1f} mm: sheared by {degrees:.1f} degrees")
+        return
     raise RefusedScan("shifted_slices", f"in-plane positions differ by up to {off:.1f} mm")
 
 
@@ -156,12 +158,17 @@ def orient(
     )
 
 
-def slice_spacing(along: np.ndarray) -> float:
-    """Return the mean spacing of ascending, distinct positions, mm.
+def slice_spacing(along: np.ndarray, report: Report | None = None) -> float:
+    """Return the mean spacing of ascending, distinct positions, mm; across accepted holes, the median.
+
+    Args:
+        along: positions, mm, shape (n,).
+        report: says what the user accepts by hand; None: nothing.
 
     Raises:
         RefusedScan: ``missing_slices``, ``irregular_spacing``.
     """
+    report = report or Report()
     gaps = np.diff(along)
     spacing = float(np.median(gaps))
     tolerance = spacing_tolerance_mm(spacing)
@@ -174,23 +181,30 @@ def slice_spacing(along: np.ndarray) -> float:
             f"gaps of {gaps.min():.3f} to {gaps.max():.3f} mm, median {spacing:.3f}, "
             f"tolerance {tolerance:.3f}; the oddest after {along[odd]:.3f} mm"
         )
-        raise RefusedScan("irregular_spacing", detail)
+        report.refuse("irregular_spacing", detail)
+        return spacing
     if holes.any():
         shown = ", ".join(
             f"{int(multiples[i]) - 1} after {along[i]:.3f} mm (gap {gaps[i]:.3f})"
             for i in np.flatnonzero(holes)[:5]
         )
         num_missing = int(multiples.sum() - len(gaps))
-        raise RefusedScan("missing_slices", f"{num_missing} at a spacing of {spacing:.3f} mm: {shown}")
+        report.refuse("missing_slices", f"{num_missing} at a spacing of {spacing:.3f} mm: {shown}")
+        return spacing
     return float(along[-1] - along[0]) / len(gaps)
 
 
-def arrange(headers: Sequence[SliceHeader]) -> Stack:
+def arrange(headers: Sequence[SliceHeader], report: Report | None = None) -> Stack:
     """Order the slices of one series along its normal, feet to head, and check that they form a volume.
+
+    Args:
+        headers: of its files.
+        report: says what the user accepts by hand, and receives it; None: nothing.
 
     Raises:
         RefusedScan: every reason of geometry in ``refusals``.
     """
+    report = report or Report()
     if len(headers) < 2:
         raise RefusedScan("too_few_slices", f"{len(headers)} slice(s)")
     _check_alike(headers)
@@ -203,7 +217,7 @@ def arrange(headers: Sequence[SliceHeader]) -> Stack:
         normal = -normal  # distances along it then ascend towards the head
     positions = np.array([header.position for header in headers])
     along = positions @ normal
-    _check_tilt(headers, along, positions @ np.stack([row, column], axis=1))
+    _check_tilt(headers, along, positions @ np.stack([row, column], axis=1), report)
     spacing_yx = (first.pixel_spacing[0], first.pixel_spacing[1])
     plane = orient(row, column, (first.rows, first.columns), spacing_yx)
 
@@ -228,6 +242,6 @@ def arrange(headers: Sequence[SliceHeader]) -> Stack:
     return Stack(
         positions=tuple(tuple(headers[i] for i in group) for group in groups),
         plane=plane,
-        spacing_z_mm=slice_spacing(along[kept]),
+        spacing_z_mm=slice_spacing(along[kept], report),
         z_mm=positions[kept, 2],
     )

@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from chestct.image_type import ORIGINAL
 from chestct.volumes.choose_series import kind_of
 from chestct.volumes.fast_header import parse_header
 from chestct.volumes.fast_plane import convert_plane, is_usual
+from chestct.volumes.multi_frame import is_multi_frame, slices_of
 from chestct.volumes.pixels import check_pixel_format
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.slice_header import SliceHeader, read_header
@@ -103,7 +105,7 @@ class EarlyPlanes:
 
     def take(self, header: SliceHeader, content: memoryview) -> None:
         """Convert the slice if it is of the usual kind."""
-        if self._series not in (None, header.series_uid) or kind_of(header) != "original":
+        if self._series not in (None, header.series_uid) or kind_of(header) != ORIGINAL:
             return
         try:
             check_pixel_format(header)
@@ -132,6 +134,9 @@ class EarlyPlanes:
             volume (the others hold anything). Can be called once.
         """
         done = [path in self._rows for path in order]
+        if len(order) > self._num_files:
+            self._hu = None  # frames of one file are more slices than there are files
+            return None, [False] * len(order)
         if self._hu is None or not any(done):
             self._hu = None  # slices of another series, which may have another size
             return None, done
@@ -166,6 +171,8 @@ def read_files(
 ) -> tuple[list[SliceHeader], EarlyPlanes]:
     """Read the headers of files, and convert the slices of the usual kind.
 
+    A file of several images gives a header a frame; a Media Storage Directory gives none.
+
     Args:
         paths: DICOM files.
         size_px: rows and columns after resampling, None: as stored.
@@ -176,13 +183,18 @@ def read_files(
     """
     memory = _FileMemory()
     early = EarlyPlanes(len(paths), size_px, series_id)
-    headers = []
+    headers: list[SliceHeader] = []
     for path, file in _opened(paths):
         content = memory.load(file)
         header = parse_header(content, path) if content is not None else None
-        if header is None or content is None:
-            header = read_header(path)
-        else:
+        taken = header is not None
+        header = header or read_header(path)
+        if header is None:
+            continue  # a Media Storage Directory
+        if is_multi_frame(header):
+            headers += slices_of(header)
+            continue
+        if taken and content is not None:
             early.take(header, content)
         headers.append(header)
     return headers, early

@@ -22,8 +22,9 @@ def check_pixel_format(header: SliceHeader) -> None:
             ``not_hounsfield``.
     """
     name = header.path.name
-    if header.num_frames != 1:
-        raise RefusedScan("multiframe", f"{name}: {header.num_frames} frames")
+    if header.num_frames != 1 or header.fault:
+        why = f", {header.fault}" if header.fault else ""
+        raise RefusedScan("multiframe", f"{name}: {header.num_frames} frames{why}")
     if not header.has_pixels:
         raise RefusedScan("truncated_file", f"{name}: no pixel data")
     if header.samples != 1 or header.photometric not in ("MONOCHROME2", ""):

@@ -3,16 +3,21 @@
 #: Scans that are not converted, by reason. Nothing is ever interpolated to mend one.
 REFUSALS = {
     "missing_files": "the path does not exist, or cannot be listed",
-    "no_dicom_files": "the folder holds no DICOM file (folders inside it are not searched)",
+    "no_dicom_files": "neither the folder nor a folder inside it holds a DICOM file",
+    "packed_files": "DICOM files that are compressed (.dcm.gz) or in an archive (.zip): to be unpacked",
     "unreadable_file": "a file that should belong to the scan does not parse; its name is in the detail",
     "unsupported_format": "a file that is neither NIfTI, NRRD nor MetaImage",
     "several_series": "CT images of more than one series in the folder, and none has most slices",
+    "several_studies": "CT images of more than one study in the folder, and none of them is named",
     "mixed_identifiers": "one series of several patients, studies, frames of reference or modalities",
     "wrong_series": "the series that the series table names is not in the folder",
     "wrong_modality": "no CT image in the folder",
-    "no_original_images": "only localizers, reformatted images or secondary captures in the folder",
+    "no_original_images": "only localizers, computed images (projections, averages, material maps, reformations) "
+    "or secondary captures in the folder",
+    "several_acquisitions": "one series, or one without identifiers, of several phases, kernels, energies, contrasts "
+    "or times",
     "fewer_files_than_expected": "fewer DICOM files than the series table announces",
-    "multiframe": "several frames in one file",
+    "multiframe": "several frames in one file, without functional groups that say where each lies",
     "too_few_slices": "fewer than two slices, so that no spacing is known",
     "bad_geometry": "position, orientation or pixel spacing absent, malformed or impossible",
     "mixed_sizes": "slices of different numbers of rows or columns",
@@ -25,6 +30,8 @@ REFUSALS = {
     "duplicate_identifiers": "one SOPInstanceUID at two positions",
     "missing_slices": "a gap of a whole multiple of the slice spacing",
     "irregular_spacing": "slice spacing that varies beyond the tolerance (see geometry.spacing_tolerance_mm)",
+    "gaps_between_slices": "slices several times as far apart as they are thick",
+    "thick_slabs": "slices several times as thick as they are far apart, as in sliding slabs",
     "bad_rescale": "slope or intercept absent or impossible, or values beyond int16 after rescaling",
     "not_hounsfield": "values that are declared or evidently not HU",
     "truncated_file": "fewer pixel bytes than rows and columns need",
@@ -36,10 +43,23 @@ REFUSALS = {
     "not_finite": "a volume file with voxels that are not finite",
 }
 
+#: Refusals that a dataset may accept by hand (its key ``accept``): voxels stay HU, each where its slice says.
+ACCEPTABLE = (
+    "no_original_images",
+    "several_acquisitions",
+    "gaps_between_slices",
+    "thick_slabs",
+    "gantry_tilt",
+    "missing_slices",
+    "irregular_spacing",
+    "fewer_files_than_expected",
+)
+
 #: Scans that are converted after a documented repair, by reason.
 REPAIRS = {
     "chose_largest_series": "several series in the folder and none named: the one with most slices is taken",
     "accepted_derived": "only derived CT images: those of type DERIVED\\PRIMARY\\AXIAL are taken",
+    "accepted_by_hand": "what would be refused, by a reason that the dataset accepts (key accept); named in the detail",
     "dropped_duplicates": "identical images at one position: the first by instance number is kept",
     "dropped_localizers": "localizers beside the series left out",
     "dropped_derived": "derived images beside the original ones left out",

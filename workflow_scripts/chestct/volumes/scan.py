@@ -7,6 +7,7 @@ import numpy as np
 
 from chestct.intensity import HU
 from chestct.volumes.acquisition import Acquisition
+from chestct.volumes.refusals import RefusedScan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class Report:
         patient_id, study_id, series_id: from the file; empty where it names none.
         repairs: (reason, numbers), reasons listed in ``refusals.REPAIRS``.
         notes: remarks that change nothing.
+        accept: reasons among ``refusals.ACCEPTABLE`` that the user accepts by hand.
     """
 
     num_files: int = 0
@@ -53,3 +55,14 @@ class Report:
     series_id: str = ""
     repairs: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    accept: frozenset[str] = frozenset()
+
+    def refuse(self, reason: str, detail: str) -> None:
+        """Refuse the scan, unless the user accepts the reason by hand: then it is a repair like others.
+
+        Raises:
+            RefusedScan: the reason is not accepted.
+        """
+        if reason not in self.accept:
+            raise RefusedScan(reason, detail)
+        self.repairs.append(("accepted_by_hand", f"{reason}, {detail}"))

@@ -1,6 +1,6 @@
 """What is known of one DICOM file before its pixels are read.
 
-``make_header`` turns the raw bytes of some thirty elements into numbers, whoever parsed the file:
+``make_header`` turns the raw bytes of some forty elements into numbers, whoever parsed the file:
 pydicom here (``read_header``), or ``fast_header`` where a file is plain enough.
 """
 
@@ -13,7 +13,12 @@ from pathlib import Path
 import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
 
 from chestct.volumes.refusals import RefusedScan
 
@@ -24,7 +29,8 @@ _KEYWORDS = (
     "BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept "
     "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData "
     "Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent PatientAge "
-    "PatientSex"
+    "PatientSex SeriesDescription SeriesNumber KVP AcquisitionNumber AcquisitionDate AcquisitionTime "
+    "AcquisitionDateTime TemporalPositionIdentifier NominalPercentageOfCardiacPhase"
 )
 #: The elements that a header is made of, by keyword.
 TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS.split()}
@@ -52,6 +58,11 @@ class SliceHeader:
         pixel_span: offset and length in bytes of the pixels where they lie uncompressed, little endian.
         manufacturer, scanner_model, kernel, slice_thickness, contrast_agent, patient_age, patient_sex: as
             written, for ``acquisition``, which leaves out what identifies.
+        description, series_number, kvp, phase, acquisition_number, acquired: what tells one acquisition from
+            another (``one_acquisition``): SeriesDescription; kV; temporal position and percentage of the
+            heart's cycle; date and time of the acquisition in one, its date, its time.
+        frame: number of the frame, from 0, in a file of several images; None: the file is one image.
+        fault: why a file of several images cannot be read as slices, if so.
     """
 
     path: Path
@@ -93,6 +104,14 @@ class SliceHeader:
     contrast_agent: str
     patient_age: str
     patient_sex: str
+    description: str
+    series_number: str
+    kvp: float | None
+    phase: tuple[str, str]
+    acquisition_number: str
+    acquired: tuple[str, str, str]
+    frame: int | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +260,15 @@ def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_cla
         contrast_agent=raw.text("ContrastBolusAgent"),
         patient_age=raw.text("PatientAge"),
         patient_sex=raw.text("PatientSex"),
+        description=raw.text("SeriesDescription"),
+        series_number=raw.text("SeriesNumber"),
+        kvp=raw.decimal("KVP"),
+        phase=(
+            raw.text("TemporalPositionIdentifier"),
+            str(raw.unsigned("NominalPercentageOfCardiacPhase") or ""),
+        ),
+        acquisition_number=raw.text("AcquisitionNumber"),
+        acquired=(raw.text("AcquisitionDateTime"), raw.text("AcquisitionDate"), raw.text("AcquisitionTime")),
     )
 
 
@@ -269,8 +297,11 @@ def _elements(dataset: pydicom.Dataset) -> Elements:
     return Elements(values=values, span=span, little_endian=little_endian)
 
 
-def read_header(path: Path) -> SliceHeader:
+def read_header(path: Path) -> SliceHeader | None:
     """Read one file's header by pydicom, whatever its transfer syntax.
+
+    Returns:
+        None for a Media Storage Directory (DICOMDIR, DIRFILE or any other name), which is no image.
 
     Raises:
         RefusedScan: ``unreadable_file``, the file is no DICOM or does not parse.
@@ -279,6 +310,8 @@ def read_header(path: Path) -> SliceHeader:
         # force: files without the 128-byte preamble are common in old archives.
         dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=_TAG_LIST, force=True)
         meta = dataset.file_meta
+        if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            return None
         return make_header(
             path,
             _elements(dataset),

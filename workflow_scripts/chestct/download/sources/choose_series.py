@@ -4,11 +4,12 @@ import pandas as pd
 
 
 def one_series_per_study(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Choose one series of every study: an original image before scouts and derived images, then the one
-    with most slices, then the first by ``series_id``.
+    """Choose one series of every study: original images before those that were made later, these before
+    derived ones and scouts, then the one with most slices, then the first by ``series_id``.
 
     Args:
-        table: study_id, series_id, num_instances, and ``original`` where the source tells it.
+        table: study_id, series_id, num_instances, and ``original`` where the source tells it: the higher,
+            the rather a series is taken (``chestct.image_type.rank_of_image``).
 
     Returns:
         The chosen rows and the others, both in the order of the table; the others have the reason

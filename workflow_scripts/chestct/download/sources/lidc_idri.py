@@ -22,6 +22,7 @@ from chestct.download.transfer.http import without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.download.transfer.s3 import endpoint_of
 from chestct.errors import InputError
+from chestct.image_type import rank_of_image
 
 __all__ = ["list_series", "manifest", "obtain", "read_labels"]
 
@@ -59,18 +60,11 @@ def _series_of_index() -> pd.DataFrame:
     )
 
 
-def _is_original(image_type: list[str]) -> bool:
-    """False for scout views and images computed from others, by the rule of the volumes step."""
-    kind = [part.upper() for part in image_type]
-    scout = "LOCALIZER" in kind or "SCOUT" in kind
-    return not (scout or "DERIVED" in kind[:1] or "SECONDARY" in kind[1:2])
-
-
 def _series_of_folder(entry: dict) -> pd.DataFrame:
     """All series of the entry's folder, by the header of the first file of each.
 
     Returns:
-        patient_id, study_id, series_id, modality, original, path (absolute), num_instances, num_bytes;
+        patient_id, study_id, series_id, modality, original (rank), path (absolute), num_instances, num_bytes;
         ordered by patient, study, series.
 
     Raises:
@@ -98,7 +92,7 @@ def _series_of_folder(entry: dict) -> pd.DataFrame:
                 "study_id": str(header.get("StudyInstanceUID") or series_dir.parent.name),
                 "series_id": str(header.get("SeriesInstanceUID") or series_dir.name),
                 "modality": str(header.get("Modality")),
-                "original": _is_original(list(header.get("ImageType") or ())),
+                "original": rank_of_image(header.get("ImageType")),
                 "path": str(series_dir),
                 "num_instances": len(sizes),
                 "num_bytes": sum(sizes.values()),

@@ -1,0 +1,135 @@
+"""What ImageType (0008,0008) says of a CT image, by the standard and by vendors' words.
+
+The standard (PS3.3 C.7.6.1.1.2) gives the values a place each: 1, ORIGINAL or DERIVED, whether the pixels
+were computed from other images; 2, PRIMARY or SECONDARY, whether the image was made by the examination or
+after it; 3, AXIAL or LOCALIZER (C.8.2.1.1.1); 4, for multi-energy images, what was computed
+(C.8.15.3.8, C.8.16.1). Writers keep neither to places nor to words: `DERIVED\\CT_SOM5 SPI\\PRIMARY\\AXIAL`,
+`ORIGINAL\\PRIMARY\\AXIAL\\MIP`, `CT_SOM5 AVE`. So the words count wherever they stand.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+#: Kinds of images, from the one that makes a scan to those that never do.
+ORIGINAL, LATER, DERIVED_SLICE = "original", "later", "derived_slice"
+DERIVED, NO_HU, LOCALIZER = "derived", "no_hu", "localizers"
+
+_LOCALIZERS = frozenset(
+    "LOCALIZER LOCALISER SCOUT SCOUTVIEW TOPOGRAM TOPO TOP SURVIEW SCANOGRAM SCANO".split()
+)
+#: Images computed over slices, phases or energies: in HU, but of no one acquisition, or of another geometry.
+_COMPUTED = re.compile(
+    r"(?:T|TEMP|4D|THIN|THICK|SLAB|CSA|CURVED|CT|DE|FAST)?"
+    r"(?:MIPS?|MAXIPS?|MINIPS?|MXIP|MNIP|MINP|AIP|AVE|AVES|AVG|AVGS|AVRG|AVEIP|AVGIP|AVIP|MEANIP|MEAN|MEDIAN"
+    r"|MAX|MIN|SUM|MPR|MPRS|MPVR|MPPR|CPR|VMI|VMIP|VNC|TNC|VNCA|VUE|DRR)\d*(?:MM)?"
+    r"|\d+KEV|KEV|MONO|PARALLEL|RADIAL|COMPOSED|COMPOSITE|MONTAGE|ADDITION|DIVISION|MULTIPLICATION|MASKED|VPCT"
+)
+_COMPUTED_STEMS = (
+    *(
+        "MAXIM",
+        "MINIM",
+        "AVERAG",
+        "PROJECT",
+        "REFORM",
+        "RESAMPL",
+        "RESLIC",
+        "CSAPARALLEL",
+        "CSARADIAL",
+        "CURV",
+    ),
+    *("STITCH", "MONOE", "MONOCHROM", "VIRTUAL", "SYNTHE", "SIMULAT", "TMIP"),
+)
+#: Images whose values are no HU of tissue: amounts of a material, blood flow, differences, pictures.
+_NO_HU = re.compile(
+    r"SSD|VRT|VRS?|CBF|CBV|MTT|TTP|TMAX|PBV|WATER|CALCIUM|URIC|GOUT|FAT|HAP|RHO|ZEFF|ELECTRON|DSA|SUBS?|DIFF"
+    r"|QUANTITY|VARIANCE|RGB|REPORT|PROT|FFR|SCREEN|SCREENSHOT|SCREENSAVE"
+)
+_NO_HU_STEMS = (
+    *("IODIN", "MATERIAL", "SUBTRACT", "SURESUBTR", "DIFFEREN", "PERFUS", "PERMEAB", "RENDER", "SURFACE"),
+    *("OVERLAY", "FUSION", "FUSED", "COLOR", "COLOUR", "CAPTUR", "SEGMENTE", "SEGMENTA", "PROTOCOL"),
+)
+_NO_HU_PHRASES = (
+    *("MAT_SPECIFIC", "MAT_FRACTIONAL", "MAT_VALUE", "EFF_ATOMIC", "Z_EFF", "EFFECTIVE_Z", "STD_DEV"),
+    *("STANDARD_DEVIATION", "BLOOD_FLOW", "BLOOD_VOLUME", "DOSE_INFO", "DOSE_REPORT"),
+)
+#: Phrases of several words for images in HU.
+_COMPUTED_PHRASES = ("MAT_REMOVED", "MAT_MODIFIED", "RAY_SUM", "RAYSUM")
+#: Words that mean nothing bad of an original image, whereas a derived one was reformatted by them.
+_DERIVED_ONLY = frozenset({"VOLUME", "COMBINED", "3D"})
+
+
+@lru_cache(maxsize=256)
+def _words(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[^A-Z0-9]+", "_".join(values).upper()) if word)
+
+
+def _is_no_hu(words: tuple[str, ...], phrase: str) -> bool:
+    return any(part in phrase for part in _NO_HU_PHRASES) or any(
+        _NO_HU.fullmatch(word) or word.startswith(_NO_HU_STEMS) for word in words
+    )
+
+
+def _is_computed(words: tuple[str, ...], phrase: str) -> bool:
+    return any(part in phrase for part in _COMPUTED_PHRASES) or any(
+        _COMPUTED.fullmatch(word) or word.startswith(_COMPUTED_STEMS) for word in words
+    )
+
+
+@lru_cache(maxsize=256)
+def kind_of_image(values: tuple[str, ...]) -> str:
+    """What a CT image is, by its ImageType.
+
+    Args:
+        values: of ImageType, in any case; none, as in anonymised data, passes as original.
+
+    Returns:
+        ``original``, or ``later`` (ORIGINAL\\SECONDARY: its pixels are original, it was made after the
+        examination), or ``derived_slice`` (DERIVED\\PRIMARY\\AXIAL without a word of what was computed:
+        thin, filtered or compressed reconstructions carry it); ``derived`` (computed, values in HU),
+        ``no_hu`` (values that are no HU of tissue), ``localizers``.
+
+    >>> kind_of_image(("ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"))
+    'original'
+    >>> kind_of_image(("ORIGINAL", "SECONDARY", "AXIAL")), kind_of_image(("DERIVED", "PRIMARY", "AXIAL"))
+    ('later', 'derived_slice')
+    >>> kind_of_image(("ORIGINAL", "PRIMARY", "AXIAL", "MIP")), kind_of_image(("DERIVED", "PRIMARY", "IODINE"))
+    ('derived', 'no_hu')
+    """
+    words = _words(values)
+    phrase, present = "_".join(words), set(words)
+    if present & _LOCALIZERS:
+        return LOCALIZER
+    if _is_no_hu(words, phrase):
+        return NO_HU
+    if _is_computed(words, phrase):
+        return DERIVED
+    if "DERIVED" in present:
+        slices = {"PRIMARY", "AXIAL"} <= present and "SECONDARY" not in present
+        return DERIVED_SLICE if slices and not present & _DERIVED_ONLY else DERIVED
+    return LATER if "SECONDARY" in present else ORIGINAL
+
+
+def rank_of_image(values: str | Iterable[str] | None) -> int:
+    """How far an image comes first among those of a study: the higher, the rather it is taken.
+
+    Args:
+        values: of ImageType, as pydicom gives them: several, one, or none.
+    """
+    parts = (values,) if isinstance(values, str) else tuple(values or ())
+    return {ORIGINAL: 3, LATER: 2, DERIVED_SLICE: 1}.get(kind_of_image(parts), 0)
+
+
+def computed_words(text: str) -> list[str]:
+    """Words of a series' description that name a computed image, as this module spells them.
+
+    Nothing else of the text is returned, since free text may name a patient.
+
+    >>> computed_words("Thorax MIP 10mm of Jane Doe")
+    ['MIP']
+    """
+    words = _words((text,))
+    found = {w for w in words if w not in ("MAX", "MIN", "SUM", "MONO", "CT") and _COMPUTED.fullmatch(w)}
+    stems = ("AVERAG", "PROJECTION", "REFORM", "IODIN")
+    found |= {stem for word in words for stem in stems if word.startswith(stem)}
+    return sorted(found)
