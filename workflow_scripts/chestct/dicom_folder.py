@@ -30,7 +30,7 @@ class DicomFolder:
 
     Attributes:
         dicom: files that must belong to a series, of the folder, or else of folders inside it.
-        others: further files of the folder.
+        others: further files of the folder, and of those inside where ``dicom`` does not lie in it.
         inside: folders inside that ``dicom`` comes from; empty where the folder itself holds it.
         num_folders: folders inside.
     """
@@ -121,7 +121,8 @@ def find_dicom(folder: Path) -> DicomFolder:
     for number, (path, depth) in enumerate(waiting):
         if number >= _MAX_FOLDERS:
             break
-        found, _, deeper = _list(path)
+        found, more, deeper = _list(path)
+        others += more
         if found:
             inside.append(path)
             below += found

@@ -15,30 +15,18 @@ from functools import lru_cache
 ORIGINAL, LATER, DERIVED_SLICE = "original", "later", "derived_slice"
 DERIVED, NO_HU, LOCALIZER = "derived", "no_hu", "localizers"
 
-_LOCALIZERS = frozenset(
-    "LOCALIZER LOCALISER SCOUT SCOUTVIEW TOPOGRAM TOPO TOP SURVIEW SCANOGRAM SCANO".split()
-)
+_LOCALIZERS = {"LOCALIZER", "LOCALISER", "SCOUT", "SCOUTVIEW", "TOPOGRAM", "TOPO", "TOP", "SURVIEW"}
+_LOCALIZERS |= {"SCANOGRAM", "SCANO"}
 #: Images computed over slices, phases or energies: in HU, but of no one acquisition, or of another geometry.
 _COMPUTED = re.compile(
     r"(?:T|TEMP|4D|THIN|THICK|SLAB|CSA|CURVED|CT|DE|FAST)?"
     r"(?:MIPS?|MAXIPS?|MINIPS?|MXIP|MNIP|MINP|AIP|AVE|AVES|AVG|AVGS|AVRG|AVEIP|AVGIP|AVIP|MEANIP|MEAN|MEDIAN"
-    r"|MAX|MIN|SUM|MPR|MPRS|MPVR|MPPR|CPR|VMI|VMIP|VNC|TNC|VNCA|VUE|DRR)\d*(?:MM)?"
+    r"|MAX|MIN|SUM|MPR|MPRS|MPVR|MPPR|CPR|VMI|VMIP|VNC|TNC|VNCA|VUE|DRR)"
     r"|\d+KEV|KEV|MONO|PARALLEL|RADIAL|COMPOSED|COMPOSITE|MONTAGE|ADDITION|DIVISION|MULTIPLICATION|MASKED|VPCT"
 )
 _COMPUTED_STEMS = (
-    *(
-        "MAXIM",
-        "MINIM",
-        "AVERAG",
-        "PROJECT",
-        "REFORM",
-        "RESAMPL",
-        "RESLIC",
-        "CSAPARALLEL",
-        "CSARADIAL",
-        "CURV",
-    ),
-    *("STITCH", "MONOE", "MONOCHROM", "VIRTUAL", "SYNTHE", "SIMULAT", "TMIP"),
+    *("MAXIM", "MINIM", "AVERAG", "PROJECT", "REFORM", "RESAMPL", "RESLIC", "CURV", "STITCH", "MONOE"),
+    *("MONOCHROM", "VIRTUAL", "SYNTHE", "SIMULAT", "TMIP", "CSAPARALLEL", "CSARADIAL"),
 )
 #: Images whose values are no HU of tissue: amounts of a material, blood flow, differences, pictures.
 _NO_HU = re.compile(
@@ -61,7 +49,9 @@ _DERIVED_ONLY = frozenset({"VOLUME", "COMBINED", "3D"})
 
 @lru_cache(maxsize=256)
 def _words(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word for word in re.split(r"[^A-Z0-9]+", "_".join(values).upper()) if word)
+    words = re.split(r"[^A-Z0-9]+", "_".join(values).upper())
+    # MIP10MM is a MIP; a number alone stays.
+    return tuple(re.sub(r"(?<=[A-Z])\d+(?:MM)?$", "", word) for word in words if word)
 
 
 def _is_no_hu(words: tuple[str, ...], phrase: str) -> bool:
@@ -93,7 +83,7 @@ def kind_of_image(values: tuple[str, ...]) -> str:
     'original'
     >>> kind_of_image(("ORIGINAL", "SECONDARY", "AXIAL")), kind_of_image(("DERIVED", "PRIMARY", "AXIAL"))
     ('later', 'derived_slice')
-    >>> kind_of_image(("ORIGINAL", "PRIMARY", "AXIAL", "MIP")), kind_of_image(("DERIVED", "PRIMARY", "IODINE"))
+    >>> kind_of_image(("ORIGINAL", "PRIMARY", "AXIAL", "MIP")), kind_of_image(("DERIVED", "IODINE"))
     ('derived', 'no_hu')
     """
     words = _words(values)

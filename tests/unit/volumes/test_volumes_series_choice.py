@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from dicom_files import phantom, refusal, setting, write_series
 
-from chestct.volumes.convert_scan import read_series
+from chestct.volumes.convert_scan import convert_one, read_series
 from chestct.volumes.scan import Report
 
 UID = "1.2.826.0.1.3680043.8.498.7.1"
@@ -84,13 +84,91 @@ def test_derived_slices_are_taken_where_there_is_nothing_else(tmp_path, hu, valu
         ("DERIVED", "PRIMARY", "AXIAL", "MIP"),
         ("DERIVED", "PRIMARY", "AXIAL", "CSA", "PROJECTION IMAGE"),
         ("DERIVED", "PRIMARY"),
-        ("ORIGINAL", "SECONDARY", "AXIAL"),
+        ("ORIGINAL", "PRIMARY", "AXIAL", "MIP"),
+        ("DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 AVE"),
     ],
 )
 def test_reformatted_images_are_not(tmp_path, hu, values):
     refused = refusal(write_series(tmp_path / "s", hu, edit=setting("ImageType", list(values))))
     assert refused.reason == "no_original_images"
     assert "derived 6" in refused.detail and "\\".join(values) in refused.detail
+
+
+def test_images_made_later_are_taken_with_a_note_where_none_is_primary(tmp_path, hu):
+    """LIDC-IDRI-0002 has ORIGINAL\\SECONDARY on every slice: its pixels are the scanner's all the same."""
+    edit = setting("ImageType", ["ORIGINAL", "SECONDARY", "AXIAL"])
+    scan, report = read_series(write_series(tmp_path / "s", hu, edit=edit))
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == []
+    assert report.notes == ["6 file(s) of type ORIGINAL\\SECONDARY, none of type PRIMARY"]
+
+
+def test_primary_images_come_before_those_made_later(tmp_path, hu):
+    folder = write_series(tmp_path / "two", hu)
+    edit = setting("ImageType", ["ORIGINAL", "SECONDARY", "AXIAL"])
+    write_series(folder, phantom((9, 12, 16)), order=range(50, 59), series=OTHER, edit=edit)
+    scan, report = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == [("dropped_derived", "9 file(s)")]
+
+
+def test_value_2_may_change_within_a_series(tmp_path, hu):
+    """Left out, the slices would be missing at an end, where no gap tells of it."""
+    edit = setting("ImageType", ["ORIGINAL", "SECONDARY", "AXIAL"], only=5)
+    scan, report = read_series(write_series(tmp_path / "s", hu, edit=edit))
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.repairs == []
+
+
+@pytest.mark.parametrize(
+    ("values", "taken"),
+    [
+        (("DERIVED", "SECONDARY", "AXIAL"), True),
+        (("DERIVED", "PRIMARY", "AXIAL", "AVERAGE"), True),
+        (("ORIGINAL", "PRIMARY", "AXIAL", "VMI"), True),
+        (("DERIVED", "PRIMARY", "AXIAL", "IODINE"), False),
+        (("ORIGINAL", "PRIMARY", "LOCALIZER"), False),
+    ],
+)
+def test_computed_images_in_hu_are_taken_if_the_user_accepts_them(tmp_path, hu, values, taken):
+    folder = write_series(tmp_path / "s", hu, edit=setting("ImageType", list(values)))
+    row, scan = convert_one(folder, dataset="d", size_px=None, accept=["no_original_images"])
+    if taken:
+        np.testing.assert_array_equal(scan.hu, hu)
+        assert (row["status"], row["reason"]) == ("repaired", "accepted_by_hand")
+        assert row["detail"].startswith("accepted_by_hand: no_original_images, 6 file(s)")
+    else:
+        assert (scan, row["reason"]) == (None, "no_original_images")
+
+
+def test_several_studies_are_refused_unless_one_is_named(tmp_path, hu):
+    folder = write_series(tmp_path / "two", hu)
+
+    def of_another_study(i, dataset):
+        dataset.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.9"
+
+    write_series(folder, hu[:3] + 1, order=range(50, 53), series=OTHER, edit=of_another_study)
+    refused = refusal(folder)
+    assert refused.reason == "several_studies" and "1.2.826.0.1.3680043.8.498.9 (1 series)" in refused.detail
+    for identifier, expected in (("1.2.826.0.1.3680043.8.498.9", hu[:3] + 1), (OTHER, hu[:3] + 1), (UID, hu)):
+        _, scan = convert_one(folder, dataset="d", size_px=None, study_id=identifier, series_id=identifier)
+        np.testing.assert_array_equal(scan.hu, expected)
+
+
+@pytest.mark.parametrize("identifier", ["1.2.826.0.1.3680043.8.498.7", UID, "1.2.3.4.5.6", "S" * 300])
+def test_any_identifier_of_a_scan_is_one(tmp_path, hu, identifier):
+    """Sources without series of their own give the scan's identifier for the series too."""
+    folder = write_series(tmp_path / "s", hu)
+    row, scan = convert_one(folder, dataset="d", size_px=None, study_id=identifier, series_id=identifier)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert row["status"] == "accepted" and row["study_id"] == identifier
+    assert ("UID that its files do not have" in (row["detail"] or "")) == (identifier == "1.2.3.4.5.6")
+
+
+def test_a_description_that_speaks_of_a_projection_is_noted_without_its_text(tmp_path, hu):
+    edit = setting("SeriesDescription", "MIP 10mm Jane Doe")
+    _, report = read_series(write_series(tmp_path / "s", hu, edit=edit))
+    assert report.notes == ["SeriesDescription has the word(s) MIP: was it computed?"]
 
 
 def test_original_images_come_before_derived_ones(tmp_path, hu):

@@ -24,7 +24,7 @@ _SECONDARY = "secondary"
 
 
 def kind_of(header: SliceHeader) -> str:
-    """What a file holds: a kind of CT image (``image_type.kind_of_image``), or ``secondary``, another object."""
+    """What a file holds: a kind of CT image (``kind_of_image``), or ``secondary``, another object."""
     if header.modality != "CT" or header.sop_class not in _CT_CLASSES:
         return _SECONDARY
     return kind_of_image(header.image_type)
@@ -96,13 +96,10 @@ def _only_ct_slices(headers: list[SliceHeader], report: Report) -> list[SliceHea
 
 def _note_description(kept: Sequence[SliceHeader], report: Report) -> None:
     """Note a description of the series by which its images may be computed, against their ImageType."""
-    words = sorted(
-        {word for text in {header.description for header in kept} for word in computed_words(text)}
-    )
+    texts = {header.description for header in kept}
+    words = sorted({word for text in texts for word in computed_words(text)})
     if words:
-        report.notes.append(
-            f"SeriesDescription has the word(s) {', '.join(words)}: look whether it was computed"
-        )
+        report.notes.append(f"SeriesDescription has the word(s) {', '.join(words)}: was it computed?")
 
 
 def _largest(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
@@ -123,18 +120,16 @@ def _largest(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
 
 
 def _check_one_study(kept: Sequence[SliceHeader], series_id: str | None) -> None:
-    """Refuse slices of several studies where none is named: which of them the label is of, nobody can tell."""
+    """Refuse slices of several studies where none is named: which of them is labelled, nobody can tell."""
     studies: dict[str, set[str]] = {}
     for header in kept:
         studies.setdefault(header.study_uid, set()).add(header.series_uid)
-    apart = sum(map(len, studies.values())) == len(set().union(*studies.values()))  # else one series is torn
+    # A series in two studies is damaged: ``_check_one_scan`` says so.
+    apart = sum(map(len, studies.values())) == len(set().union(*studies.values()))
     if series_id is None and len(studies) > 1 and apart:
-        counts = ", ".join(
-            f"{uid or 'without UID'} ({len(of)} series)" for uid, of in sorted(studies.items())[:4]
-        )
-        raise RefusedScan(
-            "several_studies", f"{len(studies)}: {counts}; name one by study_id, or by its folder"
-        )
+        shown = [f"{uid or 'without UID'} ({len(of)} series)" for uid, of in sorted(studies.items())]
+        detail = f"{len(studies)}: {', '.join(shown[:4])}; name one by study_id, or by its folder"
+        raise RefusedScan("several_studies", detail)
 
 
 def _check_one_scan(kept: Sequence[SliceHeader], everything: Sequence[SliceHeader]) -> None:

@@ -95,8 +95,8 @@ def convert_one(
         dataset: name for the ledger.
         size_px: rows and columns after area averaging; None keeps those of the scan.
         patient_id, study_id, series_id: identifiers for the tables; where None, those in the files, or
-            else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files, unless it
-            is the ``study_id`` too: then it stands in for a series, and chooses among studies if it can.
+            else the name of the path. A ``series_id`` that is a DICOM UID must be that of the files, unless
+            it is the ``study_id`` too: then it stands in for a series, and chooses among studies if it can.
         num_instances: least number of DICOM files, 0 where unknown.
         spacing_z_mm: between slices after resampling along z (``resample_z``); None keeps that of the scan.
         num_slices: after resampling along z, in the place of a spacing; None keeps those of the scan.

@@ -18,8 +18,9 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID, CTImageStorage, RLELossless
 
 from chestct.volumes.compressed_frame import check_frame
+from chestct.volumes.raw_elements import DEFER_BYTES
 from chestct.volumes.refusals import RefusedScan
-from chestct.volumes.slice_header import DEFER_BYTES, SliceHeader
+from chestct.volumes.slice_header import SliceHeader
 
 #: Transfer syntaxes that may lose detail, by UID.
 LOSSY_SYNTAXES = {

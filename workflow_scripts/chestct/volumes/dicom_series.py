@@ -35,7 +35,7 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
         packed = packed_dicom(found.others)
     except OSError as error:
         raise RefusedScan("missing_files", str(error)) from error
-    # Beside a series, an archive holds something else, or the same; a single compressed file is a slice of it.
+    # Beside a series, an archive holds something else, or the same; a compressed file is a slice of it.
     if slices := [
         file for file in packed if file.suffix.lower() == ".gz" and ".tar" not in file.name.lower()
     ]:
@@ -43,8 +43,8 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
     if packed and not found.dicom:
         raise RefusedScan("packed_files", f"{len(packed)} archive(s) of DICOM: unpack them into the folder")
     if not found.dicom:
-        detail = f"{len(found.others)} other file(s) and {found.num_folders} folder(s)"
-        raise RefusedScan("no_dicom_files", f"{detail} in {path.name}, none of them with DICOM")
+        detail = f"{len(found.others)} other file(s) and {found.num_folders} folder(s), none with DICOM"
+        raise RefusedScan("no_dicom_files", detail)
     if found.inside:
         levels = {len(folder.relative_to(path).parts) for folder in found.inside}
         where = f"{min(levels)} to {max(levels)}" if len(levels) > 1 else f"{min(levels)}"
@@ -170,9 +170,7 @@ def read_dicom_series(
     directories = len(paths) - len({header.path for header in found})
     if directories:
         report.num_files -= directories
-        report.notes.append(
-            f"{directories} Media Storage Director{'y' if directories == 1 else 'ies'} passed over"
-        )
+        report.notes.append(f"{directories} file(s) that list images (Media Storage Directory) passed over")
     if not found:
         raise RefusedScan("no_dicom_files", f"nothing but Media Storage Directories in {folder.name}")
     everything = _of_study(found, study_uid, report)

@@ -15,14 +15,8 @@ from pydicom.charset import python_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from chestct.volumes.slice_header import (
-    DEFER_BYTES,
-    TAGS,
-    UNDEFINED_LENGTH,
-    Elements,
-    SliceHeader,
-    make_header,
-)
+from chestct.volumes.raw_elements import DEFER_BYTES, TAGS, UNDEFINED_LENGTH, Elements
+from chestct.volumes.slice_header import SliceHeader, make_header
 
 _EXPLICIT = Struct("<HH2sH").unpack_from
 _IMPLICIT = Struct("<HHI").unpack_from

@@ -31,7 +31,7 @@ _DATE_TIME = re.compile(r"(\d{8})?(\d{2}):?(\d{2}):?(\d{2}(?:\.\d+)?)")
 
 
 def _seconds(header: SliceHeader) -> float | None:
-    """When a slice was acquired, in seconds from any start that the files of a series share; None if unknown."""
+    """When a slice was acquired, in seconds from a start that all files share; None if unknown."""
     moment, day, time = header.acquired
     found = _DATE_TIME.match(moment) if len(moment) >= 14 else _DATE_TIME.match(day + time)
     if not found:

@@ -12,10 +12,10 @@ REFUSALS = {
     "mixed_identifiers": "one series of several patients, studies, frames of reference or modalities",
     "wrong_series": "the series that the series table names is not in the folder",
     "wrong_modality": "no CT image in the folder",
-    "no_original_images": "only localizers, computed images (projections, averages, material maps, reformations) "
-    "or secondary captures in the folder",
-    "several_acquisitions": "one series, or one without identifiers, of several phases, kernels, energies, contrasts "
-    "or times",
+    "no_original_images": "only localizers, secondary captures or computed images (projections, averages, "
+    "material maps, reformations) in the folder",
+    "several_acquisitions": "slices of several phases, kernels, energies, contrasts or times, whatever their "
+    "identifiers say",
     "fewer_files_than_expected": "fewer DICOM files than the series table announces",
     "multiframe": "several frames in one file, without functional groups that say where each lies",
     "too_few_slices": "fewer than two slices, so that no spacing is known",
@@ -59,7 +59,7 @@ ACCEPTABLE = (
 REPAIRS = {
     "chose_largest_series": "several series in the folder and none named: the one with most slices is taken",
     "accepted_derived": "only derived CT images: those of type DERIVED\\PRIMARY\\AXIAL are taken",
-    "accepted_by_hand": "what would be refused, by a reason that the dataset accepts (key accept); named in the detail",
+    "accepted_by_hand": "would be refused, for a reason that the dataset accepts (key accept): in the detail",
     "dropped_duplicates": "identical images at one position: the first by instance number is kept",
     "dropped_localizers": "localizers beside the series left out",
     "dropped_derived": "derived images beside the original ones left out",

@@ -4,15 +4,11 @@
 pydicom here (``read_header``), or ``fast_header`` where a file is plain enough.
 """
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import pydicom
 from pydicom.dataelem import RawDataElement
-from pydicom.tag import Tag
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -20,25 +16,8 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from chestct.volumes.raw_elements import DEFER_BYTES, TAGS, UNDEFINED_LENGTH, Elements, RawValues
 from chestct.volumes.refusals import RefusedScan
-
-_KEYWORDS = (
-    "ImageType SOPClassUID SOPInstanceUID Modality PatientID GantryDetectorTilt StudyInstanceUID "
-    "SeriesInstanceUID FrameOfReferenceUID InstanceNumber ImagePositionPatient ImageOrientationPatient "
-    "SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated "
-    "BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept "
-    "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData "
-    "Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent PatientAge "
-    "PatientSex SeriesDescription SeriesNumber KVP AcquisitionNumber AcquisitionDate AcquisitionTime "
-    "AcquisitionDateTime TemporalPositionIdentifier NominalPercentageOfCardiacPhase"
-)
-#: The elements that a header is made of, by keyword.
-TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS.split()}
-_TAG_LIST = list(TAGS.values())
-#: Values longer than this (the pixels) are not part of a header.
-DEFER_BYTES = 4096
-#: Length of a value that goes on to a delimiter.
-UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,75 +93,7 @@ class SliceHeader:
     fault: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Elements:
-    """The raw elements of one file.
-
-    Attributes:
-        values: bytes by tag, of elements present in the file; None: left in the file for its length.
-        span: offset and length of PixelData's value, where present; UNDEFINED_LENGTH if encapsulated.
-        little_endian: byte order of binary values.
-    """
-
-    values: Mapping[int, bytes | None]
-    span: tuple[int, int] | None
-    little_endian: bool = True
-
-
-# Slices of a series share most values, so that converting each distinct one once saves half the time.
-@lru_cache(maxsize=4096)
-def _texts(value: bytes) -> tuple[str, ...]:
-    text = value.decode("latin-1").strip(" \x00")
-    return tuple(part.strip(" \x00") for part in text.split("\\"))
-
-
-@lru_cache(maxsize=4096)
-def _floats(value: bytes, count: int) -> tuple[float, ...] | None:
-    try:
-        values = tuple(float(part) for part in _texts(value))
-    except ValueError:
-        return None
-    # Python reads 1_0 as ten; DICOM knows no underscores.
-    if len(values) != count or not all(map(math.isfinite, values)) or b"_" in value:
-        return None
-    return values
-
-
-class _Raw:
-    """Values of elements, by keyword."""
-
-    def __init__(self, elements: Elements) -> None:
-        self._values = elements.values
-        self._order = "little" if elements.little_endian else "big"
-
-    def text(self, keyword: str) -> str:
-        value = self._values.get(TAGS[keyword])
-        return _texts(value)[0] if value else ""
-
-    def texts(self, keyword: str) -> tuple[str, ...]:
-        value = self._values.get(TAGS[keyword])
-        return _texts(value) if value else ()
-
-    def floats(self, keyword: str, count: int) -> tuple[float, ...] | None:
-        value = self._values.get(TAGS[keyword])
-        return _floats(value, count) if value else None
-
-    def decimal(self, keyword: str) -> float | None:
-        values = self.floats(keyword, 1)
-        return values[0] if values else None
-
-    def number(self, keyword: str, default: int) -> int:
-        values = self.floats(keyword, 1)
-        return default if values is None else int(values[0])
-
-    def unsigned(self, keyword: str) -> int | None:
-        value = self._values.get(TAGS[keyword])
-        if not value or len(value) > 4:
-            return None
-        return int.from_bytes(value, self._order)  # type: ignore[arg-type]
-
-
-def _padding(raw: _Raw, bits: int, signed: bool) -> tuple[int, int] | None:
+def _padding(raw: RawValues, bits: int, signed: bool) -> tuple[int, int] | None:
     """Range of padded stored values.
 
     The value representation of PixelPaddingValue (US or SS) is often wrong; what counts are its bits
@@ -210,7 +121,7 @@ def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_cla
         ValueError: no modality, which every DICOM object has: not a DICOM file, or one that is damaged or
             cut; as an object of another modality it would be left out, and the end of a scan with it.
     """
-    raw = _Raw(elements)
+    raw = RawValues(elements)
     sop_class = raw.text("SOPClassUID") or sop_class
     if not raw.text("Modality"):
         raise ValueError("no modality: not a DICOM file, or a damaged one")
@@ -285,7 +196,7 @@ def _elements(dataset: pydicom.Dataset) -> Elements:
     values: dict[int, bytes | None] = {}
     span = None
     little_endian = True
-    for tag in _TAG_LIST:
+    for tag in list(TAGS.values()):
         element = dataset.get_item(tag, keep_deferred=True)
         if isinstance(element, RawDataElement):
             values[tag] = element.value
@@ -308,7 +219,7 @@ def read_header(path: Path) -> SliceHeader | None:
     """
     try:
         # force: files without the 128-byte preamble are common in old archives.
-        dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=_TAG_LIST, force=True)
+        dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=list(TAGS.values()), force=True)
         meta = dataset.file_meta
         if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
             return None
