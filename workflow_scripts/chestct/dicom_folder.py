@@ -97,8 +97,9 @@ def _list(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     files = sorted(folder / entry.name for entry in entries if entry.is_file())
     folders = sorted(folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     dicom = [path for path in files if looks_like_dicom(path)]
-    if len(dicom) <= _FEW:
-        dicom = [path for path in dicom if not is_media_directory(path)]
+    few = len(dicom) <= _FEW
+    # Images are numbered: of many files only those without a digit are looked at.
+    dicom = [path for path in dicom if not ((few or path.name.isalpha()) and is_media_directory(path))]
     names = set(dicom)
     return (
         dicom,

@@ -121,6 +121,17 @@ def test_rescaling_is_that_of_the_header_whatever_the_class(tmp_path):
     np.testing.assert_array_equal(scan.hu[2], ROUGH)
 
 
+@pytest.mark.parametrize(
+    "padding", [b"\xff", b"\xff\xff", b"\x00\xff", b"\x00"], ids=["FF", "FFFF", "00FF", "00"]
+)
+@pytest.mark.parametrize("name", ["JPEG lossless, first order", "JPEG-LS", "JPEG 2000", "HTJ2K"])
+def test_what_pads_a_frame_to_even_length_is_no_damage(tmp_path, name, padding):
+    """Six of the ten reference CTs of NEMA's working group 4 in these syntaxes end their odd frames by FF."""
+    frame, syntax, image, bits = LOSSLESS[name]
+    folder = write_compressed(tmp_path / "s", frame + padding, syntax, image, bits, intercepts=[-1024] * 3)
+    np.testing.assert_array_equal(read_series(folder)[0].hu[1], np.maximum(IMAGES[image] - 1024.0, -1024))
+
+
 def with_bytes(frame, at, new):
     return frame[:at] + new + frame[at + len(new) :]
 

@@ -15,6 +15,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
+from chestct.dicom_folder import find_dicom
 from chestct.files import atomic_path, write_text
 from chestct.shard_files import write_errors
 from chestct.volume_store import StoredScan
@@ -44,9 +45,11 @@ class Outcome:
 
 
 def files_state(path: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of every file in a folder."""
+    """Name, size and time of change of a file, or of every file that a folder's conversion reads."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
+        if not any(file.is_file() and file.suffix.lower() == ".dcm" for file in files[:3]):
+            files += find_dicom(path).dicom if path.is_dir() else []
         states = [(file.name, file.stat()) for file in files]
         return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
     except OSError:

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pandas as pd
 from tqdm import tqdm
 
+from chestct.dicom_folder import find_dicom
 from chestct.download.transfer.retries import Unobtainable
 from chestct.errors import InputError
 
@@ -45,8 +46,8 @@ def progress(items: Sequence[T], title: str) -> Iterable[T]:
 def series_files(root: Path, path: str) -> list[Path]:
     """Files of a series, sorted by name; ``path`` is a folder or a volume file, relative to ``root``.
 
-    In a folder of DICOM files these are the ``*.dcm`` files where there are any, else all files that
-    are not hidden.
+    In a folder of DICOM files these are the ``*.dcm`` files where there are any; else all DICOM files, of
+    the folder or of folders inside it (``chestct.dicom_folder``); else all files that are not hidden.
 
     Raises:
         InputError: the path does not exist or holds no file.
@@ -56,12 +57,16 @@ def series_files(root: Path, path: str) -> list[Path]:
         return [full]
     files = sorted(p for p in full.glob("*") if p.is_file() and not p.name.startswith("."))
     dicom = [p for p in files if p.suffix.lower() == ".dcm"]
-    if not files:
+    if not dicom and full.is_dir():
+        found = find_dicom(full)
+        files = files or found.others  # packed files below, which the conversion names
+        dicom = found.dicom
+    if not dicom and not files:
         raise InputError(
             "a series has no files",
             where=full,
-            expected="a volume file, or a folder of DICOM files",
-            remedy="check the dataset's folder or table, or delete the series' folder and rerun",
+            expected="a volume file, or a folder of DICOM files, or of folders with such files",
+            remedy="correct the path in the dataset's folder or table, or put the files there",
         )
     return dicom or files
 
