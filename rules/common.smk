@@ -11,10 +11,11 @@ WORKFLOW_DIR = Path(workflow.basedir)
 PACKAGE_DIR = WORKFLOW_DIR / "workflow_scripts" / "chestct"
 sys.path.insert(0, str(PACKAGE_DIR.parent))
 
-from chestct import run_grid, window_forms
+from chestct import pictures, run_grid, window_forms
 from chestct.catalogue import MODELS as CATALOGUE
 from chestct.check_configuration import check_configuration, source_entry
 from chestct.dataset_entries import (
+    PUBLIC_IDS,
     claimed_datasets,
     file_intensity_of,
     intensity_of,

@@ -189,12 +189,13 @@ rule publish_manifests:
     resources:
         **needs("publish_manifests"),
     params:
-        # A user's own identifiers never leave: pseudonyms, by a key that stays with the data.
+        # Identifiers that no publisher gave never leave: pseudonyms, by a key that stays with the data.
         key_path=lambda wildcards: (
             f"{DATA}/{wildcards.dataset}/pseudonyms.key"
-            if dataset_entry(wildcards)["source"] == "own_data"
+            if dataset_entry(wildcards)["source"] in PUBLIC_IDS
             else None
         ),
+        public_ids=lambda wildcards: PUBLIC_IDS.get(dataset_entry(wildcards)["source"]),
         # RSPECT's licence forbids to pass its labels on.
         with_labels=lambda wildcards: dataset_entry(wildcards)["source"] != "rspect",
         code=code_of("publish_manifests"),

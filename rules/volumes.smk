@@ -87,6 +87,7 @@ rule draw_thumbnails:
         **needs("draw_thumbnails"),
     params:
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
+        burned_in_annotation=lambda wildcards: pictures.of_dataset(dataset_entry(wildcards)),
         num_tiles=12,
         seed=0,
         code=code_of("draw_thumbnails"),

@@ -15,6 +15,7 @@ draw_thumbnails(
     series_path=snakemake.input.series,
     root=Path(snakemake.input.series).parent,
     display_window_hu=(window["centre"], window["width"]),
+    burned_in_annotation=snakemake.params.burned_in_annotation,
     num_tiles=snakemake.params.num_tiles,
     rng=np.random.default_rng(snakemake.params.seed),
     thumbnails_path=snakemake.output.thumbnails,

@@ -12,6 +12,7 @@ publish_manifests(
     splits=snakemake.input.splits,
     subsets=snakemake.input.subsets,
     key_path=None if key_path is None else Path(key_path),
+    public_ids=snakemake.params.public_ids or {},
     with_labels=snakemake.params.with_labels,
     cases_path=snakemake.output.cases,
     splits_path=snakemake.output.splits,

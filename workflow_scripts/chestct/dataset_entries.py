@@ -5,6 +5,8 @@ from typing import Any
 
 from chestct.intensity import DISPLAY, HU, OFFSET_HU
 
+#: A dataset of the configuration.
+Entry = dict[str, Any]
 #: What a source's label means, unless the dataset says it (key ``label``); own_data has none.
 MEANINGS = {
     "phantom_rspect": "pulmonary embolism",
@@ -17,6 +19,20 @@ TASKS = {
     "agreement": "nodule outlined by at least three of four readers",
     "malignancy": "nodule judged likely malignant",
     "texture": "solid nodule",
+}
+
+
+_OF_LIDC = {
+    "patient": r"LIDC-IDRI-[0-9]{4}",
+    "scan": r"1\.3\.6\.1\.4\.1\.14519\.5\.2\.1\.6279\.6001\.[0-9]+",
+}
+_OF_KAGGLE = r"[0-9a-f]{12}"
+#: Patterns of the identifiers that a source's publisher gave, by kind; others in a folder in its layout are
+#: somebody's own. Sources that are not named bring their identifiers themselves.
+PUBLIC_IDS: dict[str, dict[str, str]] = {
+    "lidc_idri": _OF_LIDC,
+    "rspect": {"patient": _OF_KAGGLE, "scan": _OF_KAGGLE},
+    "own_data": {},
 }
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from dicom_files import phantom, write_series
+from dicom_files import phantom, setting, write_series
+from shard_jobs import run, series_table
 
 from chestct.volume_store import Volume, check_shard, write_shard
 from chestct.volumes.__main__ import main
@@ -160,3 +161,15 @@ def test_check_names_the_damaged_scan(shard, tmp_path, capsys):
     output = capsys.readouterr()
     assert output.out == f"{shard}: DAMAGED\n{tmp_path / 'none.h5'}: DAMAGED\n"
     assert f"voxels of scan {damaged} are damaged" in output.err and "does not open" in output.err
+
+
+@pytest.mark.parametrize("from_shard", [False, True])
+def test_no_sheet_of_a_scan_with_text_in_its_pixels(tmp_path, capsys, from_shard):
+    write_series(tmp_path / "named", phantom(), edit=setting("BurnedInAnnotation", "YES"))
+    scan = tmp_path / "named"
+    if from_shard:
+        run(series_table("named"), tmp_path, tmp_path, size_px=16)
+        scan = tmp_path / "shard-0.h5"
+    assert main(["sheet", str(scan), str(tmp_path / "a.png")]) == 1
+    assert "text is burned into the pixels" in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()

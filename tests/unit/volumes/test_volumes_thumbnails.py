@@ -11,6 +11,7 @@ from pydicom.uid import RLELossless
 from shard_jobs import run, series_table
 
 from chestct.errors import InputError
+from chestct.pictures import ABSENT, UNKNOWN, of_headers
 from chestct.tables import read_table, write_table
 from chestct.volumes.thumbnails import draw_thumbnails
 from chestct.volumes.volume_file import write_volume_file
@@ -27,6 +28,7 @@ def arguments(folder, **options):
         "thumbnails_path": folder / "thumbnails.csv",
         "root": folder,
         "display_window_hu": LUNG,
+        "burned_in_annotation": ABSENT,
         "num_tiles": 5,
         "rng": np.random.default_rng(0),
     } | options
@@ -134,3 +136,39 @@ def test_a_damaged_shard_is_named(dataset, tmp_path):
     store.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
     with pytest.raises(InputError, match=r"shard-0\.h5"):
         draw_thumbnails(**arguments(tmp_path, num_tiles=20))
+
+
+@pytest.mark.parametrize(
+    ("says", "absent", "unknown"),
+    [
+        ("YES", False, False),
+        ("NO", True, True),
+        (None, True, False),
+        ("", True, False),
+        ("MAYBE", True, False),
+    ],
+)
+def test_scans_with_text_in_their_pixels_are_never_shown(tmp_path, says, absent, unknown):
+    """As converted and as refused scans; where the headers say nothing, the dataset decides."""
+    edit = None if says is None else setting("BurnedInAnnotation", says)
+    for name, more in (("converted", {}), ("refused", {"keep": 1})):
+        write_series(tmp_path / name, phantom(), **({"edit": edit} if edit else {}))
+        for path in sorted((tmp_path / name).iterdir())[more.get("keep", 99) :]:
+            path.unlink()
+    table = series_table("converted", "refused")
+    write_table(table, tmp_path / "series.csv", "series")
+    run(table, tmp_path, tmp_path, size_px=16)
+    ledger = read_table(tmp_path / "shard-0.ledger.csv", "ledger")
+    assert ledger["status"].tolist() == ["accepted", "refused"]
+    said = {"YES": "yes", "NO": "no"}.get(says)
+    assert ledger["burned_in_annotation"].fillna("").tolist() == [said or ""] * 2
+    for policy, shown in ((ABSENT, absent), (UNKNOWN, unknown)):
+        draw_thumbnails(**arguments(tmp_path, burned_in_annotation=policy))
+        pictures = read_table(tmp_path / "thumbnails.csv", "thumbnails")["jpeg"]
+        assert pictures.notna().tolist() == [shown] * 2
+
+
+def test_one_slice_with_text_hides_the_scan():
+    assert (
+        of_headers(["NO", "", "YES"]) == "yes" and of_headers(["NO", ""]) is None and of_headers([]) is None
+    )

@@ -17,6 +17,7 @@ from PIL import Image
 from chestct.errors import InputError
 from chestct.figures import style
 from chestct.figures.study_tables import StudyTables
+from chestct.pictures import ABSENT, may_be_shown
 from chestct.tables import read_table
 from chestct.volume_store import read_slices
 
@@ -31,6 +32,7 @@ def failures_of(
     ledgers: Sequence[str | Path],
     indexes: Sequence[str | Path],
     display_windows_hu: Mapping[str, Mapping[str, float]],
+    burned_in_annotation: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """What the report shows of every dataset's failures.
 
@@ -39,6 +41,8 @@ def failures_of(
         ledgers, indexes: one table per dataset, in the order of ``study.scanned``.
         display_windows_hu: centre and width by dataset; without one there are no pictures. Scans of a
             test set outside the training set are shown as the models saw them.
+        burned_in_annotation: by dataset whose scans they are, of scans whose headers do not say whether text
+            is burned into their pixels (``pictures``).
 
     Returns:
         Per dataset with failures: dataset; run, in words; false_positives and false_negatives: number of all,
@@ -53,7 +57,9 @@ def failures_of(
         ledger_path, index_path = tables[study.scans_from(dataset)]
         ledger = read_table(ledger_path, "ledger")
         lines = dict(zip(ledger["study_id"], range(2, len(ledger) + 2), strict=True))
-        stores = read_table(index_path, "index").set_index("study_id")["store"]
+        stores = _shown_stores(
+            ledger, index_path, burned_in_annotation.get(study.scans_from(dataset), ABSENT)
+        )
         window = display_windows_hu.get(study.trained_on(dataset))
         first = rows.iloc[0]
         part: dict[str, Any] = {
@@ -76,6 +82,13 @@ def failures_of(
             }
         parts.append(part)
     return parts
+
+
+def _shown_stores(ledger: pd.DataFrame, index_path: str | Path, burned_in_annotation: str) -> pd.Series:
+    """Shards by study_id, of the scans that may be shown."""
+    said = ledger.set_index("study_id")["burned_in_annotation"]
+    stores = read_table(index_path, "index").set_index("study_id")["store"]
+    return stores[[may_be_shown(said.get(study_id), burned_in_annotation) for study_id in stores.index]]
 
 
 def _caption(row: Mapping[Any, Any], line: int) -> str:

@@ -33,6 +33,7 @@ from chestct.figures.study_tables import StudyTables, origin_of_weights
 from chestct.figures.wording import hide_folders
 from chestct.files import write_text
 from chestct.intensity import DISPLAY, DISPLAY_WORDS
+from chestct.pictures import of_dataset
 from chestct.tables import read_table
 
 _TEMPLATE = "report.html.j2"
@@ -172,6 +173,7 @@ def write_report(
             ledgers,
             indexes,
             {entry["name"]: entry["display_window_hu"] for entry in configuration.get("datasets", ())},
+            {entry["name"]: of_dataset(entry) for entry in configuration.get("datasets", ())},
         ),
         outside=outside_of(study, configuration.get("datasets", [])),
         variance=variance_of(study),

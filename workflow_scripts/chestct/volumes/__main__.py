@@ -17,7 +17,8 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
-from chestct.tables import check_table
+from chestct.pictures import YES
+from chestct.tables import check_table, read_table
 from chestct.volume_store import Volume, check_shard, list_scans, read_volume
 from chestct.volumes.contact_sheet import DISPLAY_WINDOWS, contact_sheet
 from chestct.volumes.convert_scan import convert_one
@@ -135,15 +136,31 @@ def _only_scan(shard: Path) -> str:
     return scans[0]
 
 
+def _in_ledger(shard: Path, study_id: str) -> str | None:
+    """What the ledger beside a shard says of text burned into the pixels of a scan."""
+    path = shard.with_suffix(".ledger.csv")
+    ledger = read_table(path, "ledger").set_index("study_id") if path.is_file() else pd.DataFrame()
+    value = ledger["burned_in_annotation"].get(study_id) if len(ledger) else None
+    return None if pd.isna(value) else str(value)
+
+
 def _sheet(options: argparse.Namespace) -> int:
     scan: Volume | Scan | None
     if options.scan.suffix == _SHARD_SUFFIX:
-        scan = read_volume(options.scan, options.study_id or _only_scan(options.scan))
+        study_id = options.study_id or _only_scan(options.scan)
+        burned_in = _in_ledger(options.scan, study_id)
+        scan = read_volume(options.scan, study_id) if burned_in != YES else None
     else:
         row, scan = convert_one(options.scan, dataset="command_line", size_px=None)
         if scan is None:
             _print_row(options.scan, row)
             return 1
+        burned_in = row["burned_in_annotation"]
+    if burned_in == YES or scan is None:
+        print("refused: a header says that text is burned into the pixels", file=sys.stderr)
+        return 1
+    if burned_in is None:
+        print("no header says whether a name is burned into the pixels: look before it is passed on")
     picture = contact_sheet(
         scan.hu, scan.spacing_mm, scan.z_mm, display_window_hu=options.window, num_slices=options.slices
     )

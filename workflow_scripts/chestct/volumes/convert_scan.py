@@ -150,5 +150,6 @@ def convert_one(
         "series_id": series_id or report.series_id or name,
         "num_files": report.num_files,
         "num_slices": report.num_slices,
+        "burned_in_annotation": report.burned_in,
     }
     return row | outcome, scan

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chestct import pictures
 from chestct.dicom_folder import find_dicom, packed_dicom
 from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
@@ -174,9 +175,11 @@ def read_dicom_series(
     if not found:
         raise RefusedScan("no_dicom_files", f"nothing but Media Storage Directories in {folder.name}")
     everything = _of_study(found, study_uid, report)
+    report.burned_in = pictures.of_headers(header.burned_in for header in everything)
     if len(paths) >= num_instances:
         _check_number(everything, num_instances, series_id, report)
     headers = choose_series(everything, report, series_id)
+    report.burned_in = pictures.of_headers(header.burned_in for header in headers)
     first = headers[0]
     report.num_slices = len(headers)
     report.patient_id, report.study_id, report.series_id = first.patient_id, first.study_uid, first.series_uid

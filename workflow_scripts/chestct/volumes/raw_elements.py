@@ -10,6 +10,7 @@ from pydicom.tag import Tag
 _KEYWORDS = (
     "ImageType SOPClassUID SOPInstanceUID Modality PatientID GantryDetectorTilt StudyInstanceUID "
     "SeriesInstanceUID FrameOfReferenceUID InstanceNumber ImagePositionPatient ImageOrientationPatient "
+    "BurnedInAnnotation "
     "SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns PixelSpacing BitsAllocated "
     "BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit RescaleIntercept "
     "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData "

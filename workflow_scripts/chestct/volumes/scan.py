@@ -43,6 +43,7 @@ class Report:
         num_files: DICOM files in the folder, or 1.
         num_slices: slices of the series, after repairs.
         patient_id, study_id, series_id: from the file; empty where it names none.
+        burned_in: whether text is burned into the pixels, as all headers say (``pictures.of_headers``).
         repairs: (reason, numbers), reasons listed in ``refusals.REPAIRS``.
         notes: remarks that change nothing.
         accept: reasons among ``refusals.ACCEPTABLE`` that the user accepts by hand.
@@ -53,6 +54,7 @@ class Report:
     patient_id: str = ""
     study_id: str = ""
     series_id: str = ""
+    burned_in: str | None = None
     repairs: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     accept: frozenset[str] = frozenset()

@@ -32,6 +32,7 @@ class SliceHeader:
         pixel_spacing: mm between rows, mm between columns.
         high_bit: highest bit of a stored value; that of ``bits_stored`` where absent.
         padding: lowest and highest stored value that mean "no image here".
+        burned_in: whether the pixels show text that identifies (BurnedInAnnotation), as written.
         has_lut: stored values become HU by a table (Modality LUT), not by slope and intercept.
         lossy: some lossy compression was applied, now or earlier.
         pixel_span: offset and length in bytes of the pixels where they lie uncompressed, little endian.
@@ -59,6 +60,7 @@ class SliceHeader:
     columns: int
     samples: int
     photometric: str
+    burned_in: str
     bits_allocated: int
     bits_stored: int
     high_bit: int
@@ -147,6 +149,7 @@ def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_cla
         columns=raw.unsigned("Columns") or 0,
         samples=raw.unsigned("SamplesPerPixel") or 1,
         photometric=raw.text("PhotometricInterpretation"),
+        burned_in=raw.text("BurnedInAnnotation").upper(),
         bits_allocated=bits,
         bits_stored=bits_stored,
         high_bit=bits_stored - 1 if high_bit is None else high_bit,

@@ -2,7 +2,7 @@
 
 A converted scan is shown by its middle axial slice and middle coronal plane, a refused one by an axial
 slice if one can be read. Reports are passed on, patients' data are not: the pictures carry no identifiers,
-and a refused image that may have a name burned into its pixels is not shown.
+and an image that may have a name burned into its pixels is not shown (``pictures``).
 """
 
 import base64
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 
+from chestct.pictures import YES, may_be_shown, of_headers
 from chestct.tables import column_types, read_table, write_table
 from chestct.volume_store import read_volume
 from chestct.volumes.contact_sheet import coronal, fit, to_grey
@@ -32,6 +33,7 @@ def draw_thumbnails(
     series_path: str | Path,
     root: str | Path,
     display_window_hu: tuple[float, float],
+    burned_in_annotation: str,
     num_tiles: int,
     rng: np.random.Generator,
     thumbnails_path: str | Path,
@@ -42,6 +44,7 @@ def draw_thumbnails(
         index_path, ledger_path, series_path: tables of the dataset.
         root: folder that relative paths in the table ``series`` start from.
         display_window_hu: centre and width.
+        burned_in_annotation: of scans whose headers do not say whether text is burned in (``pictures``).
         num_tiles: scans of either kind, at most.
         rng: draws the sample.
         thumbnails_path: table to write.
@@ -58,11 +61,14 @@ def draw_thumbnails(
         for line in sorted(rng.choice(lines, min(num_tiles, len(lines)), replace=False)):
             scan = ledger.iloc[line]
             study_id = scan["study_id"]
-            if refused:
-                spacing_mm, picture = None, _preview(Path(root) / paths[study_id], display_window_hu)
-            else:
-                spacing_mm = index.loc[study_id, "spacing_z_mm"]
-                picture = _two_views(index.loc[study_id, "store"], study_id, display_window_hu)
+            spacing_mm, picture = None, None
+            if not refused:
+                spacing_mm, store = index.loc[study_id, ["spacing_z_mm", "store"]]
+                if may_be_shown(scan["burned_in_annotation"], burned_in_annotation):
+                    picture = _two_views(store, study_id, display_window_hu)
+            elif scan["burned_in_annotation"] is pd.NA or scan["burned_in_annotation"] != YES:
+                folder = Path(root) / paths[study_id]
+                picture = _preview(folder, display_window_hu, burned_in_annotation)
             row = {name: scan[name] for name in ("status", "reason", "num_slices")}
             rows.append(row | {"ledger_row": line + 2, "spacing_mm": spacing_mm, "jpeg": _encoded(picture)})
     write_table(pd.DataFrame(rows, columns=list(column_types("thumbnails"))), thumbnails_path, "thumbnails")
@@ -88,20 +94,20 @@ def _centred(grey: np.ndarray) -> np.ndarray:
     return tile
 
 
-def _preview(path: Path, display_window_hu: tuple[float, float]) -> np.ndarray | None:
+def _preview(path: Path, display_window_hu: tuple[float, float], burned_in: str) -> np.ndarray | None:
     """A slice of a refused series, or None."""
     try:
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
     except OSError:
         return None
     for number in dict.fromkeys(int(place * len(files)) for place in _PLACES if files):
-        hu = _readable_slice(files[number])
+        hu = _readable_slice(files[number], burned_in)
         if hu is not None:
             return _centred(fit(to_grey(hu, display_window_hu), (1.0, 1.0), (_TILE_PX, _TILE_PX)))
     return None
 
 
-def _readable_slice(file: Path) -> np.ndarray | None:
+def _readable_slice(file: Path, burned_in: str) -> np.ndarray | None:
     """Pixels of a CT slice in HU, (rows, columns), or None.
 
     Only uncompressed ones, since decoders may crash on damaged data. Screenshots and the like may have
@@ -117,7 +123,7 @@ def _readable_slice(file: Path) -> np.ndarray | None:
             and "DERIVED" not in kind[:1]
             and "SECONDARY" not in kind[1:2]
             and "LOCALIZER" not in kind
-            and dataset.get("BurnedInAnnotation", "NO") != "YES"
+            and may_be_shown(of_headers([str(dataset.get("BurnedInAnnotation") or "").upper()]), burned_in)
             and not dataset.file_meta.TransferSyntaxUID.is_compressed
         )
         if not shown:
