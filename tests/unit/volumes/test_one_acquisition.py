@@ -105,6 +105,7 @@ ALIKE = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 @pytest.mark.parametrize("name", ALIKE)
 def test_what_one_acquisition_may_vary_passes(tmp_path, name):
     def edit(i, dataset):

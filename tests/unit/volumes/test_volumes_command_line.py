@@ -54,6 +54,16 @@ def test_convert_writes_the_volume_and_prints_its_ledger_row(series, hu, tmp_pat
     assert image.GetDirection() == pytest.approx(np.eye(3).ravel())
 
 
+def test_convert_takes_what_the_user_accepts(series, hu, tmp_path, capsys):
+    (series / "003.dcm").unlink()
+    out = tmp_path / "scan.nii.gz"
+    assert main(["convert", str(series), str(out)]) == 1
+    capsys.readouterr()
+    assert main(["convert", str(series), str(out), "--accept", "missing_slices"]) == 0
+    assert printed_row(capsys.readouterr().out)["reason"] == "accepted_by_hand"
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(out))), np.delete(hu, 3, axis=0))
+
+
 def test_convert_uses_the_code_of_the_rule(tmp_path, capsys):
     series = write_series(tmp_path / "s", phantom((4, 16, 16)), orientation=(1, 0, 0, 0, -1, 0))
     out = tmp_path / "scan.nrrd"

@@ -119,7 +119,17 @@ def test_a_disk_that_takes_no_more_is_one_message(scans, tmp_path):
     assert run(series_table("good"), scans, tmp_path / "r")["store_path"].is_file()
 
 
-@pytest.mark.parametrize("bad", [["s", "s"], ["a/b", "c"], [".", "c"]])
+@pytest.mark.parametrize("name", ["1.2.826.0.1.3680043.8.498.7", "S" * 300, "caf\u00e9", "NA", "..", "=1+1"])
+def test_identifiers_of_any_form(scans, tmp_path, name):
+    table = series_table("good").assign(study_id=name, series_id=name)
+    out = run(table, scans, tmp_path / "results")
+    assert read_table(out["ledger_path"], "ledger")["status"].tolist() == ["accepted"]
+    assert read_volume(out["store_path"], name).study_id == name
+
+
+@pytest.mark.parametrize(
+    "bad", [["s", "s"], ["a/b", "c"], [".", "c"], ["", "c"], ["a\0b", "c"], ["a\nb", "c"], ["x" * 2000, "c"]]
+)
 def test_identifiers_that_a_shard_cannot_hold(scans, tmp_path, bad):
     table = series_table("good", "twice")
     table["study_id"] = bad

@@ -1,8 +1,8 @@
 """Command line of the volumes step.
 
-``convert SERIES OUT.nii.gz [--size 256|native]`` converts one scan by the code of the workflow and prints
-its ledger row. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a shard. ``sheet SCAN OUT.png
-[--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan, from a shard or a series.
+``convert SERIES OUT.nii.gz [--size 256|native] [--accept REASON...]`` converts one scan by the code of the
+workflow and prints its ledger row. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a shard. ``sheet
+SCAN OUT.png [--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan, of a shard or a series.
 ``check SHARD...`` compares all that shards hold with their checksums. Exit status: 0 done, 1 refused,
 damaged or failed (the reason on standard error), 2 wrong usage.
 """
@@ -22,6 +22,7 @@ from chestct.tables import check_table, read_table
 from chestct.volume_store import Volume, check_shard, list_scans, read_volume
 from chestct.volumes.contact_sheet import DISPLAY_WINDOWS, contact_sheet
 from chestct.volumes.convert_scan import convert_one
+from chestct.volumes.refusals import ACCEPTABLE
 from chestct.volumes.scan import Scan
 from chestct.volumes.volume_file import WRITABLE, write_volume_file
 
@@ -80,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         help="rows and columns after averaging, or 'native' (default)",
     )
+    convert.add_argument(
+        "--accept",
+        nargs="+",
+        default=[],
+        choices=ACCEPTABLE,
+        help="reasons to convert a scan in spite of (docs/volumes.md), after OUT",
+    )
     export = commands.add_parser("export", help="write one scan of a shard as a volume file")
     export.add_argument("shard", type=Path, help="HDF5 shard of the volumes step")
     export.add_argument("study_id", help="study_id of the scan")
@@ -108,8 +116,8 @@ def _print_row(series: Path, row: dict[str, Any]) -> None:
         print(f"refused: {row['reason']}: {row['detail']}", file=sys.stderr)
 
 
-def _convert(series: Path, out: Path, size_px: int | None) -> int:
-    row, scan = convert_one(series, dataset="command_line", size_px=size_px)
+def _convert(series: Path, out: Path, size_px: int | None, accept: Sequence[str]) -> int:
+    row, scan = convert_one(series, dataset="command_line", size_px=size_px, accept=accept)
     _print_row(series, row)
     if scan is None:
         return 1
@@ -188,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "convert":
-            return _convert(options.series, options.out, options.size)
+            return _convert(options.series, options.out, options.size, options.accept)
         if options.command == "sheet":
             return _sheet(options)
         if options.command == "check":

@@ -22,17 +22,32 @@ from chestct.volumes.converted_parts import Outcome, Parts, files_state
 log = logging.getLogger(__name__)
 
 _UNEXPECTED = "unexpected_error"
+#: Of a study_id, and of one that a message shows.
+_MAX_CHARACTERS, _SHOWN_CHARACTERS = 1024, 40
+
+
+def _is_name(study_id: str) -> bool:
+    """Whether a shard can hold a scan under a name: HDF5 takes '/' for a group, and ends at a NUL."""
+    return (
+        0 < len(study_id) <= _MAX_CHARACTERS
+        and study_id.isprintable()
+        and "/" not in study_id
+        and study_id != "."
+    )
 
 
 def _check_identifiers(series: pd.DataFrame, dataset: str) -> None:
     """Stop where a shard could not tell the scans of a table apart."""
     ids = series["study_id"]
-    bad = ids[ids.duplicated() | ids.str.contains("/", regex=False) | ids.isin([".", ""])]
+    odd = pd.Series([not _is_name(name) for name in ids], index=ids.index, dtype=bool)
+    bad = ids[ids.duplicated() | odd]
     if len(bad):
+        shown = [ascii(name[:_SHOWN_CHARACTERS]) for name in bad.unique()[:5]]
         raise InputError(
-            f"study_id given twice, empty, or with a slash: {bad.unique()[:5].tolist()}",
+            f"study_id given twice, empty, too long, or with a slash or characters that do not print: "
+            f"{', '.join(shown)}",
             where=f"series table of dataset '{dataset}'",
-            expected="one series a study_id; identifiers without '/'",
+            expected=f"one series a study_id; up to {_MAX_CHARACTERS} printing characters, no '/'",
             remedy="correct the dataset's table of scans",
         )
 
