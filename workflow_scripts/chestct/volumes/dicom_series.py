@@ -13,7 +13,7 @@ from chestct.volumes.choose_series import choose_series
 from chestct.volumes.decoders import LOSSY_SYNTAXES
 from chestct.volumes.geometry import Stack, arrange
 from chestct.volumes.hounsfield import check_hounsfield
-from chestct.volumes.one_acquisition import check_one_acquisition, check_one_reconstruction
+from chestct.volumes.one_acquisition import check_one_acquisition
 from chestct.volumes.one_pass import EarlyPlanes, read_files
 from chestct.volumes.pixels import check_pixel_format, read_hu
 from chestct.volumes.refusals import RefusedScan
@@ -186,7 +186,6 @@ def read_dicom_series(
     for header in headers:
         check_pixel_format(header)
     _note_compression(headers, report)
-    check_one_reconstruction(headers, report)
     stack = arrange(headers, report)
     check_one_acquisition(stack, report)
     report.num_slices = len(stack.positions)

@@ -48,16 +48,8 @@ def _safe_seconds(header: SliceHeader) -> float | None:
         return None
 
 
-def check_one_reconstruction(headers: Sequence[SliceHeader], report: Report) -> None:
-    """Refuse slices that differ in what a scan has once, whatever their identifiers say.
-
-    Args:
-        headers: of the series, in any order.
-        report: receives what is accepted by hand.
-
-    Raises:
-        RefusedScan: ``several_acquisitions``.
-    """
+def _check_one_reconstruction(headers: Sequence[SliceHeader], report: Report) -> None:
+    """Slices must be alike in what a scan has once, whatever their identifiers say."""
     first = headers[0]
     values = {
         "kernels": {"/".join(header.kernel).upper() for header in headers},
@@ -179,10 +171,10 @@ def _jumps(kept: Sequence[SliceHeader]) -> np.ndarray:
 
 
 def check_one_acquisition(stack: Stack, report: Report) -> None:
-    """Refuse slices of several acquisitions, by what runs along the stack; note what is merely unusual.
+    """Refuse slices of several acquisitions; note what is merely unusual.
 
     Args:
-        stack: the slices in their order.
+        stack: the slices in their order. Of copies, whose headers may have been changed, the first counts.
         report: receives notes, and what is accepted by hand.
 
     Raises:
@@ -192,6 +184,7 @@ def check_one_acquisition(stack: Stack, report: Report) -> None:
     before = len(report.repairs)
     jumps = _jumps(kept)
     for check in (
+        lambda: _check_one_reconstruction(kept, report),
         lambda: _check_numbers(kept, jumps, report),
         lambda: _check_times(jumps, report),
         lambda: _check_instances(kept, report),
