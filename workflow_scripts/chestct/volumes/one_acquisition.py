@@ -14,6 +14,7 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from chestct.volumes.geometry import Stack
+from chestct.volumes.raw_elements import CONSTANT_KEYWORDS
 from chestct.volumes.scan import Report
 from chestct.volumes.slice_header import SliceHeader
 
@@ -73,6 +74,13 @@ def _check_one_reconstruction(headers: Sequence[SliceHeader], report: Report) ->
         if len(found) > 1
     ]
     mixed += [f"{len(found)} {name}" for name, found in texts.items() if len(found) > 1]
+    if len({header.constants for header in headers}) > 1:
+        columns = zip(*(header.constants for header in headers), strict=True)
+        counts = {
+            keyword: len({value.strip(b" \0") for value in column})
+            for keyword, column in zip(CONSTANT_KEYWORDS, columns, strict=True)
+        }
+        mixed += [f"{count} values of {keyword}" for keyword, count in counts.items() if count > 1]
     if mixed:
         report.refuse(
             "several_acquisitions", f"{'; '.join(mixed)} in series {first.series_uid or 'without UID'}"

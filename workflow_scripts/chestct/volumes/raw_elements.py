@@ -18,8 +18,15 @@ _KEYWORDS = (
     "PatientSex SeriesDescription SeriesNumber KVP AcquisitionNumber AcquisitionDate AcquisitionTime "
     "AcquisitionDateTime TemporalPositionIdentifier NominalPercentageOfCardiacPhase"
 )
+#: Elements of a patient, a study or a series, which all its files hold alike (PS3.3 C.7.1 to C.7.3), and
+#: settings of a scanner that it keeps for a scan. What they say is of no concern but where it differs.
+CONSTANT_KEYWORDS = (
+    *("PatientName", "PatientBirthDate", "PatientPosition", "StudyDate", "StudyTime", "SeriesDate"),
+    *("SeriesTime", "ProtocolName", "FilterType", "ScanOptions", "ReconstructionDiameter"),
+)
 #: The elements that a header is made of, by keyword.
-TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in _KEYWORDS.split()}
+TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in (*_KEYWORDS.split(), *CONSTANT_KEYWORDS)}
+_CONSTANT_TAGS = [TAGS[keyword] for keyword in CONSTANT_KEYWORDS]
 #: Values longer than this (the pixels) are not part of a header.
 DEFER_BYTES = 4096
 #: Length of a value that goes on to a delimiter.
@@ -66,6 +73,11 @@ class RawValues:
     def __init__(self, elements: Elements) -> None:
         self._values = elements.values
         self._order = "little" if elements.little_endian else "big"
+
+    def constants(self) -> tuple[bytes, ...]:
+        """Bytes of the elements ``CONSTANT_KEYWORDS``, empty where absent."""
+        values = self._values
+        return tuple([values.get(tag) or b"" for tag in _CONSTANT_TAGS])
 
     def text(self, keyword: str) -> str:
         value = self._values.get(TAGS[keyword])

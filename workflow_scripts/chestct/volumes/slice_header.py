@@ -5,7 +5,9 @@ pydicom here (``read_header``), or ``fast_header`` where a file is plain enough.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom.dataelem import RawDataElement
@@ -18,6 +20,13 @@ from pydicom.uid import (
 
 from chestct.volumes.raw_elements import DEFER_BYTES, TAGS, UNDEFINED_LENGTH, Elements, RawValues
 from chestct.volumes.refusals import RefusedScan
+
+#: Elements that change from slice to slice, or that more than their bytes decide of; the others are shared.
+_OF_A_SLICE = (
+    "SOPInstanceUID SOPClassUID InstanceNumber ImagePositionPatient AcquisitionNumber AcquisitionDateTime "
+    "AcquisitionDate AcquisitionTime ModalityLUTSequence PixelData"
+)
+_SHARED_TAGS = [tag for keyword, tag in TAGS.items() if keyword not in _OF_A_SLICE.split()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +50,7 @@ class SliceHeader:
         description, series_number, kvp, phase, acquisition_number, acquired: what tells one acquisition from
             another (``one_acquisition``): SeriesDescription; kV; temporal position and percentage of the
             heart's cycle; date and time of the acquisition in one, its date, its time.
+        constants: of what a series has once, as bytes (``raw_elements.CONSTANT_KEYWORDS``).
         frame: number of the frame, from 0, in a file of several images; None: the file is one image.
         fault: why a file of several images cannot be read as slices, if so.
     """
@@ -91,6 +101,7 @@ class SliceHeader:
     phase: tuple[str, str]
     acquisition_number: str
     acquired: tuple[str, str, str]
+    constants: tuple[bytes, ...]
     frame: int | None = None
     fault: str = ""
 
@@ -123,67 +134,83 @@ def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_cla
         ValueError: no modality, which every DICOM object has: not a DICOM file, or one that is damaged or
             cut; as an object of another modality it would be left out, and the end of a scan with it.
     """
-    raw = RawValues(elements)
-    sop_class = raw.text("SOPClassUID") or sop_class
-    if not raw.text("Modality"):
+    values = elements.values
+    # A list, since a generator takes twice as long.
+    shared = tuple([values.get(tag) for tag in _SHARED_TAGS])
+    fields = _shared_fields(shared, elements.little_endian)
+    if not fields["modality"]:
         raise ValueError("no modality: not a DICOM file, or a damaged one")
-    bits = raw.unsigned("BitsAllocated") or 0
-    bits_stored = raw.unsigned("BitsStored") or bits
-    high_bit = raw.unsigned("HighBit")
-    signed = raw.unsigned("PixelRepresentation") == 1
+    raw = RawValues(elements)
     span = elements.span
     plain = transfer_syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
     return SliceHeader(
         path=path,
-        patient_id=raw.text("PatientID"),
-        study_uid=raw.text("StudyInstanceUID"),
-        series_uid=raw.text("SeriesInstanceUID"),
-        frame_uid=raw.text("FrameOfReferenceUID"),
         sop_uid=raw.text("SOPInstanceUID"),
-        sop_class=sop_class,
-        modality=raw.text("Modality"),
-        image_type=tuple(part.upper() for part in raw.texts("ImageType")),
+        sop_class=raw.text("SOPClassUID") or sop_class,
         instance_number=raw.number("InstanceNumber", 0),
-        num_frames=raw.number("NumberOfFrames", 1),
-        rows=raw.unsigned("Rows") or 0,
-        columns=raw.unsigned("Columns") or 0,
-        samples=raw.unsigned("SamplesPerPixel") or 1,
-        photometric=raw.text("PhotometricInterpretation"),
-        burned_in=raw.text("BurnedInAnnotation").upper(),
-        bits_allocated=bits,
-        bits_stored=bits_stored,
-        high_bit=bits_stored - 1 if high_bit is None else high_bit,
-        signed=signed,
         position=raw.floats("ImagePositionPatient", 3),
-        orientation=raw.floats("ImageOrientationPatient", 6),
-        pixel_spacing=raw.floats("PixelSpacing", 2),
-        slope=raw.decimal("RescaleSlope"),
-        intercept=raw.decimal("RescaleIntercept"),
-        rescale_type=raw.text("RescaleType").upper(),
-        has_lut=TAGS["ModalityLUTSequence"] in elements.values,
-        lossy=raw.text("LossyImageCompression") == "01",
-        tilt_degrees=raw.decimal("GantryDetectorTilt") or 0.0,
-        padding=_padding(raw, bits, signed) if bits in (8, 16, 32) else None,
+        acquisition_number=raw.text("AcquisitionNumber"),
+        acquired=(raw.text("AcquisitionDateTime"), raw.text("AcquisitionDate"), raw.text("AcquisitionTime")),
+        has_lut=TAGS["ModalityLUTSequence"] in values,
         transfer_syntax=transfer_syntax,
         has_pixels=span is not None,
         pixel_span=span if plain and span is not None and span[1] != UNDEFINED_LENGTH else None,
-        manufacturer=raw.text("Manufacturer"),
-        scanner_model=raw.text("ManufacturerModelName"),
-        kernel=raw.texts("ConvolutionKernel"),
-        slice_thickness=raw.decimal("SliceThickness"),
-        contrast_agent=raw.text("ContrastBolusAgent"),
-        patient_age=raw.text("PatientAge"),
-        patient_sex=raw.text("PatientSex"),
-        description=raw.text("SeriesDescription"),
-        series_number=raw.text("SeriesNumber"),
-        kvp=raw.decimal("KVP"),
-        phase=(
+        **fields,
+    )
+
+
+# Slices of a series differ in few elements, so that the others' texts and numbers are made once a series.
+@lru_cache(maxsize=256)
+def _shared_fields(values: tuple[bytes | None, ...], little_endian: bool) -> dict[str, Any]:
+    """The fields of a header that follow from the elements ``_SHARED_TAGS``."""
+    present = dict(zip(_SHARED_TAGS, values, strict=True))
+    raw = RawValues(Elements(values=present, span=None, little_endian=little_endian))
+    bits = raw.unsigned("BitsAllocated") or 0
+    bits_stored = raw.unsigned("BitsStored") or bits
+    high_bit = raw.unsigned("HighBit")
+    signed = raw.unsigned("PixelRepresentation") == 1
+    return {
+        "patient_id": raw.text("PatientID"),
+        "study_uid": raw.text("StudyInstanceUID"),
+        "series_uid": raw.text("SeriesInstanceUID"),
+        "frame_uid": raw.text("FrameOfReferenceUID"),
+        "modality": raw.text("Modality"),
+        "image_type": tuple(part.upper() for part in raw.texts("ImageType")),
+        "num_frames": raw.number("NumberOfFrames", 1),
+        "rows": raw.unsigned("Rows") or 0,
+        "columns": raw.unsigned("Columns") or 0,
+        "samples": raw.unsigned("SamplesPerPixel") or 1,
+        "photometric": raw.text("PhotometricInterpretation"),
+        "burned_in": raw.text("BurnedInAnnotation").upper(),
+        "bits_allocated": bits,
+        "bits_stored": bits_stored,
+        "high_bit": bits_stored - 1 if high_bit is None else high_bit,
+        "signed": signed,
+        "orientation": raw.floats("ImageOrientationPatient", 6),
+        "pixel_spacing": raw.floats("PixelSpacing", 2),
+        "slope": raw.decimal("RescaleSlope"),
+        "intercept": raw.decimal("RescaleIntercept"),
+        "rescale_type": raw.text("RescaleType").upper(),
+        "lossy": raw.text("LossyImageCompression") == "01",
+        "tilt_degrees": raw.decimal("GantryDetectorTilt") or 0.0,
+        "padding": _padding(raw, bits, signed) if bits in (8, 16, 32) else None,
+        "manufacturer": raw.text("Manufacturer"),
+        "scanner_model": raw.text("ManufacturerModelName"),
+        "kernel": raw.texts("ConvolutionKernel"),
+        "slice_thickness": raw.decimal("SliceThickness"),
+        "contrast_agent": raw.text("ContrastBolusAgent"),
+        "patient_age": raw.text("PatientAge"),
+        "patient_sex": raw.text("PatientSex"),
+        "description": raw.text("SeriesDescription"),
+        "series_number": raw.text("SeriesNumber"),
+        "kvp": raw.decimal("KVP"),
+        # Four bytes of a binary number, of which only equality counts.
+        "phase": (
             raw.text("TemporalPositionIdentifier"),
             str(raw.unsigned("NominalPercentageOfCardiacPhase") or ""),
         ),
-        acquisition_number=raw.text("AcquisitionNumber"),
-        acquired=(raw.text("AcquisitionDateTime"), raw.text("AcquisitionDate"), raw.text("AcquisitionTime")),
-    )
+        "constants": raw.constants(),
+    }
 
 
 def _guess_syntax(dataset: pydicom.Dataset) -> str:
