@@ -203,3 +203,19 @@ def test_the_diameter_is_that_of_the_largest_nodule_that_readers_agree_on() -> N
     # The widest slice counts, not the extent over slices.
     taller = [box(reader, 4, 90, z) for reader in range(3) for z in (0.0, 1.0)]
     assert judge(taller, geometry).diameter_mm == pytest.approx(4 * np.sqrt(2) * SPACING[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(-40_000, 40_000), min_size=1, max_size=30, unique=True),
+    st.integers(-45_000, 45_000),
+)
+def test_the_nearest_slice_is_that_of_a_search_of_all_slices(slices_um, mark_um) -> None:
+    heights, z_mm = np.array(sorted(slices_um)) / 1000, mark_um / 1000
+    geometry = SeriesGeometry(
+        pixel_spacing_mm=SPACING, z_mm={f"sop{k}": float(z) for k, z in enumerate(heights)}
+    )
+    distances = np.abs(heights - z_mm)
+    step = float(np.diff(heights).min()) if len(heights) > 1 else 0.0
+    near = distances.min() <= max(0.4 * step, 0.001)
+    assert geometry.height_of(z_mm) == (heights[distances.argmin()] if near else None)

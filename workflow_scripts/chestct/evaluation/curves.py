@@ -13,6 +13,7 @@ from chestct.evaluation.metrics import class_weights
 
 #: False positive rates and recalls of the points.
 GRID = np.linspace(0, 1, 41)
+_COUNTS_AT_ONCE = 2**23  # of which running sums are held
 #: Bands use this many resamples, the first ones: they need fewer than intervals that decide a claim.
 MAX_BAND_RESAMPLES = 500
 
@@ -49,6 +50,20 @@ def run_curves(
     Returns:
         Values of shape (num_points, num_resamples), by curve.
     """
+    size = max(1, _COUNTS_AT_ONCE // len(labels))
+    parts = [
+        _curves_of(labels, scores, counts[start : start + size], prevalence)
+        for start in range(0, len(counts), size)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+
+def _curves_of(
+    labels: np.ndarray, scores: np.ndarray, counts: np.ndarray, prevalence: float | None
+) -> dict[str, np.ndarray]:
+    """``run_curves`` of so few resamples that their running sums fit into memory."""
     order = np.argsort(-scores, kind="stable")
     last_of_tie = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
     ranked_SR, positive = counts.T[order], labels[order, None] == 1

@@ -54,7 +54,7 @@ def patient_intervals(
     columns |= dict.fromkeys(("bca_low", "bca_high"), np.full(len(values_K), np.nan))
     if kind.bca:
         ordered_KR = np.sort(resampled_KR, axis=1)
-        acceleration_K = acceleration(draws.left_out(values_KL), draws.stratum)
+        acceleration_K = acceleration(draws.left_out(values_KL), draws.left_out_stratum, draws.stratum_sizes)
         ends = bca_intervals(values_K, ordered_KR, acceleration_K, confidence)
         for name, end in zip(("bca_low", "bca_high"), ends, strict=True):
             columns[name] = np.where(np.isfinite(low), end, np.nan)

@@ -38,7 +38,9 @@ def percentile_intervals(sorted_KR: np.ndarray, confidence: float) -> tuple[np.n
     return quantiles(sorted_KR, tail), quantiles(sorted_KR, 1 - tail)
 
 
-def acceleration(left_out_KJ: np.ndarray, stratum_J: np.ndarray) -> np.ndarray:
+def acceleration(
+    left_out_KJ: np.ndarray, stratum_J: np.ndarray, sizes: np.ndarray | None = None
+) -> np.ndarray:
     """Acceleration of the BCa interval from leave-one-patient-out values of a stratified sample, shape (K,).
 
     A stratum's influence values are (size - 1) x (mean - value); their cubes and squares, over size^3 and
@@ -46,14 +48,21 @@ def acceleration(left_out_KJ: np.ndarray, stratum_J: np.ndarray) -> np.ndarray:
     ``scipy.stats.bootstrap`` does the same for two samples). It is 0 where nothing varies, and where a value
     is
     undefined because the sample without the patient has one class: then only the bias is corrected.
+
+    Args:
+        left_out_KJ: values without one patient each.
+        stratum_J: of that patient.
+        sizes: number of patients by stratum, where not all were left out: those that were stand for them. None
+            for the numbers in ``stratum_J``.
     """
     cubes_K, squares_K = np.zeros(len(left_out_KJ)), np.zeros(len(left_out_KJ))
     for stratum in np.unique(stratum_J):
         values_KJ = left_out_KJ[:, stratum_J == stratum]
-        size = values_KJ.shape[1]
+        number = values_KJ.shape[1]
+        size = number if sizes is None else int(sizes[stratum])
         influence_KJ = (size - 1) * (values_KJ.mean(axis=1, keepdims=True) - values_KJ)
-        cubes_K += (influence_KJ**3).sum(axis=1) / size**3
-        squares_K += (influence_KJ**2).sum(axis=1) / size**2
+        cubes_K += (influence_KJ**3).sum(axis=1) / size**3 * (size / number)
+        squares_K += (influence_KJ**2).sum(axis=1) / size**2 * (size / number)
     # Variation at the level of rounding errors counts as none.
     varies = np.isfinite(cubes_K) & (squares_K > 1e-24)
     return np.divide(cubes_K, 6 * squares_K**1.5, out=np.zeros(len(cubes_K)), where=varies)

@@ -17,6 +17,8 @@ from chestct.evaluation.resampling import Draws
 from chestct.evaluation.scans import TestSet
 from chestct.evaluation.subgroups import MAX_RESAMPLES
 
+_COUNTS_AT_ONCE = 2**24  # converted to float64
+
 
 def localisation_rows(
     quantities: Sequence[Quantity],
@@ -94,10 +96,14 @@ def _weighted_mean(values: np.ndarray, chosen: np.ndarray, counts: np.ndarray) -
     """Mean over the chosen scans under every count, shape (1, num_counts), as ``fold_values`` of one fold."""
     if not chosen.any():
         return np.full((1, len(counts)), np.nan)
-    weights = counts[:, chosen].astype(np.float64)
-    totals = weights.sum(axis=1)
-    means = np.divide(weights @ values[chosen], totals, out=np.full(len(totals), np.nan), where=totals > 0)
-    return means[None]
+    size = max(1, _COUNTS_AT_ONCE // int(chosen.sum()))
+    parts = []
+    for start in range(0, len(counts), size):
+        weights = counts[start : start + size, chosen].astype(np.float64)
+        totals = weights.sum(axis=1)
+        out = np.full(len(totals), np.nan)
+        parts.append(np.divide(weights @ values[chosen], totals, out=out, where=totals > 0))
+    return np.concatenate(parts)[None]
 
 
 def _interval(

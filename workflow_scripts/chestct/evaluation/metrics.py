@@ -13,8 +13,9 @@ Some metrics depend on the prevalence, the share of positive scans. They are eva
 Ranking metrics walk the scans once in order of score; a step adds or multiplies rows that hold the counts
 of one scan in all resamples. Rows are long enough that NumPy's overhead is small and short enough (10,000
 float32 are 40 KB) that the running sums stay in the cache. Counts kept as float32 in Fortran order are used
-as they are, others are converted once a call. Integers below 2**24 are exact in float32; where a product
-could be larger, all is done in float64.
+as they are, others are converted once a call, of very large test sets a block of resamples at a time: values
+of a resample do not depend on the others. Integers below 2**24 are exact in float32; where a product could be
+larger, all is done in float64.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,6 +30,11 @@ NUM_BINS = 10  # of the calibration error, of equal width
 _EXACT_IN_FLOAT32 = 2**24
 _RUNS_PER_PRODUCT = 32  # runs whose bins are summed in one matrix product
 _COUNTS_PER_PRODUCT = 2**21  # counts converted to float64 at a time
+_WEIGHTS_PER_PRODUCT = 2**23  # sums of bins that are held at a time
+_COUNTS_PER_SUM = 2**24  # counts gathered at a time
+#: Counts that a kernel walks at a time, but never fewer resamples than the next number: a step has a cost.
+_COUNTS_PER_WALK = 2**25
+_LEAST_RESAMPLES = 256
 
 
 class _Rows(NamedTuple):
@@ -47,13 +53,30 @@ def _for_every_run(
 ) -> np.ndarray:
     """Values of a kernel of (positive, scores of one run, rows), for one run or many."""
     positive = labels == 1
-    num_positive_R = counts.T[positive].sum(axis=0, dtype=np.float64)
-    num_negative_R = counts.T[~positive].sum(axis=0, dtype=np.float64)
+    num_positive_R = count_sums(counts.T, positive)
+    num_negative_R = count_sums(counts.T, ~positive)
     largest = 2 * float((num_positive_R * num_negative_R).max(initial=0.0))
     kind = np.float32 if largest < _EXACT_IN_FLOAT32 else np.float64
-    rows = _Rows(np.ascontiguousarray(counts.T, dtype=kind), num_positive_R, num_negative_R)
-    values_KR = np.stack([kernel(positive, run, rows) for run in np.atleast_2d(scores)])
+    runs_KS = np.atleast_2d(scores)
+    values_KR = np.empty((len(runs_KS), len(counts)))
+    size = max(_LEAST_RESAMPLES, _COUNTS_PER_WALK // max(1, len(labels)))
+    for start in range(0, len(counts), size):
+        part = slice(start, start + size)
+        rows_SR = np.ascontiguousarray(counts.T[:, part], dtype=kind)
+        rows = _Rows(rows_SR, num_positive_R[part], num_negative_R[part])
+        for number, run in enumerate(runs_KS):
+            values_KR[number, part] = kernel(positive, run, rows)
     return values_KR if scores.ndim == 2 else values_KR[0]
+
+
+def count_sums(counts_SR: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Number of the chosen scans in every resample, as float64, which is exact; shape (num_resamples,)."""
+    places = np.flatnonzero(chosen)
+    size = max(1, _COUNTS_PER_SUM // max(1, counts_SR.shape[1]))
+    total_R = np.zeros(counts_SR.shape[1])
+    for start in range(0, len(places), size):
+        total_R += counts_SR[places[start : start + size]].sum(axis=0, dtype=np.float64)
+    return total_R
 
 
 def _tied_groups(
@@ -217,13 +240,24 @@ def class_weights(
     return _ratio(prevalence, num_positive_R, 0.0), _ratio(1 - prevalence, num_negative_R, 0.0)
 
 
-def weighted_sums(weights_WS: np.ndarray, rows_SR: np.ndarray) -> np.ndarray:
-    """``weights @ rows`` in float64, whatever the rows of counts are kept as; shape (W, num_resamples)."""
-    sums_WR = np.empty((len(weights_WS), rows_SR.shape[1]))
-    size = max(1, _COUNTS_PER_PRODUCT // max(1, len(rows_SR)))
-    for start in range(0, rows_SR.shape[1], size):
-        block_SR = rows_SR[:, start : start + size].astype(np.float64)
-        sums_WR[:, start : start + size] = weights_WS @ block_SR
+def weighted_sums(weights_WS: np.ndarray, counts_SR: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Weighted sums over the chosen scans of every resample, in float64; shape (W, num_resamples).
+
+    Args:
+        weights_WS: of the chosen scans.
+        counts_SR: of all scans, whatever they are kept as.
+        chosen: mask, shape (num_scans,).
+    """
+    sums_WR = np.empty((len(weights_WS), counts_SR.shape[1]))
+    places = np.flatnonzero(chosen)
+    # As many columns at a time as one product takes; more are gathered at once where there is room.
+    size = max(1, _COUNTS_PER_PRODUCT // max(1, len(places)))
+    gathered = size * max(1, _COUNTS_PER_SUM // max(1, len(places) * size))
+    for first in range(0, counts_SR.shape[1], gathered):
+        rows_SR = counts_SR[places, first : first + gathered]
+        for start in range(0, rows_SR.shape[1], size):
+            block_SR = rows_SR[:, start : start + size].astype(np.float64)
+            sums_WR[:, first + start : first + start + size] = weights_WS @ block_SR
     return sums_WR
 
 
@@ -231,17 +265,17 @@ class Classes:
     """Counts of a test set by class, for sums over scans that are weighted to a prevalence."""
 
     def __init__(self, labels: np.ndarray, counts: np.ndarray, prevalence: float | None) -> None:
-        self._positive = labels == 1
-        self._rows = [counts.T[chosen] for chosen in (self._positive, ~self._positive)]
-        sums = [rows_SR.sum(axis=0, dtype=np.float64) for rows_SR in self._rows]
+        self._positive, self._counts = labels == 1, counts
+        sums = [count_sums(counts.T, chosen) for chosen in (self._positive, ~self._positive)]
         self._weights = class_weights(sums[0], sums[1], prevalence)
         #: Whether a resample has both classes.
         self.both = (sums[0] > 0) & (sums[1] > 0)
 
     def sums(self, values_WS: np.ndarray) -> np.ndarray:
         """Weighted sums over the scans of every resample, shape (W, num_resamples)."""
-        of_positive_WR = weighted_sums(values_WS[:, self._positive], self._rows[0])
-        of_negative_WR = weighted_sums(values_WS[:, ~self._positive], self._rows[1])
+        positive, counts_SR = self._positive, self._counts.T
+        of_positive_WR = weighted_sums(values_WS[:, positive], counts_SR, positive)
+        of_negative_WR = weighted_sums(values_WS[:, ~positive], counts_SR, ~positive)
         of_positive_WR *= self._weights[0]
         of_negative_WR *= self._weights[1]
         return of_positive_WR + of_negative_WR
@@ -279,8 +313,9 @@ def calibration_error(
     runs_KS = np.atleast_2d(scores)
     scans = np.arange(len(labels))
     values = []
-    for start in range(0, len(runs_KS), _RUNS_PER_PRODUCT):
-        part_KS = runs_KS[start : start + _RUNS_PER_PRODUCT]
+    at_once = min(_RUNS_PER_PRODUCT, max(1, _WEIGHTS_PER_PRODUCT // (NUM_BINS * len(labels))))
+    for start in range(0, len(runs_KS), at_once):
+        part_KS = runs_KS[start : start + at_once]
         distances_KBS = np.zeros((len(part_KS), NUM_BINS, len(labels)))
         for number, run in enumerate(part_KS):
             distances_KBS[number, score_bins(run), scans] = labels - run

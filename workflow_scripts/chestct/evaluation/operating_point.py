@@ -11,7 +11,7 @@ import numpy as np
 
 from chestct.errors import InputError
 from chestct.evaluation.matching import RunKey
-from chestct.evaluation.metrics import weighted_sums
+from chestct.evaluation.metrics import count_sums, weighted_sums
 from chestct.evaluation.scans import TestSet
 
 
@@ -68,9 +68,8 @@ def _share_called(
 ) -> np.ndarray:
     """Share of the chosen scans above their threshold; shape (num_runs, num_resamples), NaN without any."""
     called_KS = (np.atleast_2d(scores) > thresholds)[:, chosen].astype(np.float64)
-    rows_SR = counts.T[chosen]
-    num_chosen_R = rows_SR.sum(axis=0, dtype=np.float64)
-    shares_KR = weighted_sums(called_KS, rows_SR)
+    num_chosen_R = count_sums(counts.T, chosen)
+    shares_KR = weighted_sums(called_KS, counts.T, chosen)
     return np.divide(shares_KR, num_chosen_R, out=np.full(shares_KR.shape, np.nan), where=num_chosen_R > 0)
 
 
@@ -147,7 +146,7 @@ def _predictive_value(
 ) -> np.ndarray:
     share_R = prevalence
     if share_R is None:
-        share_R = counts.T[labels == 1].sum(axis=0, dtype=np.float64) / counts.sum(axis=1, dtype=np.float64)
+        share_R = count_sums(counts.T, labels == 1) / counts.sum(axis=1, dtype=np.float64)
     positive_KR, negative_KR = (
         _share_called(labels == label, scores, counts, thresholds) for label in (1, 0)
     )

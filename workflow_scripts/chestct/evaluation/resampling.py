@@ -12,8 +12,18 @@ import numpy as np
 
 from chestct.errors import InputError
 from chestct.evaluation.folds import class_strata, ranked_folds
+from chestct.evaluation.metrics import count_sums
 
 _MAX_REDRAWS = 100
+#: Patients that are drawn at a time, over all resamples.
+_DRAWS_AT_ONCE = 2**23
+#: Counts of a test set that would take more bytes than this as float32 are kept as small integers.
+_MOST_BYTES = 2**29
+#: Up to so many counts, every patient is left out once; beyond, so many patients are that these are not more,
+#: but no fewer than the next number.
+_MOST_LEFT_OUT_COUNTS = 2**26
+_LEAST_LEFT_OUT = 1000
+_SCANS_AT_ONCE = 2**14
 
 
 def bootstrap_counts(
@@ -45,45 +55,76 @@ def bootstrap_counts(
     Raises:
         InputError: resamples with both labels cannot be drawn.
     """
+    counts_SR = np.empty((len(labels), num_resamples), dtype=np.int32)  # S scans, R resamples
+    _fill_resamples(counts_SR, patient_ids, labels, rng, folds)
+    return counts_SR.T
+
+
+def _fill_resamples(
+    counts_SR: np.ndarray,
+    patient_ids: np.ndarray,
+    labels: np.ndarray,
+    rng: np.random.Generator,
+    folds: np.ndarray | None,
+) -> None:
+    """Write the counts of ``bootstrap_counts`` into an array of any kind of number that holds them."""
     patient_of_scan, stratum = patient_strata(patient_ids, labels, folds)
-    num_patients = len(stratum)
     # Patients with a positive scan first, fold by fold.
     strata = [np.flatnonzero(stratum == number ^ 1) for number in range(stratum.max() + 2)]
     ranked = list(ranked_folds(class_strata(labels, folds)))
+    classes = [fold & (labels == label) for fold in ranked for label in (0, 1)]
 
-    counts_SR = np.empty((len(labels), num_resamples), dtype=np.int32)  # S scans, R resamples
+    num_resamples = counts_SR.shape[1]
     pending = np.arange(num_resamples)
     for _ in range(_MAX_REDRAWS):
-        drawn_SR = _draw(strata, num_patients, len(pending), rng)[patient_of_scan]
-        counts_SR[:, pending] = drawn_SR
+        for members in strata:
+            _draw(counts_SR, pending, members, patient_of_scan, len(stratum), rng)
         one_class = np.full(len(pending), not ranked)
-        for fold in ranked:
-            for label in (0, 1):
-                one_class |= drawn_SR[fold & (labels == label)].sum(axis=0) == 0
+        for chosen in classes:
+            one_class |= count_sums(counts_SR, chosen)[pending] == 0
         pending = pending[one_class]
         if not len(pending):
-            return counts_SR.T
+            return
     raise InputError(
         f"{len(pending)} of {num_resamples} resamples of the test patients hold scans of one label only",
-        where=f"{len(labels)} test scans of {num_patients} patients",
+        where=f"{len(labels)} test scans of {len(stratum)} patients",
         expected="patients with positive and patients with negative scans",
         remedy="use more test patients",
     )
 
 
 def _draw(
-    strata: list[np.ndarray], num_patients: int, num_resamples: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Counts of patients, shape (num_patients, num_resamples)."""
-    counts_PR = np.zeros((num_patients, num_resamples), dtype=np.int32)
-    for members in strata:
-        if not len(members):
-            continue
-        picks = rng.integers(len(members), size=(num_resamples, len(members)))
-        flat = picks * num_resamples + np.arange(num_resamples)[:, None]
-        counts = np.bincount(flat.ravel(), minlength=len(members) * num_resamples)
-        counts_PR[members] = counts.reshape(len(members), num_resamples)
-    return counts_PR
+    counts_SR: np.ndarray,
+    pending: np.ndarray,
+    members: np.ndarray,
+    patient_of_scan: np.ndarray,
+    num_patients: int,
+    rng: np.random.Generator,
+) -> None:
+    """Draw the patients of a stratum for the pending resamples and count their scans.
+
+    Resamples are drawn in blocks, which take the same numbers from the generator as one draw of all.
+    """
+    if not len(members):
+        return
+    place = np.full(num_patients, -1)
+    place[members] = np.arange(len(members))
+    scans = np.flatnonzero(place[patient_of_scan] >= 0)
+    member_of_scan = place[patient_of_scan[scans]]
+    at_once = max(1, _DRAWS_AT_ONCE // len(members))
+    for start in range(0, len(pending), at_once):
+        columns = pending[start : start + at_once]
+        number = len(columns)
+        picks = rng.integers(len(members), size=(number, len(members)))
+        flat = picks * number + np.arange(number)[:, None]
+        counts = np.bincount(flat.ravel(), minlength=len(members) * number).reshape(len(members), number)
+        if np.issubdtype(counts_SR.dtype, np.integer):
+            assert counts.max() <= np.iinfo(counts_SR.dtype).max
+        drawn = counts.astype(counts_SR.dtype)[member_of_scan]
+        if columns[-1] - columns[0] == number - 1:
+            counts_SR[scans, columns[0] : columns[0] + number] = drawn
+        else:
+            counts_SR[scans[:, None], columns] = drawn
 
 
 def leave_one_out_counts(
@@ -101,6 +142,33 @@ def leave_one_out_counts(
     patient_of_scan, stratum = patient_strata(patient_ids, labels, folds)
     counts = (np.arange(len(stratum))[:, None] != patient_of_scan).astype(np.int32)
     return counts, stratum
+
+
+def choose_left_out(stratum: np.ndarray, num_scans: int) -> np.ndarray:
+    """Patients that are left out one at a time: all, or of a very large test set an even part of each stratum.
+
+    The acceleration is a mean over patients, and its effect on an interval shrinks with the root of their
+    number, so that a thousand of them tell it: a matrix of all patients by all scans would grow with the
+    square of the test set (100,000 scans of 50,000 patients: 19 GB).
+
+    Args:
+        stratum: of every patient, from ``patient_strata``.
+        num_scans: of the test set.
+
+    Returns:
+        Places of the patients, ascending.
+    """
+    num_patients = len(stratum)
+    most = max(_LEAST_LEFT_OUT, _MOST_LEFT_OUT_COUNTS // num_scans)
+    if num_patients <= most:
+        return np.arange(num_patients)
+    chosen = []
+    for number in np.unique(stratum):
+        members = np.flatnonzero(stratum == number)
+        # Two at least, if there are: of one alone nothing varies.
+        wanted = max(min(2, len(members)), round(len(members) * most / num_patients))
+        chosen.append(members[(np.arange(wanted) * len(members)) // wanted])
+    return np.sort(np.concatenate(chosen))
 
 
 def patient_strata(
@@ -134,15 +202,19 @@ class Draws:
     """Counts on which all runs of a dataset are evaluated: sample, resamples, leave-one-patient-out samples.
 
     Attributes:
-        counts: float32 in Fortran order, which metrics read fastest; shape (1 + num_resamples + num_patients,
-            num_scans): the sample itself first, the leave-one-patient-out samples last.
+        counts: float32 in Fortran order, which metrics read fastest, or unsigned integers of one byte where
+            the test set is very large; shape (1 + num_resamples + num_left_out, num_scans): the sample itself
+            first, the leave-one-patient-out samples last.
         num_resamples: number of resamples.
-        stratum: of the patient left out, shape (num_patients,).
+        stratum: of every patient, shape (num_patients,).
+        patients_left_out: places of the patients that are left out one at a time (``choose_left_out``); None
+            for all.
     """
 
     counts: np.ndarray
     num_resamples: int
     stratum: np.ndarray
+    patients_left_out: np.ndarray | None = None
 
     @property
     def freedom(self) -> int:
@@ -168,6 +240,17 @@ class Draws:
         """The values on the leave-one-patient-out samples, from values over all counts (last axis)."""
         return values[..., 1 + self.num_resamples :]
 
+    @property
+    def left_out_stratum(self) -> np.ndarray:
+        """Stratum of every patient that is left out one at a time."""
+        chosen = self.patients_left_out
+        return self.stratum if chosen is None else self.stratum[chosen]
+
+    @property
+    def stratum_sizes(self) -> np.ndarray:
+        """Number of patients by stratum."""
+        return np.bincount(self.stratum)
+
 
 def draw_resamples(
     patient_ids: np.ndarray,
@@ -176,14 +259,23 @@ def draw_resamples(
     rng: np.random.Generator,
     folds: np.ndarray | None = None,
 ) -> Draws:
-    """Combine the sample, ``bootstrap_counts`` and ``leave_one_out_counts``."""
-    resamples = bootstrap_counts(patient_ids, labels, num_resamples, rng, folds)
-    left_out, stratum = leave_one_out_counts(patient_ids, labels, folds)
-    counts = np.empty((1 + num_resamples + len(stratum), len(labels)), dtype=np.float32, order="F")
-    counts[0] = 1
-    counts[1 : 1 + num_resamples] = resamples
-    counts[1 + num_resamples :] = left_out
-    return Draws(counts=counts, num_resamples=num_resamples, stratum=stratum)
+    """Combine the sample, ``bootstrap_counts`` and ``leave_one_out_counts``, in one array.
+
+    Its size grows with the number of scans alone: of very large test sets not every patient is left out.
+    """
+    patient_of_scan, stratum = patient_strata(patient_ids, labels, folds)
+    left_out = choose_left_out(stratum, len(labels))
+    shape = (len(labels), 1 + num_resamples + len(left_out))
+    kind = np.float32 if 4 * shape[0] * shape[1] <= _MOST_BYTES else np.uint8
+    counts_SL = np.empty(shape, dtype=kind)
+    counts_SL[:, 0] = 1
+    _fill_resamples(counts_SL[:, 1 : 1 + num_resamples], patient_ids, labels, rng, folds)
+    for start in range(0, len(labels), _SCANS_AT_ONCE):
+        part = slice(start, start + _SCANS_AT_ONCE)
+        counts_SL[part, 1 + num_resamples :] = patient_of_scan[part, None] != left_out
+    return Draws(
+        counts=counts_SL.T, num_resamples=num_resamples, stratum=stratum, patients_left_out=left_out
+    )
 
 
 def named_rng(seed: int, *names: str) -> np.random.Generator:

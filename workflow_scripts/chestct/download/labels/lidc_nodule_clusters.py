@@ -5,6 +5,7 @@ scan (Armato et al., Medical Physics 38:915-931, 2011); which of their outlines 
 together was not published.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -85,6 +86,16 @@ class SeriesGeometry:
         return np.fromiter(self.sops, dtype=float, count=len(self.sops))
 
     @cached_property
+    def _ascending_heights(self) -> list[float]:
+        return list(self.sops)
+
+    @cached_property
+    def _reach_mm(self) -> float:
+        """How far from a slice a mark without a known instance may lie."""
+        step = float(np.diff(self._heights).min()) if len(self.sops) > 1 else 0.0
+        return max(_HEIGHT_SHARE * step, 0.001)
+
+    @cached_property
     def slice_spacing_mm(self) -> float:
         """Median step between slices, mm; 0 of a single slice. SliceThickness is another thing."""
         return float(np.median(np.diff(self._heights))) if len(self.sops) > 1 else 0.0
@@ -98,12 +109,11 @@ class SeriesGeometry:
         """
         if sop in self.z_mm:
             return round(self.z_mm[sop], 3)
-        distances = np.abs(self._heights - z_mm)
-        nearest = int(distances.argmin())
-        step = float(np.diff(self._heights).min()) if len(distances) > 1 else 0.0
-        return (
-            float(self._heights[nearest]) if distances[nearest] <= max(_HEIGHT_SHARE * step, 0.001) else None
-        )
+        heights = self._ascending_heights
+        place = bisect_left(heights, z_mm)
+        # The lower of two that are as near.
+        nearest = min(heights[max(0, place - 1) : place + 1], key=lambda height: abs(height - z_mm))
+        return nearest if abs(nearest - z_mm) <= self._reach_mm else None
 
 
 def outline_distances_mm(

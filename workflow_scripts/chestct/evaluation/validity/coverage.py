@@ -185,7 +185,7 @@ def _intervals(
     )
     yield "student", (low, high)
     if kind.bca:
-        acceleration_B = acceleration(draws.left_out(values_BL), draws.stratum)
+        acceleration_B = acceleration(draws.left_out(values_BL), draws.left_out_stratum, draws.stratum_sizes)
         ordered_BR = np.sort(resampled_BR, axis=1)
         yield "bca", bca_intervals(values_BL[:, 0], ordered_BR, acceleration_B, confidence)
 

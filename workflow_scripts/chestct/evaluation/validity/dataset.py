@@ -23,6 +23,8 @@ VALIDITY_TABLES = ("coverage", "power", "permuted")
 #: Upper limits of the resamples of a simulated or permuted test set; many test sets are averaged over.
 MAX_RESAMPLES_COVERAGE = 500
 MAX_RESAMPLES_PERMUTED = 500
+#: Simulated test sets are no larger: where intervals hold at this size, they hold beyond.
+MAX_SCANS_COVERAGE = 10_000
 #: The control needs fewer repetitions than coverage.
 MAX_PERMUTATIONS = 200
 
@@ -39,7 +41,7 @@ def simulate_coverage(
     confidence: float,
     seed: int,
 ) -> None:
-    """Check the coverage of intervals at the size of a dataset's test set.
+    """Check the coverage of intervals at the size of a dataset's test set, up to ``MAX_SCANS_COVERAGE``.
 
     Args:
         cohort, splits: tables of the dataset.
@@ -56,6 +58,9 @@ def simulate_coverage(
     """
     test_set = load_test_set(cohort, splits)
     name, num_scans, num_positive = test_set.dataset, len(test_set.labels), int(test_set.labels.sum())
+    if num_scans > MAX_SCANS_COVERAGE:
+        num_positive = min(max(2, round(num_positive * MAX_SCANS_COVERAGE / num_scans)), MAX_SCANS_COVERAGE - 2)
+        num_scans = MAX_SCANS_COVERAGE
     coverage = coverage_rows(
         num_scans,
         num_positive,

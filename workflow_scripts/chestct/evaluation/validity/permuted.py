@@ -1,16 +1,25 @@
 """Negative control: the study's comparisons after permuting the test labels among patients."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from chestct.evaluation.claims import DatasetDraws
-from chestct.evaluation.contrasts import Arms, Quantity, arms_of
+from chestct.evaluation.contrasts import Arms, Quantity, arms_of, part_values
 from chestct.evaluation.folds import class_strata, ranked_folds
 from chestct.evaluation.intervals import student_intervals
+from chestct.evaluation.matching import RunKey
+from chestct.evaluation.metrics import auroc
 from chestct.evaluation.resampling import bootstrap_counts, degrees_of_freedom, patient_strata
 from chestct.wilson import wilson_interval
+
+#: Scans of whose pairs matrices are kept (256 MB each). Beyond, runs are ranked anew for every permutation, in
+#: memory and time that grow with the number of scans, not with its square.
+MAX_SCANS_IN_PAIRS = 8000
+
+#: Contrasts of the scans of one fold: (mask, labels, counts) -> shape (num_contrasts, num_resamples).
+_Contrasts = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def permute_labels(
@@ -56,18 +65,34 @@ def preferences(quantity: Quantity, scores: Arms) -> np.ndarray:
     return total
 
 
-def _contrasts(
-    matrices: list[np.ndarray], positive: np.ndarray, negative: np.ndarray, counts: np.ndarray
-) -> np.ndarray:
-    """Contrasts of AUROC from their ``preferences``, shape (num_contrasts, num_resamples)."""
-    ours, theirs = counts[:, positive], counts[:, negative]
-    num_pairs = ours.sum(axis=1) * theirs.sum(axis=1)
-    return np.stack(
-        [
-            np.einsum("rn,rn->r", ours @ matrix[positive][:, negative], theirs) / num_pairs
-            for matrix in matrices
-        ]
-    )
+def _of_pairs(quantities: Sequence[Quantity], scores: Arms) -> _Contrasts:
+    """Contrasts of AUROC from their ``preferences``."""
+    matrices = [preferences(quantity, scores) for quantity in quantities]
+
+    def contrasts(fold: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        positive, negative = fold & (labels == 1), fold & (labels == 0)
+        ours, theirs = counts[:, positive], counts[:, negative]
+        num_pairs = ours.sum(axis=1) * theirs.sum(axis=1)
+        return np.stack(
+            [
+                np.einsum("rn,rn->r", ours @ matrix[positive][:, negative], theirs) / num_pairs
+                for matrix in matrices
+            ]
+        )
+
+    return contrasts
+
+
+def _of_ranks(quantities: Sequence[Quantity], scores: Mapping[RunKey, np.ndarray]) -> _Contrasts:
+    """The same contrasts from the AUROC of every run; equal to ``_of_pairs`` up to rounding."""
+    scores_KS = np.stack(list(scores.values()))
+
+    def contrasts(fold: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        values_KR = auroc(labels[fold], scores_KS[:, fold], counts.T[fold].T)
+        arms = arms_of({key: values_R[None] for key, values_R in zip(scores, values_KR, strict=True)})
+        return np.stack([part_values(quantity, arms).mean(axis=(0, 1)) for quantity in quantities])
+
+    return contrasts
 
 
 def permuted_rows(
@@ -86,15 +111,16 @@ def permuted_rows(
     cells = draws.largest
     if not cells:
         return
-    scores = arms_of(draws.scores)
-    matrices = [preferences(cell.quantity, scores) for cell in cells]
+    quantities = [cell.quantity for cell in cells]
+    few = len(draws.labels) <= MAX_SCANS_IN_PAIRS
+    contrasts = _of_pairs(quantities, arms_of(draws.scores)) if few else _of_ranks(quantities, draws.scores)
     p_values, differences = np.empty((2, num_permutations, len(cells)))
     for row in range(num_permutations):
         labels = permute_labels(draws.patients, draws.labels, rng, draws.folds)
         counts = np.ones((1 + num_resamples, len(labels)), dtype=np.float32)
         counts[1:] = bootstrap_counts(draws.patients, labels, num_resamples, rng, draws.folds)
         by_fold = [
-            _contrasts(matrices, fold & (labels == 1), fold & (labels == 0), counts)
+            contrasts(fold, labels, counts)
             for fold in ranked_folds(class_strata(labels, draws.folds))
         ]
         values = np.mean(by_fold, axis=0)

@@ -15,6 +15,7 @@ from chestct.wilson import wilson_interval
 TRUE_DIFFERENCE = 0.02
 #: Sizes of test sets, in addition to the study's own.
 NUM_SCANS = (100, 200, 500, 1000, 2000, 5000, 10000)
+_COUNTS_AT_ONCE = 2**24  # of simulated test sets
 
 
 def power_rows(
@@ -73,9 +74,12 @@ def _share_seen(
     estimate, variance = np.full(num_simulations, TRUE_DIFFERENCE), np.zeros(num_simulations)
     for values, size in zip(classes, sizes, strict=True):
         even = np.full(len(values), 1 / len(values))
-        counts = rng.multinomial(size, even, size=num_simulations)
-        mean = counts @ values / size
-        estimate += mean
-        variance += (counts @ values**2 / size - mean**2) / (size - 1)
+        at_once = max(1, _COUNTS_AT_ONCE // len(values))
+        for start in range(0, num_simulations, at_once):
+            part = slice(start, min(start + at_once, num_simulations))
+            counts = rng.multinomial(size, even, size=part.stop - part.start)
+            mean = counts @ values / size
+            estimate[part] += mean
+            variance[part] += (counts @ values**2 / size - mean**2) / (size - 1)
     limit = NormalDist().inv_cdf((1 + confidence) / 2)
     return float(np.mean(estimate > limit * np.sqrt(np.maximum(variance, 0))))
