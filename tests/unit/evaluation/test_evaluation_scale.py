@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chestct.evaluation import metrics, resampling
+from chestct.evaluation import counts, metrics, resampling
 from chestct.evaluation.claims import Cell, DatasetDraws
 from chestct.evaluation.contrasts import ArmKey, Quantity
 from chestct.evaluation.curves import run_curves
@@ -32,12 +32,12 @@ def drawn_at_once(patients: np.ndarray, labels: np.ndarray, number: int, seed: i
     """Counts as they are drawn where nothing is split: stratum by stratum, all resamples together."""
     patient_of_scan, stratum = patient_strata(patients, labels, None)
     rng = np.random.default_rng(seed)
-    counts = np.zeros((len(stratum), number), dtype=int)
+    drawn = np.zeros((len(stratum), number), dtype=int)
     for of in (1, 0):
         members = np.flatnonzero(stratum == of)
         for resample, picks in enumerate(rng.integers(len(members), size=(number, len(members)))):
-            counts[members, resample] = np.bincount(picks, minlength=len(members))
-    return counts[patient_of_scan].T
+            drawn[members, resample] = np.bincount(picks, minlength=len(members))
+    return drawn[patient_of_scan].T
 
 
 @settings(max_examples=20, deadline=None)
@@ -52,8 +52,8 @@ def test_resamples_are_the_same_however_many_are_drawn_at_a_time(num_scans, numb
     labels[:4] = [0, 0, 1, 1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resampling, "_DRAWS_AT_ONCE", at_once)
-        counts = bootstrap_counts(patients, labels, number, np.random.default_rng(seed))
-    assert np.array_equal(counts, drawn_at_once(patients, labels, number, seed))
+        found = bootstrap_counts(patients, labels, number, np.random.default_rng(seed))
+    assert np.array_equal(found, drawn_at_once(patients, labels, number, seed))
 
 
 def all_values(patients, labels, scores, draws) -> dict[str, np.ndarray]:
@@ -83,7 +83,8 @@ def test_values_are_the_same_in_blocks_and_from_small_integers(monkeypatch, kind
     whole = all_values(patients, labels, scores, draws)
     monkeypatch.setattr(metrics, "_COUNTS_PER_WALK", 1)
     monkeypatch.setattr(metrics, "_LEAST_RESAMPLES", 7)
-    monkeypatch.setattr(metrics, "_COUNTS_PER_SUM", 300)
+    monkeypatch.setattr(counts, "_COUNTS_PER_SUM", 300)
+    monkeypatch.setattr(counts, "_COUNTS_PER_COPY", 0)
     monkeypatch.setattr(resampling, "_MOST_BYTES", 0 if kind is np.uint8 else 2**29)
     monkeypatch.setattr(resampling, "_DRAWS_AT_ONCE", 90)
     again = draw_resamples(patients, labels, 50, np.random.default_rng(0))
@@ -140,7 +141,7 @@ def test_a_part_of_the_patients_tells_the_acceleration(monkeypatch):
 
 
 def test_permuted_labels_need_no_matrix_of_pairs(monkeypatch):
-    patients, labels, scores = sample(80)
+    patients, labels, _ = sample(80)
     keys = [RunKey("i3d", init, 100, seed) for init in ("video", "scratch") for seed in (0, 1)]
     noise = np.random.default_rng(1).normal(size=(4, 80)).round(1)
     part = (ArmKey("i3d", "video", 100), ArmKey("i3d", "scratch", 100))

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from chestct.evaluation.contrasts import Quantity
+from chestct.evaluation.counts import class_weights
 from chestct.evaluation.folds import ranked_folds
 from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.matching import RunKey
-from chestct.evaluation.metrics import class_weights
 
 #: False positive rates and recalls of the points.
 GRID = np.linspace(0, 1, 41)

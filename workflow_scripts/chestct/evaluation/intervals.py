@@ -52,8 +52,8 @@ def acceleration(
     Args:
         left_out_KJ: values without one patient each.
         stratum_J: of that patient.
-        sizes: number of patients by stratum, where not all were left out: those that were stand for them. None
-            for the numbers in ``stratum_J``.
+        sizes: number of patients by stratum, where not all were left out: those that were stand for the
+            others. None for the numbers in ``stratum_J``.
     """
     cubes_K, squares_K = np.zeros(len(left_out_KJ)), np.zeros(len(left_out_KJ))
     for stratum in np.unique(stratum_J):

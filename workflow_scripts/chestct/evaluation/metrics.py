@@ -23,15 +23,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from chestct.evaluation.counts import Classes, class_weights, count_sums, ratio
+
 Metric = Callable[..., np.ndarray]
 
 NUM_BINS = 10  # of the calibration error, of equal width
 
 _EXACT_IN_FLOAT32 = 2**24
 _RUNS_PER_PRODUCT = 32  # runs whose bins are summed in one matrix product
-_COUNTS_PER_PRODUCT = 2**21  # counts converted to float64 at a time
 _WEIGHTS_PER_PRODUCT = 2**23  # sums of bins that are held at a time
-_COUNTS_PER_SUM = 2**24  # counts gathered at a time
 #: Counts that a kernel walks at a time, but never fewer resamples than the next number: a step has a cost.
 _COUNTS_PER_WALK = 2**25
 _LEAST_RESAMPLES = 256
@@ -69,16 +69,6 @@ def _for_every_run(
     return values_KR if scores.ndim == 2 else values_KR[0]
 
 
-def count_sums(counts_SR: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Number of the chosen scans in every resample, as float64, which is exact; shape (num_resamples,)."""
-    places = np.flatnonzero(chosen)
-    size = max(1, _COUNTS_PER_SUM // max(1, counts_SR.shape[1]))
-    total_R = np.zeros(counts_SR.shape[1])
-    for start in range(0, len(places), size):
-        total_R += counts_SR[places[start : start + size]].sum(axis=0, dtype=np.float64)
-    return total_R
-
-
 def _tied_groups(
     positive: np.ndarray, scores: np.ndarray, *, ascending: bool
 ) -> Iterator[tuple[list[int], list[int]]]:
@@ -102,12 +92,6 @@ def _sum_of(rows_SR: np.ndarray, scans: list[int], buffer_R: np.ndarray) -> np.n
     for scan in scans[2:]:
         np.add(buffer_R, rows_SR[scan], out=buffer_R)
     return buffer_R
-
-
-def _ratio(numerator: np.ndarray | float, denominator: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
-    """Quotient in float64, NaN or another value where the denominator is 0."""
-    top, bottom = np.asarray(numerator, dtype=np.float64), denominator.astype(np.float64)
-    return np.divide(top, bottom, out=np.full(bottom.shape, otherwise), where=bottom > 0)
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -142,7 +126,7 @@ def auroc(labels: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndar
                 for scan in negatives:
                     np.add(below_R, rows_SR[scan], out=below_R)
         count_wins(waiting, below_R)
-        return _ratio(wins_R, rows.num_positive * rows.num_negative)
+        return ratio(wins_R, rows.num_positive * rows.num_negative)
 
     return _for_every_run(kernel, labels, scores, counts)
 
@@ -160,7 +144,7 @@ def average_precision(
     def kernel(positive: np.ndarray, run: np.ndarray, rows: _Rows) -> np.ndarray:
         rows_SR = rows.counts
         of_positive_R, of_negative_R = class_weights(rows.num_positive, rows.num_negative, prevalence)
-        odds_R = _ratio(of_negative_R, of_positive_R, 1.0)
+        odds_R = ratio(of_negative_R, of_positive_R, 1.0)
         weighted = bool((odds_R != 1).any())
         false_R, found_R = np.zeros_like(rows_SR[0]), np.zeros_like(rows_SR[0])
         part_R, buffer_R = np.empty_like(false_R), np.empty_like(false_R)
@@ -184,7 +168,7 @@ def average_precision(
                     np.maximum(bottom_R, 1.0, out=bottom_R)
                 np.divide(top_R, bottom_R, out=top_R)
                 np.add(area_R, top_R, out=area_R)
-        return _ratio(area_R, rows.num_positive)
+        return ratio(area_R, rows.num_positive)
 
     return _for_every_run(kernel, labels, scores, counts)
 
@@ -222,63 +206,9 @@ def sensitivity(
             waiting += positives
         if waiting:
             found_R += _sum_of(rows_SR, waiting, buffer_R) * np.clip(left_R, 0, 1)
-        return np.where(rows.num_negative > 0, _ratio(found_R, rows.num_positive), np.nan)
+        return np.where(rows.num_negative > 0, ratio(found_R, rows.num_positive), np.nan)
 
     return _for_every_run(kernel, labels, scores, counts)
-
-
-def class_weights(
-    num_positive_R: np.ndarray, num_negative_R: np.ndarray, prevalence: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of a positive and of a negative scan: all sum to 1, those of positive scans to the prevalence.
-
-    Without a prevalence, all scans of a resample weigh alike. 0 for a class that a resample lacks.
-    """
-    if prevalence is None:
-        even_R = 1 / (num_positive_R + num_negative_R)
-        return even_R, even_R
-    return _ratio(prevalence, num_positive_R, 0.0), _ratio(1 - prevalence, num_negative_R, 0.0)
-
-
-def weighted_sums(weights_WS: np.ndarray, counts_SR: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Weighted sums over the chosen scans of every resample, in float64; shape (W, num_resamples).
-
-    Args:
-        weights_WS: of the chosen scans.
-        counts_SR: of all scans, whatever they are kept as.
-        chosen: mask, shape (num_scans,).
-    """
-    sums_WR = np.empty((len(weights_WS), counts_SR.shape[1]))
-    places = np.flatnonzero(chosen)
-    # As many columns at a time as one product takes; more are gathered at once where there is room.
-    size = max(1, _COUNTS_PER_PRODUCT // max(1, len(places)))
-    gathered = size * max(1, _COUNTS_PER_SUM // max(1, len(places) * size))
-    for first in range(0, counts_SR.shape[1], gathered):
-        rows_SR = counts_SR[places, first : first + gathered]
-        for start in range(0, rows_SR.shape[1], size):
-            block_SR = rows_SR[:, start : start + size].astype(np.float64)
-            sums_WR[:, first + start : first + start + size] = weights_WS @ block_SR
-    return sums_WR
-
-
-class Classes:
-    """Counts of a test set by class, for sums over scans that are weighted to a prevalence."""
-
-    def __init__(self, labels: np.ndarray, counts: np.ndarray, prevalence: float | None) -> None:
-        self._positive, self._counts = labels == 1, counts
-        sums = [count_sums(counts.T, chosen) for chosen in (self._positive, ~self._positive)]
-        self._weights = class_weights(sums[0], sums[1], prevalence)
-        #: Whether a resample has both classes.
-        self.both = (sums[0] > 0) & (sums[1] > 0)
-
-    def sums(self, values_WS: np.ndarray) -> np.ndarray:
-        """Weighted sums over the scans of every resample, shape (W, num_resamples)."""
-        positive, counts_SR = self._positive, self._counts.T
-        of_positive_WR = weighted_sums(values_WS[:, positive], counts_SR, positive)
-        of_negative_WR = weighted_sums(values_WS[:, ~positive], counts_SR, ~positive)
-        of_positive_WR *= self._weights[0]
-        of_negative_WR *= self._weights[1]
-        return of_positive_WR + of_negative_WR
 
 
 def brier(

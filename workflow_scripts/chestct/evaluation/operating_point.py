@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from chestct.errors import InputError
+from chestct.evaluation.counts import count_sums, rows_of, weighted_sums
 from chestct.evaluation.matching import RunKey
-from chestct.evaluation.metrics import count_sums, weighted_sums
 from chestct.evaluation.scans import TestSet
 
 
@@ -68,8 +68,9 @@ def _share_called(
 ) -> np.ndarray:
     """Share of the chosen scans above their threshold; shape (num_runs, num_resamples), NaN without any."""
     called_KS = (np.atleast_2d(scores) > thresholds)[:, chosen].astype(np.float64)
-    num_chosen_R = count_sums(counts.T, chosen)
-    shares_KR = weighted_sums(called_KS, counts.T, chosen)
+    rows = rows_of(counts.T, chosen)
+    num_chosen_R = count_sums(*rows)
+    shares_KR = weighted_sums(called_KS, *rows)
     return np.divide(shares_KR, num_chosen_R, out=np.full(shares_KR.shape, np.nan), where=num_chosen_R > 0)
 
 

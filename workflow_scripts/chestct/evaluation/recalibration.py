@@ -15,7 +15,7 @@ Shapes: K runs, D coefficients, S scans, R resamples.
 
 import numpy as np
 
-from chestct.evaluation.metrics import Classes, class_weights
+from chestct.evaluation.counts import Classes, class_weights
 
 #: Scores nearer to 0 or 1 than a float64 below 1 can be are moved to this distance: their logit is infinite.
 CLOSEST_TO_CERTAIN = 2.0**-53

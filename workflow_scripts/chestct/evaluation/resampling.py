@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chestct.errors import InputError
+from chestct.evaluation.counts import count_sums
 from chestct.evaluation.folds import class_strata, ranked_folds
-from chestct.evaluation.metrics import count_sums
 
 _MAX_REDRAWS = 100
 #: Patients that are drawn at a time, over all resamples.
@@ -145,7 +145,7 @@ def leave_one_out_counts(
 
 
 def choose_left_out(stratum: np.ndarray, num_scans: int) -> np.ndarray:
-    """Patients that are left out one at a time: all, or of a very large test set an even part of each stratum.
+    """Patients that are left out one at a time: all, or of a very large test set a part of each stratum.
 
     The acceleration is a mean over patients, and its effect on an interval shrinks with the root of their
     number, so that a thousand of them tell it: a matrix of all patients by all scans would grow with the
@@ -273,9 +273,7 @@ def draw_resamples(
     for start in range(0, len(labels), _SCANS_AT_ONCE):
         part = slice(start, start + _SCANS_AT_ONCE)
         counts_SL[part, 1 + num_resamples :] = patient_of_scan[part, None] != left_out
-    return Draws(
-        counts=counts_SL.T, num_resamples=num_resamples, stratum=stratum, patients_left_out=left_out
-    )
+    return Draws(counts=counts_SL.T, num_resamples=num_resamples, stratum=stratum, patients_left_out=left_out)
 
 
 def named_rng(seed: int, *names: str) -> np.random.Generator:

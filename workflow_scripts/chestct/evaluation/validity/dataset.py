@@ -59,7 +59,9 @@ def simulate_coverage(
     test_set = load_test_set(cohort, splits)
     name, num_scans, num_positive = test_set.dataset, len(test_set.labels), int(test_set.labels.sum())
     if num_scans > MAX_SCANS_COVERAGE:
-        num_positive = min(max(2, round(num_positive * MAX_SCANS_COVERAGE / num_scans)), MAX_SCANS_COVERAGE - 2)
+        num_positive = min(
+            max(2, round(num_positive * MAX_SCANS_COVERAGE / num_scans)), MAX_SCANS_COVERAGE - 2
+        )
         num_scans = MAX_SCANS_COVERAGE
     coverage = coverage_rows(
         num_scans,

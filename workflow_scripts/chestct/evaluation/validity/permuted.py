@@ -14,8 +14,8 @@ from chestct.evaluation.metrics import auroc
 from chestct.evaluation.resampling import bootstrap_counts, degrees_of_freedom, patient_strata
 from chestct.wilson import wilson_interval
 
-#: Scans of whose pairs matrices are kept (256 MB each). Beyond, runs are ranked anew for every permutation, in
-#: memory and time that grow with the number of scans, not with its square.
+#: Scans of whose pairs matrices are kept (256 MB each). Beyond, runs are ranked anew for every permutation,
+#: in memory and time that grow with the number of scans, not with its square.
 MAX_SCANS_IN_PAIRS = 8000
 
 #: Contrasts of the scans of one fold: (mask, labels, counts) -> shape (num_contrasts, num_resamples).
@@ -120,8 +120,7 @@ def permuted_rows(
         counts = np.ones((1 + num_resamples, len(labels)), dtype=np.float32)
         counts[1:] = bootstrap_counts(draws.patients, labels, num_resamples, rng, draws.folds)
         by_fold = [
-            contrasts(fold, labels, counts)
-            for fold in ranked_folds(class_strata(labels, draws.folds))
+            contrasts(fold, labels, counts) for fold in ranked_folds(class_strata(labels, draws.folds))
         ]
         values = np.mean(by_fold, axis=0)
         freedom = degrees_of_freedom(patient_strata(draws.patients, labels, draws.folds)[1])
