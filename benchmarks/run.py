@@ -8,7 +8,16 @@ import sys
 from datetime import date
 from pathlib import Path
 
-BENCHMARKS = ("conversion", "window", "memory", "bootstrap", "dry_run", "startup", "training")
+BENCHMARKS = (
+    "conversion",
+    "metadata_calls",
+    "window",
+    "memory",
+    "bootstrap",
+    "dry_run",
+    "startup",
+    "training",
+)
 _HEAD = ["what", "baseline", "", "ours", "", "ratio", "of processor time", "must", "aim", "data"]
 
 
