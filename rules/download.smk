@@ -6,6 +6,7 @@ TRANSFER = {
     "connections": config["download"]["parallel"],
     "attempts": config["download"]["attempts"],
     "reserve_mb": round(1000 * config["download"]["reserve_gb"]),
+    "limit_wait_min": config["download"].get("limit_wait_min", 120),
     **partition("download", SITE),
 }
 

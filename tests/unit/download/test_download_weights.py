@@ -61,8 +61,8 @@ def test_a_fault_that_passes_leaves_no_trace(weights_server: FileServer, target:
     fetch(weights_server, target, sha256=SHA256)
     assert target.read_bytes() == CONTENT and names(target.parent) == {"tiny.weights"}
     assert len(weights_server.asked) == 1 + len(PASSING[case])
-    # Obeyed, up to ten times the longest wait.
-    assert case != "429" or time.monotonic() - begin > 0.45
+    # A server that says how long to wait is obeyed.
+    assert case != "429" or time.monotonic() - begin > 0.95
 
 
 @pytest.mark.parametrize("known", KNOWN.values(), ids=KNOWN)
@@ -146,7 +146,7 @@ def test_without_a_digest_the_first_file_is_trusted_and_no_other(
         (Fault("status", ALWAYS, 403), "refuses access", "on another machine"),
         (Fault("status", ALWAYS, 404), "no longer where they were published", "correct the address"),
         (Fault("status", ALWAYS, 410), "no longer where they were published", "correct the address"),
-        (Fault("status", ALWAYS, 429), "HTTP 429", "check the connection and rerun"),
+        (Fault("status", ALWAYS, 429), "rate limit.*HTTP 429", "rerun when the limit is over"),
         (Fault("status", ALWAYS, 500), "HTTP 500", "check the connection and rerun"),
         (Fault("cut", ALWAYS), "no good answer after 4 attempts", "check the connection and rerun"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 from chestct.download.transfer.retries import TransferSettings
 from chestct.download.weights_table import weights_row
 
-SETTINGS = TransferSettings(attempts=4, first_wait_s=0.01, max_wait_s=0.05, reserve_bytes=0)
+SETTINGS = TransferSettings(attempts=4, first_wait_s=0.01, max_wait_s=0.05, reserve_bytes=0, limit_wait_s=1.5)
 FILE = "tiny.pth"
 
 

@@ -14,6 +14,7 @@ from urllib3.util import Retry
 from chestct.download.transfer.disk import check_space
 from chestct.download.transfer.retries import (
     ByteProgress,
+    Limited,
     TransferSettings,
     Transient,
     Unobtainable,
@@ -23,7 +24,8 @@ from chestct.errors import InputError
 
 TIMEOUT_S = (15, 60)  # to connect; between two blocks
 _BLOCK = 1 << 17
-_BUSY = (408, 425, 429)
+_TOO_MANY_REQUESTS, _UNAVAILABLE = 429, 503
+_BUSY = (408, 425, _TOO_MANY_REQUESTS)
 _NO_ADDRESS = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -74,7 +76,9 @@ def _check_status(response: requests.Response, url: str, remedy: str) -> None:
     if status in (200, 206):
         return
     if status in _BUSY or status >= 500:
-        raise Transient(f"HTTP {status} from {shown}", _retry_after_s(response))
+        after_s = _retry_after_s(response)
+        limited = status == _TOO_MANY_REQUESTS or (status == _UNAVAILABLE and after_s is not None)
+        raise (Limited if limited else Transient)(f"HTTP {status} from {shown}", after_s)
     if status in (404, 410):
         raise Unobtainable("not_found", f"HTTP {status}: {shown}")
     words = {401: "asks for credentials", 403: "refuses access"}.get(status, "does not serve the file")
@@ -201,9 +205,7 @@ def download(
 
     etag_path = path.with_name(f"{path.name}.etag")
     with session() as client:
-        retrying(
-            attempt, settings, without_secrets(url), remedy=f"check the connection and rerun; or {remedy}"
-        )
+        retrying(attempt, settings, without_secrets(url), remedy)
     etag_path.unlink(missing_ok=True)
 
 

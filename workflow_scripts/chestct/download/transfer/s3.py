@@ -29,12 +29,20 @@ from urllib3.exceptions import HTTPError
 
 from chestct.download.transfer.disk import whole_file
 from chestct.download.transfer.http import TIMEOUT_S, without_secrets
-from chestct.download.transfer.retries import Altered, TransferSettings, Transient, Unobtainable, retrying
+from chestct.download.transfer.retries import (
+    Altered,
+    Limited,
+    TransferSettings,
+    Transient,
+    Unobtainable,
+    retrying,
+)
 from chestct.errors import InputError
 
 REGION = "us-east-1"  # of Imaging Data Commons' buckets
 _BUSY_STATUS = (408, 425, 429)
-_BUSY_CODES = {"RequestTimeout", "SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
+_LIMIT_CODES = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
+_BUSY_CODES = {"RequestTimeout", *_LIMIT_CODES}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\.dcm")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -96,7 +104,8 @@ def _verdict(error: ClientError, where: str) -> Exception:
     shown = f"HTTP {status} {code} from {where}"
     if status in _BUSY_STATUS or status >= 500 or code in _BUSY_CODES:
         after = facts.get("HTTPHeaders", {}).get("retry-after", "")
-        return Transient(shown, float(after) if after.isdigit() else None)
+        kind = Limited if status == 429 or code in _LIMIT_CODES else Transient
+        return kind(shown, float(after) if after.isdigit() else None)
     if status == 404 and code != "NoSuchBucket":
         return Unobtainable("not_found", shown)
     words = {403: "refuses access", 404: "does not have the bucket"}.get(status, "does not serve the files")
