@@ -76,17 +76,7 @@ SITE = {
 needs = partial(memory_and_time, site=SITE)
 
 
-# Under Slurm the plugin (2.8.0) never submits those jobs of a rule of slurm-array-jobs that `jobs` holds back.
-# Only as a run starts does Snakemake know the executor's options.
-onstart:
-    if (
-        getattr(workflow.executor_settings, "array_jobs", None)
-        and workflow.resource_settings.nodes < 100_000
-    ):
-        raise WorkflowError(
-            f"jobs={workflow.resource_settings.nodes} together with slurm-array-jobs would hang the run. Remove "
-            "the line slurm-array-jobs from profiles/slurm/config.yaml, or leave jobs at 100000 there."
-        )
+include: "slurm.smk"
 
 
 wildcard_constraints:
@@ -137,6 +127,12 @@ def shared_with(path):
 def shard_numbers(dataset):
     """Shards of a dataset, known once its series are listed."""
     series = checkpoints.list_series.get(dataset=dataset).output.series
+    return shards_of_table(series, os.stat(series).st_mtime_ns)
+
+
+@cache
+def shards_of_table(series, changed):
+    """Shards that a table of series names; read once, however many jobs ask, until it changes."""
     return sorted(read_table(series, "series")["shard"].unique())
 
 
@@ -217,7 +213,13 @@ def shared_volumes(suffix):
 
 def settings_of(wildcards):
     """Training settings of a run: those of its model, in its arm."""
-    return asdict(run_grid.training_settings(config, wildcards.model, wildcards.init))
+    return settings_of_arm(wildcards.model, wildcards.init)
+
+
+@cache
+def settings_of_arm(model, init):
+    """Training settings of all runs of a model and init."""
+    return asdict(run_grid.training_settings(config, model, init))
 
 
 def chosen_rate_of(wildcards):

@@ -54,14 +54,32 @@ class Run:
     folder: Path
     cluster: Cluster
 
-    def start(self, *arguments: str, log: str = "snakemake.log", umask: int = 0o022) -> subprocess.Popen:
-        """Start Snakemake with the project's Slurm profile; its output goes to a file of the copy."""
+    def start(
+        self,
+        *arguments: str,
+        log: str = "snakemake.log",
+        umask: int = 0o022,
+        path: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> subprocess.Popen:
+        """Start Snakemake with the project's Slurm profile; its output goes to a file of the copy.
+
+        Args:
+            arguments: more of them.
+            log: name of that file.
+            umask: of the user.
+            path: PATH instead of the cluster's own.
+            environment: more of the user's variables.
+        """
         command = [sys.executable, str(IMPATIENT), "--workflow-profile", "profiles/slurm", *arguments]
         command += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"]
+        more = environment or {}
         environment = clean_environment() | self.cluster.environment()
         environment |= {"PYTHONPATH": "workflow_scripts", "OMP_NUM_THREADS": "1", "RSPECT_ARCHIVE": SECRET}
         # The nested Snakemake of a job is that of this Python, as it is where users activate theirs.
-        environment["PATH"] = f"{self.cluster.bin}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        usual = f"{self.cluster.bin}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment["PATH"] = f"{Path(sys.executable).parent}:{path}" if path else usual
+        environment |= more
         with open(self.folder / log, "w") as output:
             return subprocess.Popen(
                 command,

@@ -56,15 +56,18 @@ SlurmdTimeout=300
 MinJobAge=600
 JobRequeue=0
 AccountingStorageType=accounting_storage/none
-GresTypes=gpu
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n1} CPUs=4 RealMemory=8000 Gres=gpu:fake:2
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n2} CPUs=4 RealMemory=8000 Gres=gpu:fake:2
+GresTypes=gpu,tmpspace,nvme
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n1} CPUs=4 RealMemory=8000 Gres={gres}
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n2} CPUs=4 RealMemory=8000 Gres={gres}
 NodeName=n3 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n3} CPUs=8 RealMemory=8000 Gres=gpu:fake:2
 NodeName=n4 NodeHostname={host} NodeAddr=127.0.0.1 Port={port_n4} CPUs=4 RealMemory=8000 Gres=gpu:fake:2
 PartitionName=main Nodes=n1,n2 Default=YES MaxTime=UNLIMITED DefaultTime=5 DefMemPerCPU=200 PriorityTier=1
 PartitionName=troubled Nodes=n3,n4 MaxTime=UNLIMITED DefaultTime=5 DefMemPerCPU=200 PriorityTier=1
+PartitionName=short Nodes=n1,n2 MaxTime=30 DefaultTime=5 DefMemPerCPU=200 PriorityTier=1
 PartitionName=urgent Nodes=n3,n4 MaxTime=UNLIMITED DefaultTime=5 DefMemPerCPU=200 PriorityTier=10
 """
+#: Of n1 and n2: GPUs, and what sites have beside them.
+GRES = "gpu:fake:2,tmpspace:no_consume:100G,nvme:no_consume:2"
 
 
 def missing() -> str | None:
@@ -202,11 +205,13 @@ class Cluster:
         values: dict[str, object] = {"folder": self.folder, "host": socket.gethostname().split(".")[0]}
         names = ["controller_port", *(f"port_{node}" for node in NODES)]
         values |= dict(zip(names, free_ports(len(names)), strict=True))
-        (self.folder / "slurm.conf").write_text(CONFIGURATION.format(**values))
+        (self.folder / "slurm.conf").write_text(CONFIGURATION.format(gres=GRES, **values))
         for number in range(2):
             # Any character device will do; that of /dev/null needs no GPU.
             os.mknod(self.folder / f"gpu{number}", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
         gres = f"NodeName=n[1-4] Name=gpu Type=fake File={self.folder}/gpu[0-1]\n"
+        gres += "NodeName=n[1-2] Name=tmpspace Count=100G Flags=CountOnly\n"
+        gres += "NodeName=n[1-2] Name=nvme Count=2 Flags=CountOnly\n"
         (self.folder / "gres.conf").write_text(gres)
         self.bin.mkdir()
         for name in CLIENTS:

@@ -20,9 +20,12 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from chestct.status.events import append_event
 from chestct.status.page import duration, last_lines
 from chestct.status.run_state import Job, RunState
+from chestct.status.slurm_queue import job_states
 
 #: Lines of a failed job's log that are shown.
 _LOG_LINES = 40
+#: Where profiles/slurm puts Slurm's own logs.
+_SLURM_LOGS = Path(".snakemake/slurm_logs")
 #: What Snakemake says of its own doings. Messages that are not listed here are shown.
 _ROUTINE = re.compile(
     r"\s*(None$|Building DAG|Select jobs|Execute \d+ jobs|Updating |DAG of jobs will|Touching output"
@@ -188,6 +191,10 @@ class LogHandler(LogHandlerBase):
             lines.append(f"All {run.total} jobs are done, in {duration(run.last - run.began)}.")
         if run.began and len(run.done) < run.total:
             lines.append("Give the same command again to go on from there: finished jobs are not repeated.")
+        if run.began and len(run.done) < run.total and any(job.slurm for job in run.jobs.values()):
+            left = [number for number, (state, _) in job_states(Path()).items() if state != "completing"]
+            if left:
+                lines.append(f"Slurm still has {len(left)} job(s) of this folder: make unlock cancels them.")
         report = Path(self._study.get("report", ""))
         done = self._idle or (run.began and not self._errors and len(run.done) == run.total)
         if done and report.is_file() and (self._idle or report.stat().st_mtime >= run.began):
@@ -200,7 +207,11 @@ class LogHandler(LogHandlerBase):
         known = self.run.jobs.get(job)
         lines = [f"FAILED {facts['rule_name']} {known.label if known else ''}".rstrip()]
         lines += [f"  {facts['rule_msg']}"] if facts.get("rule_msg") else []
-        for path in facts.get("log") or []:
+        paths = [str(path) for path in facts.get("log") or []]
+        if known and known.slurm and not any(Path(path).is_file() for path in paths):
+            # The job ended before its script began: only Slurm's own log tells why.
+            paths += sorted(str(path) for path in _SLURM_LOGS.rglob(f"{known.slurm}.log"))
+        for path in dict.fromkeys(paths):
             shown = last_lines(Path(path), _LOG_LINES)
             lines += [f"  log: {path}" + ("" if shown else " (empty)"), *(f"    {line}" for line in shown)]
         return lines

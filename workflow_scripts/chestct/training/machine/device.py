@@ -10,6 +10,7 @@ from torch import nn
 
 from chestct.errors import InputError
 from chestct.models import tune_for_cpu
+from chestct.training.machine.compiler_caches import own_compiler_caches
 
 
 def check_hardware(*, gpus: int, precision: str) -> None:
@@ -68,6 +69,7 @@ def tune(model: nn.Module, *, gpus: int, precision: str, compiled: bool = False)
             if mixed and isinstance(module, nn.Conv3d) and module.groups == 1:
                 module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
     if compiled:
+        own_compiler_caches()
         model.compile()
 
 

@@ -1,6 +1,8 @@
 """Shards on the node's own disk, where a job reads them many times and the file system is shared."""
 
 import atexit
+import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -11,13 +13,17 @@ from chestct.tables import read_table, write_table
 
 #: Room that is left on the node's disk for others.
 _RESERVE_BYTES = 2 * 10**9
+#: What Python takes where TMPDIR is not to be written to.
+_INSTEAD = ("/tmp", "/var/tmp", "/usr/tmp", os.curdir)
 
 
 def staged_index(index: str, resources: Mapping[str, Any]) -> str:
     """Copy a dataset's shards to the node, if the site's profile asks for it (resource ``stage_shards``).
 
     The copies lie in a folder that only this user can read, and vanish when the job ends. Where there is no
-    room, or where several nodes work together, the job reads the shards where they are.
+    room, or where several nodes work together, the job reads the shards where they are. So it does where the
+    TMPDIR that the job was given (CHESTCT_TMPDIR, as the workflow found it) is no folder that can be written
+    to: what Python takes instead, /tmp, may be a node's memory.
 
     Args:
         index: path of a table of schema ``index``.
@@ -27,6 +33,13 @@ def staged_index(index: str, resources: Mapping[str, Any]) -> str:
         Path of an index that points to the copies; ``index`` itself where there are none.
     """
     if not resources.get("stage_shards") or resources.get("nodes", 1) > 1:
+        return index
+    asked = os.environ.get("CHESTCT_TMPDIR", "")
+    if asked and resources["tmpdir"] in _INSTEAD and not os.access(asked, os.W_OK | os.X_OK):
+        print(
+            f"shards stay where they are: TMPDIR is {asked}, which is no folder that this job can write to "
+            f"on {platform.node()}. Set TMPDIR to one on the node's own disk, or leave it to the site"
+        )
         return index
     table = read_table(index, "index")
     stores = sorted(table["store"].unique())
