@@ -1,10 +1,15 @@
 """Jobs in the queue that will never start, and jobs that Ctrl-C left there."""
 
+from logging import makeLogRecord
+
 import pytest
+from snakemake.settings.types import OutputSettings
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from chestct.status import slurm_queue
 from chestct.status.slurm_queue import cancel_left_over
 from chestct.status.stuck_jobs import stuck_jobs, watch
+from snakemake_logger_plugin_chestct import LogHandler
 
 
 @pytest.mark.parametrize(
@@ -65,3 +70,25 @@ def test_what_ctrl_c_left_in_the_queue_is_cancelled_and_said(tmp_path, monkeypat
     assert (tmp_path / "cancelled").read_text().split() == ["5", "6_[2-4]"]
     assert cancel_left_over(tmp_path, "run_2") is None
     assert slurm_queue.job_states(tmp_path, "run_2") == {}
+
+
+def test_slurms_own_log_is_shown_of_a_job_that_ended_before_its_script_began(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    place = tmp_path / ".snakemake" / "slurm_logs" / "rule_train"
+    place.mkdir(parents=True)
+    (place / "18_1.log").write_text("PermissionError: '/home/somebody/.cache'\n")
+    handler = LogHandler(OutputSettings(stdout=True), None)
+    facts = {"rule_name": "train", "wildcards": {}, "log": ["logs/train.log"]}
+    handler.emit(makeLogRecord({"event": LogEvent.RUN_INFO, "stats": {"train": 1, "total": 1}}))
+    handler.emit(makeLogRecord({"event": LogEvent.JOB_INFO, "jobid": 5, **facts}))
+    message = "Submitted array job with Snakemake IDs 5 and SLURM job ID 18. The individual task IDs are 1-1."
+    handler.emit(makeLogRecord({"msg": message}))
+    # The plugin names a log that arrays do not have.
+    facts["log"] = [*facts["log"], str(place / "wildcards" / "18_1.log")]
+    handler.emit(makeLogRecord({"event": LogEvent.JOB_ERROR, "jobid": 5, "rule_msg": None, **facts}))
+    lines = "\n".join(handler._end())
+    assert f"log: {place.relative_to(tmp_path)}/18_1.log" in lines and "PermissionError" in lines
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "train.log").write_text("ERROR: its own words\n")
+    assert "PermissionError" not in "\n".join(handler._end())

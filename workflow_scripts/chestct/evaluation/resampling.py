@@ -229,7 +229,9 @@ class Draws:
     def first(self, most: int) -> "Draws":
         """The sample and the first resamples, at most so many, for intervals that decide nothing."""
         number = min(most, self.num_resamples)
-        counts = np.asfortranarray(self.counts[: 1 + number])
+        counts = self.counts[: 1 + number]
+        if counts.dtype == np.float32:  # of a very large test set a copy would be large, too
+            counts = np.asfortranarray(counts)
         return replace(self, counts=counts, num_resamples=number)
 
     def resampled(self, values: np.ndarray) -> np.ndarray:
