@@ -9,9 +9,12 @@ from chestct.plan.scans import count_scans
 from chestct.status.slurm_queue import cancel_left_over
 from chestct.status.stuck_jobs import watch
 
-# As user and site set them: the Slurm plugin removes the one, Snakemake sets the other anew for every script.
+# As the user set it: the plugin removes it.
 SLURM_CONF = os.environ.get("SLURM_CONF")
-os.environ["CHESTCT_TMPDIR"] = os.environ.get("TMPDIR", "")
+# TMPDIR as it was asked for: where a node has no such folder, Slurm and Python take /tmp without a word.
+here = os.environ.get("TMPDIR", "")
+if "CHESTCT_TMPDIR" not in os.environ or (here and not os.access(here, os.W_OK | os.X_OK)):
+    os.environ["CHESTCT_TMPDIR"] = here
 
 # The plugin refuses several generic resources: sbatch gets them all the same (start_on_slurm).
 if len(slurm_commands.generic_resources(SITE.get("gres"))) > 1:

@@ -25,7 +25,7 @@ for one do
     esac
 done
 echo "$*" >> {calls}
-HOME=/proc/no-home TMPDIR=/no/such/scratch exec {real} "$@"
+HOME=/proc/no-home exec {real} "$@"
 """
 #: Arrays of four tasks at most.
 SCONTROL = """\
@@ -73,6 +73,8 @@ def strange(make_run, cluster, tmp_path_factory) -> Iterator[tuple[Run, str, Pat
         # The plugin removes SLURM_* where it finds itself within a job.
         "SLURM_CONF": str(cluster.folder / "slurm.conf"),
         "SLURM_JOB_ID": "1",
+        # Nodes do not have it: Slurm itself then sets /tmp.
+        "TMPDIR": "/no/such/scratch",
     }
     process = run.start(path=str(tools), environment=environment)
     yield run, run.finish(process, seconds=600), tools
@@ -149,8 +151,7 @@ def test_jobs_that_ctrl_c_left_in_the_queue_are_cancelled(make_run, cluster):
     os.killpg(process.pid, signal.SIGINT)
     process.wait(120)
     wait_until(lambda: not queue(), seconds=30, what="an empty queue")
-    last = (run.folder / "snakemake.log").read_text().strip().splitlines()
-    assert any("Stopped with 0 of" in line for line in last)
+    assert re.search(r"0 of 13 (jobs|are) done", (run.folder / "snakemake.log").read_text())
 
 
 def test_a_job_that_waits_for_ever_is_said(make_run, cluster, tmp_path):
