@@ -95,11 +95,11 @@ def test_oblique_volume_is_refused(tmp_path, hu):
 
 
 @pytest.mark.parametrize("name", ["broken.nii.gz", "broken.nii", "broken.nrrd", "broken.mha"])
-def test_file_that_does_not_open_is_named(tmp_path, name):
+def test_file_that_does_not_open_is_refused(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"not a volume")
     refused = refusal(path)
-    assert refused.reason == "unreadable_file" and name in refused.detail
+    assert refused.reason == "unreadable_file" and "damaged" in refused.detail
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -110,7 +110,7 @@ def test_truncated_volume_is_refused(tmp_path, suffix, compressed):
     sitk.WriteImage(sitk.GetImageFromArray(phantom((8, 32, 32))), str(path), useCompression=compressed)
     path.write_bytes(path.read_bytes()[:-4000])
     refused = refusal(path)
-    assert refused.reason == "unreadable_file" and path.name in refused.detail
+    assert refused.reason in ("unreadable_file", "wrong_length") and "copy" in refused.detail
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".mhd"])
@@ -121,7 +121,7 @@ def test_volume_with_wrong_checksum_is_refused(tmp_path, suffix):
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 0x55
     data.write_bytes(content)
-    assert refusal(path).reason == "unreadable_file"
+    assert refusal(path).reason in ("unreadable_file", "wrong_length")
 
 
 def test_twins_are_not_mixed_up(tmp_path, hu):

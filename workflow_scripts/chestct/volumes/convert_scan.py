@@ -8,6 +8,7 @@ from typing import Any
 from chestct.dicom_folder import is_dicom_file, packed_dicom
 from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU, OFFSET_HU
 from chestct.volumes.dicom_series import read_dicom_series
+from chestct.volumes.file_content import unfetched
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample_z import resample_slices, resample_z
 from chestct.volumes.scan import Report, Scan
@@ -68,9 +69,9 @@ def read_series(
 
             scan = read_volume_file(path, size_px=size_px, report=report, intensity=intensity)
         else:
-            raise RefusedScan("missing_files", f"{path} does not exist")
+            raise RefusedScan("missing_files", unfetched(path) or "it is gone")
     except OSError as error:
-        raise RefusedScan("missing_files", str(error)) from error
+        raise RefusedScan("missing_files", error.strerror or type(error).__name__) from error
     return scan, report
 
 

@@ -11,6 +11,7 @@ from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
 from chestct.volumes.choose_series import choose_series
 from chestct.volumes.decoders import LOSSY_SYNTAXES
+from chestct.volumes.file_content import check_entries, check_fetched, folders_of
 from chestct.volumes.geometry import Stack, arrange
 from chestct.volumes.hounsfield import check_hounsfield
 from chestct.volumes.one_acquisition import check_one_acquisition
@@ -33,6 +34,7 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
         return [path]
     try:
         found = find_dicom(path)
+        check_entries([path, *found.inside] if found.dicom else folders_of(path))
         packed = packed_dicom(found.others)
     except OSError as error:
         raise RefusedScan("missing_files", str(error)) from error
@@ -167,7 +169,12 @@ def read_dicom_series(
     paths = list_dicom_files(folder, report)
     if len(paths) < num_instances:
         report.refuse("fewer_files_than_expected", f"{len(paths)} of {num_instances}")
-    found, early = read_files(paths, size_px, series_id)
+    try:
+        found, early = read_files(paths, size_px, series_id)
+    except RefusedScan as refused:
+        if refused.reason == "unreadable_file":
+            check_fetched(paths)  # pointers in the place of files, which only now are worth the look
+        raise
     directories = len(paths) - len({header.path for header in found})
     if directories:
         report.num_files -= directories

@@ -2,7 +2,7 @@
 
 #: Scans that are not converted, by reason. Nothing is ever interpolated to mend one.
 REFUSALS = {
-    "missing_files": "the path does not exist, or cannot be listed",
+    "missing_files": "a path or entry that does not exist, cannot be read, or is a pointer or no file",
     "no_dicom_files": "neither the folder nor a folder inside it holds a DICOM file",
     "packed_files": "DICOM files that are compressed (.dcm.gz) or in an archive (.zip): to be unpacked",
     "unreadable_file": "a file that should belong to the scan does not parse; its name is in the detail",
@@ -41,6 +41,13 @@ REFUSALS = {
     "not_3d": "a volume file of other than three dimensions",
     "not_scalar": "a volume file of several components a voxel",
     "not_finite": "a volume file with voxels that are not finite",
+    "wrong_suffix": "a volume file that is not what its name says, such as a packed .nii",
+    "wrong_length": "a volume file with fewer or more voxels than its header says, or other numbers of files",
+    "contradicting_header": "a volume file whose header says two things, such as sform and qform that differ",
+    "sheared_axes": "a volume file with axes that are not at right angles",
+    "other_units": "a volume file with lengths that are not in mm",
+    "too_large": "a volume file of more voxels than a scan has",
+    "outside_file": "a volume file that names voxels outside its own folder, a pipe or a device",
 }
 
 #: Refusals that a dataset may accept by hand (its key ``accept``): voxels stay HU, each where its slice says.

@@ -1,7 +1,7 @@
-"""A volume file (NIfTI, NRRD, MetaImage), read and written by SimpleITK, and checked for what ITK leaves out.
+"""A volume file (NIfTI, NRRD, MetaImage), read and written by SimpleITK once its own bytes are sound.
 
-ITK fills the missing end of a cut NIfTI file with zeros and hands out what a damaged compressed MetaImage
-left in memory (tried with SimpleITK 2.5.7), both without an error: a wrong volume, silently.
+ITK mends and misreads without an error: NaN becomes 0, a cut file is filled up, a longer one shifted
+(``nifti_file``, ``meta_image``, ``nrrd_file``): a wrong volume, silently.
 
 A NRRD or MetaImage may say more of itself under keys of its own (``THICKNESS_KEY``, ``SLICES_KEY``).
 """
@@ -19,93 +19,64 @@ import SimpleITK as sitk  # noqa: N813 (its customary name)
 from chestct.files import atomic_path
 from chestct.intensity import AIR_HU, DISPLAY, DISPLAY_RANGE, FILL, HU, OFFSET_HU
 from chestct.volumes.acquisition import Acquisition
+from chestct.volumes.file_content import check_content
 from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
 from chestct.volumes.hounsfield import check_hounsfield
+from chestct.volumes.meta_image import judge_meta_image
+from chestct.volumes.nifti_file import judge_nifti
+from chestct.volumes.nrrd_file import judge_nrrd
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
+from chestct.volumes.volume_header import VolumeHeader, check_axes, check_finite, check_spacing
 
 #: Suffixes that can be read; those that can be written are without the two that split header and data.
 READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
 #: Keys of a header: SliceThickness in mm; names of the slices, feet to head, separated by blanks.
 THICKNESS_KEY, SLICES_KEY = "slice_thickness_mm", "slice_names"
-#: Bytes read at once.
-_BLOCK = 1 << 20
 _INT16_MAX = np.iinfo(np.int16).max
 
 
-class _DamagedFileError(Exception):
-    """A volume file whose voxels are not all there."""
+#: What a damaged file raises while its bytes are judged.
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, struct.error, ValueError, OverflowError)
 
 
-def _check_nifti(path: Path) -> None:
-    """Compare the bytes of a NIfTI file with what its header announces; reads gzip to its checksum."""
-    compressed = path.name.lower().endswith(".gz")
-    with gzip.open(path, "rb") if compressed else path.open("rb") as file:
-        header = file.read(352)
-        if len(header) < 352:
-            raise _DamagedFileError(f"{len(header)} of 352 header bytes")
-        # NIfTI-1 alone: ITK reads no NIfTI-2. The length of the header tells its byte order.
-        order = "<" if struct.unpack_from("<i", header)[0] == 348 else ">"
-        size = struct.unpack_from(f"{order}8h", header, 40)
-        (bits,) = struct.unpack_from(f"{order}h", header, 72)
-        (start,) = struct.unpack_from(f"{order}f", header, 108)
-        expected = int(start) + bits // 8 * math.prod(size[1 : 1 + size[0]])
-        found = len(header)
-        while block := file.read(_BLOCK):
-            found += len(block)
-    if found < expected:
-        raise _DamagedFileError(f"{found} of {expected} bytes")
-
-
-def _check_meta_image(path: Path, num_voxel_bytes: int) -> None:
-    """Decompress a MetaImage's voxels to their checksum, where they are compressed and in one file."""
-    fields: dict[str, str] = {}
-    with open(path, "rb") as file:
-        while "ElementDataFile" not in fields and (line := file.readline(_BLOCK)):
-            key, _, value = line.decode("latin-1").partition("=")
-            fields[key.strip()] = value.strip()
-        start = file.tell()
-    if fields.get("CompressedData", "").lower() != "true":
-        return  # ITK itself finds missing bytes of uncompressed voxels
-    data_file = fields.get("ElementDataFile", "")
-    local = data_file.lower() == "local"
-    data_path = path if local else path.parent / data_file
-    inflate = zlib.decompressobj(wbits=47)  # zlib or gzip, whichever it is
-    found = 0
-    with open(data_path, "rb") as file:
-        file.seek(start if local else 0)
-        while not inflate.eof and (block := file.read(_BLOCK)):
-            found += len(inflate.decompress(block))
-    if not inflate.eof or found != num_voxel_bytes:
-        raise _DamagedFileError(f"{found} of {num_voxel_bytes} voxel bytes")
-
-
-def _check_whole(path: Path, num_voxel_bytes: int) -> None:
-    """Check that a volume file holds all its voxels.
-
-    Args:
-        path: NIfTI, NRRD or MetaImage file.
-        num_voxel_bytes: size of the voxels in the file's own type; only MetaImage needs it.
+def _judge(path: Path) -> VolumeHeader:
+    """Judge a volume file by its own bytes, before a library mends or misreads them.
 
     Raises:
-        _DamagedFileError: with the numbers.
+        RefusedScan: with a reason listed in ``refusals``.
+        OSError: it cannot be read.
     """
     name = path.name.lower()
+    if not name.endswith(READABLE):
+        suffixes = ", ".join(READABLE)
+        raise RefusedScan(
+            "unsupported_format", f"expected a folder of DICOM, or a file that ends in {suffixes}"
+        )
+    check_content(path)
+    judges = {
+        (".nii", ".nii.gz"): judge_nifti,
+        (".mha", ".mhd"): judge_meta_image,
+        (".nrrd", ".nhdr"): judge_nrrd,
+    }
+    (judge,) = (judge for suffixes, judge in judges.items() if name.endswith(suffixes))
     try:
-        if name.endswith((".nii", ".nii.gz")):
-            _check_nifti(path)
-        elif name.endswith((".mha", ".mhd")):
-            _check_meta_image(path, num_voxel_bytes)
-        # NRRD: ITK finds missing bytes and wrong checksums.
-    except (OSError, EOFError, zlib.error, struct.error, ValueError, OverflowError) as error:
-        raise _DamagedFileError(f"{type(error).__name__}: {error}") from error
+        return judge(path)
+    except _DAMAGE as error:
+        # The words of a ValueError quote the header, which may name the patient.
+        words = "a number of the header is none" if isinstance(error, ValueError) else str(error)
+        raise RefusedScan("unreadable_file", f"damaged, {words}: copy it again"[:500]) from error
+    except OSError as error:
+        if error.errno is None:  # how bz2 says that bytes are damaged
+            raise RefusedScan("unreadable_file", f"damaged, {error}: copy it again"[:500]) from error
+        raise
 
 
-def _open(path: Path) -> sitk.Image:
-    if not path.name.lower().endswith(READABLE):
-        raise RefusedScan("unsupported_format", f"{path.name}: expected a folder of DICOM or {READABLE}")
+def _open(path: Path, report: Report) -> sitk.Image:
+    header = _judge(path)
+    report.notes.extend(header.notes)
     with tempfile.TemporaryDirectory() as folder:
         # Asked for a.nii.gz, ITK reads a.nii where both exist; in a folder of its own it can't.
         alone = Path(folder) / "volume.nii.gz"
@@ -117,38 +88,49 @@ def _open(path: Path) -> sitk.Image:
         try:
             reader.ReadImageInformation()
             if reader.GetDimension() != 3:
-                raise RefusedScan("not_3d", f"{path.name}: size {reader.GetSize()}")
+                raise RefusedScan("not_3d", f"size {reader.GetSize()}")
             if reader.GetNumberOfComponents() != 1:
-                detail = f"{path.name}: {reader.GetNumberOfComponents()} values a voxel"
-                raise RefusedScan("not_scalar", detail)
+                raise RefusedScan("not_scalar", f"{reader.GetNumberOfComponents()} values a voxel")
             image = reader.Execute()
-            num_voxel_bytes = image.GetNumberOfPixels() * image.GetSizeOfPixelComponent()
-            _check_whole(path, num_voxel_bytes)
         except RuntimeError as error:
             # SimpleITK's message is many lines, of which the last says what is wrong.
             last = str(error).strip().splitlines()[-1].strip()
-            last = last.replace(str(alone), path.name)
-            raise RefusedScan("unreadable_file", f"{path.name}: {last}"[:500]) from error
-        except _DamagedFileError as error:
-            raise RefusedScan("unreadable_file", f"{path.name}: damaged, {error}"[:500]) from error
+            for name in (str(alone), str(path), path.name):
+                last = last.replace(name, "the file")
+            raise RefusedScan("unreadable_file", last[:500]) from error
+    if image.GetNumberOfPixels() != header.num_voxels:
+        detail = (
+            f"{image.GetNumberOfPixels()} voxels read, {header.num_voxels} by the header: write the scan anew"
+        )
+        raise RefusedScan("unreadable_file", detail)
+    _check_bytes(image, header)
     return image
 
 
-def _to_lps(image: sitk.Image, name: str) -> sitk.Image:
+def _check_bytes(image: sitk.Image, header: VolumeHeader) -> None:
+    """Compare the voxels that ITK hands out with the bytes of the file, in one byte order or the other.
+
+    Of a compressed MetaImage without CompressedDataSize, and of some lists, it hands out what memory held.
+    """
+    voxels = sitk.GetArrayViewFromImage(image)
+    if header.crc32 is not None and zlib.crc32(voxels) != header.crc32 != zlib.crc32(voxels.byteswap()):
+        detail = "the library reads other voxels than the file holds: write the scan anew, into one file"
+        raise RefusedScan("unreadable_file", detail)
+
+
+def _to_lps(image: sitk.Image) -> sitk.Image:
     """Permute and flip axes to the patient's axes; never interpolates.
 
     Raises:
-        RefusedScan: ``not_axial`` for oblique volumes, ``bad_geometry``.
+        RefusedScan: ``not_axial`` for oblique volumes, ``sheared_axes``, ``bad_geometry``.
     """
-    direction = np.abs(np.array(image.GetDirection()).reshape(3, 3))
-    spacing = np.array(image.GetSpacing())
-    if not (np.isfinite(direction).all() and np.isfinite(spacing).all() and (spacing > 0.01).all()):
-        raise RefusedScan(
-            "bad_geometry", f"{name}: spacing {spacing.tolist()}, direction {direction.tolist()}"
-        )
-    degrees = float(np.degrees(np.arccos(np.clip(direction.max(axis=0).min(), 0, 1))))
+    direction = np.array(image.GetDirection()).reshape(3, 3)
+    check_axes("axes", direction)
+    check_spacing(image.GetSpacing())
+    check_finite("origin", image.GetOrigin())
+    degrees = float(np.degrees(np.arccos(np.clip(np.abs(direction).max(axis=0).min(), 0, 1))))
     if degrees > AXIS_TOLERANCE_DEGREES:
-        raise RefusedScan("not_axial", f"{name}: axes {degrees:.1f} degrees from the patient's")
+        raise RefusedScan("not_axial", f"axes {degrees:.1f} degrees from the patient's")
     return sitk.DICOMOrient(image, "LPS")
 
 
@@ -180,12 +162,12 @@ def read_volume_file(path: Path, *, size_px: int | None, report: Report, intensi
     ``intensity`` says: as HU + 1024, or as grey values from 0 to 255 (display), of which one slice is enough.
     """
     report.num_files = 1
-    found = _open(path)
-    image = _to_lps(found, path.name)
+    found = _open(path, report)
+    image = _to_lps(found)
     voxels = sitk.GetArrayViewFromImage(image)
     report.num_slices = len(voxels)
     if len(voxels) < 2 and intensity != DISPLAY:
-        raise RefusedScan("too_few_slices", f"{path.name}: {len(voxels)} slice(s)")
+        raise RefusedScan("too_few_slices", f"{len(voxels)} slice(s)")
     if voxels.dtype.kind == "f" and not np.isfinite(voxels.sum(dtype=np.float64)):
         raise RefusedScan("not_finite", f"{np.count_nonzero(~np.isfinite(voxels))} voxels")
     offset = OFFSET_HU.get(intensity, 0)
