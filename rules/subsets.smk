@@ -140,6 +140,10 @@ if OUTSIDE:
     rule list_outside_scans:
         input:
             tested=lambda wildcards: f"{SUBSETS}/{OUTSIDE[wildcards.outside].tested}/cohort.csv",
+            tested_index=lambda wildcards: f"{RESULTS}/volumes/{OUTSIDE[wildcards.outside].tested}/index.csv",
+            seen_index=lambda wildcards: [
+                f"{RESULTS}/volumes/{dataset}/index.csv" for dataset in seen_by(wildcards)
+            ],
             compared=f"{SUBSETS}/{{outside}}/patients.txt",
             splits=lambda wildcards: f"{SUBSETS}/{OUTSIDE[wildcards.outside].trained}/splits.csv",
             acquisition=lambda wildcards: [
@@ -160,6 +164,7 @@ if OUTSIDE:
         resources:
             **needs("list_outside_scans"),
         params:
+            seen=seen_by,
             code=code_of("list_outside_scans"),
         script:
             "../workflow_scripts/list_outside_scans.py"

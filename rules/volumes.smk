@@ -64,6 +64,7 @@ rule combine_volumes:
         **needs("combine_volumes"),
     params:
         max_refused_percent=config["volumes"]["max_refused_percent"],
+        on_duplicates=lambda wildcards: dataset_entry(wildcards).get("duplicates", "stop"),
         code=code_of("combine_volumes"),
     script:
         "../workflow_scripts/combine_volumes.py"

@@ -11,6 +11,7 @@ combine_volumes(
     ledger_paths=snakemake.input.ledger,
     acquisition_paths=snakemake.input.acquisition,
     max_refused_percent=snakemake.params.max_refused_percent,
+    on_duplicates=snakemake.params.on_duplicates,
     index_path=snakemake.output.index,
     slices_path=snakemake.output.slices,
     ledger_path=snakemake.output.ledger,

@@ -154,11 +154,15 @@ def test_archives_that_are_refused(
         assert archive.shown in str(caught.value) and "signed" not in str(caught.value)
 
 
-def test_encrypted_members_and_unusual_methods_are_refused(tmp_path: Path) -> None:
+def test_encrypted_unusual_and_huge_members_are_refused(tmp_path: Path) -> None:
     encrypted = bytearray(zipped(lambda archive: archive.writestr("p/a", b"x")))
     encrypted[encrypted.index(b"PK\1\2") + 8] |= 1
     packed = zipped(lambda archive: archive.writestr("p/a", b"x" * 99, zipfile.ZIP_BZIP2))
-    for content, words in ((bytes(encrypted), "encrypted"), (packed, "another method")):
+    large = bytearray(zipped(lambda archive: archive.writestr("p/a", b"x")))
+    at = large.index(b"PK\1\2") + 24  # the size unpacked, in the directory
+    large[at : at + 4] = ((1 << 30) + 1).to_bytes(4, "little")
+    cases = ((bytes(encrypted), "encrypted"), (packed, "another method"), (bytes(large), "more than 1 GiB"))
+    for content, words in cases:
         archive, size = on_disk(content, tmp_path)
         with pytest.raises(InputError, match=words):
             check_readable(archive, read_directory(archive, size))

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from chestct.download.transfer.zip_on_disk import MEMBER_ERRORS, open_zip
+from chestct.download.transfer.zip_on_disk import MEMBER_ERRORS, open_zip, read_member
 from chestct.errors import InputError
 
 CONTENT = b"slices " * 50
@@ -40,3 +40,19 @@ def test_a_cut_archive_is_refused_with_a_remedy(whole, size, tmp_path):
     path.write_bytes(whole[:size])
     with pytest.raises(InputError, match=r"no whole zip archive[\s\S]*elsewhere[\s\S]*fetch it again"):
         open_zip(path, expected="an archive", remedy="fetch it again", where="elsewhere")
+
+
+def test_members_that_announce_too_much_are_not_unpacked(whole, tmp_path):
+    path = tmp_path / "archive.zip"
+    announced = len(CONTENT).to_bytes(4, "little")
+    for content, words in (
+        (whole, None),
+        (whole.replace(announced, b"\xff\xff\xff\x7f"), "2147483647 bytes"),
+    ):
+        path.write_bytes(content)
+        with open_zip(path, expected="an archive", remedy="fetch it again") as file:
+            if words is None:
+                assert read_member(file, "folder/a.png") == CONTENT
+                words = f"{len(CONTENT)} bytes unpacked, expected at most 99"
+            with pytest.raises(zipfile.BadZipFile, match=words):
+                read_member(file, "folder/a.png", 99)

@@ -49,6 +49,22 @@ def test_every_scan_has_a_row_and_a_reason():
     assert cohort.loc["a", "baseline"] == 0.5
 
 
+def test_patients_with_equal_voxels_are_one():
+    series, labels, ledger, index, left_out = tables()
+    ledger.loc[[1, 4], ["status", "reason"]] = ["refused", "duplicate"]
+    ledger["same_as"] = [None, "a", None, None, "b"]  # e has the voxels of b's, b those of a's
+    labels["label"] = pd.array([1, 1, pd.NA, 1], dtype="Int64")
+    labels["exclusion"] = None
+    cohort = select_cohort(series, labels, ledger, index, left_out).set_index("study_id")
+    assert cohort["patient_id"].to_dict() == {
+        "a": "pa", "b": "pa", "c": "pc", "d": "pd", "e": "pa", "z": "pz"
+    }  # fmt: skip
+    assert cohort.loc[["a", "b"], "reason"].fillna("").tolist() == ["", "refused: duplicate"]
+    labels["label"] = pd.array([1, 0, 1, 1], dtype="Int64")
+    cohort = select_cohort(series, labels, ledger, index, left_out).set_index("study_id")
+    assert cohort.loc[["a", "b"], "reason"].tolist() == ["label_differs_from_duplicate"] * 2
+
+
 def test_a_label_for_a_scan_that_is_not_there_stops():
     series, *others = tables()
     with pytest.raises(InputError, match=r"scans that are not there.*'a'"):

@@ -42,12 +42,26 @@ def folder(tmp_path):
     return tmp_path
 
 
-def outside(folder, tested: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def index(scans: pd.DataFrame, contents: dict[str, str]) -> pd.DataFrame:
+    sizes = dict.fromkeys(("rows", "columns", "spacing_z_mm", "spacing_y_mm", "spacing_x_mm"), 1)
+    keys = scans[["dataset", "patient_id", "study_id", "num_slices"]].assign(**sizes, store="s", sha256="x")
+    return keys.assign(series_id=keys["study_id"], content=keys["study_id"].map(contents))
+
+
+def outside(
+    folder, tested: pd.DataFrame, contents: dict[str, str] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``contents``: digests of voxels, by scan of either dataset."""
     write_table(tested, folder / "theirs.csv", "cohort")
+    write_table(index(tested, contents or {}), folder / "their_index.csv", "index")
+    own = read_table(folder / "ours.csv", "cohort")
+    write_table(index(own, contents or {}), folder / "index.csv", "index")
     write_table(acquisition(tested), folder / "their_acquisition.csv", "acquisition")
     write_outside_set(
         name="ours_on_theirs",
         tested=str(folder / "theirs.csv"),
+        tested_index=str(folder / "their_index.csv"),
+        seen_index={"ours": str(folder / "index.csv")},
         splits=str(folder / "splits.csv"),
         acquisition=[str(folder / "acquisition.csv"), str(folder / "their_acquisition.csv")],
         cohort_path=str(folder / "out_cohort.csv"),
@@ -70,6 +84,15 @@ def test_all_usable_scans_are_tested_and_our_validation_scans_choose(folder):
     }
     facts = read_table(folder / "out_acquisition.csv", "acquisition")
     assert sorted(facts["study_id"]) == sorted(splits["study_id"])
+
+
+def test_voxels_that_were_trained_on_are_found_under_any_identifier(folder):
+    tested = cohort("theirs", ["b0", "b1"])
+    outside(folder, tested, {"theirs-b0": "x", "ours-a0": "y"})
+    with pytest.raises(InputError, match="scan theirs-b1 has those of ours-a7") as caught:
+        outside(folder, tested, {"theirs-b1": "x", "ours-a7": "x"})
+    assert "1 scan(s) of the test set have the voxels of scans of 'ours'" in str(caught.value)
+    assert "delete" not in str(caught.value)
 
 
 def compare(folder, patients: list[str]) -> str:

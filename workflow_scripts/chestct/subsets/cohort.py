@@ -1,5 +1,7 @@
 """The cohort: every scan that exists and what became of it."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from chestct.errors import InputError
@@ -21,7 +23,8 @@ def select_cohort(
     Returns:
         Table of schema ``cohort``: every scan that exists in the source. A scan is used when it has a
         label and a volume; otherwise the reason says which is lacking, the label's reason first, or why
-        it was left out before it was obtained.
+        it was left out before it was obtained. Patients who have a scan of equal voxels are one patient,
+        under the identifier of the first; where labels of such scans differ, neither is used.
 
     Raises:
         InputError: a label belongs to a scan that is not there, or no scan can be used.
@@ -43,11 +46,22 @@ def select_cohort(
     ):
         cohort = cohort.merge(facts, on="study_id", how="left", validate="1:1")
 
+    copies = _copies(ledger)
+    label_of = cohort.set_index("study_id")["label"]
+    odd = {
+        study_id
+        for pair in copies.items()
+        if label_of[list(pair)].nunique() > 1  # of one that has none, nothing is counted
+        for study_id in pair
+    }
+
     def reason_of(row: pd.Series) -> str | None:
         if pd.notna(row["exclusion"]):
             return str(row["exclusion"])
         if pd.isna(row["label"]):
             return "no_label"
+        if row["study_id"] in odd:
+            return "label_differs_from_duplicate"
         if row["conversion"] == "refused":
             return f"refused: {row['reason']}"
         return "no_volume" if pd.isna(row["num_slices"]) else None
@@ -67,7 +81,34 @@ def select_cohort(
     if len(rest):
         # Columns that are not there (label, num_slices) become empty.
         cohort = pd.concat([cohort, rest[[*keys, "reason"]].assign(status="excluded")])
+    one_of = _joined_patients(series, copies)
+    cohort["patient_id"] = cohort["patient_id"].map(lambda patient: one_of.get(patient, patient))
     return cohort[columns].sort_values(["patient_id", "study_id"], ignore_index=True)
+
+
+def _copies(ledger: pd.DataFrame) -> dict[str, str]:
+    """study_id of every refused duplicate -> that of the scan with the same voxels."""
+    if "same_as" not in ledger:
+        return {}
+    copies = ledger.dropna(subset="same_as")
+    return dict(zip(copies["study_id"], copies["same_as"], strict=True))
+
+
+def _joined_patients(series: pd.DataFrame, copies: Mapping[str, str]) -> dict[str, str]:
+    """patient_id -> that of the first patient with whom it shares voxels, directly or by others."""
+    patient_of = series.set_index("study_id")["patient_id"]
+    one_of: dict[str, str] = {}
+
+    def first_of(patient: str) -> str:
+        while patient in one_of:
+            patient = one_of[patient]
+        return patient
+
+    for copy, scan in copies.items():
+        kept, joined = first_of(patient_of[scan]), first_of(patient_of[copy])
+        if kept != joined:
+            one_of[joined] = kept
+    return {patient: first_of(patient) for patient in one_of}
 
 
 def write_cohort(*, series: str, labels: str, ledger: str, index: str, left_out: str, output: str) -> None:

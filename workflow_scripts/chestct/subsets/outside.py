@@ -16,7 +16,7 @@ def compare_patients(*, name: str, tested: str, seen: Mapping[str, str], output:
 
     Patients are compared by ``patient_id`` over all listed scans, before anything is trained. One person
     under two identifiers, as when two hospitals give pseudonyms of their own, is not found; two people under
-    one are taken for the same.
+    one are taken for the same. Equal voxels under two identifiers are found by ``write_outside_set``.
 
     Args:
         name: of the outside set, for messages.
@@ -58,10 +58,33 @@ def _check_scans(tested: pd.DataFrame, own: pd.DataFrame, name: str) -> None:
         )
 
 
+def _check_voxels(tested: str, seen: Mapping[str, str], name: str) -> None:
+    """Stop where a scan of the test set has the voxels of one of a dataset that models have seen."""
+    theirs = read_table(tested, "index").dropna(subset="content").set_index("content")
+    for dataset, path in seen.items():
+        own = read_table(path, "index").dropna(subset="content").drop_duplicates("content")
+        own = own[own["content"].isin(theirs.index)]
+        if len(own):
+            shown = "; ".join(
+                f"scan {theirs.loc[[row['content']], 'study_id'].iloc[0]} has those of {row['study_id']}"
+                for _, row in own.head(_SHOWN).iterrows()
+            )
+            raise InputError(
+                f"{len(own)} scan(s) of the test set have the voxels of scans of '{dataset}', which models "
+                f"of this test are trained on: {shown}",
+                where=f"test set {name}, voxels in both datasets",
+                expected="a test set without a scan that is trained on, whatever its identifiers",
+                remedy="leave these patients out (`patients`, or the table of own_data), or remove the "
+                "dataset from test_on",
+            )
+
+
 def write_outside_set(
     *,
     name: str,
     tested: str,
+    tested_index: str,
+    seen_index: Mapping[str, str],
     splits: str,
     acquisition: Sequence[str],
     cohort_path: str,
@@ -78,13 +101,17 @@ def write_outside_set(
     Args:
         name: of the outside set, in the place of a dataset's name.
         tested: cohort of the dataset that is tested on.
+        tested_index: its table ``index``.
+        seen_index: tables ``index`` of the datasets that the models are trained on, by name.
         splits: of the dataset whose models are tested.
         acquisition: of that dataset and of the one that it is tested on.
         cohort_path, splits_path, acquisition_path: tables to write.
 
     Raises:
-        InputError: a scan has the identifier of another; or a table is missing or broken.
+        InputError: a scan has the identifier or the voxels of one that was trained on; or a table is missing
+            or broken.
     """
+    _check_voxels(tested_index, seen_index, name)
     cohort = read_table(tested, "cohort")
     own = read_table(splits, "splits")
     own = own[(own["split"] != "test") & (own["fold"] == 0)]

@@ -1,8 +1,9 @@
 """Command line of the volumes step.
 
-``convert SERIES OUT.nii.gz [--size 256|native] [--accept REASON...]`` converts one scan by the code of the
-workflow and prints its ledger row. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a shard. ``sheet
-SCAN OUT.png [--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan, of a shard or a series.
+``convert SERIES OUT.nii.gz [--size 256|native] [--intensity hu] [--accept REASON...]`` converts one scan by
+the code of the workflow and prints its ledger row. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a
+shard. ``sheet SCAN OUT.png [--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan, of a shard
+or a series.
 ``check SHARD...`` compares all that shards hold with their checksums. Exit status: 0 done, 1 refused,
 damaged or failed (the reason on standard error), 2 wrong usage.
 """
@@ -17,6 +18,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
+from chestct.intensity import DISPLAY, HU, HU_PLUS_1024
 from chestct.pictures import YES
 from chestct.tables import check_table, read_table
 from chestct.volume_store import Volume, check_shard, list_scans, read_volume
@@ -69,6 +71,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _add_intensity(command: argparse.ArgumentParser) -> None:
+    words = "what the values in the files are, as the dataset's key intensity (default hu)"
+    command.add_argument("--intensity", choices=[HU, HU_PLUS_1024, DISPLAY], default=HU, help=words)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chestct.volumes", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -88,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=ACCEPTABLE,
         help="reasons to convert a scan in spite of (docs/volumes.md), after OUT",
     )
+    _add_intensity(convert)
     export = commands.add_parser("export", help="write one scan of a shard as a volume file")
     export.add_argument("shard", type=Path, help="HDF5 shard of the volumes step")
     export.add_argument("study_id", help="study_id of the scan")
@@ -102,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         default="lung",
         help=f"{', '.join(DISPLAY_WINDOWS)}, or --window=CENTRE,WIDTH in HU (default lung)",
     )
+    _add_intensity(sheet)
     sheet.add_argument("--slices", type=_count, default=12, help="axial slices to show (default 12)")
     check = commands.add_parser("check", help="compare shards with their checksums")
     check.add_argument("shards", type=Path, nargs="+", help="HDF5 shards of the volumes step")
@@ -116,8 +125,9 @@ def _print_row(series: Path, row: dict[str, Any]) -> None:
         print(f"refused: {row['reason']}: {row['detail']}", file=sys.stderr)
 
 
-def _convert(series: Path, out: Path, size_px: int | None, accept: Sequence[str]) -> int:
-    row, scan = convert_one(series, dataset="command_line", size_px=size_px, accept=accept)
+def _convert(series: Path, out: Path, size_px: int | None, **settings: Any) -> int:
+    """``settings``: intensity and accept of ``convert_one``."""
+    row, scan = convert_one(series, dataset="command_line", size_px=size_px, **settings)
     _print_row(series, row)
     if scan is None:
         return 1
@@ -159,7 +169,9 @@ def _sheet(options: argparse.Namespace) -> int:
         burned_in = _in_ledger(options.scan, study_id)
         scan = read_volume(options.scan, study_id) if burned_in != YES else None
     else:
-        row, scan = convert_one(options.scan, dataset="command_line", size_px=None)
+        row, scan = convert_one(
+            options.scan, dataset="command_line", size_px=None, intensity=options.intensity
+        )
         if scan is None:
             _print_row(options.scan, row)
             return 1
@@ -196,7 +208,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "convert":
-            return _convert(options.series, options.out, options.size, options.accept)
+            settings = {"intensity": options.intensity, "accept": options.accept}
+            return _convert(options.series, options.out, options.size, **settings)
         if options.command == "sheet":
             return _sheet(options)
         if options.command == "check":

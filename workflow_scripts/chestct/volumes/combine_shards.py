@@ -8,6 +8,7 @@ import pandas as pd
 from chestct.errors import InputError
 from chestct.tables import column_types, read_table, write_table
 from chestct.volumes.converted_parts import remove_parts
+from chestct.volumes.duplicates import OnDuplicates, refuse_duplicates
 
 
 def _concatenate(paths: Sequence[str | Path], name: str) -> pd.DataFrame:
@@ -38,6 +39,7 @@ def combine_volumes(
     ledger_paths: Sequence[str | Path],
     acquisition_paths: Sequence[str | Path],
     max_refused_percent: float,
+    on_duplicates: OnDuplicates = "stop",
     index_path: str | Path,
     slices_path: str | Path,
     ledger_path: str | Path,
@@ -45,9 +47,13 @@ def combine_volumes(
 ) -> None:
     """Concatenate the tables of a dataset's shards in the order given; remove what killed jobs left.
 
+    Of scans with equal voxels the first is kept, and the others are refused as ``duplicate``
+    (``duplicates``): their rows are in the ledger alone, and do not count among those that
+    ``max_refused_percent`` limits.
+
     Raises:
-        InputError: more than ``max_refused_percent`` of the scans were refused, none was converted, or
-            one scan is in two shards. Nothing is written then.
+        InputError: more than ``max_refused_percent`` of the scans were refused, none was converted, one scan
+            is in two shards, or two patients have equal voxels. Nothing is written then.
     """
     ledger = _concatenate(ledger_paths, "ledger")
     folders = sorted({str(Path(path).parent) for path in ledger_paths})
@@ -61,9 +67,19 @@ def combine_volumes(
             expected="one series a study_id",
             remedy="correct the dataset's table of scans",
         )
-    write_table(index, index_path, "index")
-    write_table(_concatenate(slices_paths, "slices"), slices_path, "slices")
-    write_table(ledger, ledger_path, "ledger")
-    write_table(_concatenate(acquisition_paths, "acquisition"), acquisition_path, "acquisition")
+    combined = refuse_duplicates(
+        index, ledger, dataset=dataset, on_duplicates=on_duplicates, where=", ".join(folders)
+    )
+    tables = {
+        "index": (combined.index, index_path),
+        "slices": (combined.without_refused(_concatenate(slices_paths, "slices")), slices_path),
+        "ledger": (combined.ledger, ledger_path),
+        "acquisition": (
+            combined.without_refused(_concatenate(acquisition_paths, "acquisition")),
+            acquisition_path,
+        ),
+    }
+    for name, (table, path) in tables.items():
+        write_table(table, path, name)
     for folder in folders:
         remove_parts(Path(folder))

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from chestct.dicom_folder import is_dicom_file, packed_dicom
 from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU, OFFSET_HU
 from chestct.volumes.dicom_series import read_dicom_series
+from chestct.volumes.duplicates import content_digest
 from chestct.volumes.file_content import unfetched
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample_z import resample_slices, resample_z
@@ -72,7 +74,7 @@ def read_series(
             raise RefusedScan("missing_files", unfetched(path) or "it is gone")
     except OSError as error:
         raise RefusedScan("missing_files", error.strerror or type(error).__name__) from error
-    return scan, report
+    return replace(scan, content=content_digest(scan.hu)), report
 
 
 def convert_one(

@@ -186,7 +186,7 @@ def _convert_row(row: dict[str, Any], path: Path, file: h5py.File, conversion: d
     )
     return Outcome(
         ledger=ledger,
-        index=_index_row(volume, conversion["dataset"]),
+        index=_index_row(volume, conversion["dataset"]) | {"content": scan.content},
         acquisition=_keys(ledger) | asdict(scan.acquisition),
         sop_uids=scan.sop_uids,
         copies=scan.copies,

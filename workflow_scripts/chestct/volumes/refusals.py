@@ -41,6 +41,7 @@ REFUSALS = {
     "not_3d": "a volume file of other than three dimensions",
     "not_scalar": "a volume file of several components a voxel",
     "not_finite": "a volume file with voxels that are not finite",
+    "duplicate": "the same voxels as another scan of the dataset, whatever its path and its header",
     "wrong_suffix": "a volume file that is not what its name says, such as a packed .nii",
     "wrong_length": "a volume file with fewer or more voxels than its header says, or other numbers of files",
     "contradicting_header": "a volume file whose header says two things, such as sform and qform that differ",

@@ -22,6 +22,7 @@ class Scan:
         sop_uids: SOPInstanceUID of every slice; None for volume files and where it is absent.
         acquisition: how the scan was acquired, as far as its files say.
         intensity: what the values are, hu or display (``chestct.intensity``).
+        content: digest of the voxels before resampling along z (``duplicates.content_digest``).
         copies: SOPInstanceUID of every identical image that was dropped -> index of the slice that stayed.
     """
 
@@ -32,6 +33,7 @@ class Scan:
     sop_uids: tuple[str | None, ...]
     acquisition: Acquisition
     intensity: str = HU
+    content: str | None = None
     copies: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -15,12 +15,20 @@ import cv2
 import numpy as np
 
 from chestct.download.transfer.retries import Unobtainable
-from chestct.download.transfer.zip_on_disk import DIRECTORY_ERRORS, MEMBER_ERRORS, open_zip
+from chestct.download.transfer.zip_on_disk import (
+    DIRECTORY_ERRORS,
+    MAX_MEMBER_BYTES,
+    MEMBER_ERRORS,
+    open_zip,
+    read_member,
+)
 from chestct.errors import InputError
 
 #: Rows and columns of a stack.
 SIDE = 64
 LAYOUT = "PATIENT/nodule-N/images/slice-K.png, beside it mask-0 to mask-3"
+#: Bytes of a picture of 512 x 512 pixels are at most a quarter of a million.
+_MAX_PICTURE_BYTES = 1 << 24
 #: Folder of the layout in the published repository.
 TOP = "LIDC-IDRI-slices"
 #: The layout below any folder, as it may lie in an archive.
@@ -204,7 +212,7 @@ class ArchiveStacks:
         for number in sorted(stack.slices):
             name = stack.slices[number]
             try:
-                content = self.file.read(name)
+                content = read_member(self.file, name, _MAX_PICTURE_BYTES)
             except MEMBER_ERRORS as error:
                 raise Unobtainable("altered", f"{name}: {error}") from error
             except OSError as error:
@@ -224,9 +232,13 @@ class PackedStacks:
         self.where = str(path)
         try:
             with np.load(path, allow_pickle=False) as file:
+                unpacked = sum(member.file_size for member in file.zip.infolist())
+                if unpacked > MAX_MEMBER_BYTES:
+                    raise ValueError(f"{unpacked} bytes unpacked, expected at most {MAX_MEMBER_BYTES}")
                 self.slices, self.offsets = file["slices"], file["offsets"]
                 names = [str(name) for name in file["volume_id"]]
-        except (*DIRECTORY_ERRORS, *MEMBER_ERRORS, KeyError) as error:  # the file is a zip archive
+        # The file is a zip archive; an array of it may announce any size.
+        except (*DIRECTORY_ERRORS, *MEMBER_ERRORS, KeyError, AttributeError, MemoryError) as error:
             raise self._refuse(f"does not read: {error}") from error
         ascending = self.offsets.ndim == 1 and self.offsets.dtype.kind in "iu" and len(self.offsets) > 1
         ascending = ascending and bool((np.diff(self.offsets.astype(np.int64)) > 0).all())

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from chestct.download.transfer.zip_archive import Archive, ArchiveFile
-from chestct.download.transfer.zip_on_disk import DIRECTORY_ERRORS
+from chestct.download.transfer.zip_on_disk import DIRECTORY_ERRORS, MAX_MEMBER_BYTES
 from chestct.errors import InputError
 
 _BUFFER_BYTES = 1 << 17  # zipfile looks for the directory in small steps
@@ -102,7 +102,7 @@ def _check_members(archive: Archive, table: pd.DataFrame, stat_kinds: np.ndarray
 
 
 def check_readable(archive: Archive, members: pd.DataFrame) -> None:
-    """Refuse members that are encrypted or packed in an unusual way.
+    """Refuse members that are encrypted, packed in an unusual way, or too large to be read into memory.
 
     Raises:
         InputError: see above.
@@ -110,9 +110,10 @@ def check_readable(archive: Archive, members: pd.DataFrame) -> None:
     for what, bad in (
         ("encrypted", members["encrypted"]),
         ("packed with another method than deflate", ~members["method"].isin(METHODS)),
+        ("of more than 1 GiB unpacked", members["num_bytes"] > MAX_MEMBER_BYTES),
     ):
         if bad.any():
             raise archive.refuse(
                 f"{bad.sum()} members are {what}: {members.loc[bad, 'name'].head(3).tolist()}",
-                expected="members stored or deflated, not encrypted",
+                expected="members stored or deflated, not encrypted, of at most 1 GiB",
             )

@@ -11,6 +11,21 @@ from chestct.errors import InputError
 DIRECTORY_ERRORS = (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError, EOFError)
 #: Of a damaged member (a disk that fails raises OSError).
 MEMBER_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError)
+#: A member that is read into memory is at most as long: a slice has half a megabyte, RSPECT's table 0.3 GB.
+MAX_MEMBER_BYTES = 1 << 30
+
+
+def read_member(file: zipfile.ZipFile, name: str, most: int = MAX_MEMBER_BYTES) -> bytes:
+    """A member's content, of which no more is unpacked than ``most`` bytes.
+
+    Raises:
+        zipfile.BadZipFile: it announces more.
+        OSError, MEMBER_ERRORS: it is damaged, or cannot be read.
+    """
+    announced = file.getinfo(name).file_size  # of which zipfile unpacks no more
+    if announced > most:
+        raise zipfile.BadZipFile(f"{announced} bytes unpacked, expected at most {most}")
+    return file.read(name)
 
 
 def open_zip(path: Path, *, expected: str, remedy: str, where: str | None = None) -> zipfile.ZipFile:
