@@ -46,13 +46,19 @@ def test_formats(tmp_path, hu, suffix):
             lambda hu: hu.transpose(2, 0, 1),
             {"direction": [[0, 0, 1], [1, 0, 0], [0, 1, 0]], "spacing": (0.8, 2.0, 0.7)},
         ),
+        # Left-handed: from left to right alone.
+        (
+            lambda hu: hu[:, :, ::-1],
+            {"direction": np.diag([-1, 1, 1]), "origin": (-5.0 + 15 * 0.7, 6.0, -70.0)},
+        ),
     ],
-    ids=["flipped", "permuted"],
+    ids=["flipped", "permuted", "mirrored"],
 )
-def test_axes_are_turned_to_the_patient(tmp_path, hu, turn, geometry):
-    scan, _ = read_series(save(tmp_path / "v.nrrd", np.ascontiguousarray(turn(hu)), **geometry))
+@pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha"])
+def test_axes_are_turned_to_the_patient(tmp_path, hu, turn, geometry, suffix):
+    scan, _ = read_series(save(tmp_path / f"v{suffix}", np.ascontiguousarray(turn(hu)), **geometry))
     np.testing.assert_array_equal(scan.hu, hu)
-    np.testing.assert_allclose(scan.origin_mm, (-5, 6, -70), atol=1e-6)
+    np.testing.assert_allclose(scan.origin_mm, (-5, 6, -70), atol=1e-5)
     assert scan.spacing_mm == pytest.approx((2.0, 0.8, 0.7))
 
 

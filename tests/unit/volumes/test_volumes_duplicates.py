@@ -7,8 +7,8 @@ from chest_volumes import chest
 from dicom_files import write_series
 from hypothesis import given
 from hypothesis import strategies as st
-from nifti_writer import write_nifti
 from shard_jobs import combine, run, series_table
+from volume_writers import write_nifti
 
 from chestct.errors import InputError
 from chestct.tables import read_table

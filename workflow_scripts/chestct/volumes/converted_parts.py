@@ -21,6 +21,7 @@ from chestct.shard_files import write_errors
 from chestct.volume_store import StoredScan
 
 _SUFFIX = ".parts"
+_HEADERS = (".mhd", ".nhdr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +46,13 @@ class Outcome:
 
 
 def files_state(path: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of every file that a folder's conversion reads."""
+    """Name, size and time of change of a file, or of every file that a folder's conversion reads.
+
+    A header (``.mhd``, ``.nhdr``) names files of voxels beside itself: those of its folder count.
+    """
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        folder = path.parent if path.suffix.lower() in _HEADERS else path
+        files = sorted(folder.iterdir()) if folder.is_dir() else [path]
         if not any(file.is_file() and file.suffix.lower() == ".dcm" for file in files[:3]):
             files += find_dicom(path).dicom if path.is_dir() else []
         states = [(file.name, file.stat()) for file in files]

@@ -50,9 +50,9 @@ def check_fetched(paths: Iterable[Path]) -> None:
 
 
 def check_entries(folders: Iterable[Path]) -> None:
-    """Refuse folders with entries that are neither files nor folders, as ``check_fetched``; hidden ones apart.
+    """Refuse folders with entries that are neither files nor folders, as ``check_fetched``.
 
-    The list of a folder tells, without a look at each file.
+    The list of a folder tells, without a look at each file. Hidden entries are passed over.
     """
     for folder in folders:
         with os.scandir(folder) as entries:

@@ -13,6 +13,7 @@ from chestct.volumes.data_files import data_path, listed_names, read_list, read_
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.volume_header import (
     VolumeHeader,
+    add_field,
     check_axes,
     check_finite,
     check_size,
@@ -45,10 +46,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
             if not equals:
                 continue
             name = _SAME.get(name, name)
-            if fields.setdefault(name, value) != value:
-                raise RefusedScan(
-                    "contradicting_header", f"{name} is there twice, and differs: correct the header"
-                )
+            add_field(fields, name, value)
             if name == "ElementDataFile":
                 break
         start = file.tell()
@@ -107,7 +105,7 @@ def judge_meta_image(path: Path) -> VolumeHeader:
             "write the scan anew in HU",
         )
     if fields["ElementType"] not in _BYTES:
-        raise RefusedScan("unreadable_file", f"damaged, ElementType {fields['ElementType'][:40]}")
+        raise RefusedScan("unreadable_file", "damaged, an ElementType that is none")
     channels = int(fields.get("ElementNumberOfChannels", 1))
     num_bytes = num_voxels * _BYTES[fields["ElementType"]] * channels
     if _is_true(fields, "BinaryData") or "BinaryData" not in fields:

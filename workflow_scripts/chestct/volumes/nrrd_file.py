@@ -14,6 +14,7 @@ from chestct.volumes.data_files import data_path, listed_names, read_list, read_
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.volume_header import (
     VolumeHeader,
+    add_field,
     check_axes,
     check_finite,
     check_size,
@@ -56,10 +57,7 @@ def _read_header(path: Path) -> tuple[dict[str, str], list[str], int]:
             if text.startswith("#") or not colon or value.startswith("="):
                 continue
             name = name.strip().lower().replace("datafile", "data file").replace("  ", " ")
-            if fields.setdefault(name, value.strip()) != value.strip():
-                raise RefusedScan(
-                    "contradicting_header", f"{name[:40]} is there twice, and differs: correct the header"
-                )
+            add_field(fields, name, value.strip())
             if name == "data file" and value.strip().upper().startswith("LIST"):
                 lines = file.read(_MAX_LINES * 256).decode("latin-1").splitlines()
                 break
@@ -119,7 +117,7 @@ def judge_nrrd(path: Path) -> VolumeHeader:
         raise not_3d(size)
     notes = _check_place(fields)
     if fields["type"].lower() not in _BYTES:
-        raise RefusedScan("unreadable_file", f"damaged, type {fields['type'][:40]}")
+        raise RefusedScan("unreadable_file", "damaged, a type that is none")
     crc32 = _read_voxels(path, fields, lines, start, size, _BYTES[fields["type"].lower()])
     return VolumeHeader(num_voxels=num_voxels, notes=tuple(notes), crc32=crc32)
 

@@ -139,6 +139,26 @@ def check_same_spacing(
         )
 
 
+def add_field(fields: dict[str, str], name: str, value: str) -> None:
+    """Keep a field of a header of text.
+
+    Raises:
+        RefusedScan: ``contradicting_header``, where it is there already and says something else.
+    """
+
+    def meaning(text: str) -> object:
+        try:
+            return [float(word) for word in text.split()]
+        except ValueError:
+            return text
+
+    known = fields.setdefault(name, value)
+    if known != value and meaning(known) != meaning(value):
+        raise RefusedScan(
+            "contradicting_header", f"{name[:40]} is there twice, and differs: correct the header"
+        )
+
+
 def not_3d(size: Sequence[int]) -> RefusedScan:
     """The refusal of what is no single volume."""
     shown = " x ".join(map(str, size))

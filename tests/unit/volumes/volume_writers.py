@@ -1,10 +1,16 @@
-"""A NIfTI-1 file by hand, every field of whose header can be bent."""
+"""Volume files by hand, every field of whose headers can be bent: NIfTI-1, MetaImage, NRRD."""
 
 import gzip
 import struct
 from pathlib import Path
 
 import numpy as np
+from chest_volumes import chest
+
+#: A small chest, and its voxels as bytes.
+HU = np.maximum(chest(6, 24), -1024)
+DEPTH, SIDE = HU.shape[:2]
+RAW = HU.astype("<i2").tobytes()
 
 _KINDS = {"i2": (4, 16), "u1": (2, 8), "u2": (512, 16), "f4": (16, 32), "f8": (64, 64)}
 
@@ -60,4 +66,61 @@ def write_nifti(
         header[at : at + len(value)] = value
     content = bytes(header) + array.astype(np.dtype(code).newbyteorder(order)).tobytes()
     path.write_bytes(gzip.compress(content) if packed else content)
+    return path
+
+
+def write_meta(
+    path: Path,
+    data: str = "v.raw",
+    more: str = "",
+    size: tuple[int, ...] = (SIDE, SIDE, DEPTH),
+    content: bytes = b"",
+) -> Path:
+    """Write the header of a MetaImage of ``HU``.
+
+    Args:
+        path: file to write.
+        data: ElementDataFile.
+        more: further lines.
+        size: DimSize.
+        content: what follows the header.
+    """
+    header = (
+        f"ObjectType = Image\nNDims = 3\nBinaryData = True\n{more}"
+        "ElementSpacing = 1 1 2.5\n"
+        "TransformMatrix = 1 0 0 0 1 0 0 0 1\n"
+        f"DimSize = {' '.join(map(str, size))}\nElementType = MET_SHORT\n"
+        f"ElementDataFile = {data}\n"
+    )
+    path.write_bytes(header.encode() + content)
+    return path
+
+
+def write_nrrd(
+    path: Path,
+    data: str | None = "v.raw",
+    more: str = "",
+    step: float = 1.0,
+    encoding: str = "raw",
+    content: bytes = b"",
+    place: bool = True,
+) -> Path:
+    """Write the header of a NRRD file of ``HU``.
+
+    Args:
+        path: file to write.
+        data: file of voxels; None: they follow.
+        more: further lines.
+        step: of a pixel.
+        encoding: of the voxels.
+        content: what follows the header.
+        place: whether space and directions are given.
+    """
+    directions = f"space directions: ({step},0,0) (0,{step},0) (0,0,{2.5 * step})\n"
+    directions = f"space: left-posterior-superior\n{directions}" if place else ""
+    header = (
+        f"NRRD0005\ntype: short\ndimension: 3\nsizes: {SIDE} {SIDE} {DEPTH}\nencoding: {encoding}\n"
+        f"endian: little\n{directions}{more}" + (f"data file: {data}\n" if data else "\n")
+    )
+    path.write_bytes(header.encode() + content)
     return path
