@@ -196,14 +196,12 @@ def test_a_folder_with_a_pipe_or_a_link_to_itself(tmp_path):
     read_series(series)
 
 
-DICOM = b"\0" * 128 + b"DICM" + b"\0" * 100
 CONTENTS = {
     "packed.nii": (lambda p: write_nifti(p, HU), "wrong_suffix", "rename it to .nii.gz"),
     "plain.nii.gz": (lambda p: write_nifti(p, HU, packed=False), "wrong_suffix", "rename it to .nii"),
     "packed.mha": (lambda p: p.write_bytes(gzip.compress(b"ObjectType")), "wrong_suffix", "unpack it"),
     "nrrd.mha": (lambda p: write_nrrd(p, None, content=RAW), "wrong_suffix", "rename it to .nrrd"),
     "meta.nrrd": (lambda p: write_meta(p, "LOCAL", content=RAW), "wrong_suffix", "rename it to .mha"),
-    "dicom.nii": (lambda p: p.write_bytes(DICOM), "unsupported_format", "name the folder"),
     "zip.nrrd": (lambda p: p.write_bytes(b"PK\3\4" + bytes(100)), "unsupported_format", "unpack it"),
     "login.nii.gz": (lambda p: p.write_bytes(b"<!DOCTYPE html><html>"), "unreadable_file", "login"),
     "empty.nii.gz": (lambda p: p.write_bytes(b""), "unreadable_file", "empty"),

@@ -82,7 +82,7 @@ def select_cohort(
         # Columns that are not there (label, num_slices) become empty.
         cohort = pd.concat([cohort, rest[[*keys, "reason"]].assign(status="excluded")])
     one_of = _joined_patients(series, copies)
-    cohort["patient_id"] = cohort["patient_id"].map(lambda patient: one_of.get(patient, patient))
+    cohort["patient_id"] = cohort["patient_id"].replace(one_of)
     return cohort[columns].sort_values(["patient_id", "study_id"], ignore_index=True)
 
 

@@ -155,8 +155,8 @@ def _inflated(file: BinaryIO, most: int) -> Iterator[bytes]:
     inflate = zlib.decompressobj(wbits=47)  # zlib or gzip, whichever it is
     while not inflate.eof and most > 0:
         packed = inflate.unconsumed_tail or file.read(_BLOCK)
-        if not packed:
+        block = inflate.decompress(packed, min(_BLOCK, most))  # of nothing: what is left over
+        if not packed and not block:
             raise EOFError("the packed voxels end too early")
-        block = inflate.decompress(packed, min(_BLOCK, most))
         most -= len(block)
         yield block

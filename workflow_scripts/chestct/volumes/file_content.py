@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from chestct.volumes.refusals import RefusedScan
 _POINTER_BYTES = 4096
 _MAX_FOLDERS = 2000
 _GZIP = b"\x1f\x8b"
-_NIFTI_SIZES = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
+_NIFTI_SIZES = tuple(struct.pack(f"{order}i", size) for size in (348, 540) for order in "<>")
 
 
 def unfetched(path: Path) -> str | None:

@@ -12,6 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def _parse(header: bytes) -> _Fields:
             "unsupported_format", "Analyze, or a pair of .hdr and .img: write the scan anew as .nii"
         )
 
-    def unpack(form: str, at: int) -> tuple:
+    def unpack(form: str, at: int) -> tuple[Any, ...]:
         return struct.unpack_from(order + form, header, at)
 
     qform_code, sform_code, *place = unpack("2h6f", 252)

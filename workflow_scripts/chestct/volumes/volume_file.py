@@ -36,8 +36,6 @@ WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
 #: Keys of a header: SliceThickness in mm; names of the slices, feet to head, separated by blanks.
 THICKNESS_KEY, SLICES_KEY = "slice_thickness_mm", "slice_names"
 _INT16_MAX = np.iinfo(np.int16).max
-
-
 #: What a damaged file raises while its bytes are judged.
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, struct.error, ValueError, OverflowError)
 
@@ -113,7 +111,9 @@ def _check_bytes(image: sitk.Image, header: VolumeHeader) -> None:
     Of a compressed MetaImage without CompressedDataSize, and of some lists, it hands out what memory held.
     """
     voxels = sitk.GetArrayViewFromImage(image)
-    if header.crc32 is not None and zlib.crc32(voxels) != header.crc32 != zlib.crc32(voxels.byteswap()):
+    if header.crc32 in (None, zlib.crc32(voxels.data)):
+        return
+    if header.crc32 != zlib.crc32(voxels.byteswap().data):
         detail = "the library reads other voxels than the file holds: write the scan anew, into one file"
         raise RefusedScan("unreadable_file", detail)
 
