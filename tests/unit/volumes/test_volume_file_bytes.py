@@ -190,7 +190,8 @@ def test_a_folder_with_a_pipe_or_a_link_to_itself(tmp_path):
     assert refusal(series).detail == "1 file(s) of the folder: a pipe or a device, no file"
     (series / "006.dcm").unlink()
     (series / "loop.dcm").symlink_to("loop.dcm")
-    assert refusal(series).detail == "1 file(s) of the folder: a link to a file that is not there"
+    refused = refusal(series)
+    assert refused.reason == "missing_files" and str(tmp_path) not in refused.detail
     (series / "loop.dcm").unlink()
     (series / "below").mkdir()
     read_series(series)

@@ -37,7 +37,7 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
         check_entries([path, *found.inside] if found.dicom else folders_of(path))
         packed = packed_dicom(found.others)
     except OSError as error:
-        raise RefusedScan("missing_files", str(error)) from error
+        raise RefusedScan("missing_files", error.strerror or type(error).__name__) from error
     # Beside a series, an archive holds something else, or the same; a compressed file is a slice of it.
     if slices := [
         file for file in packed if file.suffix.lower() == ".gz" and ".tar" not in file.name.lower()
