@@ -24,6 +24,7 @@ NO_HU = {
     "air at -488": (CHEST + 512, "looks like HU + 512"),
     "rescaled twice and clipped": (np.maximum(CHEST - 1024, -1024), "rescale applied twice"),
     "slope without its last digit": ((CHEST + 1024) * 0.1 - 1024, "slope far too small"),
+    "slope twice as large": ((CHEST + 1024.0) * 2 - 1024, "a slope that is 2 times"),
     "display window": (np.clip((CHEST + 1350) / 1500 * 255, 0, 255).round(), "intensity: display"),
     "labels": (np.arange(CHEST.size).reshape(CHEST.shape) % 117, "labels"),
     "mask": ((CHEST < -500) * 100, "labels"),

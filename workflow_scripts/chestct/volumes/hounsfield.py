@@ -10,11 +10,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from chestct.intensity import HU, HU_PLUS_1024, OFFSET_HU
+from chestct.intensity import AIR_HU, HU, HU_PLUS_1024, OFFSET_HU
 from chestct.volumes.refusals import RefusedScan
 
-#: Air or lung lies below, soft tissue within; each must hold so many percent of the voxels.
-AIR_BELOW_HU, TISSUE_HU, LEAST_PERCENT = -600, (-200, 200), 0.5
+#: Air or lung lies below, soft tissue within; each must hold so many percent of the voxels. Crops of the
+#: mediastinum have little more air than a bronchus.
+AIR_BELOW_HU, LEAST_AIR_PERCENT = -600, 0.05
+TISSUE_HU, LEAST_TISSUE_PERCENT = (-200, 200), 0.5
+#: Most lung and all air lie below.
+LUNG_HU = -800
 #: Median of what is neither air nor lung (above -400 HU): lung vessels with partial volume, or blood with
 #: contrast agent, at the extremes.
 TISSUE_ABOVE_HU, TISSUE_MEDIAN_HU = -400, (-350, 500)
@@ -32,7 +36,9 @@ _MIN_EXTENT_HU = 20
 #: What has been added to HU by mistake or for storage, in the order in which it is tried.
 _OFFSETS = (1024, 1000, -1024, -1000, 8192, -8192, 32768, -32768, 2048, -2048, 512, -512)
 #: What HU were multiplied by.
-_FACTORS = (10, 0.001, 1 / 1024, 0.5, 2)
+_FACTORS = (10, 0.001, 1 / 1024)
+#: Slopes that are wrong by a factor.
+_SLOPES = (0.5, 2)
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
@@ -53,11 +59,11 @@ def _fault(values: np.ndarray) -> str | None:
         return 100 * float(np.count_nonzero(found)) / values.size
 
     air = percent(values <= AIR_BELOW_HU)
-    if air < LEAST_PERCENT:
+    if air < LEAST_AIR_PERCENT:
         return f"no air: {air:.2g} % of the voxels at {AIR_BELOW_HU} HU or less"
     low, high = TISSUE_HU
     tissue = percent((values >= low) & (values <= high))
-    if tissue < LEAST_PERCENT:
+    if tissue < LEAST_TISSUE_PERCENT:
         return f"no soft tissue: {tissue:.2g} % of the voxels from {low} to {high} HU"
     dense = percent(values > DENSE_ABOVE_HU)
     if dense > MOST_DENSE_PERCENT:
@@ -77,7 +83,8 @@ def _fault(values: np.ndarray) -> str | None:
 def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
     """What may have been done to HU to give these values, the likeliest first, each with its remedy."""
     low, high = float(values.min()), float(values.max())
-    if low < TISSUE_HU[0] and _fault(-values) is None:
+    much = 100 * np.count_nonzero(values > -LUNG_HU) > MOST_DENSE_PERCENT * values.size
+    if low < TISSUE_HU[0] and much and _fault(-values) is None:
         # Bone tells it from HU + 1024, which is its mirror image otherwise.
         yield "looks like HU with the sign turned: write the scan anew in HU"
     for offset in _OFFSETS:
@@ -96,6 +103,11 @@ def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
         yield "looks like negative HU written as unsigned integers: write the scan anew as signed ones"
     if AIR_BELOW_HU <= low <= -100:
         yield "looks like HU cut to a display window without air: take the volume before that"
+    if 100 * np.count_nonzero(values <= LUNG_HU) > 95 * values.size:
+        yield f"little is above {LUNG_HU} HU: looks like a rescale applied twice, or a slope far too small"
+    for slope in _SLOPES:
+        if low < 0 and _fault((values - AIR_HU) / slope + AIR_HU) is None:
+            yield f"looks like a slope that is {slope:g} times the right one: write the scan anew in HU"
     for factor in _FACTORS:
         if _fault(values / factor) is None:
             yield f"looks like HU times {factor:g}: write the scan anew in HU"
@@ -105,8 +117,6 @@ def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
         yield "looks like grey values or labels: take the volume in HU (grey images: intensity: display)"
     if low >= 0:
         yield "nothing is negative: looks like stored values before their rescale, PET, MR or a mask"
-    if high < TISSUE_HU[0]:
-        yield f"nothing is above {high:g} HU: looks like a rescale applied twice, or a slope far too small"
     yield "take the volume in HU, or leave the scan out"
 
 
