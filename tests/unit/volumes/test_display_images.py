@@ -72,7 +72,7 @@ def test_other_values_are_refused(tmp_path, array, reason):
 
 
 def test_dicom_is_no_display_image(tmp_path, hu):
-    with pytest.raises(RefusedScan, match="not_display: .*holds DICOM"):
+    with pytest.raises(RefusedScan, match=r"not_display: .*holds DICOM"):
         read_series(write_series(tmp_path / "series", hu), intensity=DISPLAY)
 
 
