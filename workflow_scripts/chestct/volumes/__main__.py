@@ -2,7 +2,7 @@
 
 ``convert SERIES OUT.nii.gz [--size 256|native] [--intensity hu] [--accept REASON...]`` converts one scan by
 the code of the workflow and prints its ledger row. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a
-shard. ``sheet SCAN OUT.png [--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan
+shard. ``sheet SCAN OUT.png [--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan,
 of a shard, or of a series.
 ``check SHARD...`` compares all that shards hold with their checksums. Exit status: 0 done, 1 refused,
 damaged or failed (the reason on standard error), 2 wrong usage.
