@@ -95,7 +95,7 @@ def _list(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     with os.scandir(folder) as found:
         entries = [entry for entry in found if not entry.name.startswith(".")]
     files = sorted(folder / entry.name for entry in entries if entry.is_file())
-    folders = sorted(folder / entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+    folders = sorted(folder / entry.name for entry in entries if entry.is_dir())
     dicom = [path for path in files if looks_like_dicom(path)]
     few = len(dicom) <= _FEW
     # Images are numbered: of many files only those without a digit are looked at.
@@ -119,9 +119,12 @@ def find_dicom(folder: Path) -> DicomFolder:
         return DicomFolder(dicom=dicom, others=others, inside=[], num_folders=len(folders))
     inside, below = [], []
     waiting = [(path, 1) for path in folders]
-    for number, (path, depth) in enumerate(waiting):
-        if number >= _MAX_FOLDERS:
-            break
+    seen = {os.path.realpath(folder)}
+    for path, depth in waiting:
+        place = os.path.realpath(path)
+        if place in seen or len(seen) > _MAX_FOLDERS:
+            continue  # a link to a folder that another path leads to
+        seen.add(place)
         found, more, deeper = _list(path)
         others += more
         if found:

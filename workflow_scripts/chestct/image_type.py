@@ -19,22 +19,33 @@ _LOCALIZERS = {"LOCALIZER", "LOCALISER", "SCOUT", "SCOUTVIEW", "TOPOGRAM", "TOPO
 _LOCALIZERS |= {"SCANOGRAM", "SCANO"}
 #: Images computed over slices, phases or energies: in HU, but of no one acquisition, or of another geometry.
 _COMPUTED = re.compile(
-    r"(?:T|TEMP|4D|THIN|THICK|SLAB|CSA|CURVED|CT|DE|FAST)?"
-    r"(?:MIPS?|MAXIPS?|MINIPS?|MXIP|MNIP|MINP|AIP|AVE|AVES|AVG|AVGS|AVRG|AVEIP|AVGIP|AVIP|MEANIP|MEAN|MEDIAN"
-    r"|MAX|MIN|SUM|MPR|MPRS|MPVR|MPPR|CPR|VMI|VMIP|VNC|TNC|VNCA|VUE|DRR)"
-    r"|\d+KEV|KEV|MONO|PARALLEL|RADIAL|COMPOSED|COMPOSITE|MONTAGE|ADDITION|DIVISION|MULTIPLICATION|MASKED|VPCT"
+    # Longer words hold some of them: PHASEAVG, THINMIP, MIPZ. COMPRESSED holds MPR, SAVE holds AVE.
+    r".*MIP.*|.*M(?:AX|IN|X|N)IP.*|.*AVG.*|(?:.*[^SW])?AVE|.*MEAN|.*MEDIAN|.*MPR|MPR.*|.*VNC.*|.*VMI.*|.*\d*KEV"
+    r"|(?:T|TEMP|4D|CT|DE)?(?:AIP|AVES|AVRG|AVEIP|AVIP|MINP|MAX|MIN|SUM|MPVR|MPPR|CPR|TNC|VUE|DRR|MONO)"
+    r"|PARALLEL|RADIAL|COMPOSED|COMPOSITE|MONTAGE|ADDITION|DIVISION|MULTIPLICATION|MASKED|VPCT"
 )
 _COMPUTED_STEMS = (
     *("MAXIM", "MINIM", "AVERAG", "PROJECT", "REFORM", "RESAMPL", "RESLIC", "CURV", "STITCH", "MONOE"),
-    *("MONOCHROM", "VIRTUAL", "SYNTHE", "SIMULAT", "TMIP", "CSAPARALLEL", "CSARADIAL"),
+    *("MONOCHROM", "VIRTUAL", "SYNTHE", "SIMULAT", "REMOV", "CSAPARALLEL", "CSARADIAL"),
 )
 #: Images whose values are no HU of tissue: amounts of a material, blood flow, differences, pictures.
 _NO_HU = re.compile(
-    r"SSD|VRT|VRS?|CBF|CBV|MTT|TTP|TMAX|PBV|WATER|CALCIUM|URIC|GOUT|FAT|HAP|RHO|ZEFF|ELECTRON|DSA|SUBS?|DIFF"
+    r"SSD|VRT|VRS?|CBF|CBV|MTT|TTP|TMAX|PBV|WATER|CALCIUM|URIC|GOUT|FAT|HAP|RHO|ELECTRON|DSA|SUBS?|DIFF"
     r"|QUANTITY|VARIANCE|RGB|REPORT|PROT|FFR|SCREEN|SCREENSHOT|SCREENSAVE"
 )
 _NO_HU_STEMS = (
-    *("IODIN", "MATERIAL", "SUBTRACT", "SURESUBTR", "DIFFEREN", "PERFUS", "PERMEAB", "RENDER", "SURFACE"),
+    *(
+        "IODIN",
+        "ZEFF",
+        "MATERIAL",
+        "SUBTRACT",
+        "SURESUBTR",
+        "DIFFEREN",
+        "PERFUS",
+        "PERMEAB",
+        "RENDER",
+        "SURFACE",
+    ),
     *("OVERLAY", "FUSION", "FUSED", "COLOR", "COLOUR", "CAPTUR", "SEGMENTE", "SEGMENTA", "PROTOCOL"),
 )
 _NO_HU_PHRASES = (
@@ -43,8 +54,14 @@ _NO_HU_PHRASES = (
 )
 #: Phrases of several words for images in HU.
 _COMPUTED_PHRASES = ("MAT_REMOVED", "MAT_MODIFIED", "RAY_SUM", "RAYSUM")
-#: Words that mean nothing bad of an original image, whereas a derived one was reformatted by them.
-_DERIVED_ONLY = frozenset({"VOLUME", "COMBINED", "3D"})
+#: Words that a derived image may have and yet be a slice: how it was scanned, reconstructed, filtered packed;
+#: any other word may be a vendor's own for something computed.
+_OF_SLICES = re.compile(
+    r"DERIVED|PRIMARY|AXIAL|NONE|CT|SOM[S\d]*|SPI|SEQ|SPIRAL|SEQUENCE|SEQUENCED|HELIX|HELICAL|VOLUMETRIC|DUAL|DET|AB?|B"
+    r"|STD|STANDARD|SNRG|SOFT|SHARP|LUNG|BONE|BODY|CHEST|THORAX|LOW|DOSE|THIN|SLICES?|3DSLICE|HR|HD|FBP|IR|ASIR|ASIRV"
+    r"|IDOSE|IMR|SAFIRE|ADMIRE|AIDR|AIDR3D|FIRST|AICE|VEO|MBIR|TRUEFIDELITY|RECON\w*|FILTER\w*|DENOIS\w*|SMOOTH\w*"
+    r"|CORRECT\w*|HEADER|CONVERTED|ANONYM\w*|DEIDENTIFIED|COMPRESS\w*|LOSSY|LOSSLESS|JPEG\w*|JP2K?|J2K|JPG|JLS|RLE|\d+"
+)
 
 
 @lru_cache(maxsize=256)
@@ -75,8 +92,8 @@ def kind_of_image(values: tuple[str, ...]) -> str:
 
     Returns:
         ``original``, or ``later`` (ORIGINAL\\SECONDARY: its pixels are original, it was made after the
-        examination), or ``derived_slice`` (DERIVED\\PRIMARY\\AXIAL without a word of what was computed:
-        thin, filtered or compressed reconstructions carry it); ``derived`` (computed, values in HU),
+        examination), or ``derived_slice`` (DERIVED\\PRIMARY\\AXIAL and no word but of how it was scanned,
+        reconstructed, filtered or compressed); ``derived`` (computed, values in HU),
         ``no_hu`` (values that are no HU of tissue), ``localizers``.
 
     >>> kind_of_image(("ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"))
@@ -95,8 +112,8 @@ def kind_of_image(values: tuple[str, ...]) -> str:
     if _is_computed(words, phrase):
         return DERIVED
     if "DERIVED" in present:
-        slices = {"PRIMARY", "AXIAL"} <= present and "SECONDARY" not in present
-        return DERIVED_SLICE if slices and not present & _DERIVED_ONLY else DERIVED
+        is_slice = {"PRIMARY", "AXIAL"} <= present and all(_OF_SLICES.fullmatch(word) for word in words)
+        return DERIVED_SLICE if is_slice else DERIVED
     return LATER if "SECONDARY" in present else ORIGINAL
 
 
@@ -119,7 +136,8 @@ def computed_words(text: str) -> list[str]:
     ['MIP']
     """
     words = _words((text,))
-    found = {w for w in words if w not in ("MAX", "MIN", "SUM", "MONO", "CT") and _COMPUTED.fullmatch(w)}
-    stems = ("AVERAG", "PROJECTION", "REFORM", "IODIN")
+    named = ("MIP", "MINIP", "MAXIP", "MPR", "CPR", "AVG", "AVE", "AIP", "MEAN", "VMI", "VNC", "VUE", "DRR")
+    found = {word for word in words if word in named}
+    stems = ("AVERAG", "PROJECTION", "REFORM", "MONOE", "IODIN")
     found |= {stem for word in words for stem in stems if word.startswith(stem)}
     return sorted(found)

@@ -45,6 +45,17 @@ def test_the_folder_below_the_path_is_taken_with_a_note(tmp_path, hu, below):
     assert report.notes[0] == f"DICOM found in 1 folder(s) {levels} level(s) below the path"
 
 
+def test_links_to_folders_are_followed_once(tmp_path, hu):
+    write_series(tmp_path / "store" / "scan", hu)
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "scan").symlink_to(tmp_path / "store" / "scan")
+    (tmp_path / "p" / "again").symlink_to(tmp_path / "p" / "scan")
+    (tmp_path / "p" / "round").symlink_to(tmp_path / "p")
+    scan, report = read_series(tmp_path / "p")
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert (report.num_files, report.repairs) == (6, [])
+
+
 def test_of_several_folders_below_the_series_of_most_slices_is_taken_in_the_open(tmp_path, hu):
     write_series(tmp_path / "p" / "chest", hu)
     write_series(tmp_path / "p" / "thick", phantom((3, 12, 16)), series=OTHER)

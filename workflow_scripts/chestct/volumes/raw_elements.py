@@ -23,6 +23,7 @@ _KEYWORDS = (
 CONSTANT_KEYWORDS = (
     *("PatientName", "PatientBirthDate", "PatientPosition", "StudyDate", "StudyTime", "SeriesDate"),
     *("SeriesTime", "ProtocolName", "FilterType", "ScanOptions", "ReconstructionDiameter"),
+    *("ContrastBolusVolume", "ContrastBolusStartTime", "ContrastBolusIngredient"),
 )
 #: The elements that a header is made of, by keyword.
 TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in (*_KEYWORDS.split(), *CONSTANT_KEYWORDS)}
