@@ -20,7 +20,7 @@ _DIRECTORY_CLASS = b"1.2.840.10008.1.3.10"
 #: So many files or fewer may be directories alone, without an image; of more, some are images.
 _FEW = 4
 #: Levels below a folder that are searched, and folders looked into: a patient's, not a disk.
-_MAX_DEPTH, _MAX_FOLDERS = 5, 2000
+MAX_DEPTH, _MAX_FOLDERS = 5, 2000
 _MAX_MEMBERS, _FIRST_MEMBERS = 100_000, 16
 
 
@@ -130,7 +130,7 @@ def find_dicom(folder: Path) -> DicomFolder:
         if found:
             inside.append(path)
             below += found
-        if depth < _MAX_DEPTH:
+        if depth < MAX_DEPTH:
             waiting += [(other, depth + 1) for other in deeper]  # the loop sees what is added
     return DicomFolder(dicom=sorted(below), others=others, inside=inside, num_folders=len(folders))
 

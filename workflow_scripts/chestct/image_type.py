@@ -54,7 +54,7 @@ _NO_HU_PHRASES = (
 )
 #: Phrases of several words for images in HU.
 _COMPUTED_PHRASES = ("MAT_REMOVED", "MAT_MODIFIED", "RAY_SUM", "RAYSUM")
-#: Words that a derived image may have and yet be a slice: how it was scanned, reconstructed, filtered packed;
+#: Words that a derived image may have and yet be a slice: how it was scanned, reconstructed, packed;
 #: any other word may be a vendor's own for something computed.
 _OF_SLICES = re.compile(
     r"DERIVED|PRIMARY|AXIAL|NONE|CT|SOM[S\d]*|SPI|SEQ|SPIRAL|SEQUENCE|SEQUENCED|HELIX|HELICAL|VOLUMETRIC|DUAL|DET|AB?|B"

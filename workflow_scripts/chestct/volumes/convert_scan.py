@@ -54,7 +54,7 @@ def read_series(
         if is_dicom and intensity == DISPLAY:
             raise RefusedScan("not_display", f"{path.name} holds DICOM, which is read as HU")
         if path.is_file() and packed_dicom([path]):
-            raise RefusedScan("packed_files", f"{path.name}: unpack it into a folder, and name the folder")
+            raise RefusedScan("packed_files", "packed DICOM: unpack it into a folder, and name the folder")
         if is_dicom:
             scan = read_dicom_series(
                 path,

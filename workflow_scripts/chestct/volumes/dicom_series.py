@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from chestct import pictures
-from chestct.dicom_folder import find_dicom, packed_dicom
+from chestct.dicom_folder import MAX_DEPTH, find_dicom, packed_dicom
 from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
 from chestct.volumes.choose_series import choose_series
@@ -46,7 +46,7 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
     if packed and not found.dicom:
         raise RefusedScan("packed_files", f"{len(packed)} archive(s) of DICOM: unpack them into the folder")
     if not found.dicom:
-        detail = f"{len(found.others)} other file(s) and {found.num_folders} folder(s), none with DICOM"
+        detail = f"{len(found.others)} other file(s) and {found.num_folders} folder(s), none with DICOM {MAX_DEPTH} levels down"
         raise RefusedScan("no_dicom_files", detail)
     if found.inside:
         levels = {len(folder.relative_to(path).parts) for folder in found.inside}
