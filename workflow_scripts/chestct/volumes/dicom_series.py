@@ -46,7 +46,8 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
     if packed and not found.dicom:
         raise RefusedScan("packed_files", f"{len(packed)} archive(s) of DICOM: unpack them into the folder")
     if not found.dicom:
-        detail = f"{len(found.others)} other file(s) and {found.num_folders} folder(s), none with DICOM {MAX_DEPTH} levels down"
+        beside = f"{len(found.others)} other file(s), {found.num_folders} folder(s)"
+        detail = f"{beside}; no DICOM down to {MAX_DEPTH} levels below"
         raise RefusedScan("no_dicom_files", detail)
     if found.inside:
         levels = {len(folder.relative_to(path).parts) for folder in found.inside}
