@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from dicom_files import property_test, refusal
+from dicom_files import property_test, refusal, write_series
 from hypothesis import given
 from hypothesis import strategies as st
 from volume_writers import DEPTH, HU, RAW, SIDE, write_meta, write_nifti, write_nrrd
@@ -122,6 +122,12 @@ def test_headers_of_meta_images_beyond_reason(tmp_path, more, reason):
         read_series(path)
     else:
         assert refusal(path).reason == reason
+
+
+@pytest.mark.parametrize("step", [100.0, 1e6, 0.02])
+def test_slices_of_dicom_keep_to_the_same_limits(tmp_path, step):
+    refused = refusal(write_series(tmp_path / "series", HU, step=(0, 0, step)))
+    assert refused.reason == "bad_geometry" and "expected 0.1 to 50 mm" in refused.detail
 
 
 @pytest.mark.parametrize("unit", ["um", "cm", "m", "μm"])

@@ -21,6 +21,7 @@ from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
 from chestct.volumes.slice_header import SliceHeader
+from chestct.volumes.volume_header import check_spacing
 
 
 def list_dicom_files(path: Path, report: Report) -> list[Path]:
@@ -195,6 +196,7 @@ def read_dicom_series(
         check_pixel_format(header)
     _note_compression(headers, report)
     stack = arrange(headers, report)
+    check_spacing((stack.spacing_z_mm, *stack.plane.spacing_mm))
     check_one_acquisition(stack, report)
     report.num_slices = len(stack.positions)
     hu = _read_volume(stack, size_px, early)

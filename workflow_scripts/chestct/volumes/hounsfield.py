@@ -97,8 +97,10 @@ def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
             yield f"looks like HU + {added}: set intensity: {HU_PLUS_1024} for the dataset"
         elif added > 0:
             yield f"looks like HU + {added}: write the scan anew with {added} taken off"
-        else:
+        elif added in (-1000, -1024):
             yield f"looks like HU - {-added}, as after a rescale applied twice: write the scan anew in HU"
+        else:
+            yield f"looks like HU - {-added}: write the scan anew with {-added} added"
     if high > _INT16_MAX and _fault(np.where(values > _INT16_MAX, values - 65536, values)) is None:
         yield "looks like negative HU written as unsigned integers: write the scan anew as signed ones"
     if AIR_BELOW_HU <= low <= -100:
