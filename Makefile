@@ -41,6 +41,14 @@ SMK_FILES := Snakefile rules
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every job starts Python anew: without cached bytecode imports take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
+# Nor is anything imported but what is installed here.
+unexport PYTHONPATH
+export PYTHONNOUSERSITE := 1
+# Containers know no user of this number; Snakemake keeps a cache in a home that may be closed.
+export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null || id -u))
+ifeq ($(shell mkdir -p "$$HOME/.cache" 2>/dev/null && test -w "$$HOME/.cache" && echo yes),)
+export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help known-study study plan citation example evidence status test test-cluster test-envs bench lint format \

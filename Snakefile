@@ -24,8 +24,11 @@ rule all:
     default_target: True
     input:
         f"{RESULTS}/report.html",
-        f"{RESULTS}/evaluation/metrics.csv",
-        f"{RESULTS}/evaluation/comparisons.csv",
+        # All that README lists comes back where it was deleted.
+        rules.collect_evaluation.output,
+        rules.collect_runs.output,
+        [f"{TRAINING}/{name}/{model}/predictions.csv" for name, model in SCORED],
+        [f"{RESULTS}/subsets/{name}/cohort.csv" for name in (*DATASETS, *OUTSIDE)],
         rules.plot_figures.output,
         rules.write_tables.output,
         expand(rules.publish_manifests.output, dataset=DATASETS),

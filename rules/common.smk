@@ -24,16 +24,20 @@ from chestct.dataset_entries import (
     shares_volumes,
     trained_datasets,
 )
+from chestct.download.sources import own_files
 from chestct.download.weights_table import file_facts, weights_row, weights_table
 from chestct.errors import InputError
 from chestct.files import digest_object, sha256_file
 from chestct.jobs.code_digest import code_of
+from chestct.jobs.environment import prepare_environment
 from chestct.jobs.resource_requests import memory_and_time, nodes_and_gpus, partition
 from chestct.jobs.starting_weights import starting_weights
 from chestct.tables import read_table
 from chestct.training.settings import FeatureSettings
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+
+prepare_environment(os.environ, PACKAGE_DIR.parent, Path.cwd())
 
 try:
     check_configuration(config)
@@ -157,6 +161,16 @@ def label_source(wildcards):
     if entry["source"] == "lidc_nodules":  # a table of the project's own
         path = str(PACKAGE_DIR / "download" / "labels" / "lidc_nodules.csv")
     return [path] if path and Path(path).is_file() else []
+
+
+own_version = cache(own_files.version)
+
+
+def version_of_files(wildcards):
+    """How often the user's own files of a shard have changed, so that they are looked at again."""
+    entry = dataset_entry(wildcards)
+    own = entry["source"] == "own_data" and "scans_of" not in entry
+    return own_version(Path(DATA, wildcards.dataset), int(wildcards.shard)) if own else 0
 
 
 def checked_by(wildcards):

@@ -66,6 +66,7 @@ rule download_series:
         **needs("download_series"),
     params:
         entry=lambda wildcards: source_entry(dataset_entry(wildcards)),
+        files=version_of_files,
         code=lambda wildcards: code_of("download_series", SOURCE_MODULES[wildcards.dataset]),
     script:
         "../workflow_scripts/download_series.py"

@@ -36,6 +36,13 @@ RUNS_OF = {
     for dataset in DATASETS
     for model in MODELS
 }
+# Test sets and models with scores.
+SCORED = [
+    (name, model)
+    for name, dataset in [*zip(TRAINED, TRAINED), *((one.name, one.trained) for one in OUTSIDE.values())]
+    for model in MODELS
+    if RUNS_OF[dataset, model]
+]
 # Models whose networks are trained, and frozen probes, of which heads alone are fitted; "(?!)" matches nothing.
 NETWORKS = "|".join(model for model in MODELS if not CATALOGUE[model].frozen) or "(?!)"
 PROBES = "|".join(model for model in MODELS if CATALOGUE[model].frozen) or "(?!)"

@@ -176,3 +176,27 @@ def test_no_parameter_of_a_job_names_the_folder_of_the_study(smoke: Project) -> 
     parameters = [json.loads(path.read_text())["params"] for path in records]
     assert len(parameters) > 100
     assert str(smoke.folder) not in json.dumps(parameters)
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("evaluation/claims.csv", "collect_evaluation"),
+        ("evaluation/claims_by_dataset.csv", "collect_evaluation"),
+        ("evaluation/subgroups.csv", "collect_evaluation"),
+        ("training/runs.csv", "collect_runs"),
+        ("training/*/*/predictions.csv", "predict"),
+        ("subsets/*/cohort.csv", "select_cohort"),
+        ("publication/*/cases.csv", "publish_manifests"),
+        ("figures/results.csv", "write_tables"),
+        ("download/citations.md", "write_citations"),
+    ],
+)
+def test_a_result_that_was_deleted_comes_back(copied: Project, path: str, rule: str) -> None:
+    file = sorted((copied.folder / "results/smoke").glob(path))[0]
+    content = file.read_bytes()
+    file.unlink()
+    try:
+        assert rule in {name.removesuffix("_outside") for name in copied.planned()}
+    finally:
+        file.write_bytes(content)

@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
 
 from chestct.catalogue import LONGER, MODELS
 from chestct.check_datasets import check_datasets, check_shared_scans
+from chestct.check_values import check_values
 from chestct.configuration_problem import problem as _problem
 from chestct.dataset_entries import resolve_entries
 from chestct.errors import InputError
@@ -18,6 +20,13 @@ from chestct.run_grid import initial_weights, list_runs, model_inits, trained_na
 from chestct.training.budget import check_parts
 from chestct.window_forms import SLICES_KEYS, check_marks, slices_seen
 
+#: To JSON Schema 1.0 is an integer; paths of files would have it as "1.0".
+_Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
+    ),
+)
 _SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
 
 
@@ -64,7 +73,8 @@ def check_configuration(config: dict[str, Any]) -> None:
     Raises:
         InputError: names the key, what was expected and the remedy.
     """
-    error = best_match(Draft202012Validator(_schema()).iter_errors(config))
+    check_values(config)
+    error = best_match(_Validator(_schema()).iter_errors(config))
     if error is not None:
         raise _explain(error)
     config = config | {"datasets": _check_entries(config)}

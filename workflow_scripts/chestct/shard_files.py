@@ -56,7 +56,11 @@ class _Disk(io.FileIO):
 @contextmanager
 def new_shard(path: str | Path) -> Iterator[h5py.File]:
     """Open a new shard, which appears whole or not at all."""
-    with write_errors(path), atomic_path(path) as temporary, _Disk(str(temporary), "w+") as disk:
+    with (
+        write_errors(path),
+        atomic_path(path, private=True) as temporary,
+        _Disk(str(temporary), "w+") as disk,
+    ):
         try:
             with h5py.File(disk, "w", libver=_LIBVER) as file:
                 yield file

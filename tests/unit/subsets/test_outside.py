@@ -72,27 +72,33 @@ def outside(
 
 
 def test_all_usable_scans_are_tested_and_our_validation_scans_choose(folder):
-    table, splits = outside(folder, cohort("theirs", ["b0", "b1", "b2", "b3"], excluded=("b3",)))
+    table, splits = outside(folder, cohort("theirs", [f"b{number}" for number in range(5)], excluded=("b4",)))
     assert set(table["dataset"]) == set(splits["dataset"]) == {"ours_on_theirs"}
-    assert len(table) == 4
+    assert len(table) == 5
     assert set(splits["fold"]) == {0}
     by_split = splits.groupby("split")["study_id"].apply(list).to_dict()
     assert by_split == {
         "train": [f"ours-a{number}" for number in range(4)],
         "validation": ["ours-a4", "ours-a5"],
-        "test": ["theirs-b0", "theirs-b1", "theirs-b2"],
+        "test": [f"theirs-b{number}" for number in range(4)],
     }
     facts = read_table(folder / "out_acquisition.csv", "acquisition")
     assert sorted(facts["study_id"]) == sorted(splits["study_id"])
 
 
 def test_voxels_that_were_trained_on_are_found_under_any_identifier(folder):
-    tested = cohort("theirs", ["b0", "b1"])
+    tested = cohort("theirs", ["b0", "b1", "b2", "b3"])
     outside(folder, tested, {"theirs-b0": "x", "ours-a0": "y"})
     with pytest.raises(InputError, match="scan theirs-b1 has those of ours-a7") as caught:
         outside(folder, tested, {"theirs-b1": "x", "ours-a7": "x"})
     assert "1 scan(s) of the test set have the voxels of scans of 'ours'" in str(caught.value)
     assert "delete" not in str(caught.value)
+
+
+def test_one_patient_of_a_class_is_no_test_set(folder):
+    with pytest.raises(InputError, match=r"too small .*1 positive scan.s. of 1 patient.s., 2 negative"):
+        outside(folder, cohort("theirs", ["b0", "b1", "b2"]))
+    assert not (folder / "out_splits.csv").exists()
 
 
 def compare(folder, patients: list[str]) -> str:

@@ -56,6 +56,41 @@ def test_one_class_in_a_split_stops():
         split_patients(cohort(4, scans_a_patient=1), shares=SHARES, folds=1, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("positive", "message"),
+    [
+        (["p0", "p1", "p2"], r"too small for intervals.*: 1 positive scan.s. of 1 patient.s., 3 negative"),
+        ([f"p{i}" for i in range(3, 12)], r"too small for intervals.*1 negative scan.s. of 1 patient"),
+    ],
+)
+def test_one_scan_of_a_class_in_the_test_set_stops_before_anything_is_trained(positive, message):
+    table = cohort(12, scans_a_patient=1).assign(patient_id=[f"p{i}" for i in range(12)])
+    table["label"] = table["patient_id"].isin(positive).astype(int)
+    shares = {"train": 0.4, "validation": 0.3, "test": 0.3}
+    with pytest.raises(InputError, match=message):
+        split_patients(table, shares=shares, folds=1, seed=0)
+
+
+def test_many_scans_of_one_patient_are_no_more_than_one():
+    table = cohort(12, scans_a_patient=5)
+    table["label"] = table["patient_id"].isin(["p000", "p001", "p002"]).astype(int)
+    with pytest.raises(InputError, match=r"5 positive scan.s. of 1 patient"):
+        split_patients(table, shares={"train": 0.4, "validation": 0.3, "test": 0.3}, folds=1, seed=0)
+
+
+def test_every_fold_needs_two_patients_of_each_class():
+    table = cohort(12, scans_a_patient=1)
+    shares = {"train": 0.5, "validation": 0.2, "test": 0.3}
+    for num_positive in (5, 6):
+        table["label"] = (table.index < num_positive).astype(int)
+        if num_positive == 6:
+            splits = split_patients(table, shares=shares, folds=3, seed=0)
+            assert set(splits[splits["split"] == "test"].groupby("fold")["label"].sum()) == {2}
+        else:
+            with pytest.raises(InputError, match=r"test set of fold 2 is too small.*1 positive"):
+                split_patients(table, shares=shares, folds=3, seed=0)
+
+
 def training_subset(splits: pd.DataFrame, *, percent: int, seed: int) -> pd.DataFrame:
     subset = sample_subset(splits, percent=percent, seed=seed, validation_labels="all")
     return subset[subset["split"] == "train"]

@@ -1,7 +1,8 @@
 """The download step's work: from a dataset's configuration entry to its tables and files.
 
 A source is a module of ``chestct.download.sources`` with ``list_series``, ``obtain``, ``read_labels`` and
-``manifest``. It is imported by its name, so that a dataset depends on the code of its own source alone.
+``manifest``. It is imported by its name, so that a dataset depends on the code of its own source alone. One
+whose files are the user's has ``remember``, too (``own_files``).
 """
 
 import importlib
@@ -156,6 +157,9 @@ def obtain_shard(
         if row["status"] == "failed":
             logging.warning("%(series_id)s could not be obtained: %(reason)s, %(detail)s", row)
     write_table(pd.DataFrame(table, columns=list(column_types("shard"))), shard_path, "shard")
+    remember = getattr(source_of(entry), "remember", None)
+    if remember is not None:
+        remember(root, shard, rows.to_dict("records"))
 
 
 def extract_labels(

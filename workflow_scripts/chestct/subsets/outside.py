@@ -6,6 +6,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import write_text
+from chestct.subsets.splits import check_test_patients
 from chestct.tables import read_table, write_table
 
 _SHOWN = 5
@@ -108,8 +109,8 @@ def write_outside_set(
         cohort_path, splits_path, acquisition_path: tables to write.
 
     Raises:
-        InputError: a scan has the identifier or the voxels of one that was trained on; or a table is missing
-            or broken.
+        InputError: a scan has the identifier or the voxels of one that was trained on; the test set has too
+            few patients of a class; or a table is missing or broken.
     """
     _check_voxels(tested_index, seen_index, name)
     cohort = read_table(tested, "cohort")
@@ -117,6 +118,12 @@ def write_outside_set(
     own = own[(own["split"] != "test") & (own["fold"] == 0)]
     test = cohort.loc[cohort["status"] == "used", ["dataset", "patient_id", "study_id", "label"]]
     _check_scans(test, own, name)
+    check_test_patients(
+        test,
+        name=f"test set {name}",
+        where="usable scans of the dataset that is tested on",
+        remedy="add scans, or remove the dataset from test_on",
+    )
     rows = pd.concat([own, test.assign(fold=0, split="test")], ignore_index=True).assign(dataset=name)
     write_table(cohort.assign(dataset=name), cohort_path, "cohort")
     write_table(rows, splits_path, "splits")

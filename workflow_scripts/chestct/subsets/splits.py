@@ -13,6 +13,8 @@ from chestct.errors import InputError
 from chestct.tables import read_table, write_table
 
 ValidationLabels = Literal["all", "percent"]
+#: Patients of a class that a test set has at least.
+_TEST_PATIENTS = 2
 
 
 def shuffled_strata(scans: pd.DataFrame, rng: np.random.Generator) -> list[np.ndarray]:
@@ -69,25 +71,60 @@ def split_patients(cohort: pd.DataFrame, *, shares: dict[str, float], folds: int
 
 
 def check_classes(splits: pd.DataFrame, *, where: str, remedy: str) -> None:
-    """Stop where a split lacks one of the classes.
+    """Stop where a split lacks one of the classes, or a test set has one patient of a class.
+
+    Intervals say how results vary from patient to patient, which one patient of a class cannot tell: they
+    would be too narrow, or none at all. Under cross-validation that holds of every fold, since patients are
+    resampled within folds.
 
     Args:
         splits: table of schema ``splits``, of a dataset that models are trained on.
         where, remedy: for the message.
 
     Raises:
-        InputError: names the split.
+        InputError: names the split, and how many scans and patients of each class it has.
     """
     for fold in sorted(splits["fold"].unique()):
         for name in ("train", "validation", "test"):
-            classes = splits.loc[(splits["fold"] == fold) & (splits["split"] == name), "label"].nunique()
+            part = splits[(splits["fold"] == fold) & (splits["split"] == name)]
+            classes = part["label"].nunique()
             if classes < 2:
                 raise InputError(
-                    f"the {name} split of fold {fold} holds {('no scan', 'one class only')[classes]}",
+                    f"the {name} split of fold {fold} holds {('no scan', 'one class only')[classes]}: "
+                    f"{_numbers(part)}",
                     where=where,
                     expected="both classes in every split",
                     remedy=remedy,
                 )
+        check_test_patients(part, name=f"test set of fold {fold}", where=where, remedy=remedy)
+
+
+def check_test_patients(test: pd.DataFrame, *, name: str, where: str, remedy: str) -> None:
+    """Stop where a test set has fewer than two patients of a class.
+
+    Args:
+        test: its rows of the table ``splits``.
+        name, where, remedy: for the message.
+
+    Raises:
+        InputError: says how many scans and patients of each class there are.
+    """
+    if test.groupby("label")["patient_id"].nunique().reindex([0, 1], fill_value=0).min() < _TEST_PATIENTS:
+        raise InputError(
+            f"the {name} is too small for intervals over patients: {_numbers(test)}",
+            where=where,
+            expected=f"at least {_TEST_PATIENTS} patients with a positive and as many with a negative scan",
+            remedy=remedy,
+        )
+
+
+def _numbers(scans: pd.DataFrame) -> str:
+    """How many scans and patients of each class there are, in words."""
+    words = []
+    for value, name in ((1, "positive"), (0, "negative")):
+        of_class = scans[scans["label"] == value]
+        words.append(f"{len(of_class)} {name} scan(s) of {of_class['patient_id'].nunique()} patient(s)")
+    return ", ".join(words)
 
 
 def all_for_testing(cohort: pd.DataFrame) -> pd.DataFrame:

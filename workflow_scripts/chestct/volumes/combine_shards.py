@@ -9,6 +9,7 @@ from chestct.errors import InputError
 from chestct.tables import column_types, read_table, write_table
 from chestct.volumes.converted_parts import remove_parts
 from chestct.volumes.duplicates import OnDuplicates, refuse_duplicates
+from chestct.volumes.kept_scans import remove_outdated
 
 
 def _concatenate(paths: Sequence[str | Path], name: str) -> pd.DataFrame:
@@ -45,7 +46,8 @@ def combine_volumes(
     ledger_path: str | Path,
     acquisition_path: str | Path,
 ) -> None:
-    """Concatenate the tables of a dataset's shards in the order given; remove what killed jobs left.
+    """Concatenate the tables of a dataset's shards in the order given; remove what killed jobs and scans that
+    are no more left.
 
     Of scans with equal voxels the first is kept, and the others are refused as ``duplicate``
     (``duplicates``): their rows are in the ledger alone, and do not count among those that
@@ -83,3 +85,7 @@ def combine_volumes(
         write_table(table, path, name)
     for folder in folders:
         remove_parts(Path(folder))
+        own = [Path(path) for path in index_paths if str(Path(path).parent) == folder]
+        remove_outdated(
+            Path(folder), [path.with_name(path.name.replace(".index.csv", ".h5")) for path in own]
+        )

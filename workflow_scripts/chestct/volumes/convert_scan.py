@@ -11,6 +11,7 @@ from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU, OFFSET_HU
 from chestct.volumes.dicom_series import read_dicom_series
 from chestct.volumes.duplicates import content_digest
 from chestct.volumes.file_content import unfetched
+from chestct.volumes.plain_words import without_names
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.resample_z import resample_slices, resample_z
 from chestct.volumes.scan import Report, Scan
@@ -145,6 +146,8 @@ def convert_one(
         }
     except RefusedScan as refusal:
         outcome = {"status": "refused", "reason": refusal.reason, "detail": refusal.detail}
+    if outcome["detail"]:
+        outcome["detail"] = without_names(str(outcome["detail"]), Path(path), report.headers)
     name = Path(path).name
     row = {
         "dataset": dataset,

@@ -1,6 +1,8 @@
 """Conversion of a shard of scans, with its tables."""
 
 import logging
+import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,13 +13,17 @@ import h5py
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.file_state import files_state
 from chestct.files import digest_object
 from chestct.intensity import HU
 from chestct.shard_files import new_shard, write_errors
 from chestct.tables import column_types, write_table
 from chestct.volume_store import Volume, write_stored, write_volume
 from chestct.volumes.convert_scan import convert_one
-from chestct.volumes.converted_parts import Outcome, Parts, files_state
+from chestct.volumes.converted_parts import Outcome, Parts
+from chestct.volumes.error_words import error_words
+from chestct.volumes.kept_scans import KeptScans
+from chestct.volumes.plain_words import without_names
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +85,8 @@ def convert_shard(
     many scans that the study stops (``combine_shards``). Running out of memory ends the job, so that it can
     be run again with more.
 
-    A job that was killed goes on where it stopped (``converted_parts``). Each output appears whole or not at
+    A job that was killed goes on where it stopped (``converted_parts``), and one whose rows or files have
+    changed converts those alone (``kept_scans``). Each output appears whole or not at
     all, the shard before its tables.
 
     Args:
@@ -102,6 +109,9 @@ def convert_shard(
             be written.
     """
     cv2.setNumThreads(num_threads)
+    # pydicom quotes values of headers, which may be names, in what it warns of.
+    warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
     _check_identifiers(series, dataset)
     failed = obtained[obtained["status"] == "failed"]
     failures = dict(zip(failed["series_id"], failed["reason"] + ", " + failed["detail"], strict=True))
@@ -116,23 +126,29 @@ def convert_shard(
         "accept": sorted(accept),
     }
     keys = [
-        digest_object({"code": code_digest, **conversion, "row": row, "files": files_state(path)})
+        # Rows that come and go move others to another shard.
+        digest_object(
+            {"code": code_digest, **conversion, "row": row | {"shard": 0}, "files": files_state(path)}
+        )
         for row, path in zip(rows, paths, strict=True)
     ]
+    kept = KeptScans(store_path, digest_object({"code": code_digest, **conversion}))
     parts = Parts(store_path)
     parts.sweep(keys)
     outcomes: list[Outcome] = []
     with new_shard(parts.whole) as file:
-        for row, path, key in zip(rows, paths, keys, strict=True):
+        for number, (row, path, key) in enumerate(zip(rows, paths, keys, strict=True), start=1):
+            # A path may hold a name, and logs are sent to others: scans are named by their place.
+            place = f"scan {number} of {len(rows)} in the shard"
             if row["series_id"] in failures:
                 outcome = _refused(row, "not_obtained", failures[row["series_id"]])
-            elif earlier := parts.load(key):
-                log.info("%s: converted by an earlier job", path)
+            elif earlier := parts.load(key) or kept.load(key):
+                log.info("%s: converted by an earlier job", place)
                 outcome = earlier
                 if outcome.stored is not None:
                     write_stored(file, outcome.stored)
             else:
-                outcome = _convert_row(row, path, file, conversion)
+                outcome = _convert_row(row, path, place, file, conversion)
                 if outcome.ledger["reason"] != _UNEXPECTED:
                     parts.save(key, outcome)
             if outcome.stored is not None:  # the tables need no voxels, of which memory holds one scan's
@@ -150,13 +166,21 @@ def convert_shard(
     for name, table_path in paths_by_table.items():
         write_table(pd.DataFrame(tables[name], columns=list(column_types(name))), table_path, name)
     log.info("%d of %d scans converted", len(tables["index"]), len(outcomes))
+    kept.keep({key: outcome for key, outcome in zip(keys, outcomes, strict=True) if _is_final(outcome)})
     parts.remove()
 
 
-def _convert_row(row: dict[str, Any], path: Path, file: h5py.File, conversion: dict[str, Any]) -> Outcome:
+def _is_final(outcome: Outcome) -> bool:
+    """Whether the same files would have the same outcome again."""
+    return outcome.ledger["reason"] not in (_UNEXPECTED, "not_obtained", "altered")
+
+
+def _convert_row(
+    row: dict[str, Any], path: Path, place: str, file: h5py.File, conversion: dict[str, Any]
+) -> Outcome:
     """Convert the scan of one row of the series table into an open shard; its volume is gone on return.
 
-    ``conversion`` holds the settings of ``convert_one``.
+    ``place`` names the scan in the log; ``conversion`` holds the settings of ``convert_one``.
     """
     try:
         ledger, scan = convert_one(
@@ -170,10 +194,12 @@ def _convert_row(row: dict[str, Any], path: Path, file: h5py.File, conversion: d
     except MemoryError:
         raise
     except Exception as error:
-        log.exception("%s: unexpected error", path)
-        return _refused(row, _UNEXPECTED, f"{type(error).__name__}: {error}"[:500])
+        words = without_names(error_words(error), path)
+        lines = "".join(traceback.format_tb(error.__traceback__))
+        log.error("%s: unexpected error\nTraceback (most recent call last):\n%s%s", place, lines, words)
+        return _refused(row, _UNEXPECTED, words[:500])
     if scan is None:
-        log.warning("%s refused: %s, %s", path, ledger["reason"], ledger["detail"])
+        log.warning("%s refused: %s, %s", place, ledger["reason"], ledger["detail"])
         return Outcome(ledger=ledger)
     volume = Volume(
         patient_id=ledger["patient_id"],

@@ -15,13 +15,11 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from chestct.dicom_folder import find_dicom
-from chestct.files import atomic_path, write_text
+from chestct.files import atomic_path
 from chestct.shard_files import write_errors
 from chestct.volume_store import StoredScan
 
 _SUFFIX = ".parts"
-_HEADERS = (".mhd", ".nhdr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +41,6 @@ class Outcome:
     sop_uids: Sequence[str | None] = ()
     copies: Mapping[str, int] = field(default_factory=dict)
     stored: StoredScan | None = None
-
-
-def files_state(path: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of a file, or of every file that a folder's conversion reads.
-
-    A header (``.mhd``, ``.nhdr``) names files of voxels beside itself: those of its folder count.
-    """
-    try:
-        folder = path.parent if path.suffix.lower() in _HEADERS else path
-        files = sorted(folder.iterdir()) if folder.is_dir() else [path]
-        if not any(file.is_file() and file.suffix.lower() == ".dcm" for file in files[:3]):
-            files += find_dicom(path).dicom if path.is_dir() else []
-        states = [(file.name, file.stat()) for file in files]
-        return [(name, state.st_size, state.st_mtime_ns) for name, state in states]
-    except OSError:
-        return []
 
 
 def remove_parts(folder: Path) -> None:
@@ -100,12 +82,14 @@ class Parts:
         with write_errors(self.store_path):
             if outcome.stored is not None:
                 slices = outcome.stored.slices
-                with atomic_path(self._slices(key)) as temporary, open(temporary, "wb") as file:
+                whole = atomic_path(self._slices(key), private=True)
+                with whole as temporary, open(temporary, "wb") as file:
                     file.writelines(slices)
                 facts["stored"] = asdict(replace(outcome.stored, slices=()))
                 facts["lengths"] = [len(content) for content in slices]
             text = json.dumps(facts, default=lambda value: value.item())  # of NumPy's numbers
-            write_text(self._facts(key), text)
+            with atomic_path(self._facts(key), private=True) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
     def load(self, key: str) -> Outcome | None:
         """The outcome that an earlier job left whole and undamaged, or None."""

@@ -18,6 +18,7 @@ from pydicom.pixels import pixel_array
 from pydicom.uid import UID, CTImageStorage, RLELossless
 
 from chestct.volumes.compressed_frame import check_frame
+from chestct.volumes.error_words import error_words
 from chestct.volumes.raw_elements import DEFER_BYTES
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.slice_header import SliceHeader
@@ -161,5 +162,5 @@ def read_stored(header: SliceHeader) -> np.ndarray:
         raise
     except Exception as error:
         # Decoders fail in many ways on damaged data; all mean the same to the study.
-        detail = f"{header.path.name}: {type(error).__name__}: {error}"
+        detail = f"{header.path.name}: {error_words(error)}"
         raise RefusedScan("undecodable_pixels", detail[:500]) from error

@@ -183,6 +183,7 @@ def read_dicom_series(
         report.notes.append(f"{directories} file(s) that list images (Media Storage Directory) passed over")
     if not found:
         raise RefusedScan("no_dicom_files", f"nothing but Media Storage Directories in {folder.name}")
+    report.headers = found
     everything = _of_study(found, study_uid, report)
     report.burned_in = pictures.of_headers(header.burned_in for header in everything)
     if len(paths) >= num_instances:

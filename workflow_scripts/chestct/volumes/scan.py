@@ -1,6 +1,6 @@
 """One scan as the volumes step holds it between reading and storing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from chestct.intensity import HU
 from chestct.volumes.acquisition import Acquisition
 from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.slice_header import SliceHeader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Report:
         num_slices: slices of the series, after repairs.
         patient_id, study_id, series_id: from the file; empty where it names none.
         burned_in: whether text is burned into the pixels, as all headers say (``pictures.of_headers``).
+        headers: of all DICOM files that were read.
         repairs: (reason, numbers), reasons listed in ``refusals.REPAIRS``.
         notes: remarks that change nothing.
         accept: reasons among ``refusals.ACCEPTABLE`` that the user accepts by hand.
@@ -57,6 +59,7 @@ class Report:
     study_id: str = ""
     series_id: str = ""
     burned_in: str | None = None
+    headers: Sequence[SliceHeader] = ()
     repairs: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     accept: frozenset[str] = frozenset()

@@ -18,6 +18,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from chestct.volumes.error_words import error_words
 from chestct.volumes.raw_elements import DEFER_BYTES, TAGS, UNDEFINED_LENGTH, Elements, RawValues
 from chestct.volumes.refusals import RefusedScan
 
@@ -261,5 +262,5 @@ def read_header(path: Path) -> SliceHeader | None:
         )
     except Exception as error:
         # A damaged file makes the parser fail in many ways; all mean the same to the study.
-        detail = f"{path.name}: {type(error).__name__}: {error}"
+        detail = f"{path.name}: {error_words(error)}"
         raise RefusedScan("unreadable_file", detail[:500]) from error

@@ -161,7 +161,7 @@ def obtain(
             )
         if not study_folders.is_whole(root, row["path"], row["num_instances"]):
             found = sum(1 for _ in folder.glob("*.dcm"))
-            detail = f"{folder} holds {found} of {row['num_instances']} DICOM files"
+            detail = f"the folder holds {found} of {row['num_instances']} DICOM files"
             failed[str(row["series_id"])] = Unobtainable("incomplete", detail)
     return failed
 

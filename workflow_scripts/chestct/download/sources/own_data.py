@@ -6,8 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from chestct.download.sources import study_folders
+from chestct.download.sources.own_files import remember
 from chestct.download.sources.own_table import read_own_table, refusal
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
+
+__all__ = ["list_series", "manifest", "obtain", "read_labels", "remember"]
 
 #: A DICOM UID as ``study_id`` says which study a scan is, not which series of it: no reader may hold it
 #: against the SeriesInstanceUID of the files.

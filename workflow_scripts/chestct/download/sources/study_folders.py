@@ -102,7 +102,7 @@ def shard_row(
         digest = hashlib.sha256("".join(f"{n}\t{s}\n" for n, s in sorted(sizes)).encode()).hexdigest()
         row |= {"num_files": len(files), "num_bytes": sum(size for _, size in sizes), "sha256": digest}
         if empty or len(files) < expected:
-            shown = f"{len(files)} of {expected or 'unknown'} files, empty: {empty[:3]}"
+            shown = f"{len(files)} of {expected or 'unknown'} files, {len(empty)} of them empty"
             failure = Unobtainable("incomplete", shown)
     if failure is not None:
         return row | {"status": "failed", "reason": failure.reason, "detail": failure.detail}

@@ -1,0 +1,83 @@
+"""A user's file that changes is noticed: by size and time first, and then by its content alone."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from chestct.download.sources import own_files
+from chestct.file_state import files_state
+
+
+@pytest.fixture
+def remembered(tmp_path):
+    """A volume, a detached volume, and a folder with a folder inside, remembered as shard 3."""
+    root = tmp_path / "data"
+    names = ["a.nii.gz", "b.mhd", "b.raw", "c/1.dcm", "c/deeper/2.dcm"]
+    for name in names:
+        path = tmp_path / "own" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+
+    def remember(*paths):
+        paths = paths or ("a.nii.gz", "b.mhd", "c")
+        own_files.remember(root, 3, [{"path": str(tmp_path / "own" / name)} for name in paths])
+
+    assert own_files.version(root, 3) == 0, "nothing was taken yet"
+    remember()
+    return root, tmp_path / "own", remember
+
+
+def later(path: Path) -> None:
+    state = path.stat()
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 10**9))
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "b.mhd", "b.raw", "c/1.dcm", "c/deeper/2.dcm"])
+def test_a_new_content_counts_and_a_new_time_does_not(remembered, name):
+    root, own, remember = remembered
+    assert own_files.version(root, 3) == 0
+    later(own / name)
+    assert own_files.version(root, 3) == 0, "the same content"
+    (own / name).write_bytes(b"x" * len(name))  # the same size
+    later(own / name)
+    assert own_files.version(root, 3) == own_files.version(root, 3) == 1
+    remember()
+    assert own_files.version(root, 3) == 1, "as it was taken the second time"
+    (own / name).write_bytes(b"another size")
+    assert own_files.version(root, 3) == 2
+
+
+def test_files_that_come_or_go_are_changes(remembered):
+    root, own, remember = remembered
+    (own / "c" / "3.dcm").write_bytes(b"new")
+    assert own_files.version(root, 3) == 1
+    remember()
+    (own / "c" / "1.dcm").unlink()
+    assert own_files.version(root, 3) == 2
+    remember()
+    (own / "a.nii.gz").unlink()
+    assert own_files.version(root, 3) == 3
+    assert own_files.version(root, 4) == 0, "another shard"
+
+
+def test_unchanged_files_are_not_read(remembered, monkeypatch):
+    root, own, remember = remembered
+    monkeypatch.setattr(own_files, "files_digest", lambda path: pytest.fail("read"))
+    assert own_files.version(root, 3) == 0
+    remember()
+    own_files.remember(root, 4, [{"path": str(own / "a.nii.gz")}])
+    assert own_files.version(root, 4) == 0, "known from another shard"
+
+
+def test_a_damaged_record_counts_as_none(remembered):
+    root, own, _ = remembered
+    (record,) = (root / "shards").glob(".shard-3*")
+    assert record.stat().st_mode & 0o007 == 0, "it holds paths"
+    record.write_text("{")
+    (own / "a.nii.gz").write_bytes(b"new")
+    assert own_files.version(root, 3) == 0
+
+
+def test_what_is_not_there_has_no_state(tmp_path):
+    assert files_state(tmp_path / "gone") == []

@@ -1,0 +1,87 @@
+"""No name of a file and no text of a header reaches a ledger or a log, wherever it stands."""
+
+import logging
+
+import pydicom
+import pytest
+from dicom_files import phantom, write_series
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shard_jobs import run, series_table
+
+from chestct.tables import read_table
+from chestct.volumes.error_words import error_words
+from chestct.volumes.plain_words import without_names
+
+NAME = "Quartermaine"
+
+
+def named(field, value):
+    """Writes a text into a field of slice 3."""
+
+    def edit(number, dataset):
+        if number == 3:
+            dataset.add_new(
+                pydicom.datadict.tag_for_keyword(field), pydicom.datadict.dictionary_VR(field), value
+            )
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        None,
+        named("PatientID", f"MRN-{NAME}"),
+        named("Modality", NAME.upper()[:16]),
+        named("ImageType", ["DERIVED", "SECONDARY", f"OF {NAME.upper()}"]),
+        named("RescaleType", f"ZQ{NAME}"),
+        named("PhotometricInterpretation", NAME.upper()[:16]),
+        named("SeriesInstanceUID", f"1.2.{NAME}.3"),
+        named("StudyInstanceUID", f"1.2.{NAME}.3"),
+        named("SOPInstanceUID", f"1.2.{NAME}.3"),
+        named("FrameOfReferenceUID", f"{NAME}"),
+        named("ConvolutionKernel", NAME),
+        named("Rows", 7),
+    ],
+)
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.filterwarnings("ignore:.*")
+def test_names_stay_out_of_ledger_and_log(tmp_path, caplog, monkeypatch, edit, cut):
+    monkeypatch.setattr(pydicom.config.settings, "writing_validation_mode", pydicom.config.IGNORE)
+    folder = write_series(tmp_path / f"{NAME}_1937", phantom(), **({"edit": edit} if edit else {}))
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(folder / f"{NAME}_{number:03d}.dcm")
+    (folder / f"{NAME}_letter.txt").write_text("Dear")
+    if cut:
+        path = folder / f"{NAME}_002.dcm"
+        path.write_bytes(path.read_bytes()[:400])
+    table = series_table(folder.name).assign(patient_id="p", study_id="s", series_id="r")
+    with caplog.at_level(logging.DEBUG):
+        out = run(table, tmp_path, tmp_path / "r")
+    for name in ("ledger", "acquisition"):
+        rows = read_table(out[f"{name}_path"], name).drop(columns="kernel", errors="ignore")
+        assert NAME.lower() not in rows.to_csv().lower()
+    assert NAME.lower() not in caplog.text.lower()
+
+
+def test_details_name_places_and_keep_numbers(tmp_path):
+    for name in ("1", "Doe_1.dcm", "Doe_2.dcm", "20010911"):
+        (tmp_path / name).write_bytes(b"")
+    text = f"Doe_2.dcm: 1 of 12 bytes, differs from Doe_1.dcm; {tmp_path}; 20010911 and 120010911"
+    assert without_names(text, tmp_path) == (
+        "file 4 of 4: 1 of 12 bytes, differs from file 3 of 4; the scan; file 2 of 4 and 120010911"
+    )
+    assert (
+        without_names("Doe_1.dcm: 3 values a voxel", tmp_path / "Doe_1.dcm") == "the file: 3 values a voxel"
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.text(
+        st.characters(exclude_characters="'\"/\0", exclude_categories=["C", "Z"]), min_size=3, max_size=12
+    )
+)
+def test_what_an_error_quotes_is_left_out(text):
+    assert f"'{text}'" not in error_words(ValueError(f"invalid value: '{text}' is no number"))

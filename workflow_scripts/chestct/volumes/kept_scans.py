@@ -1,0 +1,141 @@
+"""Scans of the last complete shards, so that a shard that changes converts only what is new in it.
+
+Beside a complete shard lies a second name of it (a hard link, which takes no room) and a list of the outcomes
+of its scans, in a hidden folder that no rule declares. Snakemake deletes a shard before the job that makes it
+anew; that job takes over every scan whose key is as it was: a digest of all that decides the outcome
+(``converted_parts``). Where a row is added or removed, later scans move to the next shard or the last:
+neighbours are looked at, too. What no complete shard holds any more is removed once all shards of the
+dataset are complete, and with it the voxels of scans that the user took out. A disk without hard links keeps
+nothing, and converts the shard again.
+"""
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from chestct.errors import InputError
+from chestct.files import atomic_path, digest_object
+from chestct.shard_files import open_shard
+from chestct.volume_store import StoredScan
+from chestct.volumes.converted_parts import Outcome
+
+_FOLDER = ".kept"
+_SHARD_FILE = re.compile(r"\.?shard-([0-9]+)\..+")
+#: How far a scan may have moved: to the shard before, or to the next.
+_NEIGHBOURS = (0, -1, 1)
+
+
+class KeptScans:
+    """Outcomes of the scans of complete shards, of one conversion.
+
+    Args:
+        store_path: the future shard, ``shard-N.h5``.
+        conversion: digest of code and settings; what was kept of this shard under another one is removed.
+    """
+
+    def __init__(self, store_path: str | Path, conversion: str) -> None:
+        self._store = Path(store_path)
+        self._folder = self._store.parent / _FOLDER
+        self._conversion = conversion
+        self._found: dict[str, tuple[Path, dict[str, Any]]] | None = None
+
+    def load(self, key: str) -> Outcome | None:
+        """The outcome that a complete shard holds whole and undamaged, or None."""
+        if self._found is None:
+            self._found = dict(self._read())
+        if key not in self._found:
+            return None
+        shard, facts = self._found[key]
+        try:
+            stored = facts["stored"]
+            return Outcome(**facts | {"stored": stored and _read_stored(shard, stored)})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, InputError):
+            return None
+
+    def keep(self, outcomes: Mapping[str, Outcome]) -> None:
+        """Keep a shard that is complete.
+
+        Args:
+            outcomes: of its scans, by key, but for scans that are to be tried again.
+        """
+        facts = {key: _facts(outcome) for key, outcome in outcomes.items()}
+        path = self._folder / f"{self._store.stem}.{self._conversion}.{digest_object(sorted(facts))}.json"
+        with suppress(OSError, InputError):
+            self._folder.mkdir(exist_ok=True)
+            link = path.with_suffix(".h5")
+            link.unlink(missing_ok=True)
+            os.link(self._store, link)
+            with atomic_path(path, private=True) as temporary:
+                text = json.dumps(
+                    {"outcomes": facts}, default=lambda value: value.item()
+                )  # of NumPy's numbers
+                temporary.write_text(text, encoding="utf-8")
+
+    def _read(self) -> Iterator[tuple[str, tuple[Path, dict[str, Any]]]]:
+        """Shard and outcome of every scan of this shard and its neighbours, by key."""
+        match = _SHARD_FILE.fullmatch(self._store.name)
+        number = int(match[1]) if match else 0
+        for step in _NEIGHBOURS if match else ():
+            for path in self._folder.glob(f"shard-{number + step}.*.json"):
+                if path.name.split(".")[1] != self._conversion:
+                    if step == 0:
+                        _remove(path)
+                    continue
+                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                    outcomes = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
+                    yield from ((key, (path.with_suffix(".h5"), facts)) for key, facts in outcomes.items())
+
+
+def _facts(outcome: Outcome) -> dict[str, Any]:
+    stored = outcome.stored
+    return vars(outcome) | {"stored": stored and asdict(replace(stored, slices=()))}
+
+
+def _read_stored(path: Path, stored: dict[str, Any]) -> StoredScan:
+    """A scan as it lies in a kept shard; a ValueError where a slice of it is damaged."""
+    with open_shard(path) as file:
+        dataset = file[stored["study_id"]]
+        slices = [dataset.id.read_direct_chunk((z, 0, 0))[1] for z in range(len(stored["crc32"]))]
+    if [zlib.crc32(content) for content in slices] != stored["crc32"]:
+        raise ValueError("damaged")
+    return StoredScan(**stored | {"slices": slices})
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.with_suffix(".h5").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def remove_outdated(folder: Path, stores: Iterable[Path]) -> None:
+    """Remove what is kept of shards that have changed since, and files of shards that are no more.
+
+    Args:
+        folder: of the dataset's shards.
+        stores: all shards that the dataset has now, which are complete.
+    """
+    stores = list(stores)
+    inodes = {_inode(path) for path in stores} - {None}
+    for path in list((folder / _FOLDER).glob("*.h5")):
+        if _inode(path) not in inodes:
+            _remove(path.with_suffix(".json"))
+    numbers = {match[1] for path in stores if (match := _SHARD_FILE.fullmatch(path.name))}
+    for path in folder.iterdir() if numbers else ():
+        match = _SHARD_FILE.fullmatch(path.name)
+        if match and match[1] not in numbers and path.is_file():
+            with suppress(OSError):
+                path.unlink()
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino

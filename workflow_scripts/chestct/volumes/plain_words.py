@@ -1,0 +1,100 @@
+"""What ledgers and logs say of files and headers: places, numbers and known words, never names.
+
+The name of a file, and any text of a header, may be a patient's. A ledger is read by colleagues, and a log is
+sent to whoever can help. So every detail of a scan passes here, whoever worded it.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chestct.volumes.slice_header import SliceHeader
+
+#: Words that the standard defines, or manufacturers write, in Modality, ImageType, RescaleType,
+#: PhotometricInterpretation and ConvolutionKernel: none of them names anybody.
+_WORDS = (
+    "CT MR PT PET NM US CR DX MG XA RF OT SC SR SEG RTSTRUCT RTDOSE RTPLAN KO PR DOC REG PX IO ES XC OP SM "
+    "ORIGINAL DERIVED PRIMARY SECONDARY AXIAL LOCALIZER SCOUT HELIX VOLUME REFORMATTED MPR CPR MIP MINIP "
+    "MAXIP T-MAXIP AVERAGE AVG AVE MEAN PROJECTION SSD VRT DRR 3D COMBINED SUBTRACTION PERFUSION OVERLAY "
+    "IODINE WATER CT_SOM5 CT_SOM7 SPI SPO SEQ SUB STD NORM OTHER NONE MIXED RESAMPLED FILTERED "
+    "HU HU_MOD OD MGML Z_EFF ED EDW PCT MONOCHROME1 MONOCHROME2 RGB YBR_FULL YBR_FULL_422 YBR_ICT YBR_RCT "
+    "YBR_PARTIAL_420 PALETTE COLOR ARGB STANDARD LUNG BONE BONEPLUS SOFT CHEST DETAIL EDGE ULTRA"
+)
+_KNOWN = frozenset(_WORDS.split())
+#: Codes of kernels (B30F, BL57D3, FC08), UIDs and numbers.
+_CODE = re.compile(r"[A-Z]{1,2}[0-9]{1,3}[A-Z]{0,2}[0-9]?|[0-9]+(\.[0-9]+)*")
+#: Words of details themselves, which are no names where a folder is called so.
+_OWN_WORDS = (
+    "file files folder folders series scan scans slice slices image images pixel pixels data dicom volume "
+    "volumes value values header headers position positions orientation spacing type types study studies "
+    "patient patients frame frames other others original derived text digest size sizes gap gaps spacings "
+    "the and not none nothing from after before between beside with without missing shifted slope intercept "
+    "degrees median smallest largest bits bytes lossy compression declared kernel kernels time times phase "
+    "phases energy energies contrast acquisition acquisitions reconstruction air tissue low high mean rows "
+    "columns number numbers word words identifier identifiers error damaged raw test train"
+)
+_OURS = frozenset(_OWN_WORDS.split())
+#: Texts of a header that details may repeat.
+_TEXTS = ("image_type", "modality", "photometric", "rescale_type", "patient_id", "study_uid", "series_uid")
+_TEXTS += ("frame_uid", "sop_uid", "kernel", "description")
+#: Shorter names cannot be told from numbers and words of the detail itself, and name nobody.
+_SHORTEST, _SHORTEST_NUMBER = 3, 5
+
+
+def without_names(detail: str, path: Path, headers: Sequence["SliceHeader"] = ()) -> str:
+    """A detail of the ledger without names of files and folders, and without texts of headers.
+
+    Args:
+        detail: numbers behind a reason.
+        path: of the scan. Its files become ``file 3 of 120``, in the order of their names; its folder and
+            those inside ``a folder``.
+        headers: of its files, as far as they were read. Texts that are no known word, nor a UID, become
+            ``(text)``.
+    """
+    detail = detail.replace(str(path), "the scan")
+    replaced = dict(_places(path)) | dict.fromkeys(_folders(path), "a folder")
+    replaced |= dict.fromkeys(_texts(headers), "(text)")
+    # The longest first: a name may be part of another one.
+    for name in sorted((name for name in replaced if name.lower() in detail.lower()), key=len, reverse=True):
+        detail = re.sub(rf"(?i)(?<![\w.]){re.escape(name)}(?!\w)", replaced[name], detail)
+    return detail
+
+
+def _can_name(text: str) -> bool:
+    has_letter = any(letter.isalpha() for letter in text)
+    return text.lower() not in _OURS and len(text) >= (_SHORTEST if has_letter else _SHORTEST_NUMBER)
+
+
+def _places(path: Path) -> Iterator[tuple[str, str]]:
+    if not path.is_dir():
+        yield path.name, "the file"
+        return
+    found = [(folder, name) for folder, _, names in os.walk(path) for name in names]
+    for number, (folder, name) in enumerate(sorted(found), start=1):
+        if _can_name(name):
+            words = f"file {number} of {len(found)}"
+            yield name, words
+            yield os.path.relpath(os.path.join(folder, name), path), words  # noqa: PTH118
+
+
+def _folders(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        inside = (name for _, folders, _ in os.walk(path) for name in folders)
+        yield from filter(_can_name, (path.name, *inside))
+
+
+def _texts(headers: Iterable["SliceHeader"]) -> set[str]:
+    values = {value for header in headers for name in _TEXTS for value in _several(getattr(header, name, ""))}
+    return {text for text in values if _can_name(text) and not _is_known(text)}
+
+
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _is_known(text: str) -> bool:
+    words = re.split(r"[\s\\]+", text.upper())
+    return all(word in _KNOWN or _CODE.fullmatch(word) for word in words)
