@@ -18,7 +18,7 @@ _MARKER = b"DICM"
 #: Class of a Media Storage Directory (PS3.3 F), as the meta information holds it, padded to even length.
 _DIRECTORY_CLASS = b"1.2.840.10008.1.3.10"
 #: So many files or fewer may be directories alone, without an image; of more, some are images.
-_FEW = 4
+_FEW = 16
 #: Levels below a folder that are searched, and folders looked into: a patient's, not a disk.
 MAX_DEPTH, _MAX_FOLDERS = 5, 2000
 _MAX_MEMBERS, _FIRST_MEMBERS = 100_000, 16
@@ -99,7 +99,8 @@ def _list(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
     dicom = [path for path in files if looks_like_dicom(path)]
     few = len(dicom) <= _FEW
     # Images are numbered: of many files only those without a digit are looked at.
-    dicom = [path for path in dicom if not ((few or path.name.isalpha()) and is_media_directory(path))]
+    asked = {path for path in dicom if few or not any(map(str.isdigit, path.name))}
+    dicom = [path for path in dicom if path not in asked or not is_media_directory(path)]
     names = set(dicom)
     return (
         dicom,

@@ -83,7 +83,7 @@ def test_lists_of_images_are_passed_over_whatever_their_name(series, hu, name, s
     assert report.num_files == 6 and len(report.notes) == 1
 
 
-@pytest.mark.parametrize("name", ["DIRFILE", "DICOMDIR"])
+@pytest.mark.parametrize("name", ["DIRFILE", "DICOMDIR", "DICOMDIR-backup"])
 def test_a_folder_with_a_list_alone_is_searched_below(tmp_path, hu, name):
     write_series(tmp_path / "cd" / "DICOM" / "SE1", hu)
     write_directory(tmp_path / "cd" / name)
