@@ -125,6 +125,14 @@ def test_scouts_and_derived_images_come_behind(folder: Path, image_type: list[st
     assert str(first) in list_taken(entry_of(folder))["path"].tolist()
 
 
+def test_images_made_later_come_before_derived_ones(folder: Path) -> None:
+    """LIDC-IDRI-0002 is ORIGINAL\\SECONDARY throughout."""
+    first, _ = second_series(folder, ImageType=["DERIVED", "PRIMARY", "AXIAL"])
+    edit_headers(first, ImageType=["ORIGINAL", "SECONDARY", "AXIAL"])
+    next(first.glob("*.dcm")).unlink()
+    assert str(first) in list_taken(entry_of(folder))["path"].tolist()
+
+
 def test_a_series_without_its_published_number_of_files_is_incomplete(folder: Path, tmp_path: Path) -> None:
     published = imaging_data_commons.read_collection("lidc_idri").query("modality == 'CT'").iloc[0]
     series_dir = next(folder.glob(f"{PATIENTS[0]}/*/*"))
