@@ -125,6 +125,22 @@ def test_compressed_frames(tmp_path, name):
     np.testing.assert_array_equal(scan.hu, np.stack([image.astype(int) - 1024] * 3))
 
 
+@pytest.mark.parametrize("extended", [False, True])
+def test_frames_that_run_length_encoding_packs(tmp_path, hu, extended):
+    dataset = multi_frame(hu, order=[3, 0, 5, 1, 4, 2])
+    dataset.compress(uid.RLELossless, encapsulate_ext=extended)
+    np.testing.assert_array_equal(read_series(write(tmp_path / "s", dataset))[0].hu, hu)
+
+
+@pytest.mark.parametrize(
+    "syntax", [uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian]
+)
+def test_frames_in_other_transfer_syntaxes(tmp_path, hu, syntax):
+    dataset = multi_frame(hu.astype(">i2") if syntax == uid.ExplicitVRBigEndian else hu)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    np.testing.assert_array_equal(read_series(write(tmp_path / "s", dataset))[0].hu, hu)
+
+
 def moving(dataset):
     position = dataset.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence[0]
     position.ImagePositionPatient = [-100, -80, -290.5]

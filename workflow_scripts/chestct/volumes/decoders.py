@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames, get_frame
 from pydicom.pixels import pixel_array
@@ -102,18 +103,29 @@ def _frame_table(path: Path, state: tuple[int, int]) -> tuple[int, int, tuple[by
     tags = ["NumberOfFrames", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"]
     dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=tags, force=True)
     element = dataset.get_item("PixelData", keep_deferred=True)
+    assert isinstance(element, RawDataElement)  # deferred
     table = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
     extended = (table[0], table[1]) if table[0] and table[1] else None
     return int(element.value_tell), int(dataset.get("NumberOfFrames") or 1), extended
 
 
+@lru_cache(maxsize=1)
+def _all_frames(path: Path, state: tuple[int, int]) -> np.ndarray:
+    """Every image of a file, (frames, rows, columns), which is compressed as a whole; ``state`` as above."""
+    return pydicom.dcmread(path, force=True).pixel_array
+
+
 def _decode_frame(header: SliceHeader, frame: int) -> np.ndarray:
-    """Decode one of the images of a file, without reading the others."""
+    """Decode one of the images of a file, without reading the others where that can be."""
     syntax = UID(header.transfer_syntax)
+    stat = header.path.stat()
+    state = stat.st_size, stat.st_mtime_ns
+    if syntax.is_deflated:
+        frames = _all_frames(header.path, state)
+        return frames[frame] if frames.ndim > 2 else frames
     if not syntax.is_encapsulated or syntax == RLELossless:
         return pixel_array(header.path, index=frame, raw=True)
-    state = header.path.stat()
-    start, count, extended = _frame_table(header.path, (state.st_size, state.st_mtime_ns))
+    start, count, extended = _frame_table(header.path, state)
     with open(header.path, "rb") as file:
         file.seek(start)
         content = get_frame(file, frame, number_of_frames=count, extended_offsets=extended)

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 from itertools import groupby, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def _safe_seconds(header: SliceHeader) -> float | None:
 def _check_one_reconstruction(headers: Sequence[SliceHeader], report: Report) -> None:
     """Slices must be alike in what a scan has once, whatever their identifiers say."""
     first = headers[0]
-    values = {
+    values: dict[str, set[Any]] = {
         "kernels": {"/".join(header.kernel).upper() for header in headers},
         "tube voltages": {header.kvp for header in headers},
         "slice thicknesses": {round(header.slice_thickness or 0.0, 2) for header in headers},
