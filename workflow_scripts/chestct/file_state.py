@@ -17,20 +17,32 @@ def files_state(path: Path) -> list[tuple[str, int, int]]:
     """Name, size and time of change of a file, or of every file in a folder and in those inside.
 
     Beside a header whose voxels lie in a file of their own, that file counts, too. Nothing where the path
-    does not exist or cannot be listed.
+    does not exist or cannot be listed; an entry that leads nowhere has size -1.
     """
+    if not path.exists():
+        return []
     try:
-        states = [(name, file.stat()) for name, file in _files(path)]
-        return sorted((name, state.st_size, state.st_mtime_ns) for name, state in states)
+        return sorted((name, *_size_and_time(file)) for name, file in _files(path))
     except OSError:
         return []
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        state = file.stat()
+    except OSError:  # a link to nothing, such as to a file that was not fetched
+        return -1, 0
+    return state.st_size, state.st_mtime_ns
 
 
 def files_digest(path: Path) -> str:
     """Digest of the names and contents of the same files: CRC-32, which is as fast as memory; no signature.
 
+    What is no file (a link to nothing, a pipe, whose reading would wait for ever) or cannot be read has no
+    content: the conversion says what is wrong with it.
+
     Raises:
-        OSError: a file cannot be read.
+        OSError: the path is a header that cannot be read.
     """
     contents = sorted((name, *_size_and_crc(file)) for name, file in _files(path))
     return digest_object(contents)
@@ -38,9 +50,14 @@ def files_digest(path: Path) -> str:
 
 def _size_and_crc(file: Path) -> tuple[int, int]:
     size, crc32 = 0, 0
-    with open(file, "rb", buffering=0) as stream:
-        while block := stream.read(_BLOCK):
-            size, crc32 = size + len(block), zlib.crc32(block, crc32)
+    if not file.is_file():
+        return -1, 0
+    try:
+        with open(file, "rb", buffering=0) as stream:
+            while block := stream.read(_BLOCK):
+                size, crc32 = size + len(block), zlib.crc32(block, crc32)
+    except OSError:
+        return -1, 0
     return size, crc32
 
 

@@ -81,3 +81,16 @@ def test_a_damaged_record_counts_as_none(remembered):
 
 def test_what_is_not_there_has_no_state(tmp_path):
     assert files_state(tmp_path / "gone") == []
+
+
+def test_entries_that_are_no_files_are_neither_read_nor_in_the_way(remembered):
+    root, own, remember = remembered
+    (own / "c" / "3.dcm").symlink_to("nowhere")
+    os.mkfifo(own / "c" / "4.dcm")  # reading it would wait for ever
+    os.mkfifo(own / "b.pipe")
+    assert own_files.version(root, 3) == 1, "entries that were not there"
+    remember()
+    assert own_files.version(root, 3) == 1
+    (own / "c" / "3.dcm").unlink()
+    (own / "c" / "3.dcm").write_bytes(b"fetched")
+    assert own_files.version(root, 3) == 2

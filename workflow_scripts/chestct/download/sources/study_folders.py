@@ -62,8 +62,10 @@ def series_files(root: Path, path: str) -> list[Path]:
         files = files or found.others  # packed files below, which the conversion names
         dicom = found.dicom
     if not dicom and not files:
+        num_links = sum(1 for p in full.rglob("*") if p.is_symlink() and not p.exists())
+        links = f", but {num_links} link(s) to files that are not there (git-annex: fetch them)"
         raise InputError(
-            "a series has no files",
+            f"a series has no files{links if num_links else ''}",
             where=full,
             expected="a volume file, or a folder of DICOM files, or of folders with such files",
             remedy="correct the path in the dataset's folder or table, or put the files there",
