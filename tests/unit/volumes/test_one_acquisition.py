@@ -141,6 +141,29 @@ def test_instance_numbers_tell_of_two_series_where_all_else_was_blanked(tmp_path
     assert refused.reason == "several_acquisitions" and "instance numbers" in refused.detail
 
 
+@pytest.mark.parametrize("values", [(100, 400), (100, 400, 700)])
+@pytest.mark.parametrize("keyword", ["TriggerTime", "ImageComments", "XRayTubeCurrent"])
+def test_settings_that_take_turns_are_those_of_two_scans(tmp_path, keyword, values):
+    """Slices were numbered anew by their position, so that nothing else tells."""
+
+    def edit(i, dataset):
+        blanking(i, dataset, 0)
+        setattr(dataset, keyword, str(values[i % len(values)]))
+
+    refused = refusal(write_series(tmp_path / "s", phantom((12, 12, 16)), edit=edit))
+    assert (
+        refused.reason == "several_acquisitions" and f"{keyword} has {len(values)} values" in refused.detail
+    )
+
+
+def test_a_setting_that_changes_once_is_noted(tmp_path):
+    def edit(i, dataset):
+        dataset.TableHeight = "140.5" if i < 5 else "150"
+
+    _, report = read_series(write_series(tmp_path / "s", phantom((12, 12, 16)), edit=edit))
+    assert report.notes == ["TableHeight changes once, after 5 slices"]
+
+
 @property_test(25)
 @given(
     name=st.sampled_from([*APART]),

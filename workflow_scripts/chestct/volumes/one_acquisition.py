@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from chestct.volumes.geometry import Stack
-from chestct.volumes.raw_elements import CONSTANT_KEYWORDS
+from chestct.volumes.raw_elements import CONSTANT_KEYWORDS, SETTING_KEYWORDS
 from chestct.volumes.scan import Report
 from chestct.volumes.slice_header import SliceHeader
 
@@ -171,6 +171,22 @@ def _check_instances(kept: Sequence[SliceHeader], report: Report) -> None:
         )
 
 
+def _check_settings(kept: Sequence[SliceHeader], report: Report) -> None:
+    """Settings that take turns from slice to slice are those of two scans; one change is noted."""
+    if len(kept) < 2 * _STRAND:
+        return
+    columns = zip(*(header.settings for header in kept), strict=True)
+    for keyword, values in zip(SETTING_KEYWORDS, columns, strict=True):
+        for count in (2, 3):
+            if len(set(values[:count])) == count and values[count:] == values[:-count]:
+                detail = f"{keyword} has {count} values that take turns from slice to slice"
+                report.refuse("several_acquisitions", detail)
+                return
+        lengths = _runs(values)
+        if len(lengths) == 2 and min(lengths) >= _STRAND:
+            report.notes.append(f"{keyword} changes once, after {lengths[0]} slices")
+
+
 def _jumps(kept: Sequence[SliceHeader]) -> np.ndarray:
     """Seconds from each slice to the next, NaN where unknown; without dates, not across midnight."""
     times = [_safe_seconds(header) for header in kept]
@@ -197,6 +213,7 @@ def check_one_acquisition(stack: Stack, report: Report) -> None:
         lambda: _check_numbers(kept, jumps, report),
         lambda: _check_times(jumps, report),
         lambda: _check_instances(kept, report),
+        lambda: _check_settings(kept, report),
     ):
         if len(report.repairs) == before:  # one reason accepted by hand is enough
             check()

@@ -25,9 +25,21 @@ CONSTANT_KEYWORDS = (
     *("SeriesTime", "ProtocolName", "FilterType", "ScanOptions", "ReconstructionDiameter"),
     *("ContrastBolusVolume", "ContrastBolusStartTime", "ContrastBolusIngredient"),
 )
+#: What may change along a scan, but not to and fro from slice to slice.
+SETTING_KEYWORDS = (
+    "TriggerTime",
+    "ImageComments",
+    "ExposureTime",
+    "TableHeight",
+    "XRayTubeCurrent",
+    "Exposure",
+)
 #: The elements that a header is made of, by keyword.
-TAGS: dict[str, int] = {keyword: int(Tag(keyword)) for keyword in (*_KEYWORDS.split(), *CONSTANT_KEYWORDS)}
+TAGS: dict[str, int] = {
+    keyword: int(Tag(keyword)) for keyword in (*_KEYWORDS.split(), *CONSTANT_KEYWORDS, *SETTING_KEYWORDS)
+}
 _CONSTANT_TAGS = [TAGS[keyword] for keyword in CONSTANT_KEYWORDS]
+_SETTING_TAGS = [TAGS[keyword] for keyword in SETTING_KEYWORDS]
 #: Values longer than this (the pixels) are not part of a header.
 DEFER_BYTES = 4096
 #: Length of a value that goes on to a delimiter.
@@ -79,6 +91,11 @@ class RawValues:
         """Bytes of the elements ``CONSTANT_KEYWORDS``, empty where absent."""
         values = self._values
         return tuple([values.get(tag) or b"" for tag in _CONSTANT_TAGS])
+
+    def settings(self) -> tuple[bytes, ...]:
+        """Bytes of the elements ``SETTING_KEYWORDS``, empty where absent."""
+        values = self._values
+        return tuple([values.get(tag) or b"" for tag in _SETTING_TAGS])
 
     def text(self, keyword: str) -> str:
         value = self._values.get(TAGS[keyword])

@@ -19,7 +19,14 @@ from pydicom.uid import (
 )
 
 from chestct.volumes.error_words import error_words
-from chestct.volumes.raw_elements import DEFER_BYTES, TAGS, UNDEFINED_LENGTH, Elements, RawValues
+from chestct.volumes.raw_elements import (
+    DEFER_BYTES,
+    SETTING_KEYWORDS,
+    TAGS,
+    UNDEFINED_LENGTH,
+    Elements,
+    RawValues,
+)
 from chestct.volumes.refusals import RefusedScan
 
 #: Elements that change from slice to slice, or that more than their bytes decide of; the others are shared.
@@ -27,7 +34,9 @@ _OF_A_SLICE = (
     "SOPInstanceUID SOPClassUID InstanceNumber ImagePositionPatient AcquisitionNumber AcquisitionDateTime "
     "AcquisitionDate AcquisitionTime ModalityLUTSequence PixelData"
 )
-_SHARED_TAGS = [tag for keyword, tag in TAGS.items() if keyword not in _OF_A_SLICE.split()]
+_SHARED_TAGS = [
+    tag for keyword, tag in TAGS.items() if keyword not in (*_OF_A_SLICE.split(), *SETTING_KEYWORDS)
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +61,7 @@ class SliceHeader:
             another (``one_acquisition``): SeriesDescription; kV; temporal position and percentage of the
             heart's cycle; date and time of the acquisition in one, its date, its time.
         constants: of what a series has once, as bytes (``raw_elements.CONSTANT_KEYWORDS``).
+        settings: of a scanner, as bytes (``raw_elements.SETTING_KEYWORDS``).
         frame: number of the frame, from 0, in a file of several images; None: the file is one image.
         fault: why a file of several images cannot be read as slices, if so.
     """
@@ -103,6 +113,7 @@ class SliceHeader:
     acquisition_number: str
     acquired: tuple[str, str, str]
     constants: tuple[bytes, ...]
+    settings: tuple[bytes, ...]
     frame: int | None = None
     fault: str = ""
 
@@ -152,6 +163,7 @@ def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_cla
         position=raw.floats("ImagePositionPatient", 3),
         acquisition_number=raw.text("AcquisitionNumber"),
         acquired=(raw.text("AcquisitionDateTime"), raw.text("AcquisitionDate"), raw.text("AcquisitionTime")),
+        settings=raw.settings(),
         has_lut=TAGS["ModalityLUTSequence"] in values,
         transfer_syntax=transfer_syntax,
         has_pixels=span is not None,
