@@ -46,7 +46,10 @@ unexport PYTHONPATH
 export PYTHONNOUSERSITE := 1
 # Containers know no user of this number; Snakemake keeps a cache in a home that may be closed.
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null || id -u))
-ifeq ($(shell mkdir -p "$$HOME/.cache" 2>/dev/null && test -w "$$HOME/.cache" && echo yes),)
+ifeq ($(HOME),)
+export HOME := $(CURDIR)/.snakemake/home
+endif
+ifeq ($(shell mkdir -p "$(HOME)/.cache" 2>/dev/null && test -w "$(HOME)/.cache" && echo yes),)
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 

@@ -6,6 +6,7 @@ An ``InputError`` ends the script with its message alone, without a traceback, a
 import logging
 import os
 import sys
+from contextlib import suppress
 from types import TracebackType
 
 from chestct.errors import InputError
@@ -20,6 +21,9 @@ def set_up_log(path: str, *, level: int = logging.INFO) -> None:
     The last lines of a failing job's log are shown by Snakemake (``show-failed-logs``).
     """
     stream = open(path, "w", buffering=1, encoding="utf-8")  # noqa: SIM115 (lives as long as the process)
+    # Messages name scans and paths: like the tables, they are closed to users outside the owner's group.
+    with suppress(OSError):
+        os.fchmod(stream.fileno(), os.fstat(stream.fileno()).st_mode & 0o770)
     # By file descriptor: libraries keep the streams they found when they were imported.
     for descriptor in (1, 2):
         os.dup2(stream.fileno(), descriptor)

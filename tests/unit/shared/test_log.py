@@ -37,5 +37,6 @@ def test_bad_input_ends_with_its_message_alone(tmp_path):
 def test_other_errors_keep_their_traceback(tmp_path):
     code, log = run(tmp_path, "RuntimeError('broken')")
     assert code == 1
+    assert (tmp_path / "rule.log").stat().st_mode & 0o007 == 0, "tracebacks may name scans and paths"
     assert "Traceback" in log
     assert log.splitlines()[-1] == "RuntimeError: broken"
