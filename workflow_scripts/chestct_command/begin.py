@@ -160,13 +160,13 @@ def find_columns(rows: pd.DataFrame, chosen: Mapping[str, str], table: Path) -> 
         left = [name for name in rows.columns if name not in found.values()]
         plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(left)}
         if key not in found:
-            name = next((plain[alias] for alias in _NAMES[key] if alias in plain), None)
-            name = name or (_only_label(rows, left) if key == "label" else None)
+            column = next((plain[alias] for alias in _NAMES[key] if alias in plain), None)
+            column = column or (_only_label(rows, left) if key == "label" else None)
             # One scan a patient: the patient's name is the scan's.
-            name = name or (found["patient_id"] if key == "study_id" and _unique(rows, found) else None)
-            if name is None:
+            column = column or (found["patient_id"] if key == "study_id" and _unique(rows, found) else None)
+            if column is None:
                 raise _not_found(f"no column is known to hold {_WHAT[key]}", key, rows, table)
-            found[key] = name
+            found[key] = column
     return found
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from chestct.catalogue import MODELS
 from chestct.plan.cost import windows_of_run
@@ -55,10 +55,8 @@ def _speeds(configuration: dict[str, Any], model: str, device: str) -> tuple[flo
     if rows.empty:
         return None
     wanted = slices_seen(configuration["subsets"], model) * configuration["training"]["crop_px"] ** 2
-    ratios: pd.Series = rows["window"] * rows["size"] ** 2 / wanted
-    nearest = (ratios.where(ratios >= 1, 1 / ratios)).idxmin()
-    ratio = float(ratios[nearest])
-    return (
-        float(rows.loc[nearest, "train_windows_per_second"]) * ratio,
-        float(rows.loc[nearest, "score_windows_per_second"]) * ratio,
-    )
+    ratios = (rows["window"] * rows["size"] ** 2 / wanted).to_numpy(dtype=float)
+    nearest = int(np.abs(np.log(ratios)).argmin())
+    columns = ["train_windows_per_second", "score_windows_per_second"]
+    trained, scored = rows[columns].to_numpy(dtype=float)[nearest] * ratios[nearest]
+    return float(trained), float(scored)

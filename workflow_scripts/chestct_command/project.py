@@ -44,7 +44,7 @@ def list_studies(folder: Path) -> dict[str, str]:
 
 
 def _first_sentence(path: Path) -> str:
-    comments = []
+    comments: list[str] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
             break

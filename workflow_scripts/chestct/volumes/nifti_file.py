@@ -175,8 +175,8 @@ def _read_voxels(path: Path, fields: _Fields, num_bytes: int) -> int:
         while found <= num_bytes and (block := file.read(min(_BLOCK, num_bytes + 1 - found))):
             if float_type:
                 whole = len(block) - len(block) % np.dtype(float_type).itemsize
-                voxels = np.frombuffer(block[:whole], np.dtype(float_type).newbyteorder(fields.order))
-                num_odd += voxels.size - np.count_nonzero(np.isfinite(voxels))
+                voxels = np.frombuffer(block[:whole], np.dtype(f"{fields.order}{float_type}"))
+                num_odd += voxels.size - int(np.count_nonzero(np.isfinite(voxels)))
             found += len(block)
             crc32 = zlib.crc32(block, crc32)
     if found != num_bytes:

@@ -38,7 +38,15 @@ _OWN_WORDS = (
 )
 _OURS = frozenset(_OWN_WORDS.split())
 #: Texts of a header that details may repeat.
-_TEXTS = ("image_type", "modality", "photometric", "rescale_type", "patient_id", "study_uid", "series_uid")
+_TEXTS: tuple[str, ...] = (
+    "image_type",
+    "modality",
+    "photometric",
+    "rescale_type",
+    "patient_id",
+    "study_uid",
+    "series_uid",
+)
 _TEXTS += ("frame_uid", "sop_uid", "kernel", "description")
 #: Shorter names cannot be told from numbers and words of the detail itself, and name nobody.
 _SHORTEST, _SHORTEST_NUMBER = 3, 5
