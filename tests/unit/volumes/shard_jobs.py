@@ -55,7 +55,7 @@ def run(series, root, folder, shard=0, size_px=8, code="c", **failures):
     return out
 
 
-def combine(shards, folder, max_refused_percent):
+def combine(shards, folder, max_refused_percent, **settings):
     out = {f"{name}_path": folder / name for name in ("index", "slices", "ledger", "acquisition")}
     out = {key: path.with_suffix(".parquet" if "slices" in key else ".csv") for key, path in out.items()}
     combine_volumes(
@@ -65,6 +65,7 @@ def combine(shards, folder, max_refused_percent):
         ledger_paths=[shard["ledger_path"] for shard in shards],
         acquisition_paths=[shard["acquisition_path"] for shard in shards],
         max_refused_percent=max_refused_percent,
+        **settings,
         **out,
     )
     return out

@@ -88,6 +88,16 @@ def test_two_studies_of_one_patient_are_refused_second(copies, tmp_path):
     assert len(read_table(out["index_path"], "index")) == 2
 
 
+def test_equal_scans_of_one_patient_are_kept_where_the_study_says_so(copies, tmp_path):
+    series = series_table("first.nii.gz", "copy.nii.gz", "another.nii.gz")
+    shards = [run(series.assign(patient_id="p"), copies, tmp_path / "r", size_px=24)]
+    out = combine(shards, tmp_path / "all", 0, on_duplicates="keep")
+    assert len(read_table(out["index_path"], "index")) == 3
+    shards = [run(series, copies, tmp_path / "two", size_px=24)]
+    with pytest.raises(InputError, match="another patient's"):
+        combine(shards, tmp_path / "all", 0, on_duplicates="keep")
+
+
 def test_nearly_constant_volumes_are_not_compared(copies):
     assert content_digest(np.zeros((4, 8, 8), dtype=np.int16)) is None
     assert content_digest(np.arange(64, dtype=np.int16).reshape(1, 8, 8) // 8) is None

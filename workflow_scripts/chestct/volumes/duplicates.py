@@ -13,8 +13,8 @@ import pandas as pd
 
 from chestct.errors import InputError
 
-#: What happens where two patients have equal voxels (key ``duplicates`` of a dataset).
-OnDuplicates = Literal["stop", "join"]
+#: What happens where scans have equal voxels (key ``duplicates`` of a dataset).
+OnDuplicates = Literal["stop", "join", "keep"]
 #: Planes that are looked at, at most: mirrored about the middle, so that a stack turned over has the same.
 _NUM_PLANES = 8
 #: Volumes of fewer different values are nearly constant, and equal by chance.
@@ -70,12 +70,13 @@ def refuse_duplicates(
     Args:
         index, ledger: joined tables of all shards.
         dataset: for the message.
-        on_duplicates: where such scans belong to two patients: stop the study, or refuse the second, so
-            that the cohort makes one patient of both (``same_as``).
+        on_duplicates: where such scans belong to two patients: stop the study, or (join) refuse the second,
+            so that the cohort makes one patient of both (``same_as``). keep: as stop, but those of one
+            patient stay, which no split can part.
         where: for the message.
 
     Raises:
-        InputError: equal voxels under two patients, and ``on_duplicates`` is stop.
+        InputError: equal voxels under two patients, and ``on_duplicates`` is not join.
     """
     known = index[index["content"].notna()]
     firsts = known.drop_duplicates("content").set_index("content")
@@ -83,7 +84,7 @@ def refuse_duplicates(
     same = firsts.loc[later["content"], ["study_id", "patient_id"]].reset_index(drop=True)
     pairs = later[["study_id", "patient_id"]].reset_index(drop=True).join(same.add_prefix("same_"))
     others = pairs[pairs["patient_id"] != pairs["same_patient_id"]]
-    if len(others) and on_duplicates == "stop":
+    if len(others) and on_duplicates != "join":
         shown = "; ".join(
             f"scan {row['study_id']} of patient {row['patient_id']} has those of scan "
             f"{row['same_study_id']} of patient {row['same_patient_id']}"
@@ -97,6 +98,8 @@ def refuse_duplicates(
             remedy="correct the dataset's table; or, if these patients are the same people, set "
             "duplicates: join for the dataset: they then count as one patient, and each scan is used once",
         )
+    if on_duplicates == "keep":
+        pairs = pairs.iloc[:0]
     same_as = pairs.set_index("study_id")["same_study_id"]
     is_copy = ledger["study_id"].isin(same_as.index)
     named = ledger["study_id"].map(same_as).astype("string")
