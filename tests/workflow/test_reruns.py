@@ -193,10 +193,12 @@ def test_no_parameter_of_a_job_names_the_folder_of_the_study(smoke: Project) -> 
     ],
 )
 def test_a_result_that_was_deleted_comes_back(copied: Project, path: str, rule: str) -> None:
-    file = sorted((copied.folder / "results/smoke").glob(path))[0]
+    found = sorted((copied.folder / "results/smoke").glob(path))
+    file = next(one for one in found if "_on_" not in str(one))
     content = file.read_bytes()
     file.unlink()
     try:
-        assert rule in {name.removesuffix("_outside") for name in copied.planned()}
+        # Scores of probes have a rule of their own.
+        assert any(name.startswith(rule) for name in copied.planned())
     finally:
         file.write_bytes(content)
