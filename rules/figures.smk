@@ -1,7 +1,14 @@
 # Metrics -> figures, result tables, report.
 
-from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION, REPORT_CAPTION, table_captions
-from chestct.figures.names import QUALITY, TABLES
+from chestct.figures.captions import (
+    CAPTIONS,
+    FLOW_CAPTION,
+    QUALITY_CAPTION,
+    REPORT_CAPTION,
+    TITLES,
+    table_captions,
+)
+from chestct.figures.names import FLOW, QUALITY, TABLES
 
 FIGURES = f"{RESULTS}/figures"
 # The report shows PNG, whatever formats the study asks for.
@@ -24,9 +31,7 @@ rule plot_figures:
         **STUDY_TABLES,
         manifests=SHOWN_MANIFESTS,
     output:
-        figures=[
-            in_report(f"{FIGURES}/{name}.png", name.replace("_", " "), "3. Figures") for name in CAPTIONS
-        ],
+        figures=[in_report(f"{FIGURES}/{name}.png", TITLES[name], "3. Figures") for name in CAPTIONS],
         others=expand(f"{FIGURES}/{{name}}.{{format}}", name=CAPTIONS, format=OTHER_FORMATS),
         index=f"{FIGURES}/figures.json",
     log:
@@ -55,10 +60,13 @@ rule plot_quality:
     input:
         indexes=expand(f"{RESULTS}/volumes/{{dataset}}/index.csv", dataset=DATASETS),
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
+        cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),
+        splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
         manifests=MANIFESTS,
     output:
-        figures=in_report(f"{FIGURES}/{QUALITY}.png", QUALITY.replace("_", " "), "3. Figures"),
-        others=expand(f"{FIGURES}/{QUALITY}.{{format}}", format=OTHER_FORMATS),
+        figures=in_report(f"{FIGURES}/{QUALITY}.png", TITLES[QUALITY], "3. Figures"),
+        flow=in_report(f"{FIGURES}/{FLOW}.png", TITLES[FLOW], "3. Figures"),
+        others=expand(f"{FIGURES}/{{name}}.{{format}}", name=[QUALITY, FLOW], format=OTHER_FORMATS),
     log:
         f"{RESULTS}/logs/plot_quality.log",
     benchmark:
@@ -69,7 +77,7 @@ rule plot_quality:
         **needs("plot_quality"),
     params:
         datasets=list(DATASETS),
-        captions={QUALITY: QUALITY_CAPTION},
+        captions={QUALITY: QUALITY_CAPTION, FLOW: FLOW_CAPTION},
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
         code=code_of("plot_quality"),

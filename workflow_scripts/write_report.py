@@ -4,6 +4,7 @@ from pathlib import Path
 
 from chestct.figures.names import TABLES
 from chestct.figures.report import write_report
+from chestct.figures.report_head import made_of
 from chestct.figures.study_tables import read_study
 from chestct.log import set_up_log
 
@@ -34,4 +35,5 @@ write_report(
     provenance=snakemake.params.provenance,
     dpi=snakemake.params.dpi,
     path=snakemake.output.report,
+    made=made_of(),
 )

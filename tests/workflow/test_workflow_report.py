@@ -8,7 +8,7 @@ import pytest
 from synthetic_study import make_study
 
 from chestct.figures.captions import CAPTIONS
-from chestct.figures.names import QUALITY
+from chestct.figures.names import FLOW, QUALITY
 from tests.workflow.project import copy_project
 
 #: The figures step alone: what the other steps write is made up.
@@ -47,7 +47,7 @@ def project(root, tmp_path_factory):
 
 def test_rules_write_figures_tables_and_report(project):
     results = project.folder / "results" / "default"
-    for name in [*CAPTIONS, QUALITY]:
+    for name in [*CAPTIONS, QUALITY, FLOW]:
         assert (results / "figures" / f"{name}.png").is_file()
     for name in _TABLES:
         for suffix in ("csv", "md", "tex"):
@@ -62,7 +62,7 @@ def test_workflow_report_has_captions_and_categories(project):
     with zipfile.ZipFile(project.folder / "report.zip") as archive:
         files = {Path(name).name for name in archive.namelist()}
         html = archive.read("report/report.html").decode()
-    wanted = {f"{name}.png" for name in [*CAPTIONS, QUALITY]} | {f"{name}.csv" for name in _TABLES}
+    wanted = {f"{name}.png" for name in [*CAPTIONS, QUALITY, FLOW]} | {f"{name}.csv" for name in _TABLES}
     assert wanted <= files
     text = " ".join(html.replace("\\n", " ").split())
     for caption in CAPTIONS.values():

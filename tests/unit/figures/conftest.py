@@ -1,7 +1,9 @@
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
 import pytest
+from chromium import Browser
 from report_page import draw_figures, report_of
 from synthetic_study import Study, make_study
 
@@ -47,3 +49,25 @@ def reports(studies, figures: Path, tmp_path_factory: pytest.TempPathFactory):
         return report_of(studies(kind), figures, tmp_path_factory.mktemp(f"report-{kind}") / "report.html")
 
     return get
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    with closing(Browser(tmp_path_factory.mktemp("profile"))) as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser, reports):
+    """Open a report; at the end of the test the console must be empty and nothing fetched."""
+
+    def open_page(kind="default", *, width=1400, mobile=False):
+        browser.problems.clear()
+        browser.requests.clear()
+        browser.open(reports(kind), width=width, height=844, mobile=mobile)
+        return browser
+
+    yield open_page
+    assert browser.problems == []
+    asked = [address for address in browser.requests if not address.startswith(("data:", "about:"))]
+    assert [address.rsplit("/", 1)[1] for address in asked] == ["report.html"]

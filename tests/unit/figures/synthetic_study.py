@@ -60,6 +60,17 @@ class Study:
         }
 
     @property
+    def flow_inputs(self) -> dict:
+        """Arguments of ``plot_flow`` but for where and how to write."""
+        return {
+            "datasets": self.datasets,
+            "cohorts": self.of_datasets("subsets", "cohort.csv"),
+            "splits": self.of_datasets("subsets", "splits.csv"),
+            "ledgers": self.of_datasets("volumes", "ledger.csv"),
+            "manifests": self.of_datasets("data", "manifest.json"),
+        }
+
+    @property
     def quality_inputs(self) -> dict:
         """Arguments of ``plot_quality`` but for where and how to write."""
         return {

@@ -25,7 +25,8 @@ ABSENT = {
     "own_data": PROBES | {"label_efficiency", "video_3d_vs_2d", "video_vs_ct", "same_arm"},
     "bare": PROBES
     | ONE_SEED
-    | {"auroc_by_percent", "label_efficiency", "forest", "video_3d_vs_2d", "video_vs_ct", "subgroups"},
+    | {"auroc_by_percent", "label_efficiency", "forest", "video_3d_vs_2d", "video_vs_ct", "subgroups"}
+    | {"paired_differences"},
     "extras": PROBES | ONE_SEED | {"label_efficiency", "video_3d_vs_2d", "video_vs_ct"},
 }
 
@@ -81,8 +82,8 @@ def test_main_figure_shows_the_mean_of_the_seven(tables):
     )
     drawn = [line.get_ydata() for line in figure.axes[1].get_lines()]
     assert any(np.array_equal(y, rows.sort_values("percent")["value"]) for y in drawn)
-    # CT pretraining on the second; the metadata on both.
-    assert len(figure.axes[0].get_lines()) == 3 and len(figure.axes[1].get_lines()) == 4
+    # CT pretraining on the second; the metadata, the best 2D model and chance on both.
+    assert len(figure.axes[0].get_lines()) == 5 and len(figure.axes[1].get_lines()) == 6
     metadata = study.means.query("model == 'metadata' and metric == 'auroc' and dataset == 'lidc_phantom'")
     assert any(np.array_equal(y, metadata.sort_values("percent")["value"]) for y in drawn)
     assert "Stand-in data: phantom scans; video pretraining on generated clips" in words(figure)

@@ -3,10 +3,9 @@
 import re
 import shutil
 import subprocess
-from contextlib import closing
 
 import pytest
-from chromium import PROGRAM, Browser
+from chromium import PROGRAM
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs a Chromium browser on PATH")
 
@@ -14,28 +13,6 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="needs a Chromium browse
 _TABLE = "document.querySelector('#results table')"
 _COLUMN = f"[...{_TABLE}.tBodies[0].rows].filter(r => !r.hidden).map(r => r.cells[%d].textContent)"
 _DIRECTION = f"{_TABLE}.tHead.rows[0].cells[%d].getAttribute('aria-sort')"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with closing(Browser(tmp_path_factory.mktemp("profile"))) as running:
-        yield running
-
-
-@pytest.fixture
-def page(browser, reports):
-    """Open a report; at the end of the test the console must be empty and nothing fetched."""
-
-    def open_page(kind="default", *, width=1400, mobile=False):
-        browser.problems.clear()
-        browser.requests.clear()
-        browser.open(reports(kind), width=width, height=844, mobile=mobile)
-        return browser
-
-    yield open_page
-    assert browser.problems == []
-    asked = [address for address in browser.requests if not address.startswith(("data:", "about:"))]
-    assert [address.rsplit("/", 1)[1] for address in asked] == ["report.html"]
 
 
 @pytest.mark.parametrize("kind", ["default", "bare"])
@@ -168,9 +145,15 @@ def test_page_prints(page, kind, most):
     parts = "[...document.querySelectorAll('table, img, pre')].filter(e => e.checkVisibility())"
     cut = "filter(e => e.getBoundingClientRect().right > innerWidth + 1).map(e => e.closest('section').id)"
     too_wide = opened.evaluate(f"{parts}.{cut}")
+    whole = "[...document.querySelectorAll('.card, .claim, .box, figure')]"
+    split = opened.evaluate(
+        f"{whole}.filter(e => getComputedStyle(e).breakInside !== 'avoid').map(e => e.className)"
+    )
+    printed = "[...document.querySelectorAll('#provenance dd')].filter(e => e.checkVisibility())"
+    digests = opened.evaluate(f"{printed}.map(e => e.textContent).filter(t => /[0-9a-f]{{16}}/.test(t))")
     opened.call("Emulation.setEmulatedMedia", media="")
     pdf = opened.print()
-    assert shown == [0, 0, 0] and too_wide == []
+    assert shown == [0, 0, 0] and too_wide == [] and split == [] and digests == []
     assert pdf.startswith(b"%PDF-") and 5 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= most
 
 

@@ -1,6 +1,7 @@
 """AUROC against the percentage of training patients: the mean over models, and a panel for each model."""
 
 import math
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +11,14 @@ from matplotlib.lines import Line2D
 from chestct import simple_rivals
 from chestct.figures import panels, small_multiples, style
 from chestct.figures.intervals import value_limits
+from chestct.figures.rivals import rival_rows
 from chestct.figures.study_tables import StudyTables, are_means
+
+#: Stands in the place of the 2D model that validation chose, which may differ from percentage to percentage.
+_BEST_2D, _BEST_2D_INIT = "best_2d", "imagenet"
+#: AUROC of scores that know nothing, how much of the axis lies around it at least, and how it is drawn.
+_CHANCE, _CHANCE_ROOM = 0.5, 0.02
+_CHANCE_LOOK: dict[str, Any] = {"color": style.REFERENCE_COLOUR, "linestyle": (0, (1, 1)), "linewidth": 0.9}
 
 
 def references_of(rows: pd.DataFrame) -> pd.DataFrame:
@@ -70,24 +78,31 @@ def subject_label(subject: pd.DataFrame) -> str:
 def auroc_by_percent(study: StudyTables) -> Figure:
     """Mean over the study's claimed models (or its only 3D model), one panel per dataset.
 
+    Beside it stand the 2D model that validation chose, the scores without the image, and chance.
+
     Raises:
         NothingToPlotError: as ``panels.subject_of``.
     """
     rows = panels.auroc_rows(study)
     references = references_of(rows)
     subject = panels.subject_of(rows)
+    rivals = rival_rows(study).assign(model=_BEST_2D)  # one line, whichever model was chosen
+    rivals = rivals[rivals["dataset"].isin(subject["dataset"])]
+    arms = pd.concat([subject, rivals]) if len(rivals) else subject
     datasets = panels.present(study.datasets, subject)
 
     columns = min(len(datasets), 3)
     num_rows = math.ceil(len(datasets) / columns)
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.85 + 2.35 * num_rows)
-    limits = value_limits(pd.concat([subject, references]))
+    low, high = value_limits(pd.concat([arms, references]))
+    limits = min(low, _CHANCE - _CHANCE_ROOM), max(high, _CHANCE + _CHANCE_ROOM)
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
         panels.percent_axis(axis, study.percents, width / columns - 0.6, of_panel, numbers=True)
         axis.set_ylim(limits)
-        panels.draw_arms(axis, of_panel, bands=subject["init"].nunique() <= 2)
+        axis.axhline(_CHANCE, **_CHANCE_LOOK)
+        panels.draw_arms(axis, arms[arms["dataset"] == dataset], bands=arms["init"].nunique() <= 2)
         draw_references(axis, references[references["dataset"] == dataset])
         axis.set_title(dataset_title(of_panel, width / columns - 0.6))
         axis.set_xlabel(f"{panels.counted_patients(rows)} (% of all; number)")
@@ -100,8 +115,12 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         figure,
         study,
         datasets=datasets,
-        arms=panels.arms_of(subject),
-        handles=line_handles(study, subject, references),
+        arms=panels.arms_of(subject) | panels.arms_of(rival_rows(study)),
+        handles=[
+            *line_handles(study, subject, references),
+            *([panels.init_handle(_BEST_2D_INIT, "Best 2D model on validation")] if len(rivals) else []),
+            panels.reference_handle("Chance", _CHANCE_LOOK["color"], _CHANCE_LOOK["linestyle"]),
+        ],
         note=f"{fewer_models(subject)} {panels.few_scans_note(subject)}".strip(),
         rows=subject,
     )

@@ -18,7 +18,17 @@ _MEAN = (
 CAPTIONS = {
     "auroc_by_percent": (
         "AUROC against the percentage of the training patients that were used, one line for each starting "
-        f"point of the weights. The AUROC is {_MEAN}." + _INTERVALS
+        f"point of the weights. The AUROC is {_MEAN}. Beside it: the 2D model with the best validation AUROC "
+        "after pretraining on images, the scores without the image, and chance (0.5)." + _INTERVALS
+    ),
+    "paired_differences": (
+        "Every claim as a paired difference in AUROC on the same resamples of patients: its cells "
+        "(combinations of dataset and percentage) and their average, which the verdict is about. To the "
+        "right of zero, video pretraining is better; within the shaded band a difference is not relevant. "
+        "Solid lines: patients, training runs and (in means) models vary; this interval decides. Dotted "
+        "lines: over patients alone. Filled markers: the p value adjusted by Holm's method lies below 1 "
+        "minus the confidence level. Lighter markers without a solid line: one training run an arm: interval "
+        "over patients alone, no verdict."
     ),
     "label_efficiency": (
         "AUROC against the number of training patients, and the data multiplier: how many times as many "
@@ -90,10 +100,13 @@ CAPTIONS = {
         "the subsets that seeds and folds draw, and other choices of the training budget."
     ),
     "validity": (
-        "Simulated coverage of the confidence intervals over patients at the sizes of the study's test sets, "
-        "with Monte Carlo intervals (full markers: fixed number of positive scans; open ones: drawn number); "
-        "the power to detect a difference by the number of test scans; and the "
-        "share of significant comparisons after the test labels were permuted."
+        "Left: simulated coverage of the confidence intervals over patients at the sizes of the study's test "
+        "sets, for every metric and three ways to make an interval, with Monte Carlo intervals (full "
+        "markers: fixed number of positive scans; open ones: drawn number; dashed: the nominal coverage). "
+        "Right, above: the power to detect a difference by the number of test scans (large marker: the "
+        "study's own number). Right, below: the share of significant comparisons after the test labels were "
+        "permuted, where there is nothing to find (dashed: the share that chance allows). A panel that the "
+        "study did not simulate is left out."
     ),
     "same_arm": (
         "Control A against A: runs of one arm contrasted with runs of the same arm that differ in nothing "
@@ -103,6 +116,33 @@ CAPTIONS = {
         "expected, and it is why that interval does not decide. Permuted labels cannot show it."
     ),
 }
+
+#: Title by figure.
+TITLES = {
+    "auroc_by_percent": "AUROC by size of the training set",
+    "paired_differences": "Paired differences of all claims",
+    "label_efficiency": "Label efficiency",
+    "auroc_by_percent_per_model": "AUROC by size of the training set, every model",
+    "forest": "Video pretraining against training from scratch, every model",
+    "video_3d_vs_2d": "3D models against 2D models",
+    "video_vs_ct": "Video pretraining against CT pretraining",
+    "probe_vs_finetuned": "Frozen probes against fine-tuning",
+    "roc_curves": "ROC curves",
+    "precision_recall_curves": "Precision-recall curves",
+    "calibration": "Calibration",
+    "subgroups": "AUROC by subgroup",
+    "learning_curves": "Learning curves",
+    "variance_shares": "Where the variance comes from",
+    "validity": "Coverage, power, and permuted labels",
+    "same_arm": "An arm against itself",
+    "cohort_flow": "Flow of the scans",
+    "scan_quality": "Scan quality",
+}
+
+FLOW_CAPTION = (
+    "Flow of the scans of every dataset: series read, converted, considered and used, with the reasons of "
+    "those that were refused or excluded, and the partitions of the first fold."
+)
 
 QUALITY_CAPTION = (
     "Outcome of the conversion by reason, and the slice spacing and number of slices of the converted scans. "

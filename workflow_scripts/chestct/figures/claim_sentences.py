@@ -100,7 +100,7 @@ def read_claims(study: StudyTables) -> list[Claim]:
     """The study's claims in sentences, in the order of the table "claims"."""
     claims = []
     for row in study.claims.to_dict("records"):
-        number, statement, contrast, words = CLAIMS[str(row["claim"])]
+        number, statement, _, words = CLAIMS[str(row["claim"])]
         tested = row["verdict"] != "not_tested"
         statement = statement.replace(_SEVEN, _of_tested_models(names_in(row["models"])))
         models = [style.model_title(model) for model in names_in(row["models"])]
@@ -115,7 +115,7 @@ def read_claims(study: StudyTables) -> list[Claim]:
                 sentence=_sentence(row, study.confidence),
                 scope=_scope(row, study) if tested else "",
                 models=", ".join(models),
-                cells=_cells(_tested_rows(study, row, contrast if tested else "")),
+                cells=_cells(tested_rows(study, row)),
             )
         )
     return claims
@@ -149,9 +149,14 @@ def verdicts_by_dataset(study: StudyTables) -> pd.DataFrame:
     )
 
 
-def _tested_rows(study: StudyTables, row: Mapping[Any, Any], contrast: str) -> pd.DataFrame:
-    """Rows of ``contrast_rows`` on the datasets that the claim was tested on."""
-    rows = contrast_rows(study, contrast)
+def tested_rows(study: StudyTables, row: Mapping[Any, Any]) -> pd.DataFrame:
+    """Rows of ``contrast_rows`` of a claim's cells; none if the study does not test it.
+
+    Args:
+        study: tables of the study.
+        row: of the table "claims".
+    """
+    rows = contrast_rows(study, CLAIMS[str(row["claim"])][2])
     return rows[rows["dataset"].isin(names_in(row["datasets"]))]
 
 

@@ -52,12 +52,22 @@ def forest(study: StudyTables) -> Figure:
     grid.label(f"Difference in AUROC, video {style.MINUS} scratch")
     arms = {(model, init) for model in rows["model"].unique() for init in ("video", "scratch")}
     return panels.finish(
-        grid.figure, study, datasets=grid.datasets, arms=arms, handles=_handles(rows, alpha), rows=rows
+        grid.figure,
+        study,
+        datasets=grid.datasets,
+        arms=arms,
+        handles=difference_handles(rows, alpha),
+        rows=rows,
     )
 
 
-def _handles(rows: pd.DataFrame, alpha: float) -> list[Line2D]:
-    """Legend entries of what the rows have: points by verdict, lines by kind of interval."""
+def difference_handles(rows: pd.DataFrame, alpha: float) -> list[Line2D]:
+    """Legend entries of what the rows have: points by verdict, lines by kind of interval.
+
+    Args:
+        rows: of the table comparisons.
+        alpha: p values below are significant.
+    """
     decides, significant = has_verdict(rows), (rows["p_holm"] < alpha).to_numpy(dtype=bool)
     looks: list[tuple[str, np.ndarray, dict]] = [
         (f"p < {alpha:.2g} (Holm)", decides & significant, {}),

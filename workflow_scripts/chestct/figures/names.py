@@ -1,4 +1,4 @@
-"""Names of the tables that the figures step reads, and of the figure that has a section of its own.
+"""Names of the tables that the figures step reads, and of the figures of the scans.
 
 Read without matplotlib and pandas: the workflow lists inputs and outputs by them.
 """
@@ -29,3 +29,6 @@ SCHEMAS = {"claims_by_dataset": "claims"}
 
 #: The figure of the scans' quality, which the report shows in a section of its own.
 QUALITY = "scan_quality"
+
+#: The figure of the cohort flow: the report shows the flow as text, which this file holds for a manuscript.
+FLOW = "cohort_flow"

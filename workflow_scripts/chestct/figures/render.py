@@ -21,6 +21,7 @@ from chestct.figures import (
     forest,
     label_efficiency,
     learning_curves,
+    paired_differences,
     probe_vs_finetuned,
     roc_and_precision_recall,
     same_arm,
@@ -42,6 +43,7 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 FIGURES: dict[str, Callable[[StudyTables], Figure]] = {
     "auroc_by_percent": auroc_by_percent.auroc_by_percent,
+    "paired_differences": paired_differences.paired_differences,
     "label_efficiency": label_efficiency.label_efficiency,
     "auroc_by_percent_per_model": auroc_by_percent.auroc_by_percent_per_model,
     "forest": forest.forest,

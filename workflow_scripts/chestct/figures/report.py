@@ -11,17 +11,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from chestct.dataset_entries import intensity_of
 from chestct.figures import report_tables, style
 from chestct.figures.budget_table import budgets_table
-from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION
 from chestct.figures.characteristics import characteristics_of
 from chestct.figures.claim_sentences import margin_words, read_claims, verdicts_by_dataset
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.failure_pictures import failures_of
-from chestct.figures.names import QUALITY, TABLES
+from chestct.figures.names import FLOW, TABLES
 from chestct.figures.publication_tables import captions_of, contrasts_table, results_table
-from chestct.figures.report_attachments import archive_tables, embed_figure
+from chestct.figures.report_answer import cards_of, is_own, kind_of
+from chestct.figures.report_attachments import archive_tables
 from chestct.figures.report_beyond import localisation_table, subgroups_table, without_image
 from chestct.figures.report_checklist import answered, checklist_of
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
+from chestct.figures.report_figures import figure_file, figures_of
 from chestct.figures.report_methods import methods_of
 from chestct.figures.report_outside import outside_of
 from chestct.figures.report_plan import plan_of
@@ -43,7 +44,12 @@ _PAPER = (
 )
 #: Sections by group, in the order of the page.
 _NAVIGATION = {
-    "Outcome": {"stand-ins": "Stand-ins", "claims": "Claims", "figures": "Figures"},
+    "Outcome": {
+        "answers": "Answers",
+        "stand-ins": "Origin of the data",
+        "claims": "Claims",
+        "figures": "Figures",
+    },
     "Numbers": {
         "efficiency": "Label efficiency",
         "results": "Results",
@@ -67,15 +73,6 @@ _NAVIGATION = {
     "Reporting": {"methods": "Methods", "plan": "Pre-specified analysis", "checklist": "Checklist"},
 }
 _SECTIONS = {key: title for group in _NAVIGATION.values() for key, title in group.items()}
-#: Sections of the figures that are not in the section "figures".
-_PLACES = {
-    "label_efficiency": "efficiency",
-    "subgroups": "subgroups",
-    "variance_shares": "variance",
-    "validity": "validity",
-    "same_arm": "validity",
-    "learning_curves": "training",
-}
 #: Tables that the archive leaves out: they are large, and drawn as figures, or name scans.
 _NOT_ARCHIVED = ("curves", "calibration", "histories", "failures")
 
@@ -98,6 +95,7 @@ def write_report(
     provenance: dict[str, str],
     dpi: int,
     path: str | Path,
+    made: Sequence[str] = (),
 ) -> None:
     """Write the report of a study.
 
@@ -114,6 +112,7 @@ def write_report(
         provenance: further versions and digests by name.
         dpi: of the figures, for their size on screen.
         path: file to write.
+        made: when and from which state of the workflow the report is made, in words.
 
     Raises:
         InputError: a table is missing or broken.
@@ -125,9 +124,14 @@ def write_report(
     checklist = checklist_of(_SECTIONS, _features(study, configuration))
     num_answered, num_items = answered(checklist)
     archived = {name: getattr(study, name) for name in TABLES if name not in _NOT_ARCHIVED}
+    formats = configuration.get("figures", {}).get("formats", ())
     page = _environment().get_template(_TEMPLATE)
     text = page.render(
         study_name=study_name,
+        made=list(made),
+        kind=kind_of(study, weights),
+        cards=cards_of(study),
+        is_own=is_own(configuration),
         paper=_PAPER,
         navigation=_NAVIGATION,
         most=report_tables.MAX_ROWS,
@@ -146,17 +150,18 @@ def write_report(
         no_interval_notes=no_interval_notes(study),
         num_resamples=int(study.means["num_resamples"].max()),
         claims=[
-            vars(claim) | {"tested": claim.tested, "cells": report_tables.show(claim.cells)}
-            for claim in read_claims(study)
+            vars(claim) | {"tested": claim.tested, "cells": report_tables.show(claim.cells), "place": place}
+            for place, claim in enumerate(read_claims(study), start=1)
         ],
         verdicts_by_dataset=report_tables.show(verdicts_by_dataset(study)),
-        figures=_figures(Path(figures_folder), dpi),
+        figures=figures_of(Path(figures_folder), dpi=dpi, formats=formats),
+        flow_file=figure_file(FLOW, formats),
         multipliers=report_tables.multipliers_table(study),
         results=[
             (str(name), report_tables.show(part.drop(columns="Dataset")))
             for name, part in results_table(study).groupby("Dataset", sort=False)
         ],
-        captions=captions_of(study) | {QUALITY: QUALITY_CAPTION},
+        captions=captions_of(study),
         means=report_tables.means_table(study),
         metrics=report_tables.metrics_table(study),
         archive=archive_tables(archived if searched is None else archived | {"trials": searched}),
@@ -164,6 +169,7 @@ def write_report(
         mean_comparisons=report_tables.comparisons_table(study, means=True),
         model_comparisons=report_tables.comparisons_table(study, means=False),
         calibration=report_tables.calibration_table(study),
+        operating_point=report_tables.operating_point_table(study),
         without_image=without_image(study),
         display_note=study.display_note,
         subgroups=subgroups_table(study),
@@ -190,7 +196,6 @@ def write_report(
         checklist=checklist,
         num_answered=num_answered,
         num_items=num_items,
-        quality_figure=embed_figure(Path(figures_folder) / f"{QUALITY}.png", dpi),
         quality=[quality_of(*paths) for paths in zip(study.scanned, ledgers, thumbnails, strict=True)],
         display_words={
             entry["name"]: DISPLAY_WORDS
@@ -223,15 +228,3 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _figures(folder: Path, dpi: int) -> dict[str, list[dict[str, Any]]]:
-    """Figures by section; one that was not drawn has the reason instead of a picture."""
-    reasons = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
-    places: dict[str, list[dict[str, Any]]] = {place: [] for place in ("results", *_PLACES.values())}
-    for name, caption in CAPTIONS.items():
-        figure = {"name": name, "caption": caption, "reason": reasons[name]}
-        if not reasons[name]:
-            figure |= embed_figure(folder / f"{name}.png", dpi)
-        places[_PLACES.get(name, "results")].append(figure)
-    return places

@@ -11,6 +11,8 @@ from chestct.figures.table_columns import format_columns
 from chestct.figures.wording import count, hide_folders, percentage
 from chestct.run import RUN_KEYS
 
+_SECONDS = {"minutes": 60, "hours": 3600}
+
 
 def arms_table(study: StudyTables) -> Shown:
     """The runs by dataset and model."""
@@ -60,31 +62,42 @@ def costs_of(study: StudyTables, trials: pd.DataFrame | None) -> dict[str, Any]:
         extra = trials[~((trials["chosen"] == 1).to_numpy() & done)]
         steps.append(("Learning-rate search, trials not chosen", len(extra), float(extra["seconds"].sum())))
     total = sum(seconds for _, _, seconds in steps)
+    unit = _unit(total)
     table = pd.DataFrame(
         [
-            {"Step": step, "Runs": str(number), "Hours": _hours(seconds), "Share": _share(seconds, total)}
+            {
+                "Step": step,
+                "Runs": str(number),
+                unit.capitalize(): _time(seconds, unit),
+                "Share": _share(seconds, total),
+            }
             for step, number, seconds in steps
         ]
     )
     resumed = int((runs["resumed"] > 0).sum())
     sentence = (
-        f"{count(len(runs), 'training run')}, {_hours(total)} hours of training and validation in total on "
-        f"{', '.join(sorted(runs['device'].unique()))}"
+        f"{count(len(runs), 'training run')}, {_time(total, unit)} {unit} of training and validation in "
+        f"total on {', '.join(sorted(runs['device'].unique()))}"
         + (f"; {count(resumed, 'run')} resumed from a saved state." if resumed else ".")
     )
-    return {"sentence": sentence, "steps": show(table), "models": _by_model(runs, total)}
+    return {"sentence": sentence, "steps": show(table), "models": _by_model(runs, total, unit)}
 
 
-def _hours(seconds: float) -> str:
-    hours = seconds / 3600
-    return f"{hours:,.2f}" if hours >= 1 else f"{hours:.2g}"
+def _unit(total: float) -> str:
+    """The unit of all times of the report: minutes of a study that trains for less than two hours."""
+    return "hours" if total >= 2 * _SECONDS["hours"] else "minutes"
+
+
+def _time(seconds: float, unit: str) -> str:
+    time = seconds / _SECONDS[unit]
+    return f"{time:,.2f}" if time >= 1 else f"{time:.2g}"
 
 
 def _share(part: float, total: float) -> str:
     return percentage(part / total) if total else ""
 
 
-def _by_model(runs: pd.DataFrame, total: float) -> Shown:
+def _by_model(runs: pd.DataFrame, total: float, unit: str) -> Shown:
     rows = []
     for (dataset, model), part in runs.groupby(["dataset", "model"], sort=False):
         seconds = float(part["seconds"].sum())
@@ -94,7 +107,7 @@ def _by_model(runs: pd.DataFrame, total: float) -> Shown:
                 "Dataset": dataset,
                 "Model": style.model_title(str(model)),
                 "Runs": str(len(part)),
-                "Hours": _hours(seconds),
+                unit.capitalize(): _time(seconds, unit),
                 "Share": _share(seconds, total),
                 "Seconds per run": f"{part['seconds'].median():.1f}",
                 "Windows/s": f"{part['windows_per_second'].median():.1f}",

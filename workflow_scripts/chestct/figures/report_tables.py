@@ -123,6 +123,13 @@ _CALIBRATION = {
     "Brier score": "brier",
     "Calibration error": "calibration_error",
 }
+#: The operating point in numbers, by heading: at the threshold that a run's validation scans gave.
+_OPERATING_POINT = {
+    "Sensitivity": "sensitivity_validation",
+    "Specificity": "specificity_validation",
+    "PPV": "ppv_validation",
+    "NPV": "npv_validation",
+}
 
 
 def calibration_table(study: StudyTables) -> Shown:
@@ -130,10 +137,29 @@ def calibration_table(study: StudyTables) -> Shown:
 
     Without rows if neither slope nor intercept is measured.
     """
+    return _arms_by_metric(study, _CALIBRATION, needed=("calibration_slope", "calibration_intercept"))
+
+
+def operating_point_table(study: StudyTables) -> Shown:
+    """What single models do at the threshold from validation scans, at the largest percentage.
+
+    Intervals are as of ``value_texts``. Without rows if the study measures none of it.
+    """
+    return _arms_by_metric(study, _OPERATING_POINT, needed=tuple(_OPERATING_POINT.values()))
+
+
+def _arms_by_metric(study: StudyTables, metrics: dict[str, str], *, needed: tuple[str, ...]) -> Shown:
+    """A row an arm of a single model at the largest percentage, a column a metric.
+
+    Args:
+        study: tables of the study.
+        metrics: names in the table "means" by heading.
+        needed: at least one of these is measured, or the table has no rows.
+    """
     rows = study.means[study.means["percent"] == max(study.percents)]
     single = ~rows["model"].map(style.is_mean).astype(bool) & ~rows["model"].map(is_simple).astype(bool)
-    rows = rows[(rows["metric"].isin(_CALIBRATION.values()) & single).to_numpy(dtype=bool)]
-    if not rows["metric"].isin(["calibration_slope", "calibration_intercept"]).any():
+    rows = rows[(rows["metric"].isin(metrics.values()) & single).to_numpy(dtype=bool)]
+    if not rows["metric"].isin(needed).any():
         return show(pd.DataFrame())
     texts = {
         (*arm, metric): text
@@ -144,12 +170,12 @@ def calibration_table(study: StudyTables) -> Shown:
     arms = rows[["dataset", "model", "init"]].drop_duplicates()
     numbers = {
         heading: [texts.get((*arm, metric), "") for arm in arms.itertuples(index=False, name=None)]
-        for heading, metric in _CALIBRATION.items()
+        for heading, metric in metrics.items()
     }
     return show(
         format_columns(
             arms,
-            ", ".join(["Dataset", "Model", "Start", *_CALIBRATION]),
+            ", ".join(["Dataset", "Model", "Start", *metrics]),
             **{heading.replace(" ", "_"): cells for heading, cells in numbers.items()},
         )
     )

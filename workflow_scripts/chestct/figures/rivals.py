@@ -64,6 +64,14 @@ def chosen_rivals(study: StudyTables, datasets: Collection[str] | None = None) -
     return sorted(rivals, key=lambda rival: (study.datasets.index(rival.dataset), rival.percent))
 
 
+def rival_rows(study: StudyTables) -> pd.DataFrame:
+    """Rows of the table "means", of AUROC, of the 2D models that validation chose; none without a choice."""
+    means = candidates(study.means[study.means["metric"] == "auroc"])
+    chosen = {(rival.dataset, rival.percent, rival.model) for rival in chosen_rivals(study)}
+    keys = zip(means["dataset"], means["percent"].astype(int), means["model"], strict=True)
+    return means[[key in chosen for key in keys]]
+
+
 def rival_titles(study: StudyTables, datasets: Collection[str]) -> str:
     """Titles of the 2D models that were chosen on some datasets, in the catalogue's order."""
     models = {rival.model for rival in chosen_rivals(study, datasets)}
