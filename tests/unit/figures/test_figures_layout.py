@@ -68,6 +68,8 @@ CASES = [
 CASES += [
     ("paper", "probe_vs_finetuned"),
     ("own_data", "variance_shares"),
+    ("own_data", "paired_differences"),
+    ("own_data", "auroc_by_percent"),
     ("own_data", "calibration"),
     ("smoke", "roc_curves"),
 ]

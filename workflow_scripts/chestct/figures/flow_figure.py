@@ -194,5 +194,5 @@ def _box(
 
 
 def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    look = {"arrowstyle": "-|>", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 6}
-    axis.annotate("", xy=end, xytext=start, arrowprops=look | {"color": style.REFERENCE_COLOUR})
+    look: dict[str, Any] = {"arrowstyle": "-|>", "linewidth": 0.7, "color": style.REFERENCE_COLOUR}
+    axis.annotate("", end, start, arrowprops=look | {"shrinkA": 0, "shrinkB": 0, "mutation_scale": 6})

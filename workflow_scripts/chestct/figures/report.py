@@ -23,6 +23,7 @@ from chestct.figures.report_beyond import localisation_table, subgroups_table, w
 from chestct.figures.report_checklist import answered, checklist_of
 from chestct.figures.report_costs import arms_table, costs_of, runs_table
 from chestct.figures.report_figures import figure_file, figures_of
+from chestct.figures.report_head import datasets_line
 from chestct.figures.report_methods import methods_of
 from chestct.figures.report_outside import outside_of
 from chestct.figures.report_plan import plan_of
@@ -129,7 +130,8 @@ def write_report(
     text = page.render(
         study_name=study_name,
         made=list(made),
-        kind=kind_of(study, weights),
+        asked=datasets_line(configuration["datasets"]),
+        kind=kind_of(study, weights, own=is_own(configuration)),
         cards=cards_of(study),
         is_own=is_own(configuration),
         paper=_PAPER,

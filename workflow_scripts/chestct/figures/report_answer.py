@@ -63,7 +63,6 @@ class Card:
     """A question that the study answers.
 
     Attributes:
-        number: of the claim.
         place: identifier of the claim's place in the report.
         question: in one sentence.
         kind: the verdict's name in the table "claims".
@@ -74,7 +73,6 @@ class Card:
         forest: the interval as a drawing.
     """
 
-    number: str
     place: str
     question: str
     kind: str
@@ -90,12 +88,13 @@ def is_own(configuration: Mapping[str, Any]) -> bool:
     return all(entry.get("source") == _OWN for entry in configuration["datasets"])
 
 
-def kind_of(study: StudyTables, weights: Sequence[Mapping[str, Any]]) -> Kind:
+def kind_of(study: StudyTables, weights: Sequence[Mapping[str, Any]], *, own: bool = False) -> Kind:
     """What the data of a study are: phantoms, display images or real.
 
     Args:
         study: tables of the study.
         weights: their origins (``origin_of_weights``).
+        own: whether all scans are the user's own (``is_own``), of which the workflow knows no more.
     """
     phantoms = [name for name in study.scanned if study.manifests[name]["stand_in"]]
     generated = any(origin["stand_in"] for origin in weights)
@@ -125,6 +124,12 @@ def kind_of(study: StudyTables, weights: Sequence[Mapping[str, Any]]) -> Kind:
             title="Display images: real scans, but not in Hounsfield units.",
             words=study.display_note,
         )
+    if own:
+        return Kind(
+            name="real",
+            title="The user's own scans.",
+            words="The workflow takes them for real ones; all published starting weights are real.",
+        )
     return Kind(
         name="real", title="Real data.", words="All scans and all published starting weights are real."
     )
@@ -139,7 +144,6 @@ def cards_of(study: StudyTables) -> list[Card]:
     limits = value_limits(rows, "difference")
     return [
         Card(
-            number=str(places[row["claim"]]),
             place=f"claim-{places[row['claim']]}",
             question=question_of(row),
             kind=str(row["verdict"]),

@@ -1,10 +1,13 @@
-"""The report's head: when and from which state of the workflow it was made."""
+"""The report's head: when and from which state of the workflow it was made, and what its datasets ask."""
 
 import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from chestct import __version__
+from chestct.dataset_entries import meaning_of
 
 _PROJECT = Path(__file__).resolve().parents[3]
 _PATIENCE_S = 20
@@ -35,3 +38,17 @@ def _git(project: str | Path, *words: str) -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return answer.stdout.strip()
+
+
+def datasets_line(entries: Iterable[Mapping[str, Any]]) -> str:
+    """The datasets, each with its title and what a positive label means, as far as the configuration says.
+
+    Args:
+        entries: of the datasets, as in the configuration.
+    """
+    words = []
+    for entry in entries:
+        title = f" ({entry['title']})" if "title" in entry else ""
+        meaning = meaning_of(dict(entry))
+        words.append(f"{entry['name']}{title}{f': {meaning}' if meaning else ''}")
+    return "; ".join(words)
