@@ -17,6 +17,10 @@ from chestct.figures.wording import count, interval, listed, p_value, signed
 _OWN = "own_data"
 #: Room at both ends of a card's axis, in percent of its width.
 _ROOM = 3.0
+#: How far the axis reaches at least, in margins of equivalence.
+_BEYOND_MARGIN = 1.5
+#: An end of the axis that lies as near to zero has no label of its own, in percent of the width.
+_TOO_NEAR = 14.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class Forest:
         alone: both ends of the interval over patients alone.
         margin: both ends of the margin of equivalence.
         cut: whether an interval goes on beyond the axis on the left, on the right.
-        ends: the axis's ends in words.
+        ends: the axis's ends in words; empty next to zero.
         words: all of it in words.
     """
 
@@ -141,7 +145,10 @@ def cards_of(study: StudyTables) -> list[Card]:
     rows = study.claims[study.claims["verdict"] != "not_tested"]
     if rows.empty:
         return []
-    limits = value_limits(rows, "difference")
+    # The whole margin lies on the axis, too.
+    least, most = value_limits(rows, "difference")
+    beyond = _BEYOND_MARGIN * float(rows["margin"].max())
+    limits = min(least, -beyond), max(most, beyond)
     return [
         Card(
             place=f"claim-{places[row['claim']]}",
@@ -223,7 +230,10 @@ def _forest(row: Mapping[Any, Any], decides: bool, limits: tuple[float, float], 
         alone=both(row["patients_low"], row["patients_high"]),
         margin=both(-margin, margin),
         cut=(min(shown) < low, max(shown) > high),
-        ends=(_end(low), _end(high)),
+        ends=(
+            _end(low) if place(0) > _TOO_NEAR else "",
+            _end(high) if place(0) < 100 - _TOO_NEAR else "",
+        ),
         words=f"Difference in AUROC {_numbers(row, decides)}, {100 * confidence:g} % interval",
     )
 

@@ -69,7 +69,7 @@ def rival_rows(study: StudyTables) -> pd.DataFrame:
     means = candidates(study.means[study.means["metric"] == "auroc"])
     chosen = {(rival.dataset, rival.percent, rival.model) for rival in chosen_rivals(study)}
     keys = zip(means["dataset"], means["percent"].astype(int), means["model"], strict=True)
-    return means[[key in chosen for key in keys]]
+    return means[pd.Series([key in chosen for key in keys], index=means.index, dtype=bool)]
 
 
 def rival_titles(study: StudyTables, datasets: Collection[str]) -> str:
