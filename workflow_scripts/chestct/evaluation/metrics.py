@@ -33,7 +33,7 @@ _EXACT_IN_FLOAT32 = 2**24
 _RUNS_PER_PRODUCT = 32  # runs whose bins are summed in one matrix product
 _WEIGHTS_PER_PRODUCT = 2**23  # sums of bins that are held at a time
 #: Counts that a kernel walks at a time, but never fewer resamples than the next number: a step has a cost.
-_COUNTS_PER_WALK = 2**25
+_COUNTS_PER_WALK = 2**24
 _LEAST_RESAMPLES = 256
 
 
@@ -62,10 +62,12 @@ def _for_every_run(
     size = max(_LEAST_RESAMPLES, _COUNTS_PER_WALK // max(1, len(labels)))
     for start in range(0, len(counts), size):
         part = slice(start, start + size)
-        rows_SR = np.ascontiguousarray(counts.T[:, part], dtype=kind)
-        rows = _Rows(rows_SR, num_positive_R[part], num_negative_R[part])
+        rows = _Rows(
+            np.ascontiguousarray(counts.T[:, part], dtype=kind), num_positive_R[part], num_negative_R[part]
+        )
         for number, run in enumerate(runs_KS):
             values_KR[number, part] = kernel(positive, run, rows)
+        del rows  # before the next block, or there would be two
     return values_KR if scores.ndim == 2 else values_KR[0]
 
 

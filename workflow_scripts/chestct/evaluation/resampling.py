@@ -18,7 +18,7 @@ _MAX_REDRAWS = 100
 #: Patients that are drawn at a time, over all resamples.
 _DRAWS_AT_ONCE = 2**23
 #: Counts of a test set that would take more bytes than this as float32 are kept as small integers.
-_MOST_BYTES = 2**29
+_MOST_BYTES = 2**28
 #: Up to so many counts, every patient is left out once; beyond, so many patients are that these are not more,
 #: but no fewer than the next number.
 _MOST_LEFT_OUT_COUNTS = 2**26
