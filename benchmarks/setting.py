@@ -88,6 +88,7 @@ def lengthened(series: Path, folder: Path, num_slices: int) -> Path:
     for number in range(num_slices):
         dataset = pydicom.dcmread(files[number % len(files)])
         dataset.ImagePositionPatient = [x, y, 0.5 * number]
+        dataset.SliceThickness = 0.5
         dataset.InstanceNumber = number + 1
         dataset.SOPInstanceUID = f"{first.SeriesInstanceUID[:50]}.{number}"
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
