@@ -14,7 +14,7 @@ SLURM_CONF = os.environ.get("SLURM_CONF")
 # TMPDIR as it was asked for: where a node has no such folder, Slurm and Python take /tmp without a word.
 here = os.environ.get("TMPDIR", "")
 if "CHESTCT_TMPDIR" not in os.environ or (here and not os.access(here, os.W_OK | os.X_OK)):
-    os.environ["CHESTCT_TMPDIR"] = here
+    os.environ.update(CHESTCT_TMPDIR=here)
 
 # The plugin refuses several generic resources: sbatch gets them all the same (start_on_slurm).
 if len(slurm_commands.generic_resources(SITE.get("gres"))) > 1:
