@@ -26,7 +26,8 @@
 
 SHELL := /bin/bash
 PYTHON ?= python3.11
-UV_VERSION := 0.13.9
+# uv's own version stands in requirements-uv.lock.
+UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.lock)
 CORES ?= all
 TEST_JOBS ?= 2
 STUDY ?=
@@ -120,18 +121,37 @@ unlock: known-study setup
 
 setup: .venv/.installed
 
-# uv installs the locked requirements in seconds and checks every hash; it comes from PyPI itself.
-.uv/bin/uv:
+# uv installs the locked requirements in seconds and checks every hash: of uv itself, of the requirements, and of
+# what builds those that come as source. Both markers are written last, after a look whether what was installed
+# works: a set-up that was interrupted begins anew. Of two at once the second waits, where the disk has locks.
+.uv/.installed: requirements-uv.lock
 	command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed: install Python 3.11, or set PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv .uv
-	.uv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	@mkdir -p .uv
+	@exec 9>.uv/lock; flock 9 2>/dev/null || true; set -e; if [ $@ -nt $< ]; then exit 0; fi; rm -f $@; set -x; \
+	$(PYTHON) -m venv --clear .uv/venv; \
+	.uv/venv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r $<; \
+	.uv/venv/bin/uv --version; mkdir -p .uv/bin; ln -sf ../venv/bin/uv .uv/bin/uv; touch $@
 
-.venv/.installed: requirements.lock pyproject.toml | .uv/bin/uv
-	.uv/bin/uv venv --quiet --allow-existing --python $(PYTHON) .venv
-	.uv/bin/uv pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.lock
-	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .
+# Everything that a job imports first.
+IMPORTS := torch, torchvision, pytorchvideo.models, transformers, safetensors.torch, SimpleITK, pydicom, h5py, hdf5plugin, \
+  cv2, numpy, pandas, pyarrow.parquet, scipy.stats, sklearn, yaml, jsonschema, boto3, requests, matplotlib.pyplot, \
+  jinja2, snakemake.api, snakemake_executor_plugin_slurm, chestct.tables
+
+.venv/.installed: requirements.lock pyproject.toml .uv/.installed
+	@exec 9>.uv/lock; flock 9 2>/dev/null || true; set -e; \
+	if [ $@ -nt requirements.lock ] && [ $@ -nt pyproject.toml ] && [ $@ -nt .uv/.installed ]; then exit 0; fi; \
+	[ -e $@ ] && old=--allow-existing || old=--clear; rm -f $@; set -x; \
+	.uv/bin/uv venv --quiet $$old --python $(PYTHON) .venv; \
+	.uv/bin/uv pip sync --quiet --require-hashes --require-build-hashes --build-constraints requirements.lock \
+	  --compile-bytecode --python .venv/bin/python requirements.lock; \
+	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .; \
+	{ set +x; } 2>/dev/null; .venv/bin/python -c "import $(IMPORTS)" || { \
+	  echo "the environment in .venv does not work: call make again, which installs it anew;"; \
+	  echo "if that does not help, free the disk (df -h) or empty uv's cache (.uv/bin/uv cache clean)"; exit 1; } >&2; \
 	touch $@
 
-lock: .uv/bin/uv
+lock: .uv/.installed
 	.uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  requirements.in -o requirements.lock
+	echo "uv==$(UV_VERSION)" | .uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate - -o requirements-uv.lock

@@ -3,6 +3,7 @@
 import multiprocessing
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -11,6 +12,7 @@ import pandas as pd
 import usual_way
 from setting import SIZE_PX, best_seconds, copies, emit, real_series, scratch
 
+from chestct.obtained_files import content_digest, state_of
 from chestct.volumes.convert_shard import convert_shard
 
 #: Scans of a job; the studies have 50, over which the writing of the tables spreads further.
@@ -20,6 +22,10 @@ _ROUNDS = 3
 
 #: Converts scans into a folder.
 Convert = Callable[[list[Path], Path], Path]
+
+
+#: As the download step tells it: once, and not in the time that is measured.
+_digest, _state = cache(content_digest), cache(state_of)
 
 
 def convert_ours(scans: list[Path], folder: Path) -> Path:
@@ -37,11 +43,18 @@ def convert_ours(scans: list[Path], folder: Path) -> Path:
         }
     )
     obtained = pd.DataFrame(
-        {"series_id": series["series_id"], "status": "obtained", "reason": None, "detail": None}
+        {
+            "series_id": series["series_id"],
+            "sha256": [_digest(scan) for scan in scans],
+            "status": "obtained",
+            "reason": None,
+            "detail": None,
+        }
     )
     convert_shard(
         series,
         obtained=obtained,
+        states={f"r{i}": _state(scan) for i, scan in enumerate(scans)},
         root=".",
         dataset="d",
         size_px=SIZE_PX,

@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 from setting import ROOT, best_seconds, emit, scratch
 
+from chestct.records import record
+
 _COPIED = ("Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies")
 _SCANS = {"rspect": 7_279, "lidc": 1_018}
 _NOTHING = 'rule all:\n    output: "done"\n    shell: "touch {output}"\n'
@@ -27,6 +29,7 @@ def _write_listing(project: Path) -> None:
         scans["study_id"] = scans["patient_id"] + "-study"
         scans["series_id"] = scans["patient_id"] + "-series"
         scans.assign(shard=scans.index // 40).to_csv(folder / "series.csv", index=False)
+        record(folder / "series.csv")
         (folder / "left_out.csv").write_text("dataset,patient_id,study_id,series_id,reason\n")
         (folder / "manifest.json").write_text("{}")
 

@@ -5,6 +5,8 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from chestct import records
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -29,6 +31,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins."""
     items.sort(key=lambda item: not item.nodeid.startswith(OF_SMOKE))
+
+
+@pytest.fixture(autouse=True)
+def a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test is like a job, which is a process: what was read before it, it has not read."""
+    monkeypatch.setattr(records, "_read", {})
 
 
 @pytest.fixture(scope="session")

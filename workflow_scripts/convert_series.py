@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from chestct.log import set_up_log
+from chestct.obtained_files import read_states
 from chestct.tables import read_table
 from chestct.volumes.convert_shard import convert_shard
 from chestct.volumes.share_shard import TABLES, share_shard
@@ -22,6 +23,7 @@ else:
     convert_shard(
         series[series["shard"] == int(snakemake.wildcards.shard)],
         obtained=read_table(inputs.obtained, "shard"),
+        states=read_states(inputs.obtained),
         root=Path(inputs.series).parent,
         dataset=snakemake.wildcards.dataset,
         size_px=params.size_px,

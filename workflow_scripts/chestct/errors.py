@@ -16,6 +16,10 @@ class InputError(ValueError):
         self.what = what
 
 
+class DamageError(InputError):
+    """A file of the study that is not what was written: damaged, or changed by hand."""
+
+
 class DivergenceError(InputError):
     """A training whose loss is no number any more: the end of a run, but a result of a trial."""
 

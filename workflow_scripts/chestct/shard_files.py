@@ -1,5 +1,6 @@
 """Opens and writes the HDF5 files of ``volume_store``; each failure becomes one message."""
 
+import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,6 @@ import h5py
 from chestct.errors import InputError
 from chestct.files import atomic_path
 
-#: What helps against a damaged shard.
-REMEDY = "delete the shard and rerun the volumes step"
 #: Files of HDF5 1.10, the first version with checksums over all that leads to the data.
 _LIBVER = ("v110", "v110")
 #: What h5py raises for damaged files, depending on where the damage is.
@@ -57,8 +56,8 @@ class _Disk(io.FileIO):
 def new_shard(path: str | Path) -> Iterator[h5py.File]:
     """Open a new shard, which appears whole or not at all."""
     with (
-        write_errors(path),
         atomic_path(path, private=True) as temporary,
+        write_errors(path),
         _Disk(str(temporary), "w+") as disk,
     ):
         try:
@@ -70,21 +69,41 @@ def new_shard(path: str | Path) -> Iterator[h5py.File]:
 
 
 def open_shard(path: str | Path) -> h5py.File:
-    """Open a shard for reading.
+    """Open a shard for reading, without a lock: shards appear whole, and some file systems have no locks.
 
     Raises:
         InputError: it does not open.
     """
     try:
         # A slice is a chunk and is read once: a cache of chunks would only take memory.
-        return h5py.File(path, "r", rdcc_nbytes=0)
+        return h5py.File(path, "r", rdcc_nbytes=0, locking=False)
     except OSError as error:
-        raise InputError(
-            f"volume shard does not open: {error}",
-            where=path,
-            expected="an HDF5 file written by the volumes step",
-            remedy="delete the file and rerun; the workflow writes it again",
-        ) from error
+        raise _unopened(path, error) from error
+
+
+def _unopened(path: str | Path, error: OSError) -> InputError:
+    """The message for a shard that does not open; HDF5's own errors seldom tell what the system said."""
+    what, expected, remedy = (
+        f"volume shard does not open: {error}",
+        "an HDF5 file written by the volumes step",
+        remedy_of(path),
+    )
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as cause:
+        what = f"volume shard cannot be read: {cause.strerror}"
+        if cause.errno in (errno.EMFILE, errno.ENFILE):
+            expected = "fewer open files than the system's limit (ulimit -n)"
+            remedy = "raise that limit, or lower training.num_workers; the shard itself is not at fault"
+        elif cause.errno in (errno.EACCES, errno.EPERM):
+            expected, remedy = "a file that this user may read", "give this user permission to read it"
+    return InputError(what, where=path, expected=expected, remedy=remedy)
+
+
+def remedy_of(path: str | Path) -> str:
+    """What helps against a damaged shard."""
+    return f"write it again: snakemake --forcerun {path} (with the study's --configfile)"
 
 
 @contextmanager
@@ -99,5 +118,5 @@ def damage_named(path: str | Path, study_id: str) -> Iterator[None]:
             f"voxels of scan {study_id} are damaged: {error}",
             where=path,
             expected="an undamaged shard",
-            remedy=REMEDY,
+            remedy=remedy_of(path),
         ) from error

@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 
 from chestct.errors import InputError
-from chestct.files import atomic_path
+from chestct.records import check_record, recorded_path
 
 SCHEMA_DIR = Path(__file__).resolve().parents[2] / "schemas"
 _DTYPES = {"string": "string", "integer": "Int64", "number": "float64"}
@@ -100,11 +100,17 @@ def check_table(table: pd.DataFrame, name: str, *, where: object) -> pd.DataFram
     return table.reset_index(drop=True)
 
 
-def read_table(path: str | Path, name: str) -> pd.DataFrame:
-    """Read a CSV or Parquet table and check it against its schema.
+def read_table(path: str | Path, name: str, *, recorded: bool = True) -> pd.DataFrame:
+    """Read a CSV or Parquet table that the workflow wrote, and check it against its record and its schema.
+
+    Args:
+        path: of the table.
+        name: of the schema.
+        recorded: whether it has a record; not of tables that the package brings.
 
     Raises:
-        InputError: the file is missing, does not parse, or breaks the schema.
+        InputError: the file is missing, is not what was written (``chestct.records``), does not parse, or
+            breaks the schema.
     """
     path = Path(path)
     if not path.is_file():
@@ -114,21 +120,16 @@ def read_table(path: str | Path, name: str) -> pd.DataFrame:
             expected="a CSV or Parquet file",
             remedy="check the path, or let the workflow write it",
         )
+    if recorded:
+        check_record(path, f"table '{name}'")
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else _read_csv(path, name)
-    except PermissionError as error:
-        raise InputError(
-            f"table '{name}' may not be read: {error.strerror}",
-            where=path,
-            expected="a table that you may read; those that name patients are closed to others",
-            remedy="ask its owner to share it with your group (chmod g+r, chgrp)",
-        ) from error
     except Exception as error:
         raise InputError(
             f"table '{name}' does not parse: {error}",
             where=path,
             expected="a CSV or Parquet file",
-            remedy="move the file elsewhere and run again: the workflow writes it anew",
+            remedy=f"let the rule that makes it run again: snakemake --forcerun {path}",
         ) from error
     return check_table(table, name, where=path)
 
@@ -157,15 +158,27 @@ def is_private(name: str) -> bool:
     return not name.startswith("published_") and bool(_PRIVATE & set(column_types(name)))
 
 
-def write_table(table: pd.DataFrame, path: str | Path, name: str) -> None:
-    """Check a table against its schema and write it whole or not at all.
+def write_table(table: pd.DataFrame, path: str | Path, name: str, *, of_job: bool = False) -> None:
+    """Check a table against its schema and write it with its record, whole or not at all.
 
     Tables that name patients or scans are closed to users outside the owner's group.
+
+    Args:
+        table: to write.
+        path: CSV or Parquet.
+        name: of the schema.
+        of_job: whether the table goes with the job that writes it.
+
+    Raises:
+        InputError: the table breaks the schema, or it cannot be written.
     """
     table = check_table(table, name, where=path)
-    if name.startswith("published_"):
+    published = name.startswith("published_")
+    if published:
         table = without_formulas(table)
-    with atomic_path(path, private=is_private(name)) as temporary:
+    # What is passed on names no path of this machine.
+    recorded = recorded_path(path, made_from=not published, of_job=of_job, private=is_private(name))
+    with recorded as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:

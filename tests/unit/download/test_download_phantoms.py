@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from chestct.download.phantoms import rspect_patients as phantom_rspect_plan
 from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
 from chestct.download.phantoms.headers import draw_header
 from chestct.download.sources import phantom_lidc, phantom_rspect
+from chestct.obtained_files import content_digest, digest_of
 from chestct.tables import read_table
 from tests.unit.download.file_server import SETTINGS
 
@@ -188,7 +190,7 @@ def test_half_written_study_is_completed_and_whole_ones_stay(
     lost = sorted(damaged.glob("*.dcm"))[:7]
     for path in lost:
         path.unlink()
-    leftover = damaged.parents[1] / f".{damaged.parent.name}.partial"
+    leftover = damaged.parents[1] / f".{damaged.parent.name}.0a1b2c3d.partial"
     leftover.mkdir()
     (leftover / "junk").write_text("from a killed run")
     times = {p: p.stat().st_mtime_ns for p in kept.iterdir()}
@@ -213,14 +215,17 @@ def test_a_study_that_fails_leaves_nothing(
     assert list((tmp_path / "train").iterdir()) == []
 
 
-def test_shard_table_digests_names_and_sizes(nodule_entry: dict, nodule_root: Path, tmp_path: Path) -> None:
+def test_shard_table_digests_names_and_contents(nodule_root: Path) -> None:
     shard = read_table(nodule_root / "shards/shard-2.csv", "shard")
     series = read_table(nodule_root / "series.csv", "series")
     assert shard["study_id"].tolist() == series["study_id"].tolist()[10:]
     files = sorted((nodule_root / series.iloc[10]["path"]).glob("*.dcm"))
     assert shard.iloc[0]["num_files"] == len(files)
     assert shard.iloc[0]["num_bytes"] == sum(p.stat().st_size for p in files)
-    assert shard["sha256"].nunique() == 1, "same names, same sizes"
+    assert shard["sha256"].nunique() == len(shard)
+    folder = nodule_root / series.iloc[10]["path"]
+    listed = [(p.name, p.stat().st_size, zlib.crc32(p.read_bytes())) for p in folder.iterdir()]
+    assert shard.iloc[0]["sha256"] == content_digest(folder) == digest_of(listed)
 
 
 def test_manifest_says_what_is_stand_in(nodule_root: Path) -> None:

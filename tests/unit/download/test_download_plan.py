@@ -10,6 +10,7 @@ import pytest
 from chestct.download import download_plan as plan
 from chestct.download.download_plan import write_download_plan
 from chestct.download.manifest import write_citations, write_data_manifest
+from chestct.records import write_recorded
 from chestct.tables import write_table
 from tests.unit.download.weights_samples import make_row
 
@@ -40,7 +41,7 @@ def make_dataset(root: Path, num_bytes: list[int], **facts: object) -> Path:
         "stand_in": False,
         "description": "Scans of a kind",
     }
-    (root / "manifest.json").write_text(json.dumps(manifest | facts))
+    write_recorded(root / "manifest.json", json.dumps(manifest | facts))
     return root / "manifest.json"
 
 

@@ -86,3 +86,37 @@ def test_a_disk_that_others_fill_meanwhile(
     assert rspect.obtain(entry, data, series, SETTINGS) == {}
     assert contents(data) == there
     assert asked_files(rspect_server, data) == there.keys() - whole.keys()
+
+
+def test_what_a_power_cut_left_of_zeros_or_altered_is_fetched_again(
+    rspect_server: FileServer, small_rspect: Path, tmp_path: Path
+) -> None:
+    entry, data = archive_entry(rspect_server), tmp_path / "data"
+    series = rspect.list_series(entry, data, 5, SETTINGS).series
+    assert rspect.obtain(entry, data, series, SETTINGS) == {}
+    zeros, flipped, *_ = sorted(path for path in (data / "train").rglob("*.dcm"))
+    zeros.write_bytes(bytes(zeros.stat().st_size))
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 4
+    flipped.write_bytes(content)
+    rspect_server.asked.clear()
+    assert rspect.obtain(entry, data, series, SETTINGS) == {}
+    assert contents(data) == contents(small_rspect)
+    assert len(asked_files(rspect_server, data)) >= 2
+
+
+@pytest.mark.parametrize("name", ["archive_members.parquet", "train.csv"])
+def test_a_damaged_list_is_read_again_from_the_archive(
+    rspect_server: FileServer, tmp_path: Path, name: str
+) -> None:
+    entry, data = archive_entry(rspect_server), tmp_path / "data"
+    first = rspect.list_series(entry, data, 5, SETTINGS).series
+    content = bytearray((data / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (data / name).write_bytes(content)
+    if name == "archive_members.parquet":
+        with pytest.raises(InputError, match="damaged, or was changed by hand"):
+            rspect.obtain(entry, data, first, SETTINGS)
+    again = rspect.list_series(entry, data, 5, SETTINGS).series
+    assert again.equals(first)
+    assert rspect.obtain(entry, data, again, SETTINGS) == {}

@@ -47,7 +47,7 @@ def test_a_dataset_with_the_scans_of_another_reads_them_where_they_are(
     assert labels["label"].equals(
         strict["label"]
     )  # as it happens: all nodules of these scans have three readers
-    assert sorted(path.name for path in own.iterdir()) == [
+    assert sorted(path.name for path in own.glob("[!.]*")) == [
         "findings.csv",
         "labels.csv",
         "left_out.csv",

@@ -1,5 +1,6 @@
 """Weight files that are there already or that the user placed by hand; and the table of weight files."""
 
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from chestct.catalogue import MODELS
 from chestct.download import published_weights as weights
 from chestct.download.weights_table import weights_row, weights_table
 from chestct.errors import InputError
-from chestct.trusted_weights import read_trusted
+from chestct.trusted_weights import check_trusted, read_trusted
 from tests.unit.download.file_server import FileServer
-from tests.unit.download.weights_samples import CONTENT, FILE, FLIPPED, KNOWN, SETTINGS, make_row
+from tests.unit.download.weights_samples import CONTENT, FILE, FLIPPED, KNOWN, NEWER, SETTINGS, make_row
 
 # --- What is there already, and the user's own copy
 
@@ -47,7 +48,25 @@ def test_the_users_copy_is_checked_and_copied_without_a_network(
     weights.fetch_weights(row, target, SETTINGS)
     assert target.read_bytes() == own.read_bytes() == CONTENT
     assert target.stat().st_ino != own.stat().st_ino
-    assert ("tiny" in read_trusted(target.parent)) == ("sha256" not in known)
+    assert read_trusted(target.parent) == {}
+
+
+def test_a_copy_placed_by_hand_replaces_a_file_that_nothing_vouches_for(
+    weights_server: FileServer, target: Path
+) -> None:
+    row = make_row(url=weights_server.url)
+    weights.fetch_weights(row, target, SETTINGS)
+    own = weights.offline_path(row, target.parent)
+    own.parent.mkdir()
+    own.write_bytes(NEWER)
+    weights.fetch_weights(row, target, SETTINGS)
+    assert target.read_bytes() == NEWER
+    check_trusted(
+        target.parent, "tiny", hashlib.sha256(NEWER).hexdigest(), size_bytes=len(NEWER), source="the zoo"
+    )
+    own.write_bytes(CONTENT)
+    weights.fetch_weights(row, target, SETTINGS)
+    assert target.read_bytes() == NEWER
 
 
 @pytest.mark.parametrize("kind", ["url", "by_hand", "package"])

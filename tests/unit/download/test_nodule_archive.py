@@ -117,7 +117,9 @@ def test_an_archive_that_is_gone_says_what_to_do(server, tmp_path):
 
 def test_one_that_is_there_without_a_record_must_be_of_the_commit(server, files, tmp_path):
     (tmp_path / NAME).write_bytes(samples.zipped(files, "0" * 40))
-    with pytest.raises(InputError, match=r"commit: 0000[\s\S]*once .*archive.zip is deleted") as caught:
+    with pytest.raises(
+        InputError, match=r"commit: 0000[\s\S]*once .*archive.zip is moved elsewhere"
+    ) as caught:
         listed(server, tmp_path)
     assert str(tmp_path / NAME) in str(caught.value)
     assert (tmp_path / NAME).exists() and not (tmp_path / "trusted.csv").exists()

@@ -9,6 +9,7 @@ from synthetic_predictions import StudyFiles
 from chestct.evaluation.dataset import TABLES, evaluate_dataset
 from chestct.evaluation.study import collect
 from chestct.evaluation.validity.dataset import VALIDITY_TABLES, check_validity, simulate_coverage
+from chestct.records import record
 from chestct.tables import read_table
 
 SEVEN = [f"{name}_narrow" for name in ("slow", "slowfast", "r2plus1d", "csn", "mvit", "swin", "penet")]
@@ -93,3 +94,4 @@ def edit(path: Path, change) -> None:
     raw = pd.read_csv(path)
     changed = change(raw)
     (raw if changed is None else changed).to_csv(path, index=False)
+    record(path)

@@ -16,6 +16,7 @@ from chestct.figures.claim_sentences import read_claims
 from chestct.figures.publication_tables import write_tables
 from chestct.figures.study_tables import read_study
 from chestct.files import digest_object, sha256_file
+from chestct.records import record, write_recorded
 
 INITS = ["scratch", "scratch_long", "video", "imagenet"]
 EVENTS = [
@@ -97,7 +98,7 @@ def test_the_page_states_the_verdicts_of_the_tables_and_hides_folders(finished, 
 
 def test_display_values_are_named(copy, tmp_path):
     path = copy.data / "lidc_phantom" / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"intensity": "display"}))
+    write_recorded(path, json.dumps(json.loads(path.read_text()) | {"intensity": "display"}))
     publish(copy, tmp_path / "out", "make study")
     assert "All images are display values, not HU." in (tmp_path / "out" / "README.md").read_text()
 
@@ -122,6 +123,7 @@ def test_a_missing_run_another_configuration_and_a_stale_report_are_refused(copy
     table = pd.read_csv(runs)
     time = runs.stat().st_mtime
     table.iloc[1:].to_csv(runs, index=False)
+    record(runs)
     os.utime(runs, (time, time))
     with pytest.raises(InputError, match=r"1 of \d+ runs are missing: \('lidc_phantom', 'slow_narrow'"):
         publish(copy, tmp_path / "out", "make study")
@@ -171,7 +173,7 @@ def test_the_evidence_of_a_study_is_replaced_as_a_whole(copy, tmp_path, monkeypa
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     index = copy.results / "figures" / "figures.json"
     time = index.stat().st_mtime
-    index.write_text(json.dumps(json.loads(index.read_text()) | {"forest": "not shown"}))
+    write_recorded(index, json.dumps(json.loads(index.read_text()) | {"forest": "not shown"}))
     os.utime(index, (time, time))
     gone = {path.name for path in written} - {path.name for path in publish(copy, folder, "make study")}
     assert gone == {"forest.png"} and not (folder / "forest.png").exists()

@@ -13,6 +13,7 @@ from chestct.figures.captions import CAPTIONS
 from chestct.figures.names import QUALITY
 from chestct.figures.report import write_report
 from chestct.figures.study_tables import StudyTables, read_study
+from chestct.records import record, write_recorded
 
 _VOID = {"meta", "link", "img", "br", "hr", "input"}
 #: A figure that the synthetic studies lack.
@@ -82,8 +83,9 @@ def draw_figures(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name in [*CAPTIONS, QUALITY]:
         Image.radial_gradient("L").resize((700, 400)).save(folder / f"{name}.png")
+        record(folder / f"{name}.png")
     reasons = {name: None if name != NOT_DRAWN else "no model with both" for name in CAPTIONS}
-    (folder / "figures.json").write_text(json.dumps(reasons))
+    write_recorded(folder / "figures.json", json.dumps(reasons))
 
 
 def report_of(

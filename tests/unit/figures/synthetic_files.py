@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from chestct.catalogue import MODELS
+from chestct.records import write_recorded
 from chestct.run import RUN_KEYS, Run
 from chestct.tables import write_table
 
@@ -111,7 +112,7 @@ def write_manifest(folder: Path, dataset: str) -> None:
         "stand_in": dataset in PHANTOMS,
         "description": "Phantoms of lungs, airways and vessels" if dataset in PHANTOMS else "Real scans",
     }
-    path.write_text(json.dumps(manifest))
+    write_recorded(path, json.dumps(manifest))
 
 
 def write_data_manifest(folder: Path) -> None:
@@ -129,7 +130,7 @@ def write_data_manifest(folder: Path) -> None:
     path = folder / "download" / "data_manifest.json"
     path.parent.mkdir(parents=True)
     unknown = weights | {"weights_id": "slow_r50_kinetics400", "sha256_known_beforehand": False}
-    path.write_text(json.dumps({"weights": [weights, unknown]}))
+    write_recorded(path, json.dumps({"weights": [weights, unknown]}))
 
 
 def write_ledger(folder: Path, dataset: str, cohort: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from chestct.figures.claim_sentences import read_claims
 from chestct.figures.panels import NothingToPlotError, legend_columns, shown_percents
 from chestct.figures.render import FIGURES, plot_figures
 from chestct.figures.study_tables import origin_of_weights, read_manifest, read_study, stand_in_note
+from chestct.records import write_recorded
 
 PROBES = {"probe_vs_finetuned"}
 ONE_SEED = {"variance_shares", "same_arm"}
@@ -63,7 +64,7 @@ def test_same_tables_give_the_same_bytes(tables, tmp_path, monkeypatch):
     def drawn(folder: str, *formats: str, processes: int = 1) -> dict[str, bytes]:
         place = tmp_path / folder
         plot_figures(tables("own_data"), folder=place, formats=formats, dpi=60, processes=processes)
-        return {path.name: path.read_bytes() for path in place.iterdir()}
+        return {path.name: path.read_bytes() for path in place.glob("[!.]*")}
 
     expected = drawn("a", "pdf", "png", "svg")
     assert len(expected) == 3 * len(names) + 1
@@ -265,7 +266,7 @@ def test_legends_are_rows_of_equal_length_that_fit():
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"stand_in"'])
 def test_broken_manifest_is_refused(tmp_path, text):
-    (tmp_path / "manifest.json").write_text(text)
+    write_recorded(tmp_path / "manifest.json", text)
     with pytest.raises(InputError, match="manifest"):
         read_manifest(tmp_path / "manifest.json")
 

@@ -17,6 +17,7 @@ from report_page import NOT_DRAWN, Page, configuration_of, report_of
 from chestct.errors import InputError
 from chestct.figures.captions import CAPTIONS
 from chestct.figures.report_tables import MAX_ROWS
+from chestct.records import record
 
 
 def page_of(path: Path) -> Page:
@@ -140,6 +141,7 @@ def test_broken_inputs_are_refused(studies, figures, tmp_path):
     files = studies("smoke")
     broken = tmp_path / "ledger.csv"
     broken.write_text("dataset,status\nlidc_phantom,odd\n")
+    record(broken)
     with pytest.raises(InputError, match="ledger"):
         report_of(files, figures, tmp_path / "report.html", ledgers=[broken])
     assert not (tmp_path / "report.html").exists()

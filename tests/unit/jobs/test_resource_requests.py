@@ -15,7 +15,7 @@ from chestct.tables import read_table
 
 
 def test_jobs_ask_for_more_than_was_measured():
-    table = read_table(MEMORY_AND_TIME, "resources")
+    table = read_table(MEMORY_AND_TIME, "resources", recorded=False)
     # A job under Slurm is Snakemake twice, 140 MB each, beside the rule's process.
     assert (table["mem_mb"] >= table["measured_mb"] + 300).all()
     assert (table["runtime_min"] >= 3 * table["measured_min"]).all()
@@ -25,7 +25,7 @@ def test_jobs_ask_for_more_than_was_measured():
 def test_every_row_names_a_rule(root):
     text = "".join(path.read_text() for path in (root / "rules").glob("*.smk"))
     known = {*re.findall(r"^ *(?:rule|checkpoint) (\w+):", text, re.M), "reader"}
-    assert set(read_table(MEMORY_AND_TIME, "resources")["rule"]) <= known
+    assert set(read_table(MEMORY_AND_TIME, "resources", recorded=False)["rule"]) <= known
 
 
 def test_a_request_doubles_with_every_attempt_up_to_the_limit():
@@ -36,7 +36,7 @@ def test_a_request_doubles_with_every_attempt_up_to_the_limit():
 def test_memory_and_time_keep_the_sites_limits_and_count_readers():
     free = memory_and_time("finetune", {})
     with_readers = memory_and_time("finetune", {}, readers=3)["mem_mb"](None, 1)
-    row = read_table(MEMORY_AND_TIME, "resources").set_index("rule")["mem_mb"]
+    row = read_table(MEMORY_AND_TIME, "resources", recorded=False).set_index("rule")["mem_mb"]
     assert free["mem_mb"](None, 1) == row["finetune"]
     assert with_readers == row["finetune"] + 3 * row["reader"]
     bound = memory_and_time("finetune", {"max_mem_mb": "100", "max_runtime": "10"})

@@ -15,6 +15,7 @@ from chestct.plan import text
 from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain, windows_of_run
 from chestct.plan.scans import PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
+from chestct.records import record
 from chestct.run import Run
 from chestct.run_grid import list_arms, list_runs, list_searches, selection_run, training_settings
 from chestct.subsets.windows import window_starts
@@ -154,6 +155,7 @@ def test_what_is_listed_counts_instead_of_what_is_published(paper, tmp_path):
     rows = [f"lidc,p{i},s{i},x{i},folder,{100 + i},1000,{i // 2}" for i in range(5)]
     header = "dataset,patient_id,study_id,series_id,path,num_instances,num_bytes,shard"
     (tmp_path / "lidc" / "series.csv").write_text("\n".join([header, *rows]) + "\n")
+    record(tmp_path / "lidc" / "series.csv")
     known = count_scans(paper, entry)
     assert (known.num_scans, known.slices, known.num_bytes, known.num_shards) == (5, 102.0, 5000.0, 3)
     (tmp_path / "lidc" / "series.csv").write_text("nothing\n")

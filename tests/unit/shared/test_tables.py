@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from chestct.errors import InputError
+from chestct.records import record
 from chestct.tables import column_types, is_private, read_table, without_formulas, write_table
 
 
@@ -56,12 +57,14 @@ def test_missing_file_and_missing_column_are_named(tmp_path):
     with pytest.raises(InputError, match="is missing"):
         read_table(tmp_path / "t.csv", "series")
     series().drop(columns="shard").to_csv(tmp_path / "t.csv", index=False)
+    record(tmp_path / "t.csv")
     with pytest.raises(InputError, match=r"missing: \['shard'\]"):
         read_table(tmp_path / "t.csv", "series")
 
 
 def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 no")
+    record(tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"does not parse[\s\S]*t.parquet"):
         read_table(tmp_path / "t.parquet", "series")
 
@@ -81,6 +84,7 @@ def test_rows_of_another_length_are_damage(tmp_path):
     write_table(series(), tmp_path / "t.csv", "series")
     heading, row = (tmp_path / "t.csv").read_text().splitlines()
     (tmp_path / "t.csv").write_text(f"{heading}\n{row},9\n")
+    record(tmp_path / "t.csv")
     with pytest.raises(InputError, match="does not parse"):
         read_table(tmp_path / "t.csv", "series")
 
@@ -115,3 +119,23 @@ def test_numbers_with_a_sign_stay_as_they_are():
         "1-2",
     ]
     assert without_formulas(pd.DataFrame({"text": cells}))["text"].tolist() == cells
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_table_that_is_edited_by_hand_is_refused_with_a_way_out(tmp_path, name):
+    path = tmp_path / name
+    write_table(pd.concat([series(), series(study_id="t")]), path, "series")
+    table = read_table(path, "series").iloc[:1]
+    table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path, index=False)
+    with pytest.raises(InputError, match=r"changed by hand[\s\S]*--forcerun[\s\S]*configuration") as caught:
+        read_table(path, "series")
+    assert "delete" not in str(caught.value)
+
+
+def test_a_table_that_is_passed_on_names_no_other_file(tmp_path):
+    write_table(series(), tmp_path / "t.csv", "series")
+    read_table(tmp_path / "t.csv", "series")
+    row = {"dataset": "d", "fold": 0, "split": "test", "patient": "p", "scan": "s", "label": 1}
+    columns = column_types("published_splits")
+    write_table(pd.DataFrame([row])[list(columns)], tmp_path / "splits.csv", "published_splits")
+    assert (tmp_path / ".splits.csv.sha256").read_text().count("\n") == 1

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from chestct import trusted_weights as trusted
 from chestct.errors import InputError
+from chestct.locks import locked
 from chestct.training.start import expected_sha256
 
 ONE, OTHER = "1" * 64, "2" * 64
@@ -109,6 +111,22 @@ def test_a_file_system_without_locks_only_warns(
     assert trusted.read_trusted(tmp_path)["a"]["sha256"] == ONE
 
 
+def test_the_lock_never_empties_what_a_link_leads_to(tmp_path: Path) -> None:
+    precious = tmp_path / "thesis.txt"
+    precious.write_text("precious")
+    (tmp_path / "lock").symlink_to(precious)
+    with pytest.raises(OSError), locked(tmp_path / "lock"):
+        pass
+    (tmp_path / "lock").unlink()
+    os.mkfifo(tmp_path / "lock")
+    with pytest.raises(OSError, match="not a regular file"), locked(tmp_path / "lock"):
+        pass
+    (tmp_path / "text").write_text("kept")
+    with locked(tmp_path / "text") as there:
+        assert there
+    assert precious.read_text() == "precious" and (tmp_path / "text").read_text() == "kept"
+
+
 def test_it_needs_nothing_but_the_standard_library() -> None:
     code = (
         "import sys; import chestct.trusted_weights\n"
@@ -118,13 +136,13 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-def test_training_records_the_first_file_and_takes_no_other(tmp_path: Path) -> None:
+def test_training_takes_the_trusted_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.weights"
     path.write_bytes(b"first")
     initial = {"path": str(path), "sha256": None, "trusted_as": "a"}
-    for _ in range(2):
-        assert expected_sha256(initial) == hashlib.sha256(b"first").hexdigest()
-    assert trusted.read_trusted(tmp_path)["a"]["sha256"] == hashlib.sha256(b"first").hexdigest()
+    assert expected_sha256(initial) is None and trusted.read_trusted(tmp_path) == {}
+    check(tmp_path, "a", hashlib.sha256(b"first").hexdigest())
+    assert expected_sha256(initial) == hashlib.sha256(b"first").hexdigest()
     path.write_bytes(b"replaced after the download")
     with pytest.raises(InputError, match="not the file that was seen first") as caught:
         expected_sha256(initial)

@@ -1,6 +1,9 @@
+import fcntl
 import hashlib
 import pickle
 import resource
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -54,9 +57,60 @@ def test_a_reader_travels_to_worker_processes(shard):
     assert np.array_equal(copy.read(shard, "1.2.3", 0, 4), volume().hu[:4])
 
 
-def test_an_unknown_scan_is_named(shard):
-    with pytest.raises(InputError, match=r"scan 7.7 is not in its shard"):
-        volume_store.WindowReader().read(shard, "7.7", 0, 4)
+@pytest.mark.parametrize("study_id", ["7.7", "", ".", "..", "/", "1.2.3/", "../1.2.3"])
+def test_an_unknown_scan_is_named_and_nothing_is_to_be_deleted(shard, study_id):
+    with pytest.raises(InputError, match=r"is not in its shard[\s\S]*1.2.3, 4.5[\s\S]*name one of") as caught:
+        volume_store.WindowReader().read(shard, study_id, 0, 4)
+    assert "delete" not in str(caught.value) and "damaged" not in str(caught.value)
+
+
+def test_shards_are_read_where_locks_are_not_to_be_had(shard):
+    with open(shard, "rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as a file system without locks, it refuses HDF5's
+        assert volume_store.check_shard(shard) == {}
+        assert len(volume_store.WindowReader().read(shard, "1.2.3", 0, 4)) == 4
+
+
+MANY = """
+import resource, sys
+from chestct.errors import InputError
+from chestct.volume_store import WindowReader
+
+limit, others, *names = sys.argv[1:]
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(limit), int(limit)))
+held = []
+while others == "all":
+    try:
+        held.append(open("/dev/null"))
+    except OSError:
+        break
+reader = WindowReader()
+try:
+    for name in names * 2:
+        reader.read(name, "1.2.3", 0, 2)
+except InputError as error:
+    sys.exit(str(error))
+"""
+
+
+def read_many(names, limit, others):
+    """What a process with a limit of open files says that reads many shards, and its exit code."""
+    command = [sys.executable, "-c", MANY, str(limit), others, *map(str, names)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def test_more_shards_than_open_files_are_read(tmp_path):
+    names = [tmp_path / f"shard-{number}.h5" for number in range(60)]
+    for name in names:
+        volume_store.write_shard(name, [volume(shape=(2, 8, 8))])
+    assert read_many(names, 64, "none") == (0, "")
+
+
+def test_too_many_open_files_are_not_the_shards_fault(shard):
+    code, said = read_many([shard], 64, "all")
+    assert code == 1 and "Too many open files" in said and "ulimit -n" in said
+    assert "damaged" not in said and "write it again" not in said
 
 
 SMALL = {"1.2.3": volume(shape=(4, 8, 8)), "4.5": volume("4.5", seed=1, shape=(5, 8, 8))}

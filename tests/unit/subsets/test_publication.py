@@ -60,7 +60,7 @@ def test_public_identifiers_stay_and_counts_agree(tables):
 
 def test_own_identifiers_never_leave(tables):
     cases, splits, subsets = publish(tables, key_path=tables / "data/pseudonyms.key")
-    text = "".join(path.read_text() for path in (tables / "out").iterdir())
+    text = "".join(path.read_text() for path in (tables / "out").rglob("*"))
     for secret in ("Doe", "Roe", "2024"):
         assert secret not in text
     assert cases["patient"].nunique() == 2 and cases["scan"].nunique() == 3

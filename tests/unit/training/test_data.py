@@ -175,6 +175,30 @@ def test_a_reading_process_that_is_killed_is_explained(tmp_path):
     loader.close()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers "
+        "are out of shared memory. Please try to raise your shared memory limit.",
+        "Caught RuntimeError in DataLoader worker process 0.\nunable to allocate shared memory(shm) for file "
+        "</torch_1>: No space left on device (28)",
+        "unable to allocate shared memory(shm) for file </torch_1_2>: No space left on device (28)",
+    ],
+)
+def test_too_little_shared_memory_is_named(words):
+    class Full(Dataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, key):
+            raise RuntimeError(words)
+
+    loader = Loader(Full(), batch_size=2, num_workers=0, pin_memory=False)
+    with pytest.raises(InputError, match=r"/dev/shm is full[\s\S]*MiB free[\s\S]*--shm-size") as caught:
+        next(iter(loader))
+    assert "mem_mb" not in str(caught.value)
+
+
 def test_time_spent_waiting_is_counted(tmp_path):
     class Slow(Dataset):
         def __len__(self):

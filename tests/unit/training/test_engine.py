@@ -26,7 +26,7 @@ from chestct.training.settings import TrainingSettings, WindowsSeen
 
 def test_a_run_leaves_weights_curve_record_and_configuration(trained):
     files = {"weights.safetensors", "history.csv", "run.csv", "config.yaml"}
-    assert {path.name for path in trained.iterdir()} == files
+    assert {path.name for path in trained.glob("[!.]*")} == files
     assert history(trained)["step"].tolist() == [4, 8, 12]
     assert history(trained)["windows_seen"].tolist() == [16, 32, 48]
     row = record(trained)
@@ -136,7 +136,7 @@ def test_pretraining_on_clips_gives_weights_that_fine_tuning_takes(data, tmp_pat
     curve = history(tmp_path)
     assert curve["step"].max() == 40
     assert curve["windows_seen"].max() == 160
-    assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors", "history.csv"}
+    assert {path.name for path in tmp_path.glob("[!.]*")} == {"weights.safetensors", "history.csv"}
     start = {
         "path": str(tmp_path / "weights.safetensors"),
         "sha256": None,

@@ -1,5 +1,6 @@
 """Jobs beside each other on one machine take different GPUs."""
 
+import stat
 import subprocess
 import sys
 
@@ -59,6 +60,58 @@ def test_nothing_is_chosen_where_there_is_no_choice(tmp_path, monkeypatch, count
         monkeypatch.setenv("SLURM_JOB_ID", "1")
     gpus.claim_gpus(count, gpus=["0", "1", "2", "3"], folder=tmp_path)
     assert "CUDA_VISIBLE_DEVICES" not in gpus.os.environ
+
+
+@pytest.fixture
+def shared_tmp(tmp_path, monkeypatch):
+    """A folder for temporary files that others may write to, and a home."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    (tmp_path / "home").mkdir()
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(gpus, "_held", [])
+    yield tmp_path / "tmp" / f"chestct-gpus-{gpus.os.getuid()}"
+    gpus.os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    for handle in gpus._held:
+        gpus.os.close(handle)
+
+
+@pytest.mark.parametrize(
+    "trap", ["link in it", "link to a folder", "of everybody", "file", "of somebody else"]
+)
+def test_what_another_user_prepares_is_neither_followed_nor_emptied(shared_tmp, tmp_path, monkeypatch, trap):
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    for name in ("0", "1"):
+        (precious / name).write_text("precious")
+    if trap == "link in it":
+        shared_tmp.mkdir(mode=0o700)
+        (shared_tmp / "0").symlink_to(precious / "0")
+    elif trap == "link to a folder":
+        shared_tmp.symlink_to(precious)
+    elif trap == "file":
+        shared_tmp.write_text("precious")
+    else:
+        shared_tmp.mkdir()
+        shared_tmp.chmod(0o777 if trap == "of everybody" else 0o700)
+        (shared_tmp / "0").symlink_to(precious / "0")
+        if trap == "of somebody else":
+            uid = gpus.os.getuid()
+            monkeypatch.setattr(gpus.os, "getuid", lambda: uid + 1)
+            shared_tmp.rename(shared_tmp.with_name(f"chestct-gpus-{uid + 1}"))
+    gpus.claim_gpus(1, gpus=["0", "1"])
+    assert [(precious / name).read_text() for name in ("0", "1")] == ["precious"] * 2
+    # The other GPU, or a private folder of this user's own.
+    expected = None if trap == "of somebody else" else "1" if trap == "link in it" else "0"
+    assert gpus.os.environ.get("CUDA_VISIBLE_DEVICES") == expected
+
+
+def test_the_folder_of_locks_is_private(shared_tmp):
+    gpus.claim_gpus(1, gpus=["0", "1"])
+    assert gpus.os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+    assert stat.S_IMODE(shared_tmp.stat().st_mode) == 0o700
+    assert stat.S_IMODE((shared_tmp / "0").stat().st_mode) == 0o600
 
 
 def test_a_users_choice_limits_the_gpus(monkeypatch):

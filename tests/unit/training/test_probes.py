@@ -13,7 +13,7 @@ from probe_jobs import PROBE, extract, features_job, fit, predict
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
 
-from chestct import tables
+from chestct import records, tables
 from chestct.errors import InputError
 from chestct.training import predict as networks
 from chestct.training import start
@@ -45,6 +45,7 @@ def composed(data, features, folder, output):
     found = model.load_state_dict(weights(folder), strict=False)
     assert not found.unexpected_keys
     save_file(model.state_dict(), output.with_suffix(".safetensors"))
+    records.record(output.with_suffix(".safetensors"))
     networks.predict(
         runs=[PROBE],
         weights=[str(output.with_suffix(".safetensors"))],
@@ -62,7 +63,7 @@ def composed(data, features, folder, output):
 
 
 def test_a_run_leaves_head_curve_record_and_configuration(fitted):
-    assert {path.name for path in fitted.iterdir()} == FILES
+    assert {path.name for path in fitted.glob("[!.]*")} == FILES
     assert {name: tuple(value.shape) for name, value in weights(fitted).items()} == {
         "blocks.5.proj.weight": (1, 256),
         "blocks.5.proj.bias": (1,),
@@ -138,6 +139,7 @@ def test_loaded_weights_give_the_features_and_are_recorded(data, features, tmp_p
 def test_all_runs_of_an_arm_are_fitted_and_scored_in_their_order(data, features, fitted, tmp_path):
     runs = [replace(PROBE, seed=seed) for seed in (0, 1, 2)]
     copy = shutil.copy(features, tmp_path / "a-copy.safetensors")
+    records.record(copy)
     folders = fit(data, [features, str(copy), features], tmp_path, runs)
     assert [record(folder)["seed"] for folder in folders] == [0, 1, 2]
     assert all(torch.equal(value, weights(folders[1])[name]) for name, value in weights(fitted).items())
@@ -169,6 +171,9 @@ def test_features_of_other_windows_are_refused(data, features, fitted, tmp_path)
 def test_damaged_features_and_weights_of_a_whole_network_are_refused(data, features, trained, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(Path(features).read_bytes()[:5000])
+    with pytest.raises(InputError, match="file of features has no record"):
+        fit(data, str(broken), tmp_path)
+    records.record(broken)
     with pytest.raises(InputError, match="does not read"):
         fit(data, str(broken), tmp_path)
     with pytest.raises(InputError, match="the head of a probe and nothing else"):

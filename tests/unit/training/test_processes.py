@@ -62,7 +62,7 @@ def test_two_processes_see_each_sample_once_and_train_as_one_does(data, alone, t
     monkeypatch.setattr(launch, "WORKER", WORKER)
     train(make_job(data, batch_size=8, budget=windows(96), processes=2), tmp_path / "run", threads=2)
     assert_close_runs(tmp_path / "run", alone)
-    written = {path.name for path in (tmp_path / "run").iterdir()}
+    written = {path.name for path in (tmp_path / "run").glob("[!.]*")}
     assert written == {"weights.safetensors", "history.csv", "run.csv", "config.yaml"}
     assert record(tmp_path / "run")["device"] == "2 x cpu"
     ranks = read_trace(traced)

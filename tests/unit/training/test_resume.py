@@ -1,8 +1,11 @@
 """A killed run goes on to the same weights, whenever it was killed."""
 
+import hashlib
+import io
 import os
 import pickle
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,10 @@ from engine_data import (
     weights,
     windows,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from chestct.errors import InputError
 from chestct.training import checkpoint, loop
 
 STATE = Path(".checkpoint") / "last.ckpt"
@@ -59,11 +65,11 @@ def kill_in_write(monkeypatch, count):
     """End this process half-way through the writing of a state."""
     usual, written = torch.save, []
 
-    def save(content, path):
-        usual(content, path)
-        written.append(path)
+    def save(content, sink):
+        usual(content, sink)
+        written.append(sink)
         if len(written) == count:
-            os.truncate(path, path.stat().st_size // 2)
+            sink.file.truncate(sink.file.tell() // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(checkpoint.torch, "save", save)
@@ -173,26 +179,59 @@ def test_a_state_of_other_settings_is_never_used(data, cut, tmp_path_factory, ca
     assert_equal_runs(cut, train(other, tmp_path_factory.mktemp("fresh")))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "code"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied", "code"])
 def test_a_damaged_state_is_left_and_its_code_is_not_executed(data, trained, cut, capsys, damage):
     path, mark = cut / STATE, cut / "executed"
     if damage == "truncated":
         os.truncate(path, path.stat().st_size // 3)
+    elif damage == "flipped":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x20
+        path.write_bytes(content)
+    elif damage == "emptied":
+        path.write_bytes(b"")
     else:
 
         class Evil:
             def __reduce__(self):
                 return Path.touch, (mark,)
 
-        torch.save({"key": "k", "state": Evil()}, path)
+        buffer = io.BytesIO()
+        torch.save({"key": "k", "state": Evil()}, buffer)
+        path.write_bytes(buffer.getvalue() + hashlib.sha256(buffer.getvalue()).digest())
         pickle.loads(pickle.dumps(Evil()))
         assert mark.exists()  # the trap works
         mark.unlink()
     train(make_job(data), cut)
-    assert "cannot be read" in capsys.readouterr().out
+    assert "WARNING: the saved state" in capsys.readouterr().out
     assert not mark.exists()
     assert record(cut)["resumed"] == 0
     assert_equal_runs(cut, trained)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_every_flipped_bit_of_a_state_is_noticed_and_the_file_set_aside(draw):
+    with tempfile.TemporaryDirectory() as name:
+        file = checkpoint.StateFile(Path(name), "key")
+        file.save({"step": 3, "model": {"w": torch.arange(300.0)}})
+        content = bytearray(file.path.read_bytes())
+        content[draw.draw(st.integers(0, len(content) - 1))] ^= 1 << draw.draw(st.integers(0, 7))
+        file.path.write_bytes(content)
+        assert file.load() is None
+        file.save({"step": 4})
+        assert file.load() == {"step": 4}
+        assert file.path.with_suffix(".damaged").read_bytes() == content
+
+
+def test_a_disk_that_is_full_is_named_while_a_state_is_written(tmp_path, monkeypatch):
+    file = checkpoint.StateFile(tmp_path, "key")
+    file.save({"step": 3})
+    monkeypatch.setattr(checkpoint, "open", lambda *_: io.FileIO("/dev/full", "w"), raising=False)
+    with pytest.raises(InputError, match="No space left on device"):
+        file.save({"step": 4, "model": {"w": torch.arange(300.0)}})
+    monkeypatch.undo()
+    assert file.load() == {"step": 3}
 
 
 def test_pretraining_goes_on_too(tmp_path):

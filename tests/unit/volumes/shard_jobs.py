@@ -48,10 +48,11 @@ def obtained_table(series, **failures):
     )
 
 
-def run(series, root, folder, shard=0, size_px=8, code="c", **failures):
+def run(series, root, folder, shard=0, size_px=8, code="c", sha256=None, states=None, **failures):
     out = outputs(folder, shard)
-    obtained = obtained_table(series, **failures)
-    convert_shard(series, obtained=obtained, root=root, dataset="d", size_px=size_px, code_digest=code, **out)
+    obtained = obtained_table(series, **failures).assign(sha256=sha256)
+    more = {"dataset": "d", "size_px": size_px, "code_digest": code}
+    convert_shard(series, obtained=obtained, states=states, root=root, **more, **out)
     return out
 
 

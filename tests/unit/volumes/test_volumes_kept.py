@@ -122,4 +122,4 @@ def test_what_failed_is_tried_again(convert, root, tmp_path):
 def test_what_is_kept_is_closed_to_others(convert, tmp_path):
     convert(["a"])
     kept = list((tmp_path / "r" / ".kept").iterdir())
-    assert len(kept) == 2 and not any(path.stat().st_mode & 0o007 for path in kept)
+    assert len(kept) == 3 and not any(path.stat().st_mode & 0o007 for path in kept)

@@ -1,15 +1,24 @@
 """A shard holds what can be converted, its ledger says what became of the rest."""
 
 import logging
+import os
 import resource
+import shutil
+import tempfile
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from dicom_files import phantom
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from shard_jobs import COPY_UID, UID, combine, run, series_table
 
+from chestct import obtained_files
 from chestct.errors import InputError
+from chestct.obtained_files import content_digest, is_altered, state_of
 from chestct.subsets.windows import positive_slices
 from chestct.tables import read_table
 from chestct.volume_store import read_slices, read_volume
@@ -152,3 +161,51 @@ def test_a_series_that_could_not_be_obtained_is_in_the_ledger(scans, tmp_path):
     assert ledger["status"].to_dict() == {"s-good": "accepted", "s-v.nii.gz": "refused"}
     assert ledger.loc["s-v.nii.gz", ["reason", "detail"]].tolist() == ["not_obtained", "not_found, HTTP 404"]
     assert read_table(out["index_path"], "index")["study_id"].tolist() == ["s-good"]
+
+
+@given(st.data())
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_flipped_bit_between_download_and_conversion_is_a_refusal(scans, tmp_path, draw):
+    """Bits of pixels, headers and preambles, of DICOM and of volume files, sizes and times as they were."""
+    with tempfile.TemporaryDirectory(dir=tmp_path) as name:
+        raw = Path(name) / "raw"
+        raw.mkdir()
+        shutil.copytree(scans / "good", raw / "good")
+        shutil.copy(scans / "v.nii.gz", raw)
+        table = series_table("good", "v.nii.gz")
+        digests = [content_digest(raw / path) for path in table["path"]]
+        states = {f"r-{path}": state_of(raw / path) for path in table["path"]}
+        time.sleep(0.005)  # the clock of file systems
+        files = sorted(path for path in raw.rglob("*") if path.is_file())
+        path = draw.draw(st.sampled_from(files))
+        content, state = bytearray(path.read_bytes()), path.stat()
+        content[draw.draw(st.integers(0, len(content) - 1))] ^= 1 << draw.draw(st.integers(0, 7))
+        path.write_bytes(content)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+        out = run(
+            table, raw, Path(name) / "out", sha256=digests, states=draw.draw(st.sampled_from([states, None]))
+        )
+        ledger = read_table(out["ledger_path"], "ledger")
+        hit = "v.nii.gz" if path.name == "v.nii.gz" else "good"
+        assert ledger["status"].eq("refused").tolist() == [p == hit for p in table["path"]]
+        assert ledger.loc[ledger["status"] == "refused", "reason"].tolist() == ["altered"]
+        assert "--forcerun download_series" in ledger["detail"].dropna().iloc[0]
+
+
+def test_what_was_obtained_is_converted_and_read_once(scans, tmp_path, monkeypatch):
+    shutil.copytree(scans / "good", tmp_path / "raw" / "good")
+    table = series_table("good")
+    folder = tmp_path / "raw" / "good"
+    digest, state = content_digest(folder), state_of(folder)
+    assert (
+        is_altered(folder, "another")
+        and not is_altered(folder, digest)
+        and not is_altered(folder, "?", state)
+    )
+    shutil.copytree(tmp_path / "raw", tmp_path / "copied")  # with other times
+    assert state_of(tmp_path / "copied" / "good") != state
+    for number, root in enumerate(("raw", "copied")):
+        out = run(table, tmp_path / root, tmp_path / str(number), sha256=[digest], states={"r-good": state})
+        assert len(read_table(out["index_path"], "index")) == 1
+    monkeypatch.setattr(obtained_files, "content_digest", None)
+    run(table, tmp_path / "raw", tmp_path / "once", sha256=[digest], states={"r-good": state})

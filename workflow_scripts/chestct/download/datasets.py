@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -17,10 +18,12 @@ import pandas as pd
 
 from chestct.dataset_entries import intensity_of
 from chestct.download.sources import study_folders
-from chestct.download.transfer.disk import check_space
+from chestct.download.transfer.disk import check_space, disk_errors
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
-from chestct.files import write_text
+from chestct.files import sync_disk
+from chestct.obtained_files import state_of, write_states
+from chestct.records import write_recorded
 from chestct.tables import column_types, read_table, write_table
 
 
@@ -78,7 +81,7 @@ def list_dataset(
         "num_bytes": int(series["num_bytes"].sum()),
         **manifest_facts(entry),
     }
-    write_text(manifest_path, json.dumps(facts, indent=2) + "\n")
+    write_recorded(manifest_path, json.dumps(facts, indent=2) + "\n")
     write_table(series, series_path, "series")
     logging.info(
         "%s: %d series in %d shards, %d left out, %.2f GB to obtain at most",
@@ -149,6 +152,11 @@ def obtain_shard(
     if bytes_lacking(root, rows) > 0:
         check_space(root, bytes_lacking(root, series), settings)
     failed = source_of(entry).obtain(entry, root, rows, settings)
+    if root.is_dir():
+        with disk_errors(root):
+            sync_disk(root)  # before the table that vouches for the files
+    # Before the files are read: what is written to them from now on is noticed.
+    states = _states(root, rows)
     table = [
         study_folders.shard_row(entry["name"], root, row, failed.get(str(row["series_id"])))
         for _, row in rows.iterrows()
@@ -157,9 +165,19 @@ def obtain_shard(
         if row["status"] == "failed":
             logging.warning("%(series_id)s could not be obtained: %(reason)s, %(detail)s", row)
     write_table(pd.DataFrame(table, columns=list(column_types("shard"))), shard_path, "shard")
+    write_states(shard_path, states)
     remember = getattr(source_of(entry), "remember", None)
     if remember is not None:
         remember(root, shard, rows.to_dict("records"))
+
+
+def _states(root: Path, rows: pd.DataFrame) -> dict[str, str]:
+    """The states of the files of series, by series_id, where they are there."""
+    states = {}
+    for series_id, path in zip(rows["series_id"], rows["path"], strict=True):
+        with suppress(OSError):
+            states[str(series_id)] = state_of(root / str(path))
+    return states
 
 
 def extract_labels(

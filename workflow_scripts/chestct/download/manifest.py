@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chestct.files import sha256_file, write_text
+from chestct.records import read_recorded, write_recorded
 
 PAPER = (
     "Ke, Huang, O'Connell, Klimont, Yeung, Rajpurkar, Video pretraining advances 3D deep learning on chest "
@@ -16,8 +17,12 @@ _WEIGHTS_KEYS = ("weights_id", "model", "init", "training_data", "source", "url"
 
 
 def read_manifests(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """The manifests of the study's datasets, in order."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    """The manifests of the study's datasets, in order.
+
+    Raises:
+        InputError: one is missing or not what was written.
+    """
+    return [json.loads(read_recorded(path)) for path in paths]
 
 
 def write_data_manifest(
@@ -45,7 +50,7 @@ def write_data_manifest(
             for row, file in weights
         ],
     }
-    write_text(path, json.dumps(facts, indent=2) + "\n")
+    write_recorded(path, json.dumps(facts, indent=2) + "\n")
 
 
 def write_citations(manifests: Sequence[Path], weights: Sequence[Mapping[str, str]], path: Path) -> None:

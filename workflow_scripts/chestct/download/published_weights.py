@@ -7,25 +7,23 @@ Snakemake owns the outputs of rules and deletes them when it reruns a rule or th
 output is flagged ``update`` to spare a right file), so the user's only copy must not be such an output.
 
 A file is right by its SHA-256 where the table knows it. Where its publisher tells the first digits or
-nothing, the digits must agree and the first file seen is trusted from then on (``chestct.trusted_weights``).
+nothing, the digits must agree and the file must be a whole checkpoint; the first one that loads into its
+model, with every parameter, is trusted from then on (``training.start``, ``chestct.trusted_weights``).
 """
 
 import logging
 import shutil
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from chestct.download.checkpoint_format import problem_of
 from chestct.download.transfer.disk import remove_leftovers, whole_file
 from chestct.download.transfer.http import download
 from chestct.download.transfer.package_files import fetch_package_file
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.errors import InputError
 from chestct.files import sha256_file
-from chestct.trusted_weights import check_trusted
-
-#: How a pickle of protocol 2 or later begins, PyTorch's old format among them.
-_PICKLE = b"\x80"
+from chestct.trusted_weights import check_trusted, read_trusted
 
 
 def offline_path(row: dict[str, str], folder: Path) -> Path:
@@ -63,13 +61,8 @@ def _by_hand(row: dict[str, str], folder: Path) -> str:
     return f"download {row['url']} on another machine and put it at {own}"
 
 
-def _begins_like_weights(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(1) == _PICKLE or zipfile.is_zipfile(path)
-
-
 def check_weights(row: dict[str, str], path: Path, folder: Path, *, source: object) -> str:
-    """Check a file against its row, and against the first file seen where the row knows no SHA-256.
+    """Check a file against its row, and against the trusted one where the row knows no SHA-256.
 
     Args:
         row: of the weights table.
@@ -90,7 +83,7 @@ def check_weights(row: dict[str, str], path: Path, folder: Path, *, source: obje
             f"weights '{row['weights_id']}' {what}: {size} bytes, SHA-256 {digest}",
             where=source,
             expected=expected,
-            remedy="rerun, so that it is fetched again, once a copy placed by hand is deleted; "
+            remedy="rerun, so that it is fetched again, once no copy placed by hand is in the way; "
             f"or {_by_hand(row, folder)}",
         )
 
@@ -99,13 +92,23 @@ def check_weights(row: dict[str, str], path: Path, folder: Path, *, source: obje
         raise refuse("are not the published file", wanted)
     if row["sha256"]:
         return digest
-    # Before anything is trusted: a page that asks to log in, or a copy that was cut short.
-    if not _begins_like_weights(path):
-        raise refuse("are no weight file", "a PyTorch checkpoint (a zip archive or a pickle), complete")
     if not digest.startswith(row["sha256_prefix"]):
         raise refuse("are not the published file", f"a SHA-256 that begins with {row['sha256_prefix']}")
-    check_trusted(folder, row["weights_id"], digest, size_bytes=size, source=str(source))
+    # A page that asks to log in, a copy that was cut short, another archive.
+    problem = problem_of(path)
+    if problem is not None:
+        raise refuse(
+            f"are no weight file, {problem}", "a PyTorch checkpoint (a zip archive or pickles), whole"
+        )
+    if row["weights_id"] in read_trusted(folder):
+        check_trusted(folder, row["weights_id"], digest, size_bytes=size, source=str(source))
     return digest
+
+
+def _stands_in_for(row: dict[str, str], own: Path, digest: str, folder: Path) -> bool:
+    """Whether the user's copy takes the place of a file that is there and that nobody vouches for yet."""
+    unknown = not row["sha256"] and row["weights_id"] not in read_trusted(folder)
+    return unknown and own.is_file() and sha256_file(own) != digest
 
 
 def _download(row: dict[str, str], target: Path, settings: TransferSettings) -> None:
@@ -151,16 +154,19 @@ def fetch_weights(
             place it by hand. Nothing is at ``target`` then but what was there before.
     """
     settings, folder = settings or TransferSettings(), target.parent
+    own = offline_path(row, folder)
     if target.is_file():
         try:
             digest = check_weights(row, target, folder, source=target)
-            logging.info("%s is there already and right, SHA-256 %s", target, digest)
-            return
         except InputError as error:
             logging.warning("%s; fetched again", error.what)
+        else:
+            if not _stands_in_for(row, own, digest, folder):
+                logging.info("%s is there already and right, SHA-256 %s", target, digest)
+                return
+            logging.info("%s: nothing vouches for it, and another copy was placed by hand", target)
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder, target.name)
-    own = offline_path(row, folder)
     copy = own if own.is_file() else find_copy(row, folders)
     if copy:
         with whole_file(target) as part:

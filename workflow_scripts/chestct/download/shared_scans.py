@@ -7,7 +7,8 @@ import json
 import os
 from pathlib import Path
 
-from chestct.files import write_text
+from chestct.obtained_files import read_states, write_states
+from chestct.records import read_recorded, write_recorded
 from chestct.tables import read_table, write_table
 
 
@@ -35,10 +36,10 @@ def share_listing(
     if len(series):
         series["path"] = [_path_from(series_path.parent, root, path) for path in series["path"]]
     left_out = read_table(root / "left_out.csv", "left_out").assign(dataset=name)
-    facts = json.loads((root / "manifest.json").read_text(encoding="utf-8"))
+    facts = json.loads(read_recorded(root / "manifest.json"))
     facts |= {"dataset": name, "scans_of": entry["scans_of"], "num_bytes": 0}
     write_table(left_out, left_out_path, "left_out")
-    write_text(manifest_path, json.dumps(facts, indent=2) + "\n")
+    write_recorded(manifest_path, json.dumps(facts, indent=2) + "\n")
     write_table(series, series_path, "series")
 
 
@@ -54,3 +55,4 @@ def share_shard(entry: dict, shared_path: Path, shard_path: Path) -> None:
         InputError: that table is missing or broken.
     """
     write_table(read_table(shared_path, "shard").assign(dataset=entry["name"]), shard_path, "shard")
+    write_states(shard_path, read_states(shared_path))

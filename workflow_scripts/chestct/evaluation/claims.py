@@ -33,7 +33,7 @@ from chestct.evaluation.inference import Inference, infer
 from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.resampling import Draws
-from chestct.files import atomic_path
+from chestct.records import check_record, recorded_path
 from chestct.tables import column_types
 
 #: Contrast of every claim, in the order of the paper.
@@ -104,7 +104,7 @@ class DatasetDraws:
             "runs": list(self.scores),
         }
         cells: dict[str, Any] = {f"cell_{number}": cell.values for number, cell in enumerate(self.cells)}
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        with recorded_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(
                 file,
                 about=np.array(json.dumps(about)),
@@ -117,7 +117,12 @@ class DatasetDraws:
 
     @classmethod
     def load(cls, path: str | Path) -> "DatasetDraws":
-        """Read what ``save`` wrote."""
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: the file is missing, or not what was written.
+        """
+        check_record(path, "file of draws")
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
             arrays = {name: file[name] for name in file.files if name != "about"}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from chestct.catalogue import INIT_TITLES, MODELS
-from chestct.errors import InputError
+from chestct.errors import DamageError, InputError
 from chestct.evaluation.best_2d import is_candidate
 from chestct.evaluation.folds import class_strata, ranked_folds
 from chestct.evaluation.matching import Matched, RunKey
@@ -122,6 +122,8 @@ def load_scores(
 def _read(path: str | Path) -> pd.DataFrame:
     try:
         return read_table(path, "predictions")
+    except DamageError:
+        raise
     except InputError as error:
         raise _explain(path, error) from error
 

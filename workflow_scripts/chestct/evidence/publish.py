@@ -17,7 +17,8 @@ from chestct.evidence.how_it_ran import digests, job_times, machine, wall_second
 from chestct.evidence.page import BY_MODEL, contrasts_by_model, page
 from chestct.figures.names import TABLES
 from chestct.figures.study_tables import StudyTables, read_study
-from chestct.files import digest_object, sha256_file
+from chestct.files import digest_object, sha256_file, sync_disk
+from chestct.records import read_recorded
 from chestct.run_grid import list_runs
 
 #: Tables to copy: name there, and path in the results folder.
@@ -117,7 +118,7 @@ class FinishedStudy:
     def shown_figures(self) -> list[str]:
         """Those of ``FIGURES`` that show something: no reason against them is stated."""
         index = self.results / "figures" / "figures.json"
-        reasons = json.loads(index.read_text(encoding="utf-8"))
+        reasons = json.loads(read_recorded(index))
         return [name for name in FIGURES if name in reasons and not reasons[name]]
 
     def check_runs(self, study: StudyTables) -> None:
@@ -203,7 +204,7 @@ def _check_folder(folder: Path, name: str) -> None:
             else f"the folder holds the evidence of another study: {earlier}",
             where=folder,
             expected=f"a new folder, or one with the evidence of {name} alone",
-            remedy="name another one (make evidence EVIDENCE=folder), or remove what is there",
+            remedy="name another one (make evidence EVIDENCE=folder), or move what is there elsewhere",
         )
 
 
@@ -215,6 +216,7 @@ def _replaced(folder: Path) -> Iterator[Path]:
         new, old = Path(beside, "new"), Path(beside, "old")
         new.mkdir()
         yield new
+        sync_disk(new)
         if folder.exists():
             folder.replace(old)
         try:

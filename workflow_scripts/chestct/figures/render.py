@@ -35,7 +35,7 @@ from chestct.figures.captions import CAPTIONS
 from chestct.figures.panels import NothingToPlotError, notice
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.style import RC_PARAMS
-from chestct.files import atomic_path, write_text
+from chestct.records import recorded_path, write_recorded
 
 _log = logging.getLogger(__name__)
 # Otherwise fontTools logs every glyph that it embeds in a PDF, some hundred lines per figure.
@@ -99,7 +99,7 @@ def save_figure(figure: Figure, folder: str | Path, name: str, *, formats: Seque
     lay_out(figure)
     for kind in formats:
         figure.dpi = dpi  # writing a vector format changes it
-        with atomic_path(Path(folder) / f"{name}.{kind}") as temporary:
+        with recorded_path(Path(folder) / f"{name}.{kind}") as temporary:
             # Figure.savefig would draw everything twice.
             _WRITERS[kind](figure, temporary)
 
@@ -142,5 +142,5 @@ def plot_figures(
             reasons = dict(zip(FIGURES, pool.map(draw, FIGURES), strict=True))
     else:
         reasons = {name: draw(name) for name in FIGURES}
-    write_text(Path(folder) / "figures.json", json.dumps(reasons, indent=2) + "\n")
+    write_recorded(Path(folder) / "figures.json", json.dumps(reasons, indent=2) + "\n")
     return reasons

@@ -36,6 +36,7 @@ from chestct.figures.wording import hide_folders
 from chestct.files import write_text
 from chestct.intensity import DISPLAY, DISPLAY_WORDS
 from chestct.pictures import of_dataset
+from chestct.records import read_recorded
 from chestct.tables import read_table
 
 _TEMPLATE = "report.html.j2"
@@ -138,9 +139,7 @@ def write_report(
         navigation=_NAVIGATION,
         most=report_tables.MAX_ROWS,
         datasets=[{**hide_folders(study.manifests[name]), "name": name} for name in study.scanned],
-        published_weights=hide_folders(
-            json.loads(Path(data_manifest).read_text(encoding="utf-8"))["weights"]
-        ),
+        published_weights=hide_folders(json.loads(read_recorded(data_manifest))["weights"]),
         weights=hide_folders(weights),
         any_stand_in=bool(stand_ins) or any(origin["stand_in"] for origin in weights),
         any_narrow=any("(narrow)" in style.model_title(model) for model in study.runs["model"].unique()),

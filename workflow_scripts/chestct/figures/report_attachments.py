@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from chestct.figures.wording import hide_folders
+from chestct.records import check_record
 from chestct.tables import without_formulas
 
 _SCREEN_DOTS_AN_INCH = 125
@@ -20,7 +21,12 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def embed_figure(path: Path, dpi: int) -> dict[str, Any]:
-    """A PNG with a palette, as Base64 text (data), and its width on screen in pixels (width)."""
+    """A PNG with a palette, as Base64 text (data), and its width on screen in pixels (width).
+
+    Raises:
+        InputError: it is not what was written.
+    """
+    check_record(path, "figure")
     with Image.open(path) as image:
         flat = Image.new("RGB", image.size, "white")
         flat.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)

@@ -8,6 +8,7 @@ from typing import Any
 from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION, TITLES
 from chestct.figures.names import QUALITY
 from chestct.figures.report_attachments import embed_figure
+from chestct.records import read_recorded
 
 #: Sections with figures, in the order of the page.
 _SECTIONS = ("answers", "results", "efficiency", "subgroups", "variance", "validity", "quality", "training")
@@ -41,7 +42,7 @@ def figures_of(folder: Path, *, dpi: int, formats: Sequence[str]) -> dict[str, l
     Raises:
         InputError: a figure is not what was written.
     """
-    reasons = json.loads((folder / "figures.json").read_text(encoding="utf-8")) | {QUALITY: None}
+    reasons = json.loads(read_recorded(folder / "figures.json")) | {QUALITY: None}
     captions = CAPTIONS | {QUALITY: QUALITY_CAPTION}
     sections: dict[str, list[dict[str, Any]]] = {place: [] for place in _SECTIONS}
     for name, caption in captions.items():

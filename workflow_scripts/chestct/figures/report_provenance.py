@@ -1,5 +1,7 @@
-"""Provenance in the report: versions, and digests of configuration, code, data, weights and tables."""
+"""Provenance in the report: versions, digests, and whether the files that led to its tables are verified."""
 
+from collections import Counter
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from chestct.figures.report_outside import dataset_words
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.wording import hide_folders
 from chestct.files import digest_object, sha256_file
+from chestct.records import trace
 
 _PACKAGES = ("numpy", "pandas", "matplotlib", "jinja2", "pyyaml")
 _MAX_DIGESTS = 4
@@ -71,7 +74,29 @@ def provenance_of(
             ],
         ),
         ("Tables (sha256)", [(name, sha256_file(path)) for name, path in tables.items()]),
+        ("Files, from the first lists to these tables", chain_of(tables.values())),
     ]
+
+
+def chain_of(paths: Iterable[str | Path]) -> Facts:
+    """Whether every file on the way to some tables is as it was written and read, and which files these are.
+
+    Args:
+        paths: of the tables.
+
+    Returns:
+        The verdict first, then the number of files by name.
+    """
+    links = trace(paths)
+    broken = [f"{hide_folders(link.path)}: {hide_folders(link.problem)}" for link in links if link.problem]
+    if broken:
+        more = f" and {len(broken) - _MAX_DIGESTS} more" if len(broken) > _MAX_DIGESTS else ""
+        verdict = ("NOT verified", f"{'; '.join(broken[:_MAX_DIGESTS])}{more}")
+    else:
+        words = "each is as it was written, and as it was when others were made from it"
+        verdict = ("verified", f"{len(links)} files: {words}")
+    names = Counter(Path(link.path).name for link in links)
+    return [verdict, *((name, f"{number} file(s)") for name, number in sorted(names.items()))]
 
 
 def _distinct(values: pd.Series) -> str:

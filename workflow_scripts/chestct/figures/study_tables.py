@@ -14,6 +14,7 @@ from chestct.errors import InputError
 from chestct.figures.names import SCHEMAS, TABLES
 from chestct.figures.style import init_rank, init_title, is_mean, model_rank, model_title
 from chestct.intensity import DISPLAY
+from chestct.records import read_recorded
 from chestct.simple_rivals import BASELINE
 from chestct.tables import read_table
 
@@ -166,14 +167,16 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         InputError: the file is not a JSON object with the key stand_in.
     """
     try:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        manifest = json.loads(read_recorded(path))
         manifest["stand_in"] = bool(manifest["stand_in"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"the manifest of a dataset cannot be read: {error!r}",
             where=path,
             expected="a JSON object with name, version, source, licence, citation, stand_in, description",
-            remedy="delete the file and rerun the download step",
+            remedy=f"let the download step write it again: snakemake --forcerun {path}",
         ) from error
     return manifest
 

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from chestct.errors import InputError
 from chestct.files import digest_object, sha256_file, write_text
 
 #: Folder of the entry scripts and of the package.
@@ -63,8 +64,8 @@ def code_of(script: str, *modules: str) -> str:
         start += [file for module in source.imports for file in _files_of(module)]
         start += [path.parent / name for name in source.templates if (path.parent / name).is_file()]
     if len(_parsed()) > known and not sys.dont_write_bytecode:
-        with suppress(OSError):  # in a folder that is not the user's own
-            write_text(_CACHE, json.dumps(_parsed()))
+        with suppress(InputError):  # in a folder that is not the user's own
+            write_text(_CACHE, json.dumps(_parsed()), durable=False)
     return digest_object({str(path.relative_to(SCRIPTS)): digest for path, digest in digests.items()})
 
 

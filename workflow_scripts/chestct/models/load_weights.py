@@ -82,6 +82,26 @@ def _check_classes(tensors: Tensors, num_classes: int, *, name: str, path: str |
         )
 
 
+def load_own_weights(model: nn.Module, *, name: str, path: str | Path) -> None:
+    """Load a whole model that a run of the study left, and prove it.
+
+    Args:
+        model: built by ``build_model(name, ...)``.
+        name: its name in the catalogue.
+        path: safetensors.
+
+    Raises:
+        InputError: missing file, unreadable format, or any parameter that is missing, unexpected, of another
+            shape or not finite. The model is then unchanged.
+    """
+    tensors, state = parse_own(read_checked(path, None)[0], path), model.state_dict()
+    counts = {key for key in state if key.endswith("num_batches_tracked")}
+    _check(tensors, state, counts, name=name, path=path)
+    with torch.no_grad():
+        for key, tensor in tensors.items():
+            state[key].copy_(tensor)
+
+
 def load_initial_weights(
     model: nn.Module,
     *,

@@ -25,7 +25,7 @@ def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
     Raises:
         InputError: the table is broken.
     """
-    table = read_table(THROUGHPUT, "throughput")
+    table = read_table(THROUGHPUT, "throughput", recorded=False)
     seen = {name: slices_seen(config["subsets"], name) for name in set(table["model"]) & MODELS.keys()}
     same = (
         (table["precision"] == config["training"]["precision"])

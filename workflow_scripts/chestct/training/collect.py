@@ -33,7 +33,7 @@ def collect_histories(records: Sequence[str], histories: Sequence[str], output: 
                 f"a run's record holds {len(rows)} rows",
                 where=record,
                 expected="one row",
-                remedy="delete the run's folder and let the workflow train it again",
+                remedy=f"let the workflow train it again: snakemake --forcerun {record}",
             )
         curve = read_table(history, "history").drop(columns=["learning_rate", "l2_strength"])
         parts.append(rows[RUN_KEYS].merge(curve, how="cross"))

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_model
 
 from chestct.models import build_model
+from chestct.models.load_weights import load_own_weights
 from chestct.run import Run
 from chestct.tables import read_table
 from chestct.training.machine.device import check_hardware, memory_errors, tune
 from chestct.training.prediction_rows import predictions_of, windows_in_order, write_predictions
+from chestct.training.record import check_weights
 from chestct.training.scoring import batch_reporter, largest, scoring_loader, top_windows, window_logits
 from chestct.training.settings import TrainingSettings, windows_scored_at_once
 from chestct.training.windows.dataset import Scan, collect_scans
@@ -122,7 +123,8 @@ def predict(
         model = build_model(
             run.model, num_slices=window_slices, size_px=settings.crop_px, num_classes=1, seed=0
         )
-        load_model(model, path)  # strict: no parameter missing, none unexpected
+        check_weights(path)
+        load_own_weights(model, name=run.model, path=path)
         tune(model, gpus=gpus, precision=settings.precision)
         input_settings = InputSettings.of_model(run.model, settings, display_window_hu, intensity)
         where = f"prediction with {path}"

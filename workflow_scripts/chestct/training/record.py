@@ -10,13 +10,20 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from chestct.files import atomic_path, sha256_file, write_text
-from chestct.tables import write_table
+from chestct.errors import InputError
+from chestct.files import sha256_file
+from chestct.records import check_record, recorded_path, write_recorded
+from chestct.run import RUN_FILES
+from chestct.tables import read_table, write_table
 
 
 def save_weights(state: dict[str, torch.Tensor], path: str | Path) -> None:
-    """Write a model's state as safetensors, whole or not at all."""
-    with atomic_path(path) as temporary:
+    """Write a model's state as safetensors with its record, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with recorded_path(path) as temporary:
         save_file({key: value.contiguous() for key, value in state.items()}, temporary)
 
 
@@ -41,10 +48,28 @@ def write_results(
     save_weights(state, weights)
     curve = pd.DataFrame([{"l2_strength": None, **row} for row in history])
     write_table(curve, folder / "history.csv", "history")
-    write_text(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
+    write_recorded(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))
     row = {"l2_strength": None, **row} | {
         "final_weights_sha256": sha256_file(weights),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
     write_table(pd.DataFrame([row]), folder / "run.csv", "runs")
+
+
+def check_weights(path: str | Path) -> None:
+    """Compare weights with the record of the run that left them; pretraining leaves none.
+
+    Raises:
+        InputError: they are not what was written, or not those of the run.
+    """
+    found = check_record(path, "weight file")
+    record = Path(path).with_name(RUN_FILES["record"])
+    runs = read_table(record, "runs") if record.is_file() else pd.DataFrame()
+    if len(runs) == 1 and runs.loc[0, "final_weights_sha256"] != found:
+        raise InputError(
+            f"weights are not those of their run: SHA-256 {found}",
+            where=path,
+            expected=f"SHA-256 {runs.loc[0, 'final_weights_sha256']}, as {record.name} says",
+            remedy=f"put the run's own weights there, or train it again: snakemake --forcerun {path}",
+        )

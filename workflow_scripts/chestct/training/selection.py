@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from chestct.errors import InputError
-from chestct.files import atomic_path
+from chestct.records import check_record, recorded_path
 from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
 
@@ -110,6 +110,7 @@ def adopt_trial(
     """
     number = list(rates).index(chosen_rate(choices))
     for name, target in run.items():
-        with atomic_path(target) as temporary:
+        check_record(trials[name][number], "file of a trial")
+        with recorded_path(target) as temporary:
             shutil.copyfile(trials[name][number], temporary)
         print(f"{Path(target).name}: {trials[name][number]}")

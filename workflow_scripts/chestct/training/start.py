@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from chestct.errors import InputError
 from chestct.files import sha256_file
 from chestct.models import build_model, set_batchnorm_momentum
 from chestct.models.load_weights import LoadReport, load_initial_weights
 from chestct.run import Run
 from chestct.training.machine.device import tune
+from chestct.training.record import check_weights
 from chestct.training.settings import TrainingSettings
-from chestct.trusted_weights import check_trusted
+from chestct.trusted_weights import check_trusted, read_trusted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +73,27 @@ def run_seed(run: Run) -> int:
 
 
 def expected_sha256(initial: dict[str, Any]) -> str | None:
-    """What the starting weights must hash to; None for the study's own, whose digest is recorded only.
+    """What the starting weights must hash to; None where nobody vouches for them yet, or for the study's own.
 
     Raises:
-        InputError: a file without a published digest is not the one that was seen first.
+        InputError: a file without a published digest is not the one that was trusted first.
     """
     path = Path(initial["path"])
     if initial["sha256"] or not initial.get("trusted_as") or not path.is_file():
         return initial["sha256"]
+    if initial["trusted_as"] not in read_trusted(path.parent):
+        return None
     found = sha256_file(path)
-    check_trusted(path.parent, initial["trusted_as"], found, size_bytes=path.stat().st_size, source=str(path))
+    _trust(initial, found)
     return found
+
+
+def _trust(initial: dict[str, Any], sha256: str) -> None:
+    """Record a file that loaded, or compare it with the one that is recorded."""
+    path = Path(initial["path"])
+    check_trusted(
+        path.parent, initial["trusted_as"], sha256, size_bytes=path.stat().st_size, source=str(path)
+    )
 
 
 def build_network(
@@ -102,8 +114,28 @@ def build_network(
     model = build_model(name, num_slices=num_slices, size_px=size_px, num_classes=1, seed=seed)
     if initial["path"] is None:
         return model, None
+    own = not (initial["sha256"] or initial.get("trusted_as"))
+    if own and Path(initial["path"]).is_file():
+        check_weights(initial["path"])
     sha256 = expected_sha256(initial)
-    return model, load_initial_weights(model, name=name, init=init, path=initial["path"], sha256=sha256)
+    unknown = sha256 is None and initial.get("trusted_as")
+    try:
+        loaded = load_initial_weights(model, name=name, init=init, path=initial["path"], sha256=sha256)
+    except InputError as error:
+        if not unknown or not Path(initial["path"]).is_file():
+            raise
+        offline = Path(initial["path"]).parent / "offline"
+        raise InputError(
+            f"weights '{initial['trusted_as']}' are not those of {name}, and not trusted: {error.what}",
+            where=initial["path"],
+            expected="a checkpoint that holds every parameter of the model but its head, and no other",
+            remedy=f"put the right file into {offline}, under its published name (see the row of "
+            f"'{initial['trusted_as']}' in chestct/download/weights.csv), and run "
+            f"snakemake --forcerun {initial['path']}",
+        ) from error
+    if unknown:
+        _trust(initial, loaded.sha256)
+    return model, loaded
 
 
 def build_start(job: Job) -> nn.Module:

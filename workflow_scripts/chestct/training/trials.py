@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import save_file
 
 from chestct.errors import DivergenceError
-from chestct.files import atomic_path, write_text
+from chestct.records import recorded_path, write_recorded
 from chestct.tables import column_types, write_table
 from chestct.training.checkpoint import clear
 from chestct.training.finetune import finetune
@@ -29,7 +29,7 @@ def try_learning_rate(job: Job, folder: str, *, threads: int) -> None:
         for name, file in (("runs", "run.csv"), ("history", "history.csv")):
             write_table(pd.DataFrame(columns=list(column_types(name))), place / file, name)
         facts = {"run": asdict(job.run), "learning_rate": job.settings.learning_rate, "diverged": error.what}
-        write_text(place / "config.yaml", yaml.safe_dump(facts, sort_keys=False))
-        with atomic_path(place / "weights.safetensors") as temporary:
+        write_recorded(place / "config.yaml", yaml.safe_dump(facts, sort_keys=False))
+        with recorded_path(place / "weights.safetensors") as temporary:
             save_file({}, temporary, metadata={"diverged": error.what})
         clear(place)

@@ -3,7 +3,7 @@
 import logging
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.file_state import files_state
-from chestct.files import digest_object
+from chestct.files import digest_object, put_in_place
 from chestct.intensity import HU
+from chestct.obtained_files import is_altered
 from chestct.shard_files import new_shard, write_errors
 from chestct.tables import column_types, write_table
 from chestct.volume_store import Volume, write_stored, write_volume
@@ -62,6 +63,7 @@ def convert_shard(
     series: pd.DataFrame,
     *,
     obtained: pd.DataFrame,
+    states: Mapping[str, str] | None = None,
     root: str | Path,
     dataset: str,
     size_px: int | None,
@@ -91,7 +93,9 @@ def convert_shard(
 
     Args:
         series: rows of the table ``series`` that belong to the shard.
-        obtained: table ``shard``; a series that could not be obtained is refused as ``not_obtained``.
+        obtained: table ``shard``; a series that could not be obtained is refused as ``not_obtained``, one
+            whose files are not those that were obtained as ``altered``.
+        states: of the obtained files, by series_id (``obtained_files.read_states``), where they are known.
         root: folder that relative paths in ``series`` start from.
         dataset: name in the tables.
         size_px: rows and columns after area averaging; None keeps those of each scan.
@@ -115,6 +119,7 @@ def convert_shard(
     _check_identifiers(series, dataset)
     failed = obtained[obtained["status"] == "failed"]
     failures = dict(zip(failed["series_id"], failed["reason"] + ", " + failed["detail"], strict=True))
+    digests = dict(zip(obtained["series_id"], obtained.get("sha256", []), strict=False))
     rows = [{str(name): value for name, value in row.items()} for row in series.to_dict("records")]
     paths = [Path(root) / row["path"] for row in rows]
     conversion = {
@@ -147,6 +152,11 @@ def convert_shard(
                 outcome = earlier
                 if outcome.stored is not None:
                     write_stored(file, outcome.stored)
+            elif altered := _altered(
+                path, digests.get(row["series_id"]), (states or {}).get(row["series_id"])
+            ):
+                log.warning("%s: %s", place, altered)
+                outcome = _refused(row, "altered", altered)
             else:
                 outcome = _convert_row(row, path, place, file, conversion)
                 if outcome.ledger["reason"] != _UNEXPECTED:
@@ -155,7 +165,7 @@ def convert_shard(
                 outcome = replace(outcome, stored=replace(outcome.stored, slices=()))
             outcomes.append(outcome)
     with write_errors(store_path):
-        parts.whole.replace(store_path)
+        put_in_place(parts.whole, Path(store_path))
     tables = _tables(outcomes, store_path)
     paths_by_table = {
         "index": index_path,
@@ -218,6 +228,19 @@ def _convert_row(
         copies=scan.copies,
         stored=write_volume(file, volume),
     )
+
+
+def _altered(path: Path, digest: str | None, state: str | None) -> str:
+    """Why a scan's files are not those that were obtained; nothing where they are, or no digest is known."""
+    if not isinstance(digest, str):
+        return ""
+    try:
+        if not is_altered(path, digest, state):
+            return ""
+        what = "the files are not those that were obtained"
+    except OSError as error:
+        what = f"the files that were obtained cannot be read: {error.strerror}"
+    return f"{what}; look at them again (snakemake --forcerun download_series)"
 
 
 def _refused(row: dict[str, Any], reason: str, detail: str) -> Outcome:

@@ -6,11 +6,13 @@ outcome, so that a part made with other code, settings or files is never used. S
 outputs that a rule declares before it runs the job again; this folder is not among them.
 """
 
+import hashlib
 import json
 import shutil
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,22 @@ class Outcome:
     sop_uids: Sequence[str | None] = ()
     copies: Mapping[str, int] = field(default_factory=dict)
     stored: StoredScan | None = None
+
+
+#: Damage, as after a power cut, is found when a part is read, and the scan converted again.
+_written = partial(atomic_path, private=True, durable=False)
+
+
+def _digested(text: str) -> str:
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def _undigested(content: str) -> str:
+    """The text of ``_digested``; a ValueError where it is damaged."""
+    text = content.partition("\n")[2]
+    if _digested(text) != content:
+        raise ValueError("damaged")
+    return text
 
 
 def remove_parts(folder: Path) -> None:
@@ -79,22 +97,21 @@ class Parts:
             InputError: it can't be written.
         """
         facts = vars(outcome) | {"stored": None}
-        with write_errors(self.store_path):
-            if outcome.stored is not None:
-                slices = outcome.stored.slices
-                whole = atomic_path(self._slices(key), private=True)
-                with whole as temporary, open(temporary, "wb") as file:
+        if outcome.stored is not None:
+            slices = outcome.stored.slices
+            with _written(self._slices(key)) as temporary, write_errors(self.store_path):
+                with open(temporary, "wb") as file:
                     file.writelines(slices)
-                facts["stored"] = asdict(replace(outcome.stored, slices=()))
-                facts["lengths"] = [len(content) for content in slices]
-            text = json.dumps(facts, default=lambda value: value.item())  # of NumPy's numbers
-            with atomic_path(self._facts(key), private=True) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+            facts["stored"] = asdict(replace(outcome.stored, slices=()))
+            facts["lengths"] = [len(content) for content in slices]
+        text = json.dumps(facts, default=lambda value: value.item())  # of NumPy's numbers
+        with _written(self._facts(key)) as temporary:
+            temporary.write_text(_digested(text), encoding="utf-8")
 
     def load(self, key: str) -> Outcome | None:
         """The outcome that an earlier job left whole and undamaged, or None."""
         try:
-            facts = json.loads(self._facts(key).read_text(encoding="utf-8"))
+            facts = json.loads(_undigested(self._facts(key).read_text(encoding="utf-8")))
             stored, lengths = facts.pop("stored", None), facts.pop("lengths", ())
             if stored is not None:
                 content = self._slices(key).read_bytes()

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from chestct.errors import InputError
-from chestct.files import atomic_path, digest_object
+from chestct.files import digest_object
+from chestct.records import read_recorded, record_path, recorded_path
 from chestct.shard_files import open_shard
 from chestct.volume_store import StoredScan
 from chestct.volumes.converted_parts import Outcome
@@ -71,7 +72,7 @@ class KeptScans:
             link = path.with_suffix(".h5")
             link.unlink(missing_ok=True)
             os.link(self._store, link)
-            with atomic_path(path, private=True) as temporary:
+            with recorded_path(path, private=True, made_from=False) as temporary:
                 text = json.dumps(
                     {"outcomes": facts}, default=lambda value: value.item()
                 )  # of NumPy's numbers
@@ -87,8 +88,8 @@ class KeptScans:
                     if step == 0:
                         _remove(path)
                     continue
-                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-                    outcomes = json.loads(path.read_text(encoding="utf-8"))["outcomes"]
+                with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):  # InputError, too
+                    outcomes = json.loads(read_recorded(path))["outcomes"]
                     yield from ((key, (path.with_suffix(".h5"), facts)) for key, facts in outcomes.items())
 
 
@@ -111,6 +112,7 @@ def _remove(path: Path) -> None:
     with suppress(OSError):
         path.with_suffix(".h5").unlink(missing_ok=True)
         path.unlink(missing_ok=True)
+        record_path(path).unlink(missing_ok=True)
 
 
 def remove_outdated(folder: Path, stores: Iterable[Path]) -> None:

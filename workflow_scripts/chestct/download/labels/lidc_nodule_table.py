@@ -29,7 +29,7 @@ def read_nodules(path: Path = TABLE) -> pd.DataFrame:
     Raises:
         InputError: it is missing, damaged, or of another version.
     """
-    table = read_table(path, "lidc_nodules")
+    table = read_table(path, "lidc_nodules", recorded=False)
     patients = table["folder"].str.partition("/")[0]
     if (len(table), patients.nunique()) != (NUM_NODULES, NUM_PATIENTS) or table["folder"].duplicated().any():
         raise InputError(

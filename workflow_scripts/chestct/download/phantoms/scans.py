@@ -60,9 +60,10 @@ def write_scans(
     wanted = [scan for scan in scans if scan[1].study_id in paths]
     for index, ids in study_folders.progress(wanted, entry["name"]):
         path = paths[ids.study_id]
-        if study_folders.is_whole(root, path, SHAPE[0]) and is_written(root / path):
+        study = (root / path).parent
+        if study_folders.is_recorded(study) and is_written(root / path):
             continue
-        with study_folders.whole_folder((root / path).parent) as partial:
+        with study_folders.whole_folder(study) as partial:
             folder = partial / ids.series_id
             folder.mkdir()
             for name, content in files_of(index, ids):

@@ -30,6 +30,7 @@ from chestct.download.transfer.retries import (
 )
 from chestct.download.transfer.s3 import RemoteFile
 from chestct.errors import InputError
+from chestct.obtained_files import SET_ASIDE
 
 _COLUMNS = {
     "PatientID": "patient_id",
@@ -46,7 +47,6 @@ _BATCH_ROWS = 65536
 _URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)/(?P<prefix>[A-Za-z0-9-]+/)\*")
 #: What may become the name of a folder.
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_SET_ASIDE = "not_in_index"  # folder, in a series' folder, of files that the bucket does not have
 
 
 def index_path() -> Path:
@@ -112,7 +112,7 @@ def _places(series_rows: pd.DataFrame, collection: str) -> list[dict[Hashable, A
             f"{len(lost)} listed series are not, or otherwise, in the index",
             where=f"{index_version()}, e.g. series {lost[0]}",
             expected="the index that the series were listed from",
-            remedy="delete the dataset's series.csv, so that the rule list_series runs again",
+            remedy="list the series again (snakemake --forcerun list_series)",
         )
     return placed.to_dict("records")
 
@@ -127,8 +127,8 @@ def _set_in_order(folder: Path, files: list[RemoteFile]) -> None:
     extra = []
     for path in list(folder.iterdir()):
         if path.suffix.lower() == ".dcm" and path.name not in names:
-            (folder / _SET_ASIDE).mkdir(exist_ok=True)
-            path.rename(folder / _SET_ASIDE / path.name)
+            (folder / SET_ASIDE).mkdir(exist_ok=True)
+            path.rename(folder / SET_ASIDE / path.name)
             extra.append(path.name)
     if extra:
         logging.warning(
@@ -136,7 +136,7 @@ def _set_in_order(folder: Path, files: list[RemoteFile]) -> None:
             folder,
             len(extra),
             min(extra),
-            _SET_ASIDE,
+            SET_ASIDE,
         )
 
 

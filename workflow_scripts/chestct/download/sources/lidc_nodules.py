@@ -57,7 +57,7 @@ def _packed(entry: dict) -> Path | None:
 def _remedy(root: Path) -> str:
     return (
         f"get {ADDRESS} on another machine and name the file by the key `archive`, or name a folder of the "
-        f"layout {LAYOUT} by `folder`; once {root / _ARCHIVE} is deleted, it is fetched again"
+        f"layout {LAYOUT} by `folder`; once {root / _ARCHIVE} is moved elsewhere, it is fetched again"
     )
 
 

@@ -14,7 +14,7 @@ from chestct.download.phantoms.scanners import scanner_of
 from chestct.download.phantoms.scans import list_scans, phantom_manifest, write_scans
 from chestct.download.sources.study_folders import Listing
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
-from chestct.files import write_text
+from chestct.records import recorded_digest, write_recorded
 
 #: Labels come back through the code that reads the real collection.
 read_labels = rspect_labels.read_labels
@@ -80,8 +80,9 @@ def write_train_csv(entry: dict, root: Path) -> None:
     table = pd.DataFrame(rows, columns=list(rspect_labels.COLUMNS))
     text = table.sort_values(list(rspect_labels.ID_COLUMNS)).to_csv(index=False)
     path = root / "train.csv"
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_text(path, text)
+    known = recorded_digest(path) is not None and path.is_file()
+    if not known or path.read_text(encoding="utf-8", errors="replace") != text:
+        write_recorded(path, text)
 
 
 def obtain(

@@ -24,8 +24,9 @@ from chestct.download.transfer.http import Remote
 from chestct.download.transfer.retries import ByteProgress, TransferSettings, Unobtainable, transfer_all
 from chestct.download.transfer.zip_archive import Archive
 from chestct.download.transfer.zip_directory import check_readable, read_directory
-from chestct.download.transfer.zip_members import Member, extract
+from chestct.download.transfer.zip_members import Member, extract, is_member
 from chestct.errors import InputError
+from chestct.records import check_record, record
 from chestct.tables import check_table, read_table, write_table
 
 REGISTRY = "https://registry.opendata.aws/rsna-pulmonary-embolism-detection"
@@ -111,9 +112,14 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
     """
     archive, remote = open_archive(entry, settings)
     if (root / MEMBERS).is_file() and (root / "train.csv").is_file():
-        known = read_table(root / MEMBERS, "archive_members")
-        if not _changed(known, remote):
-            return known
+        try:
+            check_record(root / "train.csv")
+            known = read_table(root / MEMBERS, "archive_members")
+        except InputError as error:
+            logging.warning("%s; the archive is listed again", error.what)
+        else:
+            if not _changed(known, remote):
+                return known
     with ByteProgress(0, f"{entry['name']}: directory of the archive") as bar:
         directory = read_directory(archive, remote.size, bar.update)
     table, members = _find(archive, directory)
@@ -123,6 +129,7 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
             extract(archive, [Member.of(table.to_dict(), path)])
         except Unobtainable as error:
             raise archive.refuse(f"train.csv in the archive is damaged: {error.detail}") from error
+    record(path)
     members = members.assign(archive_bytes=remote.size, archive_etag=remote.etag or None)
     # In the order of series: a job that fetches a few of them reads a small part of the table.
     members = members.sort_values(["study_id", "series_id", "offset"])
@@ -148,8 +155,10 @@ def _read_members(path: Path, series_ids: list[str]) -> pd.DataFrame:
     """The table's rows of a few series, in pieces: jobs have less memory than the whole table takes.
 
     Raises:
-        InputError: the table is missing or broken.
+        InputError: the table is missing, not what was written, or broken.
     """
+    remedy = "list the series again (snakemake --forcerun list_series)"
+    check_record(path, "list of the archive's members", remedy)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             pieces = [
@@ -162,7 +171,7 @@ def _read_members(path: Path, series_ids: list[str]) -> pd.DataFrame:
             f"the list of the archive's members cannot be read: {error}",
             where=path,
             expected="the table archive_members, which list_series writes",
-            remedy="delete it and list the series again (snakemake --forcerun list_series)",
+            remedy=remedy,
         ) from error
     return check_table(table, "archive_members", where=path)
 
@@ -170,7 +179,7 @@ def _read_members(path: Path, series_ids: list[str]) -> pd.DataFrame:
 def obtain(
     entry: dict, root: Path, series_rows: pd.DataFrame, settings: TransferSettings
 ) -> dict[str, Unobtainable]:
-    """Take the missing files of the series from the archive; whole ones (by size) stay.
+    """Take the missing files of the series from the archive; whole ones (by size and CRC-32) stay.
 
     Returns:
         Series that cannot be obtained: ``not_found`` or ``incomplete`` in the archive, or ``altered``.
@@ -191,7 +200,7 @@ def obtain(
             continue
         wanted = [Member.of(m, root / row["path"] / m["name"]) for m in mine.to_dict("records")]
         remove_leftovers(root / row["path"])
-        there = [m.target.is_file() and m.target.stat().st_size == m.num_bytes for m in wanted]
+        there = [is_member(m.target, m) for m in wanted]
         if not all(there):
             lacking[row["series_id"]] = [m for m, whole in zip(wanted, there, strict=True) if not whole]
     if not lacking:
@@ -203,7 +212,7 @@ def obtain(
             where=archive.shown,
             expected=f"{members['archive_bytes'].iloc[0]} bytes, ETag {members['archive_etag'].iloc[0]}; "
             f"got {remote.size} bytes, ETag {remote.etag}",
-            remedy=f"delete {root / MEMBERS} and list the series again (snakemake --forcerun list_series)",
+            remedy="list the series again (snakemake --forcerun list_series)",
         )
     check_space(root, sum(m.num_bytes for wanted in lacking.values() for m in wanted), settings)
     packed = sum(m.compressed_bytes for wanted in lacking.values() for m in wanted)

@@ -1,10 +1,14 @@
 """Folders of a study on disk: whole or not at all, listed and digested."""
 
-import hashlib
+import errno
+import fcntl
+import glob
+import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,8 +17,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from chestct.dicom_folder import find_dicom
+from chestct.download.transfer.disk import disk_errors
 from chestct.download.transfer.retries import Unobtainable
 from chestct.errors import InputError
+from chestct.files import make_folder
+from chestct.obtained_files import content_digest
+
+#: Hidden file in a folder that was written whole: the digest of the others.
+_RECORD = ".whole"
 
 T = TypeVar("T")
 
@@ -23,19 +33,79 @@ T = TypeVar("T")
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a hidden folder beside ``folder`` that becomes ``folder`` on success.
 
-    What a killed run left under the hidden name, or an incomplete ``folder``, is replaced.
+    Its hidden name is this call's own, so that studies that share their data never write into one folder. An
+    incomplete ``folder`` is replaced, and what killed runs left is removed; if another run made ``folder``
+    meanwhile, that one stays. The folder gets a record of its files, by which ``is_recorded`` knows it.
+
+    Raises:
+        InputError: the disk is full.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.parent / f".{folder.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
+    with disk_errors(folder), _replacing(folder) as partial:
         yield partial
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+
+
+@contextmanager
+def _replacing(folder: Path) -> Iterator[Path]:
+    make_folder(folder.parent)
+    _remove_leftovers(folder)
+    before = _identity(folder)
+    partial = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.partial"
+    # It has its name once it is locked: until then another run would take it for a leftover.
+    new = partial.with_suffix(".new")
+    new.mkdir()
+    handle = os.open(new, os.O_RDONLY)
+    try:
+        # Tells other runs that this one lives, where the file system has locks.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        new.rename(partial)
+        yield partial
+        (partial / _RECORD).write_text(content_digest(partial), encoding="utf-8")
+        if _identity(folder) != before:
+            return
+        with suppress(FileNotFoundError):
+            old = partial.with_suffix(".replaced")
+            folder.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
+        try:
+            partial.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another run was first
+                raise
     finally:
+        os.close(handle)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_recorded(folder: Path) -> bool:
+    """Whether a folder that ``whole_folder`` made holds what it was given."""
+    try:
+        return (folder / _RECORD).read_text(encoding="utf-8") == content_digest(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        state = folder.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs left under hidden names; those of runs that still live hold a lock."""
+    name = glob.escape(folder.name)
+    for left in folder.parent.glob(f".{name}.*"):
+        if left.suffix not in (".partial", ".replaced"):
+            continue
+        with suppress(OSError):
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
 
 
 def progress(items: Sequence[T], title: str) -> Iterable[T]:
@@ -101,9 +171,12 @@ def shard_row(
         sizes = [(p.name, p.stat().st_size) for p in files]
         empty = [name for name, size in sizes if size == 0]
         expected = int(series["num_instances"])
-        digest = hashlib.sha256("".join(f"{n}\t{s}\n" for n, s in sorted(sizes)).encode()).hexdigest()
-        row |= {"num_files": len(files), "num_bytes": sum(size for _, size in sizes), "sha256": digest}
-        if empty or len(files) < expected:
+        row |= {"num_files": len(files), "num_bytes": sum(size for _, size in sizes)}
+        try:
+            row["sha256"] = content_digest(root / str(series["path"]))
+        except OSError as error:
+            failure = Unobtainable("unreadable", str(error.strerror))
+        if failure is None and (empty or len(files) < expected):
             shown = f"{len(files)} of {expected or 'unknown'} files, {len(empty)} of them empty"
             failure = Unobtainable("incomplete", shown)
     if failure is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
+from chestct.files import cannot_write, is_full, make_folder, put_in_place
 
 
 def free_bytes(folder: Path) -> int:
@@ -38,43 +39,55 @@ def check_space(folder: Path, num_bytes: int, settings: TransferSettings) -> Non
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or quota into one clear message.
+    """Turn a full disk or quota, and what may not be written, into one clear message.
 
     Raises:
-        InputError: the disk or the user's quota is full.
+        InputError: the disk or the user's quota is full, or there is no permission.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
+            raise cannot_write(path, error) from error
+        if not is_full(error, path.parent):
             raise
         raise InputError(
             f"the disk is full: {error.strerror}",
             where=path.parent,
-            expected="space for the files of the dataset (see `snakemake plan_download`)",
+            expected="space, and room for one more file (df -h, df -i), for the files of the dataset (see "
+            "`snakemake plan_download`)",
             remedy="free space or move data_dir, then rerun: what is whole is kept and not fetched again",
         ) from error
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield a hidden path beside ``target`` that replaces it on success and vanishes on failure.
 
     The hidden name is this call's own: two runs on the same folder never write into one file.
+
+    Args:
+        target: file to write.
+        durable: whether the file must outlast a power cut by itself; not of the many small files of a
+            series, which are written out together (``files.sync_disk``) before the table that vouches for
+            them.
 
     Raises:
         InputError: the disk is full.
     """
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     with disk_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
-            with open(part, "wb") as held:
+            # It has its name once it is locked: until then another run would take it for a leftover.
+            new = part.with_suffix(".new")
+            with open(new, "wb") as held:
                 # Tells other runs that this one lives, where the file system has locks.
                 with suppress(OSError):
                     fcntl.flock(held, fcntl.LOCK_EX)
+                new.replace(part)
                 yield part
-            part.replace(target)
+            put_in_place(part, target, durable=durable)
         finally:
             part.unlink(missing_ok=True)
 

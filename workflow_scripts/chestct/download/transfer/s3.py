@@ -216,7 +216,7 @@ def fetch(
     """
 
     def attempt() -> None:
-        with whole_file(target) as part:
+        with whole_file(target, durable=False) as part:  # see sync_disk
             part.write_bytes(_content(client, bucket, file))
             check(part)
 

@@ -82,13 +82,20 @@ def unpack(content: memoryview, member: Member) -> bytes | None:
     return unpacked
 
 
+def is_member(path: Path, member: Member) -> bool:
+    """Whether a file on disk is the member, by its size and CRC-32."""
+    if not path.is_file() or path.stat().st_size != member.num_bytes:
+        return False
+    return zlib.crc32(path.read_bytes()) == member.crc32
+
+
 def write_whole(content: bytes, target: Path) -> None:
-    """Write a file whole or not at all.
+    """Write one of many files whole or not at all; ``files.sync_disk`` writes all of them out.
 
     Raises:
         InputError: the disk is full.
     """
-    with whole_file(target) as part:
+    with whole_file(target, durable=False) as part:
         part.write_bytes(content)
 
 

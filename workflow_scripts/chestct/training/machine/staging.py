@@ -51,8 +51,13 @@ def staged_index(index: str, resources: Mapping[str, Any]) -> str:
     folder = Path(tempfile.mkdtemp(dir=resources["tmpdir"], prefix="chestct-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     copies = {store: str(folder / f"{number}{Path(store).suffix}") for number, store in enumerate(stores)}
-    for store, copy in copies.items():
-        shutil.copyfile(store, copy)
-    write_table(table.assign(store=table["store"].map(copies)), folder / "index.csv", "index")
+    try:
+        for store, copy in copies.items():
+            shutil.copyfile(store, copy)
+    except OSError as error:  # other jobs filled the disk meanwhile
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"shards stay where they are: they cannot be copied to {folder}: {error.strerror}")
+        return index
+    write_table(table.assign(store=table["store"].map(copies)), folder / "index.csv", "index", of_job=True)
     print(f"{len(copies)} shard(s), {needed:,} bytes, copied to {folder}")
     return str(folder / "index.csv")

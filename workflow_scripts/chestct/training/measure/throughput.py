@@ -22,6 +22,7 @@ import torch
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
+from chestct.records import record_path
 from chestct.tables import read_table, write_table
 from chestct.training.machine.device import check_hardware
 from chestct.training.measure.speed import Measurement, Setting, measure_apart
@@ -57,12 +58,13 @@ def update_table(path: Path, row: dict[str, object]) -> None:
     Raises:
         InputError: the table that is there is broken.
     """
-    table = read_table(path, "throughput") if path.is_file() else pd.DataFrame()
+    table = read_table(path, "throughput", recorded=False) if path.is_file() else pd.DataFrame()
     if len(table):
         keys = ("device", "model", "precision", "window", "size", "batch")
         same = pd.concat([table[key] == row[key] for key in keys], axis=1).all(axis=1)
         table = table[~same]
     write_table(pd.DataFrame([*table.to_dict("records"), row]), path, "throughput")
+    record_path(path).unlink()  # a table that the package brings has none
 
 
 def _peak_tflops(device: str, precision: str) -> float | None:

@@ -19,8 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from chestct.errors import InputError
-from chestct.files import atomic_path, digest_object, sha256_file
+from chestct.files import digest_object, sha256_file
 from chestct.models.heads import HeadInput, head_of
+from chestct.records import check_record, recorded_path
 from chestct.tables import read_table
 from chestct.training.machine.device import (
     check_hardware,
@@ -108,7 +109,7 @@ class Features:
                 "features are of other windows than the study's",
                 where=where,
                 expected="a row for every window of every scan, as the table of windows lists them",
-                remedy="delete the file and let the workflow compute it again",
+                remedy=f"let the workflow compute it again: snakemake --forcerun {where}",
             )
         return rows
 
@@ -213,7 +214,7 @@ def write_features(features: Features, path: str) -> None:
     """Write features as safetensors, whole or not at all; what is no tensor stands in the metadata."""
     others = {"rows": features.rows, "head": features.head, "head_shape": features.head_shape}
     tensors = {name: getattr(features, name).contiguous() for name in ("values", "starts", "stops")}
-    with atomic_path(path) as temporary:
+    with recorded_path(path) as temporary:
         save_file(tensors, temporary, metadata={"content": json.dumps(others | {"facts": features.facts})})
 
 
@@ -221,8 +222,9 @@ def read_features(path: str) -> Features:
     """Read features.
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing, or not what was written.
     """
+    check_record(path, "file of features")
     with suppress(OSError, SafetensorError, KeyError, TypeError, ValueError):
         with safe_open(path, framework="pt") as file:
             others = json.loads(file.metadata()["content"])
@@ -234,7 +236,7 @@ def read_features(path: str) -> Features:
         "a file of features does not read",
         where=Path(path),
         expected="what rule extract_features writes",
-        remedy="delete the file and let the workflow compute it again",
+        remedy=f"let the workflow compute it again: snakemake --forcerun {path}",
     )
 
 

@@ -12,6 +12,7 @@ from chestct.tables import read_table
 from chestct.training.prediction_rows import predictions_of, windows_in_order, write_predictions
 from chestct.training.probes.features import Features, read_features
 from chestct.training.probes.heads import Head
+from chestct.training.record import check_weights
 from chestct.training.scoring import largest, top_windows
 
 
@@ -28,7 +29,7 @@ def read_head(path: str, features: Features) -> Head:
             f"weight file holds {', '.join(sorted(tensors)) or 'nothing'}",
             where=path,
             expected=f"the head of a probe and nothing else: {names[0]} {features.head_shape} and {names[1]}",
-            remedy="delete the file and let the workflow fit it again",
+            remedy=f"let the workflow fit it again: snakemake --forcerun {path}",
         )
     return Head(weight=tensors[names[0]].flatten(), bias=tensors[names[1]].squeeze())
 
@@ -78,6 +79,7 @@ def predict_probes(
         starts, stops = listed["start"].tolist(), listed["stop"].tolist()
         rows = read.rows_of(study_ids, starts, stops, where=path)
         numbers = torch.tensor(listed["number"].to_numpy(dtype="int64"))
+        check_weights(weights[number])
         logits = read_head(weights[number], read).logits(read.values[rows])
         scores = largest(logits, numbers, len(chosen)).sigmoid().numpy()
         top = top_windows(logits, numbers, len(chosen)).numpy()

@@ -1,8 +1,10 @@
 """Loaders of windows: worker processes that fail with one clear message, and time spent waiting."""
 
+import shutil
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +64,36 @@ def _start_worker(_: int) -> None:
         dataset.reader = WindowReader()
 
 
+#: Where processes hand batches over, and below how many free bytes it is full.
+_SHARED_MEMORY = Path("/dev/shm")
+_NO_ROOM = 1 << 20
+
+
+def _lacks_shared_memory(text: str) -> bool:
+    """Whether an error of a worker process comes from a full /dev/shm, which it need not say."""
+    if "shared memory" in text or "Bus error" in text:
+        return True
+    try:
+        return shutil.disk_usage(_SHARED_MEMORY).free < _NO_ROOM
+    except OSError:
+        return False
+
+
+def _too_little_shared_memory(error: Exception) -> InputError:
+    try:
+        state = shutil.disk_usage(_SHARED_MEMORY)
+        room = f"{state.total / 2**20:.1f} MiB, {state.free / 2**20:.1f} MiB free"
+    except OSError:
+        room = "not there"
+    return InputError(
+        f"a process that reads windows ended, since {_SHARED_MEMORY} is full: {str(error).splitlines()[0]}",
+        where=f"{_SHARED_MEMORY} ({room}), where processes hand over batches",
+        expected="room for two batches of every process of training.num_workers",
+        remedy=f"give the job a larger {_SHARED_MEMORY} (of a container: --shm-size=1g or --ipc=host), or "
+        "set training.num_workers to 0",
+    )
+
+
 class Loader:
     """Batches of a dataset, read ahead by worker processes where there are any.
 
@@ -107,8 +139,10 @@ class Loader:
             except StopIteration:
                 return
             except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+                if "DataLoader worker" not in str(error) and "shared memory" not in str(error):
                     raise
+                if _lacks_shared_memory(str(error)):
+                    raise _too_little_shared_memory(error) from None
                 raise InputError(
                     f"a process that reads windows ended: {str(error).splitlines()[0]}",
                     where="training.num_workers",
