@@ -142,8 +142,8 @@ IMPORTS := torch, torchvision, pytorchvideo.models, transformers, safetensors.to
 	if [ $@ -nt requirements.lock ] && [ $@ -nt pyproject.toml ] && [ $@ -nt .uv/.installed ]; then exit 0; fi; \
 	[ -e $@ ] && old=--allow-existing || old=--clear; rm -f $@; set -x; \
 	.uv/bin/uv venv --quiet $$old --python $(PYTHON) .venv; \
-	.uv/bin/uv pip sync --quiet --require-hashes --require-build-hashes --build-constraints requirements.lock \
-	  --compile-bytecode --python .venv/bin/python requirements.lock; \
+	.uv/bin/uv pip sync --quiet --require-hashes --preview-features build-dependency-hashes --require-build-hashes \
+	  --build-constraints requirements.lock --compile-bytecode --python .venv/bin/python requirements.lock; \
 	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .; \
 	{ set +x; } 2>/dev/null; .venv/bin/python -c "import $(IMPORTS)" || { \
 	  echo "the environment in .venv does not work: call make again, which installs it anew;"; \
