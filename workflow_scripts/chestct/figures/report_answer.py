@@ -187,9 +187,10 @@ def _capital(words: str) -> str:
 
 
 def _numbers(row: Mapping[Any, Any], decides: bool) -> str:
+    """The difference, with the interval that decides in parentheses, or that over patients in brackets."""
     kind = "ci" if decides else "patients"
     ends = interval(row[f"{kind}_low"], row[f"{kind}_high"], with_sign=True)
-    return f"{signed(row['difference'])} [{ends}]{'' if decides else ' over patients alone'}"
+    return f"{signed(row['difference'])} " + (f"({ends})" if decides else f"[{ends}] over patients alone")
 
 
 def _p(value: float) -> str:
