@@ -29,6 +29,7 @@ from chestct.download.weights_table import file_facts, weights_row, weights_tabl
 from chestct.errors import InputError
 from chestct.files import digest_object, sha256_file
 from chestct.jobs.code_digest import code_of
+from chestct.jobs.data_facts import conversion_facts, data_facts
 from chestct.jobs.environment import prepare_environment
 from chestct.jobs.resource_requests import memory_and_time, nodes_and_gpus, partition
 from chestct.jobs.starting_weights import starting_weights

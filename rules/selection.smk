@@ -52,6 +52,12 @@ if RATES:
             display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
             intensity=lambda wildcards: intensity_of(dataset_entry(wildcards)),
             window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
+            conversion=lambda wildcards: conversion_facts(
+                config, TRIED_RUNS[wildcards.dataset, wildcards.model, wildcards.init]
+            ),
+            training_data=lambda wildcards: data_facts(
+                config, TRIED_RUNS[wildcards.dataset, wildcards.model, wildcards.init]
+            ),
             num_workers=config["training"]["num_workers"],
             gpus=config["training"]["gpus"],
             code=lambda wildcards: code_of("try_learning_rates", MODEL_MODULES[wildcards.model]),

@@ -104,6 +104,8 @@ rule finetune:
         display_window_hu=lambda wildcards: dataset_entry(wildcards)["display_window_hu"],
         intensity=lambda wildcards: intensity_of(dataset_entry(wildcards)),
         window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
+        conversion=lambda wildcards: conversion_facts(config, Run.of(wildcards)),
+        training_data=lambda wildcards: data_facts(config, Run.of(wildcards)),
         num_workers=config["training"]["num_workers"],
         gpus=config["training"]["gpus"],
         code=lambda wildcards: code_of("finetune", MODEL_MODULES[wildcards.model]),

@@ -26,6 +26,8 @@ finetune(
         display_window_hu=params.display_window_hu,
         intensity=params.intensity,
         window_slices=params.window_slices,
+        conversion=params.conversion,
+        training_data=params.training_data,
         index=staged_index(inputs.index, dict(snakemake.resources.items())),
         windows=inputs.windows,
         splits=inputs.splits,

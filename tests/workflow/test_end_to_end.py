@@ -5,11 +5,13 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pandas as pd
 import yaml
 from snakemake.utils import update_config
 
 from chestct.dataset_entries import outside_sets
+from chestct.run import Run
 from chestct.run_grid import list_runs
 from chestct.tables import read_table
 from tests.workflow.project import clean_environment, copy_project
@@ -106,6 +108,25 @@ def test_metrics_lead_back_to_their_origin(smoke):
     assert set(ct["initial_weights_sha256"]) <= set(source["final_weights_sha256"])
     assert (runs.loc[runs["init"].isin(["video", "ct"]), "initial_stand_in"] == 1).all()
     assert (runs.loc[runs["init"] == "imagenet", "initial_weights"].notna()).all()
+
+
+def test_a_new_scan_gets_the_score_and_the_window_that_the_study_gives_it(smoke, tmp_path):
+    dataset, model = "lidc_phantom_smoke", "swin_narrow"
+    run = Run(dataset=dataset, model=model, init="video", percent=100, seed=0, fold=0)
+    predictions = read_table(
+        smoke.folder / RESULTS / f"training/{dataset}/{model}/predictions.csv", "predictions"
+    )
+    chosen = (predictions[list(run.asdict())] == pd.Series(run.asdict())).all(axis=1)
+    expected = predictions[chosen & (predictions["split"] == "test")].head(3)
+    series = read_table(smoke.folder / f"data/{dataset}/series.csv", "series").set_index("study_id")
+    scans = [f"data/{dataset}/{path}" for path in series.loc[expected["study_id"], "path"]]
+    folder, output = f"{RESULTS}/training/{run.folder}", tmp_path / "scores.csv"
+    smoke.python("-m", "chestct_command", "predict", folder, *scans, "-o", str(output), "--threads", "1")
+    scores = pd.read_csv(output)
+    assert len(scores) == 3 and (scores["status"] == "scored").all()
+    np.testing.assert_allclose(scores["score"], expected["score"], atol=1e-6)
+    for column in ("num_windows", "top_start", "top_stop"):
+        assert scores[column].tolist() == expected[column].tolist()
 
 
 def test_the_plan_counts_the_jobs_of_the_study(smoke):

@@ -1,4 +1,4 @@
-"""Run a study, see what it costs and how far it is, convert scans, begin with a table of your own.
+"""Run a study, see what it costs and how far it is, convert scans, score new ones, begin with your own table.
 
 Each command is a thin way to what is there already: make targets and snakemake do the same.
 Exit status: 0 done, 1 failed or refused (the reason on standard error), 2 wrong usage.
@@ -14,6 +14,14 @@ from pathlib import Path
 from chestct.errors import InputError
 from chestct_command import begin, cite
 from chestct_command.project import configuration_files, list_studies, project_folder
+
+_RUN_HELP = "results/STUDY/training/DATASET/MODEL/START/percent-P/seed-S/fold-F, or what export wrote"
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 on")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,6 +45,18 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("series", type=Path, help="folder of one DICOM series, or a volume file")
     convert.add_argument("out", help="volume file to write, such as scan.nii.gz")
     convert.add_argument("--size", default="native", help="rows and columns, or 'native' (default)")
+    predicts = commands.add_parser("predict", help="score new scans with a trained run")
+    predicts.add_argument("run", type=Path, metavar="RUN_FOLDER", help=_RUN_HELP)
+    predicts.add_argument(
+        "scans", nargs="+", metavar="SCAN", help="DICOM folder of one series, or volume file"
+    )
+    predicts.add_argument("-o", "--output", type=Path, help="CSV to write (schemas/scores.schema.yaml)")
+    predicts.add_argument("--threads", type=_count, help="of the processor (default: as PyTorch chooses)")
+    predicts.add_argument("--batch", type=_count, help="windows at once (default: as in the study)")
+    predicts.add_argument("--gpu", action="store_true", help="compute on the GPU")
+    exports = commands.add_parser("export", help="take a trained run along: weights, model, model card")
+    exports.add_argument("run", type=Path, metavar="RUN_FOLDER", help=_RUN_HELP)
+    exports.add_argument("target", type=Path, metavar="DIR", help="new folder to write")
     begin.add_arguments(commands.add_parser("init", help="a study of your own scans, from a table of them"))
     return parser
 
@@ -82,6 +102,21 @@ def _command(options: argparse.Namespace) -> int:
         from chestct.volumes.__main__ import main as volumes
 
         return volumes(["convert", str(options.series), options.out, f"--size={options.size}"])
+    if options.command == "predict":
+        from chestct_command.predict import predict
+
+        return predict(
+            options.run,
+            options.scans,
+            output=options.output,
+            gpu=options.gpu,
+            threads=options.threads,
+            windows_at_once=options.batch,
+        )
+    if options.command == "export":
+        from chestct_command.export import export
+
+        return export(options.run, options.target)
     folder = project_folder()
     if options.command == "run":
         return _run(options, folder)

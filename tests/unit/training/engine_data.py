@@ -53,6 +53,17 @@ LUNG = InputSettings(
     std=(0.225, 0.225, 0.225),
 )
 RUN = Run(dataset="d", model="swin_narrow", init="scratch", percent=100, seed=0, fold=0)
+CONVERSION = {"size_px": 36, "spacing_z_mm": None, "num_slices": None, "intensity": HU, "accept": []}
+CONVERSION["window_stride"] = 4
+DATA = {
+    "dataset": "d",
+    "source": "own_data",
+    "phantoms": False,
+    "label": "bright",
+    "num_folds": 1,
+    "earlier_datasets": [],
+    "published_weights": [],
+}
 SCRATCH = {"path": None, "sha256": None, "words": None, "stand_in": False}
 
 
@@ -129,6 +140,8 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
         display_window_hu=WINDOW,
         intensity=HU,
         window_slices=8,
+        conversion=CONVERSION,
+        training_data=DATA,
         **data,
         code_digest="code",
         gpus=0,

@@ -28,6 +28,19 @@ def window_starts(num_slices: int, window: int, stride: int) -> list[int]:
     return sorted({*range(0, last + 1, stride), last})
 
 
+def window_places(num_slices: int, rule: WindowRule) -> tuple[list[int], int]:
+    """First slices of the windows of a scan, and how many slices each of them is long.
+
+    Args:
+        num_slices: of the scan.
+        rule: of the form of the windows. A window that is a whole scan ends with its last slice; a scan
+            shorter than a window ends with the window, which the reader pads.
+    """
+    if rule.stride is None:
+        return [0], max(num_slices, rule.window)
+    return window_starts(num_slices, rule.window, rule.stride), rule.window
+
+
 def positive_slices(
     slices: pd.DataFrame, slice_labels: pd.DataFrame, *, min_readers: int
 ) -> dict[str, np.ndarray]:
@@ -104,14 +117,13 @@ def list_windows(
         Table of schema ``windows``. A window with at least ``rule.min_positive`` positive slices is positive.
         If the finding of a positive scan is shorter than that, the windows that hold most of it are
         positive, so that every positive scan has a positive window. Without slice marks a window takes
-        the scan's label. Windows of a negative scan are negative. A window that is a whole scan ends with
-        its last slice; a scan shorter than a window ends with the window, which the reader pads with air.
+        the scan's label. Windows of a negative scan are negative.
     """
     used = cohort[cohort["status"] == "used"]
     parts = []
     for study_id, scan_label, num_slices in used[["study_id", "label", "num_slices"]].to_numpy(dtype=object):
-        width = max(int(num_slices), rule.window) if rule.stride is None else rule.window
-        starts = np.array([0] if rule.stride is None else window_starts(int(num_slices), width, rule.stride))
+        places, width = window_places(int(num_slices), rule)
+        starts = np.array(places)
         marked = np.empty(0, dtype=int) if positives is None else positives.get(study_id, np.empty(0, int))
         counts = np.searchsorted(marked, starts + width) - np.searchsorted(marked, starts)
         # A positive scan without a marked slice keeps all its windows positive.

@@ -27,6 +27,7 @@ from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import check_hardware, device_name, peak_memory_mb, reset_peak_memory
 from chestct.training.machine.launch import launch
 from chestct.training.record import write_results
+from chestct.training.run_facts import run_facts
 from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
 from chestct.training.start import Job, build_start, run_seed, seed_everything
@@ -141,6 +142,8 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
         "display_window_hu": job.display_window_hu,
         "intensity": job.intensity,
         "window_slices": job.window_slices,
+        "conversion": job.conversion,
+        "training_data": job.training_data,
     }
     started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None
     row = run.asdict() | {
@@ -156,6 +159,7 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
     )
     history, weights, measured = _train(job, scans, computation)
     if computation.processes.first:
-        write_results(place, weights, history, resolved | {"initial": initial}, row | measured)
+        row = row | measured
+        write_results(place, weights, history, resolved | {"initial": initial}, row, run_facts(job, row))
         clear(place)
     computation.processes.barrier()

@@ -15,16 +15,25 @@ from chestct.files import sha256_file
 from chestct.records import check_record, recorded_path, write_recorded
 from chestct.run import RUN_FILES
 from chestct.tables import read_table, write_table
+from chestct.training.header import header_of
 
 
-def save_weights(state: dict[str, torch.Tensor], path: str | Path) -> None:
+def save_weights(
+    state: dict[str, torch.Tensor], path: str | Path, facts: Mapping[str, Any] | None = None
+) -> None:
     """Write a model's state as safetensors with its record, whole or not at all.
+
+    Args:
+        state: of the model.
+        path: to write.
+        facts: what the weights say of themselves (``training.header``), or None.
 
     Raises:
         InputError: it cannot be written.
     """
     with recorded_path(path) as temporary:
-        save_file({key: value.contiguous() for key, value in state.items()}, temporary)
+        header = None if facts is None else header_of(facts)
+        save_file({key: value.contiguous() for key, value in state.items()}, temporary, metadata=header)
 
 
 def write_results(
@@ -33,6 +42,7 @@ def write_results(
     history: Sequence[Mapping[str, float | None]],
     resolved: dict[str, Any],
     row: dict[str, Any],
+    facts: Mapping[str, Any],
 ) -> None:
     """Write weights.safetensors, history.csv, config.yaml and, last, run.csv.
 
@@ -43,9 +53,10 @@ def write_results(
         resolved: configuration of the run.
         row: of the table ``runs`` (l2_strength likewise), without the digest of the weights and the versions,
             which are added.
+        facts: what the weights say of themselves (``training.header``).
     """
     weights = folder / "weights.safetensors"
-    save_weights(state, weights)
+    save_weights(state, weights, facts)
     curve = pd.DataFrame([{"l2_strength": None, **row} for row in history])
     write_table(curve, folder / "history.csv", "history")
     write_recorded(folder / "config.yaml", yaml.safe_dump(resolved, sort_keys=False))

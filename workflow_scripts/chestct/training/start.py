@@ -57,12 +57,16 @@ class Job(NetworkJob):
         run: the run.
         settings: training settings.
         subset: path of the table of the scans whose labels the run sees.
+        conversion, training_data: how scans became windows, and what they are (``chestct.jobs.data_facts``),
+            which the run's weights will say.
         processes: that train together where there are no GPUs.
     """
 
     run: Run
     settings: TrainingSettings
     subset: str
+    conversion: dict[str, Any]
+    training_data: dict[str, Any]
     processes: int = 1
 
 

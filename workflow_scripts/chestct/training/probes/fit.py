@@ -11,6 +11,7 @@ from torch import nn
 
 from chestct.files import digest_object
 from chestct.run import Run
+from chestct.training.header import HEAD
 from chestct.training.machine.device import peak_memory_mb
 from chestct.training.probes.features import Features, digest_of, read_features
 from chestct.training.probes.heads import STRENGTHS, Head, fit_heads, window_weights
@@ -133,6 +134,7 @@ def _fit_run(job: ProbesJob, number: int, features: Features, folder: Path, *, s
             "code_digest": digest_of(features, job.code_digest),
             "data_digest": data_digest,
         },
+        {"holds": HEAD, "run": run.asdict()},
     )
 
 
