@@ -16,7 +16,7 @@ from chestct.evaluation.folds import class_strata, ranked_folds
 
 _MAX_REDRAWS = 100
 #: Patients that are drawn at a time, over all resamples.
-_DRAWS_AT_ONCE = 2**23
+_DRAWS_AT_ONCE = 2**22
 #: Counts of a test set that would take more bytes than this as float32 are kept as small integers.
 _MOST_BYTES = 2**28
 #: Up to so many counts, every patient is left out once; beyond, so many patients are that these are not more,
