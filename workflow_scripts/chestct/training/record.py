@@ -76,11 +76,11 @@ def check_weights(path: str | Path) -> None:
     """
     found = check_record(path, "weight file")
     record = Path(path).with_name(RUN_FILES["record"])
-    runs = read_table(record, "runs") if record.is_file() else pd.DataFrame()
-    if len(runs) == 1 and runs.loc[0, "final_weights_sha256"] != found:
+    known = read_table(record, "runs")["final_weights_sha256"].tolist() if record.is_file() else []
+    if len(known) == 1 and known != [found]:
         raise InputError(
             f"weights are not those of their run: SHA-256 {found}",
             where=path,
-            expected=f"SHA-256 {runs.loc[0, 'final_weights_sha256']}, as {record.name} says",
+            expected=f"SHA-256 {known[0]}, as {record.name} says",
             remedy=f"put the run's own weights there, or train it again: snakemake --forcerun {path}",
         )
