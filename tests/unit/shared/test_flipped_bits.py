@@ -44,7 +44,7 @@ def write_run(folder: Path) -> None:
         row.pop(added, None)
     curve = {"step": 4, "windows_seen": 16, "learning_rate": 0.1, "train_loss": 0.7}
     history = [curve | {"validation_loss": 0.6, "validation_auroc": 0.8}]
-    write_results(folder, {"w": torch.arange(300.0)}, history, {"seed": 0}, row)
+    write_results(folder, {"w": torch.arange(300.0)}, history, {"seed": 0}, row, {"holds": "model"})
 
 
 def draws(folder: Path) -> None:

@@ -50,15 +50,8 @@ def _replacing(folder: Path) -> Iterator[Path]:
     _remove_leftovers(folder)
     before = _identity(folder)
     partial = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.partial"
-    # It has its name once it is locked: until then another run would take it for a leftover.
-    new = partial.with_suffix(".new")
-    new.mkdir()
-    handle = os.open(new, os.O_RDONLY)
+    handle = _new_locked(partial)
     try:
-        # Tells other runs that this one lives, where the file system has locks.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        new.rename(partial)
         yield partial
         (partial / _RECORD).write_text(content_digest(partial), encoding="utf-8")
         if _identity(folder) != before:
@@ -75,6 +68,26 @@ def _replacing(folder: Path) -> Iterator[Path]:
     finally:
         os.close(handle)
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _new_locked(partial: Path) -> int:
+    """Make a folder whose lock tells other runs that this one lives, where the file system has locks.
+
+    Before it is locked another run may take it for a leftover and remove it: then it is made again.
+
+    Returns:
+        A handle, which holds the lock until it is closed.
+    """
+    while True:
+        partial.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):
+            handle = os.open(partial, os.O_RDONLY)
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            state = os.fstat(handle)
+            if _identity(partial) == (state.st_dev, state.st_ino):
+                return handle
+            os.close(handle)
 
 
 def is_recorded(folder: Path) -> bool:

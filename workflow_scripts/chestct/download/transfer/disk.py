@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -79,17 +80,26 @@ def whole_file(target: Path, *, durable: bool = True) -> Iterator[Path]:
     with disk_errors(target):
         make_folder(target.parent)
         try:
-            # It has its name once it is locked: until then another run would take it for a leftover.
-            new = part.with_suffix(".new")
-            with open(new, "wb") as held:
-                # Tells other runs that this one lives, where the file system has locks.
-                with suppress(OSError):
-                    fcntl.flock(held, fcntl.LOCK_EX)
-                new.replace(part)
+            with _new_locked(part):
                 yield part
             put_in_place(part, target, durable=durable)
         finally:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _new_locked(part: Path) -> Iterator[None]:
+    """A new, empty file whose lock tells other runs that this one lives, where the file system has locks.
+
+    Before it is locked another run may take it for a leftover and remove it: then it is made again.
+    """
+    while True:
+        with open(part, "wb") as held:
+            with suppress(OSError):
+                fcntl.flock(held, fcntl.LOCK_EX)
+            if part.exists() and os.path.samestat(part.stat(), os.fstat(held.fileno())):
+                yield
+                return
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
