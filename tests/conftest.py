@@ -14,6 +14,10 @@ ROOT = Path(__file__).resolve().parents[1]
 OF_SMOKE = ("tests/workflow/test_end_to_end.py", "tests/workflow/test_reruns.py")
 
 
+#: torch.export starts threads of autograd's, after which no forked process can train.
+LAST = "tests/unit/command/test_export_run.py"
+
+
 class SharedOutByFile(LoadFileScheduling):
     """Gives the tests of a file to one process, and those of ``OF_SMOKE`` to one."""
 
@@ -29,8 +33,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins."""
-    items.sort(key=lambda item: not item.nodeid.startswith(OF_SMOKE))
+    """What takes longest begins; what leaves a process unfit to be forked ends."""
+    items.sort(key=lambda item: (item.nodeid.startswith(LAST), not item.nodeid.startswith(OF_SMOKE)))
 
 
 @pytest.fixture(autouse=True)
