@@ -194,8 +194,11 @@ def troubled(make_run) -> Iterator[Troubled]:
         troubled.stop()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 90, what: str = "") -> None:
-    """Wait until a condition holds; the test fails if it never does."""
+def wait_until(condition: Callable[[], object], seconds: float = 600, what: str = "") -> None:
+    """Wait until a condition holds; the test fails if it never does.
+
+    The limit is for a cluster that hangs: a busy machine is slow, and no test is of its speed.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -122,7 +122,7 @@ def test_jobs_that_could_never_start_stop_the_run_before_the_first(make_run, clu
     change_profile(run.folder, {"slurm_partition": "short"})
     before = len(cluster.jobs())
     process = run.start("asked/one.txt")
-    assert process.wait(120)
+    assert process.wait(600)
     text = (run.folder / "snakemake.log").read_text()
     assert "jobs of one ask for 960, and partition short has 30 minutes" in text
     assert "set max_runtime: 30" in text
@@ -149,8 +149,8 @@ def test_jobs_that_ctrl_c_left_in_the_queue_are_cancelled(make_run, cluster):
 
     wait_until(queue, what="the first job of twelve")
     os.killpg(process.pid, signal.SIGINT)
-    process.wait(120)
-    wait_until(lambda: not queue(), seconds=30, what="an empty queue")
+    process.wait(600)
+    wait_until(lambda: not queue(), what="an empty queue")
     assert re.search(r"0 of 13 (jobs|are) done", (run.folder / "snakemake.log").read_text())
 
 

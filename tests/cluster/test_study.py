@@ -51,7 +51,7 @@ class Interrupted:
     def __init__(self, run) -> None:
         self.run = run
         process = run.start(*STUDY, log="first.log", umask=UMASK)
-        wait_until(lambda: self._finetuning(process), seconds=300, what="fine-tuning on the cluster")
+        wait_until(lambda: self._finetuning(process), what="fine-tuning on the cluster")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         self.first = run.newest_log()
