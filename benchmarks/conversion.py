@@ -54,7 +54,7 @@ def convert_ours(scans: list[Path], folder: Path) -> Path:
     convert_shard(
         series,
         obtained=obtained,
-        states={f"r{i}": _state(scan) for i, scan in enumerate(scans)},
+        states={f"r{i}": _state(scan).exact for i, scan in enumerate(scans)},
         root=".",
         dataset="d",
         size_px=SIZE_PX,

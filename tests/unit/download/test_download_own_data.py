@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from chestct.download import datasets as sources
-from chestct.download.sources import own_data
+from chestct.download.sources import own_data, own_files
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
 from tests.unit.download.file_server import SETTINGS
@@ -64,6 +64,22 @@ def test_labels_baseline_and_paths(
     assert labels["exclusion"].fillna("").tolist() == ["", "", "label_between_thresholds", "", ""]
     assert labels["baseline"].tolist() == [10, 20.5, 30, 40, 50]
     assert len(read_table(root / "slice_labels.parquet", "slice_labels")) == 0
+
+
+def test_files_are_read_once_when_they_are_taken_and_known_afterwards(
+    write: Callable[..., dict],
+    frame: pd.DataFrame,
+    tmp_path: Path,
+    run_steps: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    entry, root = write(frame), tmp_path / "data"
+    with monkeypatch.context() as patch:
+        patch.setattr(own_files, "content_digest", lambda path: pytest.fail("read again"))
+        run_steps(entry, root, num_shards=3, shard_size=2)
+        assert [own_files.version(root, shard) for shard in range(3)] == [0, 0, 0]
+    (tmp_path / "own" / "volumes" / "3.nii.gz").write_bytes(b"another volume")
+    assert [own_files.version(root, shard) for shard in range(3)] == [0, 1, 0]
 
 
 def test_without_a_rule_labels_are_0_or_1(

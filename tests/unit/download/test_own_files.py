@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 from chestct.download.sources import own_files
-from chestct.file_state import files_state
+from chestct.obtained_files import content_digest, state_of
+
+
+def seen(scan: Path) -> tuple[str, tuple[str, str]]:
+    return str(scan), (state_of(scan).times, content_digest(scan))
 
 
 @pytest.fixture
@@ -21,7 +25,7 @@ def remembered(tmp_path):
 
     def remember(*paths):
         paths = paths or ("a.nii.gz", "b.mhd", "c")
-        own_files.remember(root, 3, [{"path": str(tmp_path / "own" / name)} for name in paths])
+        own_files.remember(root, 3, dict(map(seen, (tmp_path / "own" / name for name in paths))))
 
     assert own_files.version(root, 3) == 0, "nothing was taken yet"
     remember()
@@ -63,11 +67,11 @@ def test_files_that_come_or_go_are_changes(remembered):
 
 def test_unchanged_files_are_not_read(remembered, monkeypatch):
     root, own, remember = remembered
-    monkeypatch.setattr(own_files, "files_digest", lambda path: pytest.fail("read"))
+    monkeypatch.setattr(own_files, "content_digest", lambda path: pytest.fail("read"))
     assert own_files.version(root, 3) == 0
     remember()
-    own_files.remember(root, 4, [{"path": str(own / "a.nii.gz")}])
-    assert own_files.version(root, 4) == 0, "known from another shard"
+    own_files.remember(root, 4, dict([seen(own / "a.nii.gz")]))
+    assert own_files.version(root, 4) == 0
 
 
 def test_a_damaged_record_counts_as_none(remembered):
@@ -80,7 +84,21 @@ def test_a_damaged_record_counts_as_none(remembered):
 
 
 def test_what_is_not_there_has_no_state(tmp_path):
-    assert files_state(tmp_path / "gone") == []
+    assert state_of(tmp_path / "gone") == ("", "")
+
+
+def test_files_that_links_lead_to_count_and_links_in_a_circle_end(remembered):
+    root, own, remember = remembered
+    (own.parent / "disk").mkdir()
+    (own.parent / "disk" / "5.dcm").write_bytes(b"5")
+    (own / "c" / "linked").symlink_to(own.parent / "disk")
+    (own / "c" / "deeper" / "back").symlink_to(own / "c")
+    (own.parent / "disk" / "around").symlink_to(own / "c" / "deeper")
+    (own / "c" / "itself").symlink_to("itself")
+    remember()
+    before = own_files.version(root, 3)
+    (own.parent / "disk" / "5.dcm").write_bytes(b"another")
+    assert own_files.version(root, 3) == before + 1
 
 
 def test_entries_that_are_no_files_are_neither_read_nor_in_the_way(remembered):
@@ -94,3 +112,14 @@ def test_entries_that_are_no_files_are_neither_read_nor_in_the_way(remembered):
     (own / "c" / "3.dcm").unlink()
     (own / "c" / "3.dcm").write_bytes(b"fetched")
     assert own_files.version(root, 3) == 2
+
+
+def test_voxels_in_a_folder_below_their_header_count(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "v.raw").write_bytes(b"1")
+    header = tmp_path / "v.mhd"
+    header.write_text("ElementDataFile = below/v.raw")
+    before = seen(header)
+    (tmp_path / "below" / "v.raw").write_bytes(b"2")
+    later(tmp_path / "below" / "v.raw")
+    assert not set(seen(header)[1]) & set(before[1])

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -156,7 +155,7 @@ def obtain_shard(
         with disk_errors(root):
             sync_disk(root)  # before the table that vouches for the files
     # Before the files are read: what is written to them from now on is noticed.
-    states = _states(root, rows)
+    states = {str(row["series_id"]): state_of(root / str(row["path"])) for _, row in rows.iterrows()}
     table = [
         study_folders.shard_row(entry["name"], root, row, failed.get(str(row["series_id"])))
         for _, row in rows.iterrows()
@@ -165,19 +164,12 @@ def obtain_shard(
         if row["status"] == "failed":
             logging.warning("%(series_id)s could not be obtained: %(reason)s, %(detail)s", row)
     write_table(pd.DataFrame(table, columns=list(column_types("shard"))), shard_path, "shard")
-    write_states(shard_path, states)
+    write_states(shard_path, {series_id: state.exact for series_id, state in states.items()})
     remember = getattr(source_of(entry), "remember", None)
     if remember is not None:
-        remember(root, shard, rows.to_dict("records"))
-
-
-def _states(root: Path, rows: pd.DataFrame) -> dict[str, str]:
-    """The states of the files of series, by series_id, where they are there."""
-    states = {}
-    for series_id, path in zip(rows["series_id"], rows["path"], strict=True):
-        with suppress(OSError):
-            states[str(series_id)] = state_of(root / str(path))
-    return states
+        places = [str(root / str(path)) for path in rows["path"]]
+        seen = [(states[str(row["series_id"])].times, row["sha256"] or "") for row in table]
+        remember(root, shard, dict(zip(places, seen, strict=True)))
 
 
 def extract_labels(

@@ -13,10 +13,9 @@ import h5py
 import pandas as pd
 
 from chestct.errors import InputError
-from chestct.file_state import files_state
 from chestct.files import digest_object, put_in_place
 from chestct.intensity import HU
-from chestct.obtained_files import is_altered
+from chestct.obtained_files import is_altered, state_of
 from chestct.shard_files import new_shard, write_errors
 from chestct.tables import column_types, write_table
 from chestct.volume_store import Volume, write_stored, write_volume
@@ -133,7 +132,7 @@ def convert_shard(
     keys = [
         # Rows that come and go move others to another shard.
         digest_object(
-            {"code": code_digest, **conversion, "row": row | {"shard": 0}, "files": files_state(path)}
+            {"code": code_digest, **conversion, "row": row | {"shard": 0}, "files": state_of(path).times}
         )
         for row, path in zip(rows, paths, strict=True)
     ]

@@ -7,12 +7,12 @@ and by nothing where a time has.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chestct.file_state import files_digest, files_state
-from chestct.files import atomic_path, digest_object
+from chestct.files import atomic_path
+from chestct.obtained_files import content_digest, state_of
 
 
 def _record_path(root: Path, shard: int) -> Path:
@@ -43,39 +43,25 @@ def version(root: Path, shard: int) -> int:
     )
 
 
-def remember(root: Path, shard: int, series: Sequence[Mapping[str, Any]]) -> None:
-    """Write the record of a shard. Scans that have a record, also in another shard, are read only if changed.
+def remember(root: Path, shard: int, scans: Mapping[str, tuple[str, str]]) -> None:
+    """Write the record of a shard.
 
     Args:
         root: the dataset's data folder.
         shard: its number.
-        series: its rows of the table ``series``.
+        scans: state (``FilesState.times``) and digest of the content of every scan, by path. The digest of
+            what could not be read is empty.
     """
     path = _record_path(root, shard)
-    number = version(root, shard)
-    known: dict[str, tuple[str, str]] = {}
-    for earlier in [*path.parent.glob(".shard-*.files.json"), path]:
-        known |= _record(earlier)["scans"]
-    scans = {}
-    for row in series:
-        scan = root / row["path"]
-        state = _state(scan)
-        is_known = known.get(str(scan), ("", ""))[0] == state
-        scans[str(scan)] = (state, known[str(scan)][1] if is_known else files_digest(scan))
+    record = {"version": version(root, shard), "scans": scans}
     with atomic_path(path, private=True) as temporary:
-        temporary.write_text(
-            json.dumps({"version": number, "scans": scans}, indent=1) + "\n", encoding="utf-8"
-        )
-
-
-def _state(scan: Path) -> str:
-    return digest_object(files_state(scan))
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _is_changed(scan: Path, state: str, digest: str) -> bool:
-    if _state(scan) == state:
+    if state_of(scan).times == state:
         return False
     try:
-        return files_digest(scan) != digest
+        return content_digest(scan) != digest
     except OSError:
         return True
