@@ -1,5 +1,6 @@
 """A shard whose rows or files have changed converts those alone; scans that are taken out leave the store."""
 
+import errno
 import os
 import shutil
 
@@ -10,7 +11,9 @@ from shard_jobs import combine, outputs, run, series_table
 from chestct.tables import read_table
 from chestct.volume_store import list_scans, read_volume
 from chestct.volumes import convert_shard as shard_module
+from chestct.volumes import decoders, one_pass
 from chestct.volumes.convert_scan import convert_one
+from chestct.volumes.decoders import plain_pixels
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -117,6 +120,23 @@ def test_what_failed_is_tried_again(convert, root, tmp_path):
         path.unlink()
     out = run(series, root, tmp_path / "r")
     assert read_table(out["ledger_path"], "ledger")["status"].tolist() == ["accepted", "accepted"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_fails_once_is_asked_again(convert, tmp_path, monkeypatch, number):
+    def read(header, content):
+        if header.path.parent.name == "a":
+            raise OSError(number, os.strerror(number))
+        return plain_pixels(header, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one_pass, "is_usual", lambda header, size_px: False)
+        patch.setattr(decoders, "plain_pixels", read)
+        assert convert(["a", "b"]) == ["a", "b"]
+    ledger = read_table(tmp_path / "all" / "ledger.csv", "ledger").set_index("study_id")
+    assert ledger.loc["s-a", ["reason", "detail"]].tolist() == ["missing_files", os.strerror(number)]
+    assert convert(["a", "b"]) == ["a"]
+    assert read_table(tmp_path / "all" / "ledger.csv", "ledger")["status"].tolist() == ["accepted"] * 2
 
 
 def test_what_is_kept_is_closed_to_others(convert, tmp_path):

@@ -158,7 +158,7 @@ def convert_shard(
                 outcome = _refused(row, "altered", altered)
             else:
                 outcome = _convert_row(row, path, place, file, conversion)
-                if outcome.ledger["reason"] != _UNEXPECTED:
+                if _is_final(outcome):
                     parts.save(key, outcome)
             if outcome.stored is not None:  # the tables need no voxels, of which memory holds one scan's
                 outcome = replace(outcome, stored=replace(outcome.stored, slices=()))
@@ -180,8 +180,8 @@ def convert_shard(
 
 
 def _is_final(outcome: Outcome) -> bool:
-    """Whether the same files would have the same outcome again."""
-    return outcome.ledger["reason"] not in (_UNEXPECTED, "not_obtained", "altered")
+    """Whether the same files would have the same outcome again: a disk may answer the next time."""
+    return outcome.ledger["reason"] not in (_UNEXPECTED, "not_obtained", "altered", "missing_files")
 
 
 def _convert_row(

@@ -5,6 +5,7 @@ pydicom decodes what is uncompressed, deflated or RLE; GDCM, which SimpleITK car
 rescaling: whether it rescales the original file's values depends on the object's class.
 """
 
+import errno
 import tempfile
 from dataclasses import replace
 from functools import lru_cache
@@ -153,6 +154,7 @@ def read_stored(header: SliceHeader) -> np.ndarray:
 
     Raises:
         RefusedScan: ``truncated_file``, ``undecodable_pixels``.
+        OSError: the system does not give the file, or has no room for a frame that is decoded.
     """
     try:
         stored = None
@@ -173,6 +175,9 @@ def read_stored(header: SliceHeader) -> np.ndarray:
     except RefusedScan:
         raise
     except Exception as error:
+        # A damaged length leads to an impossible place in the file; all else is the disk's.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         # Decoders fail in many ways on damaged data; all mean the same to the study.
         detail = f"{header.path.name}: {error_words(error)}"
         raise RefusedScan("undecodable_pixels", detail[:500]) from error
