@@ -138,8 +138,13 @@ def test_units_of_nrrd(tmp_path, unit):
     )
     refused = refusal(path)
     assert refused.reason == "other_units" and "expected mm" in refused.detail
-    mm = write_nrrd(tmp_path / "w.nrrd", None, 'space units: "mm" "mm" "mm"\n', content=RAW)
-    assert read_series(mm)[0].spacing_mm == pytest.approx((2.5, 1, 1))
+
+
+@pytest.mark.parametrize("unit", ["mm", "millimeter", "Millimetre"])
+def test_spellings_of_mm(tmp_path, unit):
+    more = f'space units: "{unit}" "{unit}" "{unit}"\n'
+    path = write_nrrd(tmp_path / "v.nrrd", None, more, content=RAW)
+    assert read_series(path)[0].spacing_mm == pytest.approx((2.5, 1, 1))
 
 
 @pytest.mark.parametrize("make", [write_meta, write_nrrd])

@@ -73,9 +73,7 @@ def check_spacing(spacing_mm: Sequence[float]) -> None:
 
 def check_units(units: Sequence[str]) -> None:
     """Refuse lengths that are not in mm, as ``other_units``; what is empty or unknown counts as mm."""
-    other = sorted(
-        {unit for unit in units if unit.strip().lower() not in ("", "mm", "millimeter", "?", "???")}
-    )
+    other = sorted({unit for unit in units if unit.strip().lower() not in _MM})
     if other:
         shown = ", ".join(other)[:60]
         raise RefusedScan("other_units", f"lengths in {shown}, expected mm: write the scan anew in mm")
