@@ -117,14 +117,18 @@ def kind_of_image(values: tuple[str, ...]) -> str:
     return LATER if "SECONDARY" in present else ORIGINAL
 
 
+def values_of(image_type: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The values of ImageType as pydicom gives them: several, one alone as a text, or none."""
+    return (image_type,) if isinstance(image_type, str) else tuple(image_type or ())
+
+
 def rank_of_image(values: str | Iterable[str] | None) -> int:
     """How far an image comes first among those of a study: the higher, the rather it is taken.
 
     Args:
-        values: of ImageType, as pydicom gives them: several, one, or none.
+        values: of ImageType, as pydicom gives them.
     """
-    parts = (values,) if isinstance(values, str) else tuple(values or ())
-    return {ORIGINAL: 3, LATER: 2, DERIVED_SLICE: 1}.get(kind_of_image(parts), 0)
+    return {ORIGINAL: 3, LATER: 2, DERIVED_SLICE: 1}.get(kind_of_image(values_of(values)), 0)
 
 
 def computed_words(text: str) -> list[str]:

@@ -96,6 +96,8 @@ def test_refused_scans_show_what_can_be_read(dataset, tmp_path):
     ("bent", "shown"),
     [
         ({"edit": setting("ImageType", ["DERIVED", "PRIMARY"])}, False),
+        ({"edit": setting("ImageType", "DERIVED")}, False),
+        ({"edit": setting("ImageType", ["ORIGINAL", "PRIMARY", "AXIAL", "SCREENSHOT"])}, False),
         ({"edit": setting("ImageType", ["ORIGINAL", "SECONDARY"])}, False),
         ({"edit": setting("ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"])}, False),
         ({"edit": setting("BurnedInAnnotation", "YES")}, False),

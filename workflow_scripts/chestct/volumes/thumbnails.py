@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 
+from chestct.image_type import ORIGINAL, kind_of_image, values_of
 from chestct.pictures import YES, may_be_shown, of_headers
 from chestct.tables import column_types, read_table, write_table
 from chestct.volume_store import read_volume
@@ -117,12 +118,9 @@ def _readable_slice(file: Path, burned_in: str) -> np.ndarray | None:
         if file.stat().st_size > _MAX_BYTES:
             return None
         dataset = pydicom.dcmread(file)
-        kind = [str(value).upper() for value in dataset.get("ImageType", [])]
         shown = (
             dataset.Modality == "CT"
-            and "DERIVED" not in kind[:1]
-            and "SECONDARY" not in kind[1:2]
-            and "LOCALIZER" not in kind
+            and kind_of_image(values_of(dataset.get("ImageType"))) == ORIGINAL
             and may_be_shown(of_headers([str(dataset.get("BurnedInAnnotation") or "").upper()]), burned_in)
             and not dataset.file_meta.TransferSyntaxUID.is_compressed
         )
