@@ -75,6 +75,7 @@ def test_details_name_places_and_keep_numbers(tmp_path):
     assert (
         without_names("Doe_1.dcm: 3 values a voxel", tmp_path / "Doe_1.dcm") == "the file: 3 values a voxel"
     )
+    assert without_names("3 values a voxel", tmp_path / "3") == "3 values a voxel"
 
 
 @settings(max_examples=50, deadline=None)

@@ -78,7 +78,8 @@ def _can_name(text: str) -> bool:
 
 def _places(path: Path) -> Iterator[tuple[str, str]]:
     if not path.is_dir():
-        yield path.name, "the file"
+        if _can_name(path.name):
+            yield path.name, "the file"
         return
     found = [(folder, name) for folder, _, names in os.walk(path) for name in names]
     for number, (folder, name) in enumerate(sorted(found), start=1):
