@@ -44,6 +44,29 @@ class Outcome:
     copies: Mapping[str, int] = field(default_factory=dict)
     stored: StoredScan | None = None
 
+    def facts(self) -> dict[str, Any]:
+        """All but the slices, as plain data for ``to_text``."""
+        return vars(self) | {"stored": self.stored and asdict(replace(self.stored, slices=()))}
+
+    @staticmethod
+    def from_facts(facts: Mapping[str, Any], slices: Sequence[bytes]) -> "Outcome":
+        """The outcome of ``facts``, with its slices.
+
+        Raises:
+            ValueError, TypeError, KeyError: something is damaged.
+        """
+        stored = facts["stored"]
+        if stored is not None:
+            if [zlib.crc32(content) for content in slices] != stored["crc32"]:
+                raise ValueError("damaged")
+            stored = StoredScan(**stored | {"slices": slices})
+        return Outcome(**{**facts, "stored": stored})
+
+
+def to_text(facts: Mapping[str, Any]) -> str:
+    """Facts of outcomes as JSON, among them NumPy's numbers."""
+    return json.dumps(facts, default=lambda value: value.item())
+
 
 #: Damage, as after a power cut, is found when a part is read, and the scan converted again.
 _written = partial(atomic_path, private=True, durable=False)
@@ -96,32 +119,23 @@ class Parts:
         Raises:
             InputError: it can't be written.
         """
-        facts = vars(outcome) | {"stored": None}
+        slices = outcome.stored.slices if outcome.stored is not None else ()
         if outcome.stored is not None:
-            slices = outcome.stored.slices
             with _written(self._slices(key)) as temporary, write_errors(self.store_path):
                 with open(temporary, "wb") as file:
                     file.writelines(slices)
-            facts["stored"] = asdict(replace(outcome.stored, slices=()))
-            facts["lengths"] = [len(content) for content in slices]
-        text = json.dumps(facts, default=lambda value: value.item())  # of NumPy's numbers
+        text = to_text({"outcome": outcome.facts(), "lengths": [len(content) for content in slices]})
         with _written(self._facts(key)) as temporary:
             temporary.write_text(_digested(text), encoding="utf-8")
 
     def load(self, key: str) -> Outcome | None:
         """The outcome that an earlier job left whole and undamaged, or None."""
         try:
-            facts = json.loads(_undigested(self._facts(key).read_text(encoding="utf-8")))
-            stored, lengths = facts.pop("stored", None), facts.pop("lengths", ())
-            if stored is not None:
-                content = self._slices(key).read_bytes()
-                bounds = pairwise(accumulate(lengths, initial=0))
-                stored["slices"] = [content[start:stop] for start, stop in bounds]
-                if [zlib.crc32(part) for part in stored["slices"]] != stored["crc32"]:
-                    return None
-                facts["stored"] = StoredScan(**stored)
-            return Outcome(**facts)
-        except (OSError, ValueError, TypeError, AttributeError):
+            saved = json.loads(_undigested(self._facts(key).read_text(encoding="utf-8")))
+            content = self._slices(key).read_bytes() if saved["outcome"]["stored"] is not None else b""
+            bounds = pairwise(accumulate(saved["lengths"], initial=0))
+            return Outcome.from_facts(saved["outcome"], [content[start:stop] for start, stop in bounds])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def remove(self) -> None:

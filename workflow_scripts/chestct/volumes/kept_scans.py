@@ -12,19 +12,17 @@ nothing, and converts the shard again.
 import json
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from chestct.errors import InputError
 from chestct.files import digest_object
+from chestct.open_scan import stored_slice
 from chestct.records import read_recorded, record_path, recorded_path
 from chestct.shard_files import open_shard
-from chestct.volume_store import StoredScan
-from chestct.volumes.converted_parts import Outcome
+from chestct.volumes.converted_parts import Outcome, to_text
 
 _FOLDER = ".kept"
 _SHARD_FILE = re.compile(r"\.?shard-([0-9]+)\..+")
@@ -54,8 +52,7 @@ class KeptScans:
             return None
         shard, facts = self._found[key]
         try:
-            stored = facts["stored"]
-            return Outcome(**facts | {"stored": stored and _read_stored(shard, stored)})
+            return Outcome.from_facts(facts, _read_slices(shard, facts["stored"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, InputError):
             return None
 
@@ -65,7 +62,7 @@ class KeptScans:
         Args:
             outcomes: of its scans, by key, but for scans that are to be tried again.
         """
-        facts = {key: _facts(outcome) for key, outcome in outcomes.items()}
+        facts = {key: outcome.facts() for key, outcome in outcomes.items()}
         path = self._folder / f"{self._store.stem}.{self._conversion}.{digest_object(sorted(facts))}.json"
         with suppress(OSError, InputError):
             self._folder.mkdir(exist_ok=True)
@@ -73,10 +70,7 @@ class KeptScans:
             link.unlink(missing_ok=True)
             os.link(self._store, link)
             with recorded_path(path, private=True, made_from=False) as temporary:
-                text = json.dumps(
-                    {"outcomes": facts}, default=lambda value: value.item()
-                )  # of NumPy's numbers
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_text(to_text({"outcomes": facts}), encoding="utf-8")
 
     def _read(self) -> Iterator[tuple[str, tuple[Path, dict[str, Any]]]]:
         """Shard and outcome of every scan of this shard and its neighbours, by key."""
@@ -93,19 +87,13 @@ class KeptScans:
                     yield from ((key, (path.with_suffix(".h5"), facts)) for key, facts in outcomes.items())
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
-    stored = outcome.stored
-    return vars(outcome) | {"stored": stored and asdict(replace(stored, slices=()))}
-
-
-def _read_stored(path: Path, stored: dict[str, Any]) -> StoredScan:
-    """A scan as it lies in a kept shard; a ValueError where a slice of it is damaged."""
-    with open_shard(path) as file:
+def _read_slices(shard: Path, stored: dict[str, Any] | None) -> list[bytes]:
+    """The slices of a scan as they lie in a kept shard."""
+    if stored is None:
+        return []
+    with open_shard(shard) as file:
         dataset = file[stored["study_id"]]
-        slices = [dataset.id.read_direct_chunk((z, 0, 0))[1] for z in range(len(stored["crc32"]))]
-    if [zlib.crc32(content) for content in slices] != stored["crc32"]:
-        raise ValueError("damaged")
-    return StoredScan(**stored | {"slices": slices})
+        return [stored_slice(dataset, z) for z in range(len(stored["crc32"]))]
 
 
 def _remove(path: Path) -> None:
