@@ -179,26 +179,32 @@ def test_no_parameter_of_a_job_names_the_folder_of_the_study(smoke: Project) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "rule"),
+    "rules",
     [
-        ("evaluation/claims.csv", "collect_evaluation"),
-        ("evaluation/claims_by_dataset.csv", "collect_evaluation"),
-        ("evaluation/subgroups.csv", "collect_evaluation"),
-        ("training/runs.csv", "collect_runs"),
-        ("training/*/*/predictions.csv", "predict"),
-        ("subsets/*/cohort.csv", "select_cohort"),
-        ("publication/*/cases.csv", "publish_manifests"),
-        ("figures/results.csv", "write_tables"),
-        ("download/citations.md", "write_citations"),
+        # In one plan what does not depend on each other.
+        {
+            "evaluation/claims.csv": "collect_evaluation",
+            "training/runs.csv": "collect_runs",
+            "publication/*/cases.csv": "publish_manifests",
+            "download/citations.md": "write_citations",
+        },
+        {"evaluation/claims_by_dataset.csv": "collect_evaluation"},
+        {"evaluation/subgroups.csv": "collect_evaluation"},
+        {"training/*/*/predictions.csv": "predict"},
+        {"subsets/*/cohort.csv": "select_cohort"},
+        {"figures/results.csv": "write_tables"},
     ],
 )
-def test_a_result_that_was_deleted_comes_back(copied: Project, path: str, rule: str) -> None:
-    found = sorted((copied.folder / "results/smoke").glob(path))
-    file = next(one for one in found if "_on_" not in str(one))
-    content = file.read_bytes()
-    file.unlink()
+def test_a_result_that_was_deleted_comes_back(copied: Project, rules: dict[str, str]) -> None:
+    found = (sorted((copied.folder / "results/smoke").glob(path)) for path in rules)
+    files = [next(one for one in some if "_on_" not in str(one)) for some in found]
+    contents = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
     try:
+        planned = copied.planned()
         # Scores of probes have a rule of their own.
-        assert any(name.startswith(rule) for name in copied.planned())
+        assert all(any(name.startswith(rule) for name in planned) for rule in rules.values())
     finally:
-        file.write_bytes(content)
+        for file, content in zip(files, contents, strict=True):
+            file.write_bytes(content)

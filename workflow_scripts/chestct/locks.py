@@ -5,8 +5,8 @@ import fcntl
 import logging
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -61,5 +61,53 @@ def locked(path: Path) -> Iterator[bool]:
             there = False
             logging.warning("%s: the file system has no locks (%s)", path.parent, error.strerror)
         yield there
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def new_locked(path: Path, make: Callable[[Path], int] = open_lock) -> Iterator[None]:
+    """Make a file or folder whose lock tells other processes that this one lives (``left_over``).
+
+    Before it is locked another process may take it for a leftover and remove it: then it is made again. Where
+    the file system has no locks, it is made all the same.
+
+    Args:
+        path: to make, a name of this process's own.
+        make: makes it and returns its descriptor.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    while True:
+        handle = make(path)
+        try:
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_there(path, handle):
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def _is_there(path: Path, handle: int) -> bool:
+    with suppress(FileNotFoundError):
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    return False
+
+
+@contextmanager
+def left_over(path: Path) -> Iterator[None]:
+    """Hold the lock of what a process made by ``new_locked`` that has ended since, so as to remove it.
+
+    Raises:
+        OSError: the process lives, the path is gone, or the file system has no locks.
+    """
+    # A lock on a network needs a file that is open for writing.
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
         os.close(handle)

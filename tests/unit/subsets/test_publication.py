@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import stat
@@ -30,8 +31,9 @@ def tables(tmp_path):
     write_table(cohort, tmp_path / "cohort.csv", "cohort")
     used = cohort.iloc[:2][["dataset", "patient_id", "study_id", "label"]]
     write_table(used.assign(fold=0, split="train"), tmp_path / "splits.csv", "splits")
-    subset = used.drop(columns="label").assign(percent=100, seed=0, fold=0, split="train")
-    write_table(subset, tmp_path / "subset.csv", "subset")
+    for percent in (50, 100):
+        subset = used.drop(columns="label").assign(percent=percent, seed=0, fold=0, split="train")
+        write_table(subset, tmp_path / f"subset-{percent}.csv", "subset")
     return tmp_path
 
 
@@ -39,7 +41,7 @@ def publish(folder, key_path=None, with_labels=True, public_ids=None):
     publish_manifests(
         cohort=folder / "cohort.csv",
         splits=folder / "splits.csv",
-        subsets=[folder / "subset.csv"],
+        subsets=sorted(folder.glob("subset-*.csv")),
         key_path=key_path,
         public_ids=public_ids or {},
         with_labels=with_labels,
@@ -124,6 +126,16 @@ def test_a_key_is_never_half_there_nor_open(tmp_path, umask, monkeypatch):
     assert stat.S_IMODE((tmp_path / "a.key").stat().st_mode) == 0o600
 
 
+def test_a_full_disk_leaves_no_key(tmp_path, monkeypatch):
+    def fail(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("chestct.subsets.publication.os.fsync", fail)
+    with pytest.raises(InputError, match=r"cannot be written[\s\S]*make room"):
+        read_or_make_key(tmp_path / "a.key")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_disk_without_hard_links_has_a_key_too(tmp_path, monkeypatch):
     def link(source, target):
         raise PermissionError
@@ -141,9 +153,9 @@ def test_of_a_folder_only_published_identifiers_leave(tables):
     scans = [f"{uid}1", "1.2.3", f"{uid}3"]
     cohort = read_table(tables / "cohort.csv", "cohort").assign(patient_id=people, study_id=scans)
     write_table(cohort, tables / "cohort.csv", "cohort")
-    for name in ("splits", "subset"):
-        table = read_table(tables / f"{name}.csv", name)
-        write_table(table.assign(patient_id=people[:2], study_id=scans[:2]), tables / f"{name}.csv", name)
+    for path in (tables / "splits.csv", *tables.glob("subset-*.csv")):
+        name = path.stem.partition("-")[0]
+        write_table(read_table(path, name).assign(patient_id=people[:2], study_id=scans[:2]), path, name)
     cases, splits, subsets = publish(
         tables, key_path=tables / "data" / "a.key", public_ids=PUBLIC_IDS["lidc_idri"]
     )

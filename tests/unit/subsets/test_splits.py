@@ -125,7 +125,7 @@ def test_the_training_subset_does_not_depend_on_whose_labels_count():
     assert one["study_id"].tolist() == other["study_id"].tolist()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 20), st.sampled_from([1, 5]))
 def test_subsets_are_nested_and_from_training_only(seed, folds):
     splits = split_patients(cohort(90), shares=SHARES, folds=folds, seed=1)

@@ -12,13 +12,13 @@ import os
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.files import cannot_write
 from chestct.tables import column_types, read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def read_or_make_key(path: Path) -> bytes:
 
     Raises:
         InputError: what is there is no key: cut, empty or zeros, as a power cut may leave. Whoever guesses it
-            could tell from the pseudonyms which patients are meant.
+            could tell from the pseudonyms which patients are meant. Or a new one cannot be written.
     """
     if not path.exists():
         _make_key(path)
@@ -56,7 +56,11 @@ def read_or_make_key(path: Path) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key beside ``path`` and give it its name, unless another process was first."""
+    """Write a new key beside ``path`` and give it its name, unless another process was first.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # mkstemp creates the file for its owner alone: the key is never readable by others.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -65,12 +69,13 @@ def _make_key(path: Path) -> None:
             file.write(secrets.token_bytes(_KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
+        try:
             os.link(name, path)
-    except OSError:
-        if path.exists():
-            return
-        Path(name).replace(path)  # a disk without hard links
+        except OSError:
+            if not path.exists():  # by another process
+                Path(name).replace(path)  # a disk without hard links
+    except OSError as error:
+        raise cannot_write(path, error) from error
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -145,6 +150,6 @@ def publish_manifests(
     write_table(rows.sort_values(["fold", "split", "patient", "scan"]), splits_path, "published_splits")
     tables = [read_table(path, "subset") for path in subsets]
     none = pd.DataFrame(columns=list(column_types("subset")))  # of a dataset that no model is trained on
-    sampled = published(pd.concat(tables) if tables else none)
+    sampled = published(pd.concat(tables, ignore_index=True) if tables else none)
     order = ["percent", "seed", "fold", "patient", "scan"]
     write_table(sampled.sort_values(order), subsets_path, "published_subsets")

@@ -9,7 +9,6 @@ one folder.
 
 import logging
 import os
-import zlib
 from functools import partial
 from pathlib import Path
 
@@ -124,9 +123,10 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
         directory = read_directory(archive, remote.size, bar.update)
     table, members = _find(archive, directory)
     path = root / "train.csv"
-    if not (path.is_file() and zlib.crc32(path.read_bytes()) == table["crc32"]):
+    member = Member.of(table.to_dict(), path)
+    if not is_member(path, member):
         try:
-            extract(archive, [Member.of(table.to_dict(), path)])
+            extract(archive, [member])
         except Unobtainable as error:
             raise archive.refuse(f"train.csv in the archive is damaged: {error.detail}") from error
     record(path)

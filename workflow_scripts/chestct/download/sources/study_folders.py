@@ -1,7 +1,6 @@
 """Folders of a study on disk: whole or not at all, listed and digested."""
 
 import errno
-import fcntl
 import glob
 import os
 import secrets
@@ -21,6 +20,7 @@ from chestct.download.transfer.disk import disk_errors
 from chestct.download.transfer.retries import Unobtainable
 from chestct.errors import InputError
 from chestct.files import make_folder
+from chestct.locks import left_over, new_locked
 from chestct.obtained_files import content_digest
 
 #: Hidden file in a folder that was written whole: the digest of the others.
@@ -50,44 +50,30 @@ def _replacing(folder: Path) -> Iterator[Path]:
     _remove_leftovers(folder)
     before = _identity(folder)
     partial = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.partial"
-    handle = _new_locked(partial)
     try:
-        yield partial
-        (partial / _RECORD).write_text(content_digest(partial), encoding="utf-8")
-        if _identity(folder) != before:
-            return
-        with suppress(FileNotFoundError):
-            old = partial.with_suffix(".replaced")
-            folder.rename(old)
-            shutil.rmtree(old, ignore_errors=True)
-        try:
-            partial.rename(folder)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another run was first
-                raise
+        with new_locked(partial, _open_new):
+            yield partial
+            (partial / _RECORD).write_text(content_digest(partial), encoding="utf-8")
+            if _identity(folder) != before:
+                return
+            with suppress(FileNotFoundError):
+                old = partial.with_suffix(".replaced")
+                folder.rename(old)
+                shutil.rmtree(old, ignore_errors=True)
+            try:
+                partial.rename(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another run was first
+                    raise
     finally:
-        os.close(handle)
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _new_locked(partial: Path) -> int:
-    """Make a folder whose lock tells other runs that this one lives, where the file system has locks.
-
-    Before it is locked another run may take it for a leftover and remove it: then it is made again.
-
-    Returns:
-        A handle, which holds the lock until it is closed.
-    """
+def _open_new(folder: Path) -> int:
     while True:
-        partial.mkdir(exist_ok=True)
-        with suppress(FileNotFoundError):
-            handle = os.open(partial, os.O_RDONLY)
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            state = os.fstat(handle)
-            if _identity(partial) == (state.st_dev, state.st_ino):
-                return handle
-            os.close(handle)
+        folder.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # another run took it for a leftover
+            return os.open(folder, os.O_RDONLY)
 
 
 def is_recorded(folder: Path) -> bool:
@@ -112,13 +98,8 @@ def _remove_leftovers(folder: Path) -> None:
     for left in folder.parent.glob(f".{name}.*"):
         if left.suffix not in (".partial", ".replaced"):
             continue
-        with suppress(OSError):
-            handle = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(handle)
+        with suppress(OSError), left_over(left):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def progress(items: Sequence[T], title: str) -> Iterable[T]:

@@ -1,8 +1,6 @@
 """The disk that files arrive on: its free space, and files that appear whole or not at all."""
 
 import errno
-import fcntl
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.files import cannot_write, is_full, make_folder, put_in_place
+from chestct.locks import left_over, new_locked
 
 
 def free_bytes(folder: Path) -> int:
@@ -80,26 +79,12 @@ def whole_file(target: Path, *, durable: bool = True) -> Iterator[Path]:
     with disk_errors(target):
         make_folder(target.parent)
         try:
-            with _new_locked(part):
+            with new_locked(part):
                 yield part
-            put_in_place(part, target, durable=durable)
+                # Still locked, or another run would take it for a leftover.
+                put_in_place(part, target, durable=durable)
         finally:
             part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _new_locked(part: Path) -> Iterator[None]:
-    """A new, empty file whose lock tells other runs that this one lives, where the file system has locks.
-
-    Before it is locked another run may take it for a leftover and remove it: then it is made again.
-    """
-    while True:
-        with open(part, "wb") as held:
-            with suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX)
-            if part.exists() and os.path.samestat(part.stat(), os.fstat(held.fileno())):
-                yield
-                return
 
 
 def remove_leftovers(folder: Path, name: str = "*") -> None:
@@ -108,6 +93,5 @@ def remove_leftovers(folder: Path, name: str = "*") -> None:
     Those of transfers that still run stay: they hold a lock. So does all where the file system has no locks.
     """
     for part in folder.glob(f".{name}.*.part"):
-        with suppress(OSError), open(part, "r+b") as left:
-            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError), left_over(part):
             part.unlink(missing_ok=True)
