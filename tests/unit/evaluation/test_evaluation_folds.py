@@ -14,7 +14,7 @@ from chestct.evaluation.fold_values import MetricSettings, fold_values
 from chestct.evaluation.folds import LEFT_OUT, class_strata, ranked_folds
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.metric_table import METRICS
-from chestct.evaluation.resampling import bootstrap_counts, draw_resamples, leave_one_out_counts
+from chestct.evaluation.resampling import bootstrap_counts, draw_resamples
 from chestct.evaluation.scans import TestSet, load_test_set
 from chestct.evaluation.validity.permuted import permute_labels
 
@@ -147,7 +147,7 @@ def test_resamples_keep_the_patients_of_every_fold_and_class():
         for label in (0, 1):
             chosen = (folds == fold) & (labels == label)
             assert (counts[:, chosen].sum(axis=1) == chosen.sum()).all()
-    stratum = leave_one_out_counts(np.arange(60), labels, folds)[1]
+    stratum = draw_resamples(np.arange(60), labels, 1, rng, folds).stratum
     assert stratum.tolist() == (2 * folds + labels).tolist()
 
 

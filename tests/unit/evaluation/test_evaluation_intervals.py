@@ -20,7 +20,7 @@ from chestct.evaluation.intervals import (
     two_sided_p_values,
 )
 from chestct.evaluation.metrics import auroc
-from chestct.evaluation.resampling import draw_resamples, leave_one_out_counts
+from chestct.evaluation.resampling import draw_resamples
 from chestct.wilson import wilson_interval
 
 
@@ -67,11 +67,11 @@ def test_bca_is_scipys_for_two_strata(seed, decimals):
         rng=np.random.default_rng(5),
     )
     labels, scores = np.repeat([1, 0], [21, 34]), np.concatenate([positive, negative])
-    counts, stratum = leave_one_out_counts(np.arange(55), labels)
-    left_out = auroc(labels, scores, counts)
-    draws = np.sort(expected.bootstrap_distribution)[None]
+    draws = draw_resamples(np.arange(55), labels, 1, rng)
+    left_out = draws.left_out(auroc(labels, scores, draws.counts))[None]
+    ordered = np.sort(expected.bootstrap_distribution)[None]
     low, high = bca_intervals(
-        np.array([area(positive, negative)]), draws, acceleration(left_out[None], stratum), 0.95
+        np.array([area(positive, negative)]), ordered, acceleration(left_out, draws.stratum), 0.95
     )
     assert (low[0], high[0]) == pytest.approx(tuple(expected.confidence_interval), abs=1e-12)
 

@@ -18,7 +18,6 @@ from chestct.evaluation.metrics import (
 from chestct.evaluation.resampling import (
     bootstrap_counts,
     draw_resamples,
-    leave_one_out_counts,
     named_rng,
 )
 
@@ -185,9 +184,9 @@ def test_resamples_stay_as_they_were():
 
 def test_leaving_out_takes_all_scans_of_a_patient():
     patients, labels = np.array(["A", "B", "A", "C"]), np.array([0, 1, 1, 0])
-    counts, stratum = leave_one_out_counts(patients, labels)
-    assert counts.tolist() == [[0, 1, 0, 1], [1, 0, 1, 1], [1, 1, 1, 0]]
-    assert stratum.tolist() == [1, 1, 0]
+    draws = draw_resamples(patients, labels, 1, np.random.default_rng(0))
+    assert draws.left_out(draws.counts.T).T.tolist() == [[0, 1, 0, 1], [1, 0, 1, 1], [1, 1, 1, 0]]
+    assert draws.stratum.tolist() == [1, 1, 0]
 
 
 def test_draws_hold_the_sample_its_resamples_and_it_without_each_patient():

@@ -127,23 +127,6 @@ def _draw(
             counts_SR[scans[:, None], columns] = drawn
 
 
-def leave_one_out_counts(
-    patient_ids: np.ndarray, labels: np.ndarray, folds: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of the leave-one-patient-out samples, for the acceleration of BCa intervals.
-
-    Args:
-        patient_ids, labels, folds: as of ``bootstrap_counts``.
-
-    Returns:
-        int32 counts, shape (num_patients, num_scans), and the stratum of the patient left out, shape
-        (num_patients,): twice the place of the fold, plus 1 if the patient has a positive scan.
-    """
-    patient_of_scan, stratum = patient_strata(patient_ids, labels, folds)
-    counts = (np.arange(len(stratum))[:, None] != patient_of_scan).astype(np.int32)
-    return counts, stratum
-
-
 def choose_left_out(stratum: np.ndarray, num_scans: int) -> np.ndarray:
     """Patients that are left out one at a time: all, or of a very large test set a part of each stratum.
 
@@ -174,7 +157,10 @@ def choose_left_out(stratum: np.ndarray, num_scans: int) -> np.ndarray:
 def patient_strata(
     patient_ids: np.ndarray, labels: np.ndarray, folds: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Index of the patient of every scan, and the stratum of every patient (``leave_one_out_counts``)."""
+    """Index of the patient of every scan, and the stratum of every patient.
+
+    A stratum is twice the place of the fold, plus 1 if the patient has a positive scan.
+    """
     patients, patient_of_scan = np.unique(patient_ids, return_inverse=True)
     place = np.zeros(len(labels), dtype=np.int64)
     if folds is not None:
@@ -261,7 +247,7 @@ def draw_resamples(
     rng: np.random.Generator,
     folds: np.ndarray | None = None,
 ) -> Draws:
-    """Combine the sample, ``bootstrap_counts`` and ``leave_one_out_counts``, in one array.
+    """In one array the sample, ``bootstrap_counts``, and the sample without each of ``choose_left_out``.
 
     Its size grows with the number of scans alone: of very large test sets not every patient is left out.
     """
