@@ -86,9 +86,10 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     rows = panels.auroc_rows(study)
     references = references_of(rows)
     subject = panels.subject_of(rows)
-    rivals = rival_rows(study).assign(model=_BEST_2D)  # one line, whichever model was chosen
+    rivals = rival_rows(study)
     rivals = rivals[rivals["dataset"].isin(subject["dataset"])]
-    arms = pd.concat([subject, rivals]) if len(rivals) else subject
+    # One line, whichever model was chosen.
+    arms = pd.concat([subject, rivals.assign(model=_BEST_2D)]) if len(rivals) else subject
     datasets = panels.present(study.datasets, subject)
 
     columns = min(len(datasets), 3)
@@ -115,7 +116,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         figure,
         study,
         datasets=datasets,
-        arms=panels.arms_of(subject) | panels.arms_of(rival_rows(study)),
+        arms=panels.arms_of(subject) | panels.arms_of(rivals),
         handles=[
             *line_handles(study, subject, references),
             *([panels.init_handle(_BEST_2D_INIT, "Best 2D model on validation")] if len(rivals) else []),

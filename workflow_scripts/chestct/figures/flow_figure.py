@@ -13,7 +13,7 @@ from chestct.figures import style
 from chestct.figures.cohort_flow import cohort_flow
 from chestct.figures.names import FLOW
 from chestct.figures.render import project_style, save_figure
-from chestct.figures.study_tables import read_manifest
+from chestct.figures.study_tables import phantoms_of
 
 #: Inches: height of a line of text, room around it within a box, and between boxes.
 _LINE, _PAD, _GAP = 0.125, 0.06, 0.17
@@ -52,9 +52,7 @@ def plot_flow(
         InputError: a table or manifest is missing or broken.
     """
     flows = [cohort_flow(*files) for files in zip(datasets, cohorts, splits, ledgers, strict=True)]
-    stand_ins = [
-        name for name, path in zip(datasets, manifests, strict=True) if read_manifest(path)["stand_in"]
-    ]
+    stand_ins = phantoms_of(datasets, manifests)
     with project_style():
         save_figure(flow_figure(flows, stand_ins), folder, FLOW, formats=formats, dpi=dpi)
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from chestct.figures import style
 from chestct.figures.names import QUALITY
 from chestct.figures.render import project_style, save_figure
-from chestct.figures.study_tables import read_manifest
+from chestct.figures.study_tables import phantoms_of
 from chestct.tables import read_table
 
 _PANEL_HEIGHT = 1.75
@@ -74,9 +74,7 @@ def plot_quality(
     Raises:
         InputError: a table or manifest is missing or broken.
     """
-    stand_ins = [
-        name for name, path in zip(datasets, manifests, strict=True) if read_manifest(path)["stand_in"]
-    ]
+    stand_ins = phantoms_of(datasets, manifests)
     with project_style():
         figure = _figure(
             datasets,

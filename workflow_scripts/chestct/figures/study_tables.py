@@ -181,6 +181,19 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def phantoms_of(datasets: Iterable[str], manifests: Iterable[str | Path]) -> list[str]:
+    """The datasets whose scans are phantoms.
+
+    Args:
+        datasets: names.
+        manifests: of the datasets, in their order.
+
+    Raises:
+        InputError: as ``read_manifest``.
+    """
+    return [name for name, path in zip(datasets, manifests, strict=True) if read_manifest(path)["stand_in"]]
+
+
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     keys = pd.DataFrame({"model": table["model"].map(model_rank)})
     keys["init"] = table["init"].map(init_rank) if "init" in table else 0
