@@ -13,8 +13,8 @@ from chestct.tables import read_table, write_table
 
 #: Room that is left on the node's disk for others.
 _RESERVE_BYTES = 2 * 10**9
-#: What Python takes where TMPDIR is not to be written to.
-_INSTEAD = ("/tmp", "/var/tmp", "/usr/tmp", os.curdir)
+#: What Python takes where TMPDIR is not to be written to, before the working directory.
+_INSTEAD = ("/tmp", "/var/tmp", "/usr/tmp")
 
 
 def staged_index(index: str, resources: Mapping[str, Any]) -> str:
@@ -35,7 +35,8 @@ def staged_index(index: str, resources: Mapping[str, Any]) -> str:
     if not resources.get("stage_shards") or resources.get("nodes", 1) > 1:
         return index
     asked = os.environ.get("CHESTCT_TMPDIR", "")
-    if asked and resources["tmpdir"] in _INSTEAD and not os.access(asked, os.W_OK | os.X_OK):
+    is_instead = resources["tmpdir"] in (*_INSTEAD, str(Path.cwd()))
+    if asked and is_instead and not os.access(asked, os.W_OK | os.X_OK):
         print(
             f"shards stay where they are: TMPDIR is {asked}, which is no folder that this job can write to "
             f"on {platform.node()}. Set TMPDIR to one on the node's own disk, or leave it to the site"
