@@ -21,7 +21,7 @@ from chestct.files import write_text
 from chestct.user_csv import read_user_csv
 from chestct_command.expected_time import expected_hours
 from chestct_command.overlay import overlay_text
-from chestct_command.project import read_configuration
+from chestct_command.project import DEFAULT, read_configuration
 
 #: Names by which a column is found, in lower case, without anything but letters and digits; the first
 #: counts most.
@@ -106,11 +106,12 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
     """
     name = options.name or _study_name(options.table)
     target = folder / "studies" / f"{name}.yaml"
-    if not _STUDY_NAME.fullmatch(name) or len(name) > 60:
+    # The default study has no file of its own: one of its name would not be read.
+    if not _STUDY_NAME.fullmatch(name) or len(name) > 60 or name == DEFAULT:
         raise InputError(
             f"'{name}' is no name of a study",
             where="--name",
-            expected="lower-case letters, digits and '_', a letter first, at most 60",
+            expected=f"lower-case letters, digits and '_', a letter first, at most 60; not '{DEFAULT}'",
             remedy="give another one with --name",
         )
     if target.exists():

@@ -12,6 +12,7 @@ from chestct.download.manifest import citations_text
 from chestct.download.weights_table import weights_table
 from chestct.errors import InputError
 from chestct.figures.wording import hide_folders
+from chestct.records import read_recorded
 from chestct.run import RUN_FILES, RUN_FOLDER
 from chestct.tables import read_table
 from chestct_command.trained_run import TrainedRun
@@ -92,9 +93,7 @@ def _learned_from(run: TrainedRun) -> list[Mapping[str, Any]]:
 def _manifests_of(run: TrainedRun, path: Path) -> list[Mapping[str, Any]]:
     names = [data["dataset"] for data in _learned_from(run)]
     try:
-        known = {
-            facts["dataset"]: facts for facts in json.loads(path.read_text(encoding="utf-8"))["datasets"]
-        }
+        known = {facts["dataset"]: facts for facts in json.loads(read_recorded(path))["datasets"]}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"the manifest of a study's data does not read: {error}",

@@ -85,6 +85,7 @@ def test_a_study_for_a_gpu_has_full_size(folder, capsys):
         ([0, 1] * 6, {}, ["--path", "volumes"], "no column 'volumes'"),
         ([0, 1] * 6, {"File": ["gone.nii"] * 12}, [], "not there"),
         ([0, 1] * 6, {}, ["--name", "My Study"], "no name of a study"),
+        ([0, 1] * 6, {}, ["--name", "default"], "no name of a study"),
     ],
 )
 def test_a_table_that_cannot_be_used_leaves_no_study(folder, capsys, labels, columns, options, message):
