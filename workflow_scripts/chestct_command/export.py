@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +146,7 @@ def write_model(run: TrainedRun, path: Path) -> tuple[bool, float]:
         try:
             with atomic_path(path) as temporary:
                 torch.export.save(_exported(run, windows, several=several), temporary)
-            sizes = _SIZES if several else _SIZES[:1]
-            difference = max(largest_difference(run, path, windows, size) for size in sizes)
+            difference = largest_difference(run, path, windows, _SIZES if several else _SIZES[:1])
         except InputError:  # no room on the disk
             raise
         except Exception as error:  # what a model does not allow can fail in any way
@@ -192,28 +191,37 @@ def sample_windows(run: TrainedRun) -> torch.Tensor:
     return torch.from_numpy(np.stack(windows))
 
 
-def run_scores(run: TrainedRun, windows: torch.Tensor, at_once: int) -> torch.Tensor:
-    """Scores of windows as the workflow computes them, so many at once, which moves them by rounding."""
-    network = run.network()
-    tune(network, gpus=0, precision=run.scoring.precision)
-    with torch.no_grad():
-        logits = [score_windows(network, part, run.input_settings) for part in windows.split(at_once)]
-    return torch.cat(logits).double().sigmoid()
+def run_scores(run: TrainedRun, network: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+    """Scores of windows as the workflow computes them, all at once.
+
+    Args:
+        run: the run.
+        network: its network, tuned.
+        windows: to score.
+    """
+    return score_windows(network, windows, run.input_settings).double().sigmoid()
 
 
-def largest_difference(run: TrainedRun, path: Path, windows: torch.Tensor, at_once: int) -> float:
+def largest_difference(
+    run: TrainedRun, path: Path, windows: torch.Tensor, sizes: Sequence[int] = _SIZES
+) -> float:
     """The largest difference of a score of an exported network from the run's own; inf where there is none.
 
     Args:
         run: the run.
         path: of the exported network.
         windows: to score.
-        at_once: windows that are scored at once.
+        sizes: numbers of windows at once that they are scored with, which moves scores by rounding.
     """
-    network = torch.export.load(path).module()
+    exported, network = torch.export.load(path).module(), run.network()
+    tune(network, gpus=0, precision=run.scoring.precision)
     with torch.no_grad():
-        scores = torch.cat([network(part) for part in windows.split(at_once)]).double()
-    return float((scores - run_scores(run, windows, at_once)).abs().nan_to_num(torch.inf).max())
+        differences = [
+            exported(part).double() - run_scores(run, network, part)
+            for size in sizes
+            for part in windows.split(size)
+        ]
+    return float(torch.cat(differences).abs().nan_to_num(torch.inf).max())
 
 
 def inference_facts(run: TrainedRun, *, several: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from chestct.errors import InputError
 from chestct.files import atomic_path
 from chestct.subsets.windows import window_places
 from chestct.tables import check_table
-from chestct.training.machine.device import tune
+from chestct.training.machine.device import is_out_of_memory, tune
 from chestct.training.predict import KeptBatches, score_scans
 from chestct.training.scoring import scoring_loader
 from chestct.training.windows.dataset import Scan
@@ -139,7 +139,7 @@ class Scorer:
 
     def _failure(self, path: str, error: Exception) -> dict[str, Any]:
         what = error.what if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error):
+        if is_out_of_memory(error):
             what = f"out of memory with {self.at_once} windows at once (fewer: --batch)"
         elif not isinstance(error, InputError):
             log.exception("%s: unexpected error", path)

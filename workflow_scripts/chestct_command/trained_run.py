@@ -11,7 +11,6 @@ from torch import nn
 import chestct
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
-from chestct.files import sha256_file
 from chestct.models import build_model
 from chestct.models.load_weights import load_own_weights
 from chestct.run import RUN_FILES, Run
@@ -108,19 +107,19 @@ def read_trained_run(folder: str | Path) -> TrainedRun:
     weights = folder / RUN_FILES["weights"]
     if not weights.is_file():
         raise _no_run(folder)
-    check_weights(weights)
+    sha256 = check_weights(weights)
     facts = read_facts(weights)
     if not facts or facts.get("holds") == HEAD:
         raise _no_network(weights, facts)
     try:
-        return _trained_run(weights, facts)
+        return _trained_run(weights, sha256, facts)
     except (KeyError, TypeError, AttributeError) as error:
         raise _other_version(
             weights, facts, f"what weights say of themselves lacks something: {error}"
         ) from error
 
 
-def _trained_run(weights: Path, facts: dict[str, Any]) -> TrainedRun:
+def _trained_run(weights: Path, sha256: str, facts: dict[str, Any]) -> TrainedRun:
     run, model, conversion = Run(**facts["run"]), facts["model"], dict(facts["conversion"])
     now = model_facts(run.model) if run.model in MODELS else {}
     if any(now.get(key) != model[key] for key in _DECISIVE):
@@ -134,7 +133,7 @@ def _trained_run(weights: Path, facts: dict[str, Any]) -> TrainedRun:
     seen = InputSettings.of_model(run.model, scoring, facts["display_window_hu"], facts["intensity"])
     return TrainedRun(
         weights=weights,
-        sha256=sha256_file(weights),
+        sha256=sha256,
         run=run,
         facts=facts,
         scoring=scoring,

@@ -68,8 +68,11 @@ def write_results(
     write_table(pd.DataFrame([row]), folder / "run.csv", "runs")
 
 
-def check_weights(path: str | Path) -> None:
+def check_weights(path: str | Path) -> str:
     """Compare weights with the record of the run that left them; pretraining leaves none.
+
+    Returns:
+        Their SHA-256.
 
     Raises:
         InputError: they are not what was written, or not those of the run.
@@ -84,3 +87,4 @@ def check_weights(path: str | Path) -> None:
             expected=f"SHA-256 {known[0]}, as {record.name} says",
             remedy=f"put the run's own weights there, or train it again: snakemake --forcerun {path}",
         )
+    return found

@@ -99,6 +99,11 @@ def peak_memory_mb(gpus: int) -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB on Linux
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is exhausted, of a GPU or of this machine."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+
+
 @contextmanager
 def memory_errors(where: str, *, windows: int, precision: str) -> Iterator[None]:
     """Turn an out-of-memory error into one message that says what to change.
@@ -111,10 +116,9 @@ def memory_errors(where: str, *, windows: int, precision: str) -> Iterator[None]
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        text = str(error)
-        on_gpu = isinstance(error, torch.OutOfMemoryError)
-        if not on_gpu and not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in text:
+        if not is_out_of_memory(error):
             raise
+        text, on_gpu = str(error), isinstance(error, torch.OutOfMemoryError)
         mixed = "" if precision != "32-true" else ", or set training.precision to bf16-mixed"
         more = "" if on_gpu else ", or ask for more memory (mem_mb)"
         raise InputError(
