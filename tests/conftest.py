@@ -18,11 +18,17 @@ OF_SMOKE = ("tests/workflow/test_end_to_end.py", "tests/workflow/test_reruns.py"
 LAST = "tests/unit/command/test_export_run.py"
 
 
+#: Files that draw and report the same large studies: one process evaluates them.
+OF_FIGURES = "tests/unit/figures/"
+
+
 class SharedOutByFile(LoadFileScheduling):
-    """Gives the tests of a file to one process, and those of ``OF_SMOKE`` to one."""
+    """Gives the tests of a file to one process; so all of ``OF_SMOKE``, and all of ``OF_FIGURES``."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
+        if file.startswith(OF_FIGURES):
+            return OF_FIGURES
         return OF_SMOKE[0] if file in OF_SMOKE else file
 
 

@@ -1,83 +1,41 @@
 """The folder of a small run that was never trained, and scans to score with it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import engine_data
 import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from chestct.intensity import HU
 from chestct.models import build_model, is_head, set_batchnorm_momentum
 from chestct.run import Run
 from chestct.training.record import save_weights
 from chestct.training.run_facts import run_facts
-from chestct.training.settings import TrainingSettings, WindowsSeen
-from chestct.training.start import Job
 from chestct.volumes.volume_file import write_volume_file
 
 MODEL = "swin_narrow"
 SIZE, CROP, WINDOW, STRIDE = 36, 32, 8, 4
 DISPLAY_WINDOW = {"centre": -400, "width": 1200}
-SETTINGS = TrainingSettings(
-    precision="32-true",
-    batch_size=2,
-    accumulate=1,
-    budget=WindowsSeen(windows_per_scan=1, min_windows=4),
-    num_validations=1,
-    patience=None,
-    learning_rate=0.001,
-    weight_decay=0.0,
-    crop_px=CROP,
-    max_rotation_degrees=10,
-    max_shift_px=None,
-    flip=True,
-    interpolation="bilinear",
-    negative_windows="negative_scans",
-    batchnorm_momentum=0.1,
-    compile=False,
-    tensorboard=False,
-    nodes=1,
-)
-DATA = {
-    "dataset": "lidc",
-    "source": "lidc_idri",
-    "phantoms": False,
-    "label": "nodule",
-    "num_folds": 1,
-    "earlier_datasets": [],
-    "published_weights": [],
-}
+#: Few windows at once, so that a scan has several batches.
+SETTINGS = replace(engine_data.SETTINGS, batch_size=2)
+DATA = engine_data.DATA | {"dataset": "lidc", "source": "lidc_idri", "label": "nodule"}
 
 
 def facts_of(
     model: str = MODEL, window: int = WINDOW, stride: int | None = STRIDE, **data: Any
 ) -> dict[str, Any]:
     """What the weights of such a run say of themselves."""
-    job = Job(
+    job = replace(
+        engine_data.make_job(dict.fromkeys(("index", "windows", "splits", "subset"), "")),
         run=Run(dataset="lidc", model=model, init="scratch", percent=100, seed=0, fold=0),
-        initial={"path": None, "sha256": None, "words": None, "stand_in": False},
         settings=SETTINGS,
         display_window_hu=DISPLAY_WINDOW,
-        intensity=HU,
         window_slices=window,
-        conversion={
-            "size_px": SIZE,
-            "spacing_z_mm": None,
-            "num_slices": None,
-            "intensity": HU,
-            "accept": [],
-            "window_stride": stride,
-        },
+        conversion=engine_data.CONVERSION | {"size_px": SIZE, "window_stride": stride},
         training_data=DATA | data,
-        index="",
-        windows="",
-        splits="",
-        subset="",
-        code_digest="c" * 16,
-        gpus=0,
-        num_workers=0,
     )
     counted = {"num_scans": 9, "num_positive": 4, "num_steps": 2, "num_parameters": 1000}
     row = counted | {"validation_auroc": 0.75, "initial_weights": None, "initial_weights_sha256": None}
