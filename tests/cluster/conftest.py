@@ -42,6 +42,15 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
         cluster.stop()
 
 
+def _as_from_a_terminal() -> None:
+    """For Snakemake that starts: it ends with the tests, and Ctrl-C reaches it.
+
+    What a shell starts in the background, as CI does these tests, ignores SIGINT, and so do its children.
+    """
+    end_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Run:
     """A Snakemake that submits to the cluster, from a copy of the project.
@@ -89,7 +98,7 @@ class Run:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 umask=umask,
-                preexec_fn=lambda: end_with_parent(signal.SIGKILL),
+                preexec_fn=_as_from_a_terminal,
             )
 
     def finish(

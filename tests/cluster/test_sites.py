@@ -147,10 +147,15 @@ def test_jobs_that_ctrl_c_left_in_the_queue_are_cancelled(make_run, cluster):
         ).splitlines()
         return [line for line in lines if line.endswith(mine)]
 
-    wait_until(queue, what="the first job of twelve")
-    os.killpg(process.pid, signal.SIGINT)
-    process.wait(600)
-    wait_until(lambda: not queue(), what="an empty queue")
+    try:
+        wait_until(queue, what="the first job of twelve")
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(600)
+        wait_until(lambda: not queue(), what="an empty queue")
+    finally:  # or jobs of ten minutes would hold the nodes of the tests that follow
+        process.kill()
+        for line in queue():
+            cluster.command("scancel", line.split()[0])
     assert re.search(r"0 of 13 (jobs|are) done", (run.folder / "snakemake.log").read_text())
 
 
