@@ -35,6 +35,7 @@ SETTINGS = TrainingSettings(
     negative_windows="negative_scans",
     batchnorm_momentum=0.1,
     compile=False,
+    fast_forms="on_gpus",
     tensorboard=False,
     nodes=1,
 )

@@ -125,7 +125,7 @@ def predict(
         )
         check_weights(path)
         load_own_weights(model, name=run.model, path=path)
-        tune(model, gpus=gpus, precision=settings.precision)
+        tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
         input_settings = InputSettings.of_model(run.model, settings, display_window_hu, intensity)
         where = f"prediction with {path}"
         with memory_errors(where, windows=batch_size, precision=settings.precision):

@@ -111,7 +111,13 @@ def _train(job: PretrainingJob, computation: Computation) -> Loop:
         seed=seed,
     )
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
-    tune(model, gpus=job.gpus, precision=settings.precision, compiled=settings.compile)
+    tune(
+        model,
+        gpus=job.gpus,
+        precision=settings.precision,
+        compiled=settings.compile,
+        fast_forms=settings.fast_forms,
+    )
 
     def prepare(batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         clips_BTHW, targets = batch

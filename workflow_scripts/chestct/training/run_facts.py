@@ -28,6 +28,11 @@ def model_facts(model: str) -> dict[str, Any]:
     return {key: list(row[key]) if isinstance(row[key], tuple) else row[key] for key in _OF_MODEL}
 
 
+def _without_forms(settings: dict[str, Any]) -> dict[str, Any]:
+    # Faster forms are the same network: whoever scores with its weights chooses anew, for another machine.
+    return {key: value for key, value in settings.items() if key != "fast_forms"}
+
+
 def run_facts(job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of a trained run.
 
@@ -39,8 +44,8 @@ def run_facts(job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
         "holds": NETWORK,
         "run": job.run.asdict(),
         "model": model_facts(job.run.model),
-        "settings": asdict(job.settings),
-        "scoring": asdict(FeatureSettings.of(job.settings)),
+        "settings": _without_forms(asdict(job.settings)),
+        "scoring": _without_forms(asdict(FeatureSettings.of(job.settings))),
         "display_window_hu": dict(job.display_window_hu),
         "intensity": job.intensity,
         "window_slices": job.window_slices,

@@ -33,6 +33,7 @@ class TrainingSettings:
         nodes: machines that train one run together.
         precision: 32-true, bf16-mixed or 16-mixed.
         compile: whether torch.compile translates the model first.
+        fast_forms: where models take their faster forms: on_gpus, always or never.
         tensorboard: whether event files are written beside history.csv.
         batch_size: windows of an optimisation step, over all processes.
         accumulate: parts that a batch is computed in, one after another (BatchNorm: ``budget.check_parts``).
@@ -57,6 +58,7 @@ class TrainingSettings:
     nodes: int
     precision: str
     compile: bool
+    fast_forms: str
     tensorboard: bool
     batch_size: int
     accumulate: int
@@ -92,11 +94,13 @@ class FeatureSettings:
         precision: of the training; features are computed in float32 (``device.tune``).
         windows_at_once: that are computed at once, which changes them by rounding alone.
         crop_px: rows and columns that the network sees.
+        fast_forms: as of the training. Weights do not say it of themselves, so it has a default here.
     """
 
     precision: str
     windows_at_once: int
     crop_px: int
+    fast_forms: str = "on_gpus"
     max_rotation_degrees: ClassVar[float] = 0.0
     max_shift_px: ClassVar[float | None] = None
     interpolation: ClassVar[str] = "bilinear"
@@ -109,6 +113,7 @@ class FeatureSettings:
             precision=settings.precision,
             windows_at_once=windows_scored_at_once(settings),
             crop_px=settings.crop_px,
+            fast_forms=settings.fast_forms,
         )
 
 

@@ -160,7 +160,13 @@ def build_start(job: Job) -> nn.Module:
     if loaded is not None:
         print(f"{run}: {loaded}", flush=True)
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
-    tune(model, gpus=job.gpus, precision=settings.precision, compiled=settings.compile)
+    tune(
+        model,
+        gpus=job.gpus,
+        precision=settings.precision,
+        compiled=settings.compile,
+        fast_forms=settings.fast_forms,
+    )
     return model
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from chestct.errors import InputError
 from chestct.models import tune_for_cpu
+from chestct.models.fast_forms import ON_GPUS, apply_fast_forms, wants_fast_forms
 from chestct.training.machine.compiler_caches import own_compiler_caches
 
 
@@ -46,7 +47,9 @@ def check_hardware(*, gpus: int, precision: str) -> None:
         )
 
 
-def tune(model: nn.Module, *, gpus: int, precision: str, compiled: bool = False) -> None:
+def tune(
+    model: nn.Module, *, gpus: int, precision: str, compiled: bool = False, fast_forms: str = ON_GPUS
+) -> tuple[str, ...]:
     """Lay a model out for the device; outputs stay what they were, to rounding.
 
     On GPUs in mixed precision, 3D convolutions run channels last, as tensor cores read them; depthwise
@@ -58,7 +61,14 @@ def tune(model: nn.Module, *, gpus: int, precision: str, compiled: bool = False)
         gpus: whether it will run on a GPU.
         precision: of the training.
         compiled: compile it at the first call; names of parameters stay.
+        fast_forms: where the model takes its faster forms (``chestct.models.fast_forms``).
+
+    Returns:
+        Names of the faster forms that it took.
     """
+    taken: dict[str, int] = {}
+    if wants_fast_forms(fast_forms, gpus=gpus):
+        taken = apply_fast_forms(model, mixed=precision != "32-true")
     if not gpus:
         tune_for_cpu(model)
     else:
@@ -71,6 +81,7 @@ def tune(model: nn.Module, *, gpus: int, precision: str, compiled: bool = False)
     if compiled:
         own_compiler_caches()
         model.compile()
+    return tuple(taken)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

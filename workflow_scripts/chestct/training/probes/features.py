@@ -143,7 +143,7 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     prefix, head = head_of(model, job.model)
     head_shape = tuple(head.weight.shape)
-    tune(model, gpus=gpus, precision=settings.precision)
+    tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
     model = model.to(device).eval()
     splits = read_table(job.splits, "splits")
     scans_of = splits[splits["split"] == "test"] if job.outside else splits

@@ -1,0 +1,45 @@
+"""Faster forms of the networks: exact rewrites, which keep parameters, their names and, to rounding, outputs.
+
+The configuration key ``training.fast_forms`` switches all of them together. On a CPU networks stay as they
+were published unless the key says otherwise, so that runs there give the same bytes as ever.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from torch import nn
+
+#: Values of the key: on GPUs alone, on CPUs too (slower there, for tests), or nowhere.
+ON_GPUS: Final = "on_gpus"
+ALWAYS: Final = "always"
+NEVER: Final = "never"
+SETTINGS: Final = (ON_GPUS, ALWAYS, NEVER)
+
+#: What puts a form into a built model, by the form's name: takes the model and whether it computes in mixed
+#: precision, changes what it finds in place, and returns how many modules those were.
+FORMS: dict[str, Callable[[nn.Module, bool], int]] = {}
+
+
+def wants_fast_forms(setting: str, *, gpus: int) -> bool:
+    """Whether models take their faster forms.
+
+    Args:
+        setting: value of ``training.fast_forms``.
+        gpus: whether they run on a GPU.
+    """
+    assert setting in SETTINGS, setting
+    return setting == ALWAYS or (setting == ON_GPUS and gpus > 0)
+
+
+def apply_fast_forms(model: nn.Module, *, mixed: bool) -> dict[str, int]:
+    """Give a built model its faster forms, in place; parameters, their names and state_dict stay.
+
+    Args:
+        model: of ``build_model``; on whichever device.
+        mixed: whether it will compute in mixed precision.
+
+    Returns:
+        How many modules took each form, by the form's name; forms that found none are left out.
+    """
+    found = {name: put(model, mixed) for name, put in FORMS.items()}
+    return {name: number for name, number in found.items() if number}
