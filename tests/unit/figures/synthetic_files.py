@@ -57,6 +57,7 @@ def run_row(run: Run, *, num_train: int, auroc: float) -> dict:
         "data_wait_percent": 1.5 + unit,
         "peak_memory_mb": 900 + 400 * unit,
         "device": "cpu",
+        "cudnn": None,
         "resumed": int(unit > 0.97),
         "num_parameters": 501385,
         "initial_weights": words,

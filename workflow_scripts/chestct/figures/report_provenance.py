@@ -50,6 +50,7 @@ def provenance_of(
         (
             "Versions",
             [("Python (training)", _distinct(runs["python"])), ("torch (training)", _distinct(runs["torch"]))]
+            + [("cuDNN (training)", _distinct(runs["cudnn"]))] * bool(runs["cudnn"].notna().any())
             + [(f"{name} (report)", metadata.version(name)) for name in _PACKAGES],
         ),
         (

@@ -23,8 +23,15 @@ from chestct.training.budget import (
 from chestct.training.checkpoint import clear
 from chestct.training.early_stopping import BestWeights, Validation
 from chestct.training.loop import Loop, Step
+from chestct.training.machine.bf16_check import check_bf16
 from chestct.training.machine.computation import Computation
-from chestct.training.machine.device import check_hardware, device_name, peak_memory_mb, reset_peak_memory
+from chestct.training.machine.device import (
+    check_hardware,
+    cudnn_release,
+    device_name,
+    peak_memory_mb,
+    reset_peak_memory,
+)
 from chestct.training.machine.launch import launch
 from chestct.training.record import write_results
 from chestct.training.run_facts import run_facts
@@ -68,6 +75,10 @@ def _train(
         gpus=job.gpus,
         batches=batches,
     )
+    if job.gpus:
+        shape_BCTHW = (batches.piece, 3, job.window_slices, settings.crop_px, settings.crop_px)
+        where = f"start of the training of {run}"
+        check_bf16(model, shape_BCTHW, device=step.device, precision=settings.precision, where=where)
     validation = Validation(
         labels=torch.tensor([scan.label for scan in held_out]),
         loader=scoring_loader(
@@ -108,6 +119,7 @@ def _train(
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "peak_memory_mb": peak_memory_mb(job.gpus),
         "device": device_name(gpus=job.gpus, world=processes.world),
+        "cudnn": cudnn_release(gpus=job.gpus),
     }
     return loop.history, best.weights, measured | loop.progress.measured(loop.done)
 

@@ -22,6 +22,7 @@ from chestct.training.budget import check_parts
 from chestct.training.checkpoint import clear
 from chestct.training.early_stopping import copy_state
 from chestct.training.loop import Loop, Step
+from chestct.training.machine.bf16_check import check_bf16
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import check_hardware, tune
 from chestct.training.machine.launch import launch
@@ -136,6 +137,10 @@ def _train(job: PretrainingJob, computation: Computation) -> Loop:
         gpus=job.gpus,
         batches=batches,
     )
+    if job.gpus:
+        shape_BCTHW = (batches.piece, 3, job.window_slices, settings.crop_px, settings.crop_px)
+        where = f"start of the pretraining of {job.model_name}"
+        check_bf16(model, shape_BCTHW, device=step.device, precision=settings.precision, where=where)
     loop = Loop(
         step,
         TensorDataset(torch.from_numpy(clips), torch.from_numpy(labels.astype(np.int64))),

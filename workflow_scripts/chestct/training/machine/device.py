@@ -12,6 +12,7 @@ from chestct.errors import InputError
 from chestct.models import tune_for_cpu
 from chestct.models.fast_forms import ON_GPUS, apply_fast_forms, wants_fast_forms
 from chestct.training.machine.compiler_caches import own_compiler_caches
+from chestct.training.machine.gpu_support import check_kernels, few_gpus
 
 
 def check_hardware(*, gpus: int, precision: str) -> None:
@@ -22,17 +23,13 @@ def check_hardware(*, gpus: int, precision: str) -> None:
         precision: of the training.
 
     Raises:
-        InputError: too few GPUs, or a precision that the device cannot compute in.
+        InputError: too few GPUs, a PyTorch or a driver that they do not work with, or a precision that the
+            device cannot compute in.
     """
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus > found:
-        raise InputError(
-            f"training asks for {gpus} GPU(s), and this machine has {found}",
-            where="configuration key 'training.gpus'",
-            expected="as many CUDA devices, visible to the job",
-            remedy="set training.gpus to 0 to train on the CPU, or run the job where GPUs are "
-            "(on a cluster: is the resource gpu in the profile?)",
-        )
+        raise few_gpus(gpus, found)
+    check_kernels(gpus)
     problem = None
     if precision == "16-mixed" and not gpus:
         problem = "16-mixed needs a GPU"
@@ -94,6 +91,15 @@ def device_name(*, gpus: int, world: int) -> str:
     """What a run was computed on: the GPU's name, or cpu; with the number of processes above one."""
     name = torch.cuda.get_device_name() if gpus else "cpu"
     return name if world == 1 else f"{world} x {name}"
+
+
+def cudnn_release(*, gpus: int) -> str | None:
+    """Release of cuDNN that convolutions on a GPU are computed with, such as 9.20.0; None on a CPU."""
+    number = torch.backends.cudnn.version() if gpus else None
+    if number is None:
+        return None
+    first = 10_000 if number >= 90_000 else 1_000  # of the number that stands for the first part
+    return f"{number // first}.{number % first // 100}.{number % 100}"
 
 
 def reset_peak_memory(gpus: int) -> None:

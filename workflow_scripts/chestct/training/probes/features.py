@@ -25,6 +25,7 @@ from chestct.records import check_record, recorded_path
 from chestct.tables import read_table
 from chestct.training.machine.device import (
     check_hardware,
+    cudnn_release,
     device_name,
     memory_errors,
     peak_memory_mb,
@@ -182,6 +183,7 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
         "seconds": round(seconds, 3),
         "peak_memory_mb": peak_memory_mb(gpus),
         "device": device_name(gpus=gpus, world=1),
+        "cudnn": cudnn_release(gpus=gpus),
     }
     ends = np.cumsum([len(scan.starts) for scan in scans]).tolist()
     write_features(

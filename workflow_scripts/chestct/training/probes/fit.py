@@ -104,7 +104,14 @@ def _fit_run(job: ProbesJob, number: int, features: Features, folder: Path, *, s
         "negative_windows": job.negative_windows,
         "l2_strengths": list(STRENGTHS),
     }
-    of_network = ("initial_weights", "initial_weights_sha256", "initial_stand_in", "num_parameters", "device")
+    of_network = (
+        "initial_weights",
+        "initial_weights_sha256",
+        "initial_stand_in",
+        "num_parameters",
+        "device",
+        "cudnn",
+    )
     seconds = time.perf_counter() - begun + facts["seconds"] / sharing
     write_results(
         folder,
