@@ -5,7 +5,7 @@ import platform
 
 import pytest
 import torch
-from engine_data import CONVERSION, DATA, RUN, WINDOW, make_job, record, train
+from engine_data import CONVERSION, DATA, RUN, WINDOW, history, make_job, record, train, windows
 
 from chestct.errors import InputError
 from chestct.training.header import HEADER_NAME, header_of, read_facts
@@ -24,6 +24,19 @@ def test_a_trained_run_says_how_it_was_trained(trained, data):
     assert facts["versions"]["torch"] == torch.__version__
     assert facts["versions"]["python"] == platform.python_version()
     assert data["index"] not in json.dumps(facts) and str(trained) not in json.dumps(facts), "no path"
+
+
+def test_how_a_network_is_computed_is_said_by_the_configuration_alone(data, tmp_path):
+    short = {"budget": windows(8), "num_validations": 1}
+    fast = train(make_job(data, fast_forms="always", **short), tmp_path / "fast")
+    usual = train(make_job(data, **short), tmp_path / "usual")
+    texts = [(folder / "config.yaml").read_text() for folder in (usual, fast)]
+    assert texts[1] == texts[0].replace("fast_forms: on_gpus", "fast_forms: always") != texts[0]
+    facts = [read_facts(folder / "weights.safetensors") for folder in (usual, fast)]
+    assert facts[0]["settings"] == facts[1]["settings"] and facts[0]["scoring"] == facts[1]["scoring"]
+    assert "fast_forms" not in facts[0]["settings"] | facts[0]["scoring"], "it would change their bytes"
+    losses = [history(folder)["train_loss"] for folder in (usual, fast)]
+    assert losses[0].tolist() == pytest.approx(losses[1].tolist(), abs=1e-4)
 
 
 def test_a_rerun_leaves_the_same_file(trained, data, tmp_path):

@@ -93,6 +93,9 @@ def check_bf16(
         model.train(was_training)
         for hook in hooks:
             hook.remove()
+        if device.type == "cuda":  # what this look took is no part of the training's memory
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
     return len(seen)
 
 
