@@ -1,7 +1,8 @@
-"""How often a conversion job asks the file system about files, which a network file system answers slowly.
+"""How often a job asks the file system about files, which a network file system answers slowly.
 
-Counted in a process of its own: what Python asks for (stat, open, lists of folders, changes), not what HDF5
-does inside of its one file. At 50 ms a call, as through a busy FUSE mount, 1,000 calls are 50 s.
+Of a conversion job, and of the loading of the workflow, which precedes every job on a cluster. Counted in a
+process of its own: what Python asks for (stat, open, lists of folders, changes), not what HDF5 does inside
+of its one file. At 50 ms a call, as through a busy FUSE mount, 1,000 calls are 50 s.
 """
 
 import json
@@ -9,30 +10,42 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from setting import emit, lengthened, real_series, scratch
+from setting import ROOT, emit, lengthened, real_series, scratch
+
+from chestct import obtained_files
 
 _SLICES = (100, 200)
 _EVENTS = {"open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.chmod", "os.rmdir"}
+#: Folders of the workflow's own code.
+_CODE = ("workflow_scripts", "rules", "schemas")
 #: Calls a slice: its state, which tells whether it changed; its digest; its reading.
 _LIMIT = 4
 
 
-def _count(convert: Callable[[], Any]) -> Counter[str]:
+def _count(job: Callable[[], Any], below: Sequence[Path] = (Path("/"),)) -> Counter[str]:
+    """Calls of a job that are about files below some folders, by kind."""
     calls: Counter[str] = Counter()
     active = False
+    folders = tuple(str(folder) for folder in below)
 
-    def hook(event: str, _: tuple[Any, ...]) -> None:
+    def add(name: str, path: Any) -> None:
+        if isinstance(path, str | os.PathLike) and str(Path(path).absolute()).startswith(folders):
+            calls[name] += 1
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if active and event in _EVENTS:
-            calls[event] += 1
+            add(event, arguments[0])
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            calls[name] += active
-            return function(*arguments, **options)
+        def call(path: Any, *arguments: Any, **options: Any) -> Any:
+            if active:
+                add(name, path)
+            return function(path, *arguments, **options)
 
         return call
 
@@ -43,8 +56,11 @@ def _count(convert: Callable[[], Any]) -> Counter[str]:
         function = counted(name, getattr(os, name))
         setattr(os, name, function)
         setattr(posix, name, function)  # which imports use
+    # Entries of lists of folders cannot be watched themselves.
+    lines = counted("DirEntry.stat", obtained_files._state_lines)
+    obtained_files._state_lines = lines  # type: ignore[assignment]
     active = True
-    convert()
+    job()
     active = False
     return calls
 
@@ -60,16 +76,27 @@ def _convert(way: str, series: str, folder: str) -> None:
     print(json.dumps(_count(lambda: convert([Path(series)], second))))
 
 
-def calls_of(way: str, series: Path, folder: Path) -> int:
-    """Metadata calls of a job that converts a series, by kind to standard error."""
+def _load(project: str, study: str) -> None:
+    from snakemake.cli import main as snakemake
+
+    def load() -> None:
+        with suppress(SystemExit):
+            snakemake(["--list-rules", "--configfile", study])
+
+    os.chdir(project)
+    print(json.dumps(_count(load, [Path(project, name) for name in _CODE])))
+
+
+def calls_of(way: str, subject: str, place: Path | str) -> int:
+    """Metadata calls of a job that converts a series, or loads the workflow; by kind to standard error."""
     done = subprocess.run(
-        [sys.executable, __file__, way, str(series), str(folder)],
+        [sys.executable, __file__, way, subject, str(place)],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
     calls = json.loads(done.stdout.splitlines()[-1])
-    print(f"{way}, {series.name}: {calls}", file=sys.stderr)
+    print(f"{way}, {Path(subject).name}: {calls}", file=sys.stderr)
     return sum(calls.values())
 
 
@@ -79,8 +106,8 @@ def main() -> None:
         ours, usual = [], []
         for number in _SLICES:
             long = lengthened(series, folder / f"series-{number}", number)
-            ours.append(calls_of("ours", long, folder / f"ours-{number}"))
-            usual.append(calls_of("usual", long, folder / f"usual-{number}"))
+            ours.append(calls_of("ours", str(long), folder / f"ours-{number}"))
+            usual.append(calls_of("usual", str(long), folder / f"usual-{number}"))
         slices = _SLICES[1] - _SLICES[0]
         emit(
             f"Metadata calls of a conversion job, of {_SLICES[1]} slices",
@@ -95,7 +122,30 @@ def main() -> None:
             at_most=True,
             data=f"{words}, lengthened; ratio: calls a slice to {_LIMIT}",
         )
+    files = sum(
+        path.suffix in (".py", ".smk", ".yaml") for name in _CODE for path in (ROOT / name).rglob("*")
+    )
+    load = calls_of("load", str(ROOT), "studies/paper.yaml")
+    emit(
+        "Metadata calls of loading the workflow",
+        baseline="its files of code, each once",
+        ours="what every job on a cluster begins with, studies/paper.yaml",
+        baseline_value=files,
+        our_value=load,
+        unit="calls",
+        ratio=load / files,
+        must=2.0,
+        aim=1.0,
+        at_most=True,
+        data="of files of the workflow itself; Snakemake's own files are not counted",
+    )
 
 
 if __name__ == "__main__":
-    _convert(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    way, *places = sys.argv[1:] or ["all"]
+    if way == "all":
+        main()
+    elif way == "load":
+        _load(*places)
+    else:
+        _convert(way, *places)

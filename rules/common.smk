@@ -1,5 +1,6 @@
 # Names and helpers that rule files share, and the check of the configuration. No rules here.
 
+import inspect
 import os
 import re
 import sys
@@ -276,3 +277,16 @@ def features_of(dataset, run):
     """Features of a dataset's scans, or of a test set outside, that a probe's run reads."""
     point = run_grid.starting_point(config, run)
     return f"{TRAINING}/{dataset}/{run.model}/{run.init}/features-{point}.safetensors"
+
+
+def keep_signatures(rules):
+    """Keep the signature of every function of the rules with it, where Python looks for it first.
+
+    Snakemake (9.27) asks for it three times a job, and works it out anew each time.
+    """
+    for rule in rules:
+        requests = [getattr(request, "_evaluator", None) for request in rule.resources.values()]
+        for item in (*rule.input, *rule.params, *requests, rule.priority):
+            function = getattr(getattr(item, "_file", item), "callable", item)
+            if inspect.isfunction(function):
+                function.__signature__ = inspect.signature(function)

@@ -119,7 +119,7 @@ rule download_weights:
         weights_folders=os.pathsep.join(config["download"].get("weights_folders", [])),
     params:
         weights=lambda wildcards: file_facts(weights_row(wildcards.weights_id)),
-        code=code_of("download_weights"),
+        code=lambda wildcards: code_of("download_weights"),
     script:
         "../workflow_scripts/download_weights.py"
 
@@ -142,7 +142,7 @@ rule write_data_manifest:
     params:
         study=STUDY,
         weights=[row for row, _ in STUDY_WEIGHTS],
-        code=code_of("write_data_manifest"),
+        code=lambda wildcards: code_of("write_data_manifest"),
     script:
         "../workflow_scripts/write_data_manifest.py"
 
@@ -163,7 +163,7 @@ rule write_citations:
         **needs("write_citations"),
     params:
         weights=[row for row, _ in STUDY_WEIGHTS],
-        code=code_of("write_citations"),
+        code=lambda wildcards: code_of("write_citations"),
     script:
         "../workflow_scripts/write_citations.py"
 
@@ -186,7 +186,7 @@ rule write_download_plan:
     params:
         weights=STUDY_WEIGHTS,
         size_px=config["volumes"]["size_px"],
-        code=code_of("write_download_plan"),
+        code=lambda wildcards: code_of("write_download_plan"),
     script:
         "../workflow_scripts/write_download_plan.py"
 

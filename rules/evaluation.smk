@@ -66,7 +66,7 @@ rule bootstrap_metrics:
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
-        code=code_of("bootstrap_metrics"),
+        code=lambda wildcards: code_of("bootstrap_metrics"),
     script:
         "../workflow_scripts/bootstrap_metrics.py"
 
@@ -95,7 +95,7 @@ rule simulate_coverage:
         num_resamples=config["evaluation"]["num_resamples"],
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
-        code=code_of("simulate_coverage"),
+        code=lambda wildcards: code_of("simulate_coverage"),
     script:
         "../workflow_scripts/simulate_coverage.py"
 
@@ -122,7 +122,7 @@ rule check_validity:
         confidence=config["evaluation"]["confidence"],
         seed=config["evaluation"]["seed"],
         catalogue=STUDY_MODELS,
-        code=code_of("check_validity"),
+        code=lambda wildcards: code_of("check_validity"),
     script:
         "../workflow_scripts/check_validity.py"
 
@@ -152,6 +152,6 @@ rule collect_evaluation:
         confidence=config["evaluation"]["confidence"],
         margin=config["evaluation"]["margin"],
         catalogue=STUDY_MODELS,
-        code=code_of("collect_evaluation"),
+        code=lambda wildcards: code_of("collect_evaluation"),
     script:
         "../workflow_scripts/collect_evaluation.py"

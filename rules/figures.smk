@@ -51,7 +51,7 @@ rule plot_figures:
         confidence=config["evaluation"]["confidence"],
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
-        code=code_of("plot_figures"),
+        code=lambda wildcards: code_of("plot_figures"),
     script:
         "../workflow_scripts/plot_figures.py"
 
@@ -80,7 +80,7 @@ rule plot_quality:
         captions={QUALITY: QUALITY_CAPTION, FLOW: FLOW_CAPTION},
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
-        code=code_of("plot_quality"),
+        code=lambda wildcards: code_of("plot_quality"),
     script:
         "../workflow_scripts/plot_quality.py"
 
@@ -114,7 +114,7 @@ rule write_tables:
             margin=config["evaluation"]["margin"],
         ),
         confidence=config["evaluation"]["confidence"],
-        code=code_of("write_tables"),
+        code=lambda wildcards: code_of("write_tables"),
     script:
         "../workflow_scripts/write_tables.py"
 
@@ -159,6 +159,6 @@ rule write_report:
             sha256_file(PACKAGE_DIR / "figures" / name)
             for name in ("checklist.yaml", "analysis_plan.yaml", "analysis_plan_lidc_nodules.yaml")
         ],
-        code=code_of("write_report"),
+        code=lambda wildcards: code_of("write_report"),
     script:
         "../workflow_scripts/write_report.py"

@@ -81,7 +81,7 @@ rule fit_probes:
         negative_windows=config["training"]["negative_windows"],
         sees=lambda wildcards: CATALOGUE[wildcards.model].sees,
         window_slices=lambda wildcards: SLICES_SEEN[wildcards.model],
-        code=code_of("fit_probes"),
+        code=lambda wildcards: code_of("fit_probes"),
     script:
         "../workflow_scripts/fit_probes.py"
 
@@ -116,6 +116,6 @@ rule predict_probes:
     params:
         runs=lambda wildcards: [asdict(run) for run in scored_runs(wildcards)],
         outside=lambda wildcards: wildcards.dataset if wildcards.dataset in OUTSIDE else None,
-        code=code_of("predict_probes"),
+        code=lambda wildcards: code_of("predict_probes"),
     script:
         "../workflow_scripts/predict_probes.py"

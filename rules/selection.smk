@@ -88,7 +88,7 @@ if RATES:
         params:
             run=lambda wildcards: asdict(TRIED_RUNS[wildcards.dataset, wildcards.model, wildcards.init]),
             rates=list(RATES.values()),
-            code=code_of("choose_learning_rate"),
+            code=lambda wildcards: code_of("choose_learning_rate"),
         script:
             "../workflow_scripts/choose_learning_rate.py"
 
@@ -109,6 +109,6 @@ if RATES:
         resources:
             **needs("collect_trials"),
         params:
-            code=code_of("collect_trials"),
+            code=lambda wildcards: code_of("collect_trials"),
         script:
             "../workflow_scripts/collect_trials.py"

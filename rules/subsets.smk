@@ -29,7 +29,7 @@ rule select_cohort:
     resources:
         **needs("select_cohort"),
     params:
-        code=code_of("select_cohort"),
+        code=lambda wildcards: code_of("select_cohort"),
     script:
         "../workflow_scripts/select_cohort.py"
 
@@ -63,7 +63,7 @@ rule split_patients:
         shares=config["subsets"]["split"],
         folds=config["subsets"]["folds"],
         seed=config["subsets"]["seed"],
-        code=code_of("split_patients"),
+        code=lambda wildcards: code_of("split_patients"),
     script:
         "../workflow_scripts/split_patients.py"
 
@@ -84,7 +84,7 @@ rule sample_subset:
         **needs("sample_subset"),
     params:
         validation_labels=config["subsets"]["validation_labels"],
-        code=code_of("sample_subset"),
+        code=lambda wildcards: code_of("sample_subset"),
     script:
         "../workflow_scripts/sample_subset.py"
 
@@ -107,7 +107,7 @@ rule list_windows:
     params:
         window_rule=lambda wildcards: WINDOW_RULES[wildcards.form],
         min_readers=lambda wildcards: readers_of_slices(dataset_entry(wildcards)),
-        code=code_of("list_windows"),
+        code=lambda wildcards: code_of("list_windows"),
     script:
         "../workflow_scripts/list_windows.py"
 
@@ -133,7 +133,7 @@ if OUTSIDE:
             **needs("compare_patients"),
         params:
             seen=seen_by,
-            code=code_of("compare_patients"),
+            code=lambda wildcards: code_of("compare_patients"),
         script:
             "../workflow_scripts/compare_patients.py"
 
@@ -165,7 +165,7 @@ if OUTSIDE:
             **needs("list_outside_scans"),
         params:
             seen=seen_by,
-            code=code_of("list_outside_scans"),
+            code=lambda wildcards: code_of("list_outside_scans"),
         script:
             "../workflow_scripts/list_outside_scans.py"
 
@@ -203,6 +203,6 @@ rule publish_manifests:
         public_ids=lambda wildcards: PUBLIC_IDS.get(dataset_entry(wildcards)["source"]),
         # RSPECT's licence forbids to pass its labels on.
         with_labels=lambda wildcards: dataset_entry(wildcards)["source"] != "rspect",
-        code=code_of("publish_manifests"),
+        code=lambda wildcards: code_of("publish_manifests"),
     script:
         "../workflow_scripts/publish_manifests.py"

@@ -31,11 +31,9 @@ PRIORITIES = {
     + (bool(CATALOGUE[run.model].weights) or run.init in LONGER)
     for run in RUNS
 }
-RUNS_OF = {
-    (dataset, model): [run for run in RUNS if (run.dataset, run.model) == (dataset, model)]
-    for dataset in DATASETS
-    for model in MODELS
-}
+RUNS_OF = {(dataset, model): [] for dataset in DATASETS for model in MODELS}
+for run in RUNS:
+    RUNS_OF[run.dataset, run.model].append(run)
 # Test sets and models with scores.
 SCORED = [
     (name, model)
@@ -211,6 +209,6 @@ rule collect_runs:
     resources:
         **needs("collect_runs"),
     params:
-        code=code_of("collect_runs"),
+        code=lambda wildcards: code_of("collect_runs"),
     script:
         "../workflow_scripts/collect_runs.py"

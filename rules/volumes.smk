@@ -37,7 +37,7 @@ rule convert_series:
         num_slices=lambda wildcards: dataset_entry(wildcards).get("num_slices"),
         intensity=lambda wildcards: file_intensity_of(dataset_entry(wildcards)),
         accept=lambda wildcards: sorted(dataset_entry(wildcards).get("accept", [])),
-        code=code_of("convert_series"),
+        code=lambda wildcards: code_of("convert_series"),
     script:
         "../workflow_scripts/convert_series.py"
 
@@ -65,7 +65,7 @@ rule combine_volumes:
     params:
         max_refused_percent=config["volumes"]["max_refused_percent"],
         on_duplicates=lambda wildcards: dataset_entry(wildcards).get("duplicates", "stop"),
-        code=code_of("combine_volumes"),
+        code=lambda wildcards: code_of("combine_volumes"),
     script:
         "../workflow_scripts/combine_volumes.py"
 
@@ -91,6 +91,6 @@ rule draw_thumbnails:
         burned_in_annotation=lambda wildcards: pictures.of_dataset(dataset_entry(wildcards)),
         num_tiles=12,
         seed=0,
-        code=code_of("draw_thumbnails"),
+        code=lambda wildcards: code_of("draw_thumbnails"),
     script:
         "../workflow_scripts/draw_thumbnails.py"

@@ -64,18 +64,21 @@ def state_of(path: str | Path) -> FilesState:
     return FilesState(times, _digest(name + seen + inode for name, seen, inode in lines))
 
 
-def is_altered(path: str | Path, digest: str, state: str | None = None) -> bool:
+def is_altered(
+    path: str | Path, digest: str, state: str | None = None, now: FilesState | None = None
+) -> bool:
     """Whether files are not those that were obtained.
 
     Args:
         path: of the file, or of the folder.
         digest: of the content (``content_digest``).
         state: exact state that the files had then (``state_of``), if known; the same files are not read.
+        now: their state, where it was asked for already.
 
     Raises:
         OSError: a file cannot be read.
     """
-    return not (state and state_of(path).exact == state) and content_digest(path) != digest
+    return not (state and (now or state_of(path)).exact == state) and content_digest(path) != digest
 
 
 def states_path(shard_path: str | Path) -> Path:

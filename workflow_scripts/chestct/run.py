@@ -34,7 +34,7 @@ class Run:
     @property
     def folder(self) -> str:
         """Folder of the run, relative to the training results of the study."""
-        return RUN_FOLDER.format(**asdict(self))
+        return RUN_FOLDER.format(**vars(self))
 
     def asdict(self) -> dict[str, Any]:
         """The run's key columns."""

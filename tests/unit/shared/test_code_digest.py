@@ -1,5 +1,6 @@
 """Which changes of the code change the digest that a job has of it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def digest(*modules: str) -> str:
     """The digest as a new process finds it."""
-    for function in (code_digest.code_of, code_digest._files_of, code_digest._source, code_digest._parsed):
-        function.cache_clear()
+    for name in ("code_of", "_listed", "_files_of", "_source", "_parsed"):
+        getattr(code_digest, name).cache_clear()
     return code_digest.code_of("job", *modules)
 
 
@@ -70,3 +71,22 @@ def test_a_module_chosen_by_name_counts_with_its_imports(tree: Path) -> None:
     assert before != digest("chestct.step.unused")
     with pytest.raises(FileNotFoundError, match=r"chestct\.step\.missing"):
         digest("chestct.step.missing")
+
+
+def test_folders_are_listed_and_no_file_is_asked_for(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest()
+    folders = sum(path.is_dir() for path in tree.rglob("*")) + 1
+    asked: list[str] = []
+
+    def counted(function):
+        def call(path, *arguments, **options):
+            asked.append(str(path))
+            return function(path, *arguments, **options)
+
+        return call
+
+    for name in ("stat", "lstat", "scandir"):
+        monkeypatch.setattr(os, name, counted(getattr(os, name)))
+    digest()
+    monkeypatch.undo()
+    assert len(asked) <= 2 * folders, "a list of each folder, and whether it is a link"

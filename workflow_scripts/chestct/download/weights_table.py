@@ -1,6 +1,7 @@
 """The table of published weight files. Standard library only: the workflow reads it when it is loaded."""
 
 import csv
+from functools import cache
 from pathlib import Path
 
 from chestct.errors import InputError
@@ -17,6 +18,12 @@ def weights_table() -> dict[str, dict[str, str]]:
     sha256_prefix (where only the first digits are published), licence, citation, note (where the facts
     come from), stand_in.
     """
+    return {weights_id: dict(row) for weights_id, row in _rows().items()}
+
+
+@cache
+def _rows() -> dict[str, dict[str, str]]:
+    # Once, however many runs start from published weights: the file may lie beyond a network.
     with open(TABLE, newline="", encoding="utf-8") as file:
         return {row["weights_id"]: row for row in csv.DictReader(file)}
 
@@ -33,7 +40,7 @@ def weights_row(weights_id: str) -> dict[str, str]:
     Raises:
         InputError: the table does not name it.
     """
-    table = weights_table()
+    table = _rows()
     if weights_id not in table:
         raise InputError(
             f"weights '{weights_id}' are not known",
@@ -41,4 +48,4 @@ def weights_row(weights_id: str) -> dict[str, str]:
             expected=", ".join(table),
             remedy="correct the name, or add a row to the table",
         )
-    return table[weights_id]
+    return dict(table[weights_id])

@@ -8,6 +8,7 @@ count. Tables of the package (CSV, YAML) do not count either: what a job takes f
 import ast
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ def code_of(script: str, *modules: str) -> str:
         source = _source(path)
         digests[path] = source.digest
         start += [file for module in source.imports for file in _files_of(module)]
-        start += [path.parent / name for name in source.templates if (path.parent / name).is_file()]
+        start += _templates_of(path, source.templates)
     if len(_parsed()) > known and not sys.dont_write_bytecode:
         with suppress(InputError):  # in a folder that is not the user's own
             write_text(_CACHE, json.dumps(_parsed()), durable=False)
@@ -70,12 +71,32 @@ def code_of(script: str, *modules: str) -> str:
 
 
 @cache
+def _listed() -> frozenset[str]:
+    """Files below the folder of scripts, relative to it: listed once, and no file asked for by itself.
+
+    Every job on a cluster asks anew, perhaps through a network.
+    """
+    found = set()
+    for folder, inside, names in os.walk(SCRIPTS):
+        inside[:] = [name for name in inside if name != "__pycache__"]
+        prefix = os.path.relpath(folder, SCRIPTS).replace(os.sep, "/") + "/"
+        found.update(prefix.removeprefix("./") + name for name in names)
+    return frozenset(found)
+
+
+@cache
 def _files_of(module: str) -> tuple[Path, ...]:
     """Files of a module of the package, those of its parents first; the last part may be no module."""
     parts = module.split(".")
-    parents = [SCRIPTS.joinpath(*parts[:end], "__init__.py") for end in range(1, len(parts) + 1)]
-    own = SCRIPTS.joinpath(*parts).with_suffix(".py")
-    return tuple(path for path in [*parents, own] if path.is_file())
+    names = ["/".join([*parts[:end], "__init__.py"]) for end in range(1, len(parts) + 1)]
+    names.append(f"{'/'.join(parts)}.py")
+    return tuple(SCRIPTS / name for name in names if name in _listed())
+
+
+def _templates_of(path: Path, names: list[str]) -> list[Path]:
+    """The templates that lie beside a file, of those that it names."""
+    found = [path.parent / name for name in names]
+    return [path for path in found if path.relative_to(SCRIPTS).as_posix() in _listed()]
 
 
 @cache

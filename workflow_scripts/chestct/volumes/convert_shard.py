@@ -15,7 +15,7 @@ import pandas as pd
 from chestct.errors import InputError
 from chestct.files import digest_object, put_in_place
 from chestct.intensity import HU
-from chestct.obtained_files import is_altered, state_of
+from chestct.obtained_files import FilesState, is_altered, state_of
 from chestct.shard_files import new_shard, write_errors
 from chestct.tables import column_types, write_table
 from chestct.volume_store import Volume, write_stored, write_volume
@@ -129,19 +129,18 @@ def convert_shard(
         "intensity": intensity,
         "accept": sorted(accept),
     }
+    now = [state_of(path) for path in paths]  # once, as through a network it takes long
     keys = [
         # Rows that come and go move others to another shard.
-        digest_object(
-            {"code": code_digest, **conversion, "row": row | {"shard": 0}, "files": state_of(path).times}
-        )
-        for row, path in zip(rows, paths, strict=True)
+        digest_object({"code": code_digest, **conversion, "row": row | {"shard": 0}, "files": state.times})
+        for row, state in zip(rows, now, strict=True)
     ]
     kept = KeptScans(store_path, digest_object({"code": code_digest, **conversion}))
     parts = Parts(store_path)
     parts.sweep(keys)
     outcomes: list[Outcome] = []
     with new_shard(parts.whole) as file:
-        for number, (row, path, key) in enumerate(zip(rows, paths, keys, strict=True), start=1):
+        for number, (row, path, state, key) in enumerate(zip(rows, paths, now, keys, strict=True), start=1):
             # A path may hold a name, and logs are sent to others: scans are named by their place.
             place = f"scan {number} of {len(rows)} in the shard"
             if row["series_id"] in failures:
@@ -152,7 +151,7 @@ def convert_shard(
                 if outcome.stored is not None:
                     write_stored(file, outcome.stored)
             elif altered := _altered(
-                path, digests.get(row["series_id"]), (states or {}).get(row["series_id"])
+                path, digests.get(row["series_id"]), (states or {}).get(row["series_id"]), state
             ):
                 log.warning("%s: %s", place, altered)
                 outcome = _refused(row, "altered", altered)
@@ -229,12 +228,12 @@ def _convert_row(
     )
 
 
-def _altered(path: Path, digest: str | None, state: str | None) -> str:
+def _altered(path: Path, digest: str | None, state: str | None, now: FilesState) -> str:
     """Why a scan's files are not those that were obtained; nothing where they are, or no digest is known."""
     if not isinstance(digest, str):
         return ""
     try:
-        if not is_altered(path, digest, state):
+        if not is_altered(path, digest, state, now):
             return ""
         what = "the files are not those that were obtained"
     except OSError as error:
