@@ -9,6 +9,7 @@
 #   make status       what its run is doing, from any terminal
 #   make citation     what a publication that uses its data is to cite
 #   make evidence     copies tables, figures and verdicts of a finished one to docs/evidence/ (EVIDENCE=folder)
+#   make crate        a finished one as a folder with its provenance as metadata (Workflow Run RO-Crate; docs/check.md)
 #   make unlock       frees the lock after a power cut or kill -9, so that the next run resumes
 #                     (under Slurm it also cancels the jobs that the killed run left in the queue)
 #   PROFILE=slurm     runs it on a cluster (docs/cluster.md); CORES=8 bounds this machine's cores
@@ -55,7 +56,7 @@ export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help known-study study plan citation example evidence status test test-cluster test-envs bench lint format \
+.PHONY: help known-study study plan citation example evidence crate status test test-cluster test-envs bench lint format \
   unlock lock setup
 
 help:
@@ -86,6 +87,9 @@ evidence: known-study setup
 	@test -n "$(STUDY)" || { echo "make evidence needs the STUDY that was run: make evidence STUDY=lidc_nodules" \
 	  "(of the default study: python workflow_scripts/publish_evidence.py $(EVIDENCE))"; exit 1; }
 	python workflow_scripts/publish_evidence.py $(EVIDENCE) $(STUDY)
+
+crate: known-study setup
+	@python -m chestct_command crate $(STUDY)
 
 status: setup
 	@python -m chestct.status $(if $(STUDY),--study $(lastword $(STUDY)))

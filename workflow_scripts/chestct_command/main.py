@@ -1,4 +1,4 @@
-"""Run a study, see what it costs and how far it is, convert scans, score new ones, begin with your own table.
+"""Run a study, see what it costs, how far it is, whether it went right; convert scans, score new ones.
 
 Each command is a thin way to what is there already: make targets and snakemake do the same.
 Exit status: 0 done, 1 failed or refused (the reason on standard error), 2 wrong usage.
@@ -41,6 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     cites = commands.add_parser("cite", help="what a publication that uses a study's data is to cite")
     _add_studies(cites)
     commands.add_parser("studies", help="the studies that there are")
+    checks = commands.add_parser("check", help="whether a finished study gave what is expected of it")
+    _add_studies(checks)
+    checks.add_argument("--results", type=Path, metavar="FOLDER", help="its results (default: results/STUDY)")
+    checks.add_argument("--write", action="store_true", help="write what is expected, from finished studies")
+    checks.add_argument(
+        "--from",
+        dest="sources",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="with --write: results of the study, and of studies that differ from it in seeds alone "
+        "(default: results/STUDY)",
+    )
     convert = commands.add_parser("convert", help="convert one scan, and print its ledger row")
     convert.add_argument("series", type=Path, help="folder of one DICOM series, or a volume file")
     convert.add_argument("out", help="volume file to write, such as scan.nii.gz")
@@ -57,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     exports = commands.add_parser("export", help="take a trained run along: weights, model, model card")
     exports.add_argument("run", type=Path, metavar="RUN_FOLDER", help=_RUN_HELP)
     exports.add_argument("target", type=Path, metavar="DIR", help="new folder to write")
+    crates = commands.add_parser("crate", help="a finished study as a Workflow Run RO-Crate, for others")
+    _add_studies(crates)
+    crates.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: results/STUDY/crate")
+    crates.add_argument("--results", type=Path, metavar="FOLDER", help="its results (default: results/STUDY)")
+    crates.add_argument("--agent", metavar="NAME", help="who ran the study, if that is to be said")
     begin.add_arguments(commands.add_parser("init", help="a study of your own scans, from a table of them"))
     return parser
 
@@ -127,6 +145,14 @@ def _command(options: argparse.Namespace) -> int:
     if options.command == "cite":
         print(cite.citations(folder, options.studies), end="")
         return 0
+    if options.command == "check":
+        from chestct_command.check import check
+
+        return check(options, folder)
+    if options.command == "crate":
+        from chestct_command.crate import crate
+
+        return crate(folder, options.studies, options.output, options.results, options.agent)
     if options.command == "init":
         return begin.begin(options, folder)
     for name, what in list_studies(folder).items():

@@ -17,6 +17,7 @@ from snakemake.settings.enums import Quietness
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from chestct.processor import processor
 from chestct.status.events import append_event
 from chestct.status.page import duration, last_lines
 from chestct.status.run_state import Job, RunState
@@ -124,7 +125,7 @@ class LogHandler(LogHandlerBase):
         event, facts = getattr(record, "event", None), record.__dict__
         if event == LogEvent.RUN_INFO:
             planned = {rule: number for rule, number in facts["stats"].items() if rule != "total"}
-            self._event("begun", planned=planned, total=facts["stats"]["total"])
+            self._event("begun", planned=planned, total=facts["stats"]["total"], processor=processor())
             self._print_progress(f"{self.run.total} jobs")
         elif event == LogEvent.PROGRESS and facts["total"] != self.run.total:
             self._event("total", total=facts["total"])

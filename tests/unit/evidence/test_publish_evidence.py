@@ -3,13 +3,15 @@
 import json
 import os
 import shutil
+from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pytest
 from report_page import configuration_of, draw_figures, report_of
 from synthetic_study import make_study
 
-from chestct.errors import InputError
+from chestct.errors import DamageError, InputError
 from chestct.evidence.how_it_ran import job_times, wall_seconds
 from chestct.evidence.publish import COPIED, FinishedStudy, publish
 from chestct.figures.claim_sentences import read_claims
@@ -17,6 +19,9 @@ from chestct.figures.publication_tables import write_tables
 from chestct.figures.study_tables import read_study
 from chestct.files import digest_object, sha256_file
 from chestct.records import record, write_recorded
+from chestct.tables import read_table, write_table
+from chestct_command.crate import write_crate
+from chestct_command.study_facts import read_study_facts
 
 INITS = ["scratch", "scratch_long", "video", "imagenet"]
 EVENTS = [
@@ -26,7 +31,7 @@ EVENTS = [
     {"event": "finished", "time": 40, "job": 1},
     {"event": "finished", "time": 50, "job": 2},
     {"event": "started", "time": 60, "job": 3, "rule": "b"},  # killed: it never ended
-    {"event": "begun", "time": 1000, "planned": {}, "total": 1},
+    {"event": "begun", "time": 1000, "planned": {}, "total": 1, "processor": "AMD EPYC, avx2"},
     {"event": "started", "time": 1001, "job": 1, "rule": "b"},
     {"event": "finished", "time": 1008, "job": 1},
 ]
@@ -204,3 +209,75 @@ def test_times_count_what_ran_side_by_side_once(finished):
     assert job_times(finished.results / "benchmarks") == {
         "finetune": {"jobs": 2, "seconds": 200.0, "cpu_seconds": 180.0}
     }
+
+
+def test_the_facts_of_a_study_are_exact_and_change_with_its_files(copy):
+    before = read_study_facts(copy)
+    assert before.exact["lidc_phantom: cohort"].startswith("40 rows, SHA-256 ")
+    assert {"lidc_phantom: 50 % of patients, seed 1", "lidc_phantom: splits", "training runs"} <= {
+        *before.exact
+    }
+    assert before.machine["processor"] == "AMD EPYC, avx2; not recorded" and len(before.notes) == 1
+    mean = before.auroc[before.auroc["model"] == "mean_of_2"]
+    assert set(mean["seed"]) == {0, 1} and mean["value"].between(0, 1).all()
+    means = pd.read_csv(copy.table("means")).query("metric == 'auroc' and model == 'mean_of_2'")
+    assert np.allclose(
+        mean.groupby(["init", "percent"])["value"].mean(), means.groupby(["init", "percent"])["value"].mean()
+    )
+    path = copy.results / "subsets" / "lidc_phantom" / "cohort.csv"
+    table = read_table(path, "cohort")
+    write_table(table.iloc[::-1], path, "cohort")
+    assert read_study_facts(copy).exact == before.exact, "the order of rows says nothing"
+    write_table(table.iloc[1:], path, "cohort")
+    found = read_study_facts(copy).exact
+    assert {name for name in found if found[name] != before.exact[name]} == {"lidc_phantom: cohort"}
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(DamageError, match="is not what was written"):
+        read_study_facts(copy)
+
+
+def test_a_crate_holds_what_its_metadata_name_and_nothing_private(copy, tmp_path, root):
+    published = copy.results / "publication" / "lidc_phantom" / "splits.csv"
+    write_recorded(published, "patient,split\nP1,test\n")
+    path = write_crate(copy, root, tmp_path / "crate", "make study", None)
+    graph = json.loads(path.read_text())["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    assert len(entities) == len(graph)
+    described, crate, run = (entities[name] for name in ("ro-crate-metadata.json", "./", "#run"))
+    assert {"@id": "https://w3id.org/ro/crate/1.1"} in described["conformsTo"]
+    assert {"@id": "https://w3id.org/ro/wfrun/workflow/0.5"} in crate["conformsTo"]
+    workflow = entities[crate["mainEntity"]["@id"]]
+    assert workflow["@type"] == ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
+    assert run["@type"] == "CreateAction" and run["instrument"] == crate["mainEntity"]
+    assert run["startTime"] == "1970-01-01T00:00:00+00:00" and run["endTime"] == "1970-01-01T00:16:48+00:00"
+
+    def references(value):
+        if isinstance(value, dict):
+            return {value["@id"]} if set(value) == {"@id"} else set().union(*map(references, value.values()))
+        return set().union(*map(references, value)) if isinstance(value, list) else set()
+
+    outside = {"https://w3id.org/ro/crate/1.1", "http://schema.org/CompletedActionStatus"}
+    assert set().union(*map(references, graph)) - outside <= set(entities), "all that is named is described"
+    parts = {part["@id"] for part in crate["hasPart"]}
+    for entity in graph:
+        if "File" in entity["@type"]:
+            file = path.parent / unquote(entity["@id"])
+            assert entity["@id"] in parts and sha256_file(file) == entity["sha256"]
+    there = {file for file in path.parent.rglob("*") if file.is_file()} - {path}
+    named = {path.parent / unquote(part) for part in parts}
+    assert {file for file in there if not {file, *file.parents} & named} == set()
+    results = [unquote(result["@id"]) for result in run["result"]]
+    assert {"results/made up/report.html", "results/made up/publication/lidc_phantom/splits.csv"} <= {
+        *results
+    }
+    assert not any("failures" in name or "predictions" in name for name in results)
+    shown = {".csv", ".json", ".jsonl", ".md", ".tex", ".yaml"}
+    text = b"".join(file.read_bytes() for file in [path, *there] if file.suffix in shown)
+    patients = read_table(copy.results / "subsets/lidc_phantom/cohort.csv", "cohort")["patient_id"]
+    for word in (str(copy.results), "/home/a person", "/somewhere/private", *patients):
+        assert word.encode() not in text
+    assert write_crate(copy, root, path.parent, "make study", "A Name") == path, "replaced as a whole"
+    assert {"@id": "#agent", "@type": "Person", "name": "A Name"} in json.loads(path.read_text())["@graph"]
+    (path.parent / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"holds other files: notes\.txt"):
+        write_crate(copy, root, path.parent, "make study", None)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from chestct.figures.wording import hide_folders
 from chestct.files import digest_object
+from chestct.processor import line_of
 
 _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "snakemake")
 _OVER = ("finished", "failed")
@@ -21,19 +22,9 @@ _OVER = ("finished", "failed")
 def machine() -> dict[str, Any]:
     """Processor, cores and memory of this machine, as far as it says so."""
     facts: dict[str, Any] = {"system": platform.system(), "cores": os.cpu_count()}
-    processor, memory = _line("/proc/cpuinfo", "model name"), _line("/proc/meminfo", "MemTotal")
+    processor, memory = line_of("/proc/cpuinfo", "model name"), line_of("/proc/meminfo", "MemTotal")
     facts |= {"processor": processor} if processor else {}
     return facts | ({"memory": f"{int(memory.split()[0]) / 1e6:.0f} GB"} if memory else {})
-
-
-def _line(path: str, key: str) -> str:
-    """The value of the first line "key: value" of a file; empty without one."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    found = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(key)]
-    return found[0] if found else ""
 
 
 def wall_seconds(events: Path) -> float:

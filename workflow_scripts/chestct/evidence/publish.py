@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from PIL import Image
 
 from chestct.dataset_entries import outside_sets, trained_datasets
@@ -93,14 +94,8 @@ class FinishedStudy:
             InputError: a file is missing, what is copied or the report is older than a table that it shows,
                 a figure is newer than the report, or the report is of another configuration.
         """
-        report = self.results / "report.html"
-        tables = [self.table(name) for name in TABLES]
-        others = [*COPIED.values(), "figures/figures.json", "events.jsonl", "report.html"]
-        needed = [*tables, *(self.results / path for path in others)]
-        missing = [str(path.relative_to(self.results)) for path in needed if not path.is_file()]
-        if missing:
-            missing = list(dict.fromkeys(missing))
-            raise self._unfinished(f"{len(missing)} file(s) are missing: {', '.join(missing[:5])}")
+        self.check_files()
+        report, tables = self.results / "report.html", [self.table(name) for name in TABLES]
         figures = [self.results / "figures" / f"{name}.png" for name in self.shown_figures()]
         late = [path.name for path in [*tables, *figures] if _time(path) > _time(report)]
         if late:
@@ -111,8 +106,21 @@ class FinishedStudy:
         stale = [path.name for path in [*made, *figures] if _time(path) < _time(newest)]
         if stale:
             raise self._unfinished(f"{stale[0]} is older than {newest.name}, which it shows")
+
+    def check_files(self) -> None:
+        """As ``check``, but times do not count: a copy of a study may have lost them.
+
+        Raises:
+            InputError: a file is missing, or the report is of another configuration.
+        """
+        others = [*COPIED.values(), "figures/figures.json", "events.jsonl", "report.html"]
+        needed = [*(self.table(name) for name in TABLES), *(self.results / path for path in others)]
+        missing = [str(path.relative_to(self.results)) for path in needed if not path.is_file()]
+        if missing:
+            missing = list(dict.fromkeys(missing))
+            raise self._unfinished(f"{len(missing)} file(s) are missing: {', '.join(missing[:5])}")
         digest = digest_object(self.configuration)
-        if digest not in report.read_text(encoding="utf-8"):
+        if digest not in (self.results / "report.html").read_text(encoding="utf-8"):
             raise self._unfinished(f"its report is of another configuration than {digest}")
 
     def shown_figures(self) -> list[str]:
@@ -121,19 +129,22 @@ class FinishedStudy:
         reasons = json.loads(read_recorded(index))
         return [name for name in FIGURES if name in reasons and not reasons[name]]
 
-    def check_runs(self, study: StudyTables) -> None:
+    def check_runs(self, runs: pd.DataFrame, means: pd.DataFrame) -> None:
         """Stop where the table of runs lacks one that the configuration names.
+
+        Args:
+            runs, means: tables of the study.
 
         Raises:
             InputError: names the first of them.
         """
         columns = ["dataset", "model", "init", "percent", "seed", "fold"]
-        done = set(study.runs[columns].itertuples(index=False, name=None))
+        done = set(runs[columns].itertuples(index=False, name=None))
         wanted = [tuple(run.asdict()[column] for column in columns) for run in list_runs(self.configuration)]
         missing = [run for run in wanted if run not in done]
         if missing:
             raise self._unfinished(f"{len(missing)} of {len(wanted)} runs are missing: {missing[0]}")
-        lacking = set(trained_datasets(self.configuration["datasets"])) - set(study.means["dataset"])
+        lacking = set(trained_datasets(self.configuration["datasets"])) - set(means["dataset"])
         if lacking:
             raise self._unfinished(f"not evaluated: {', '.join(sorted(lacking))}")
 
@@ -142,7 +153,7 @@ class FinishedStudy:
             f"the study {self.name} is not finished: {what}",
             where=self.results,
             expected="the results of a whole run of this configuration",
-            remedy="run it to its end (make study with the same STUDY) and publish again",
+            remedy="run it to its end (make study with the same STUDY) and give this command again",
         )
 
 
@@ -166,9 +177,9 @@ def publish(study: FinishedStudy, folder: Path, command: str) -> list[Path]:
     folder = folder.resolve()
     study.check()
     tables = study.read()
-    study.check_runs(tables)
+    study.check_runs(tables.runs, tables.means)
     _check_folder(folder, study.name)
-    with _replaced(folder) as new:
+    with replaced_folder(folder) as new:
         for name, source in COPIED.items():
             shutil.copyfile(study.results / source, new / name)
         contrasts_by_model(tables).to_csv(new / BY_MODEL, index=False)
@@ -209,7 +220,7 @@ def _check_folder(folder: Path, name: str) -> None:
 
 
 @contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
+def replaced_folder(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``folder`` on success and vanishes on failure."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:

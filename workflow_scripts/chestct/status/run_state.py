@@ -75,8 +75,9 @@ class RunState:
         """Take in the next event.
 
         Args:
-            event: ``begun`` (planned, total), ``started`` (job, rule, label, model, log), ``submitted`` (job,
-                slurm), ``finished`` (job), ``failed`` (job), ``total`` (total) or ``ended``.
+            event: ``begun`` (planned, total, processor), ``started`` (job, rule, label, model, log),
+                ``submitted`` (job, slurm), ``finished`` (job), ``failed`` (job), ``total`` (total)
+                or ``ended``.
         """
         kind, time = event["event"], event["time"]
         self.last = time
