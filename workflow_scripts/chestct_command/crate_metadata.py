@@ -24,6 +24,14 @@ _PROFILES = {
 _LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
 _MIT = "https://spdx.org/licenses/MIT"
 _RUN, _MAKERS, _TERMS = "#run", "#contributors", "#terms"
+_HOMES = {
+    "python": "https://www.python.org/",
+    "torch": "https://pytorch.org/",
+    "numpy": "https://numpy.org/",
+    "pandas": "https://pandas.pydata.org/",
+    "scikit-learn": "https://scikit-learn.org/",
+    "snakemake": "https://snakemake.github.io/",
+}
 _FORMATS = {
     ".html": "text/html",
     ".csv": "text/csv",
@@ -248,14 +256,14 @@ def _weights(facts: Mapping[str, Any]) -> Entity:
 
 
 def _software(name: str, version: str) -> Entity:
-    home = "https://www.python.org/" if name == "python" else f"https://pypi.org/project/{name}/"
-    return {
-        "@id": home if name == "python" else f"{home}{quote(version)}/",
+    entity = {
+        "@id": _HOMES.get(name, f"#software-{_slug(name)}"),
         "@type": "SoftwareApplication",
         "name": name,
         "softwareVersion": version,
-        "url": home,
+        "url": _HOMES.get(name, ""),
     }
+    return {key: value for key, value in entity.items() if value}
 
 
 def _file(file: CrateFile) -> Entity:
