@@ -27,6 +27,7 @@ from chestct.tables import is_private, read_table, without_formulas
 from chestct_command.crate_metadata import (
     CONFIGURATION,
     CRATE_FILE,
+    README,
     WORKFLOW,
     CrateFacts,
     CrateFile,
@@ -59,6 +60,12 @@ _FIGURES = {
 }
 _PUBLISHED = "cases, splits and subsets in the form for publication"
 _EVENTS = "events.jsonl"
+_ABOUT = """# Run of the study {study}
+
+A Workflow Run RO-Crate: `ro-crate-metadata.json` says what ran, on which data and weights, with which
+software, and what came out. Begin with `results/{study}/report.html`. What to cite, and the licences of data
+and weights: `results/{study}/download/citations.md`. The workflow is under the MIT licence (`LICENSE`).
+"""
 
 
 def crate(
@@ -149,7 +156,7 @@ def _check_target(target: Path) -> None:
     if not target.exists():
         return
     found = {path.name for path in target.iterdir()} if target.is_dir() else {target.name}
-    own = {CRATE_FILE, CONFIGURATION, "results", *_PROJECT, *(name.rstrip("/") for name in _FOLDERS)}
+    own = {CRATE_FILE, README, CONFIGURATION, "results", *_PROJECT, *(name.rstrip("/") for name in _FOLDERS)}
     others = sorted(found - own) if CRATE_FILE in found else sorted(found)
     if others:
         raise InputError(
@@ -172,6 +179,7 @@ def _copy_project(folder: Path, new: Path) -> Iterator[CrateFile]:
 def _copy_results(study: FinishedStudy, new: Path) -> Iterator[CrateFile]:
     results, where = study.results, f"results/{study.name}"
     text = yaml.safe_dump(hide_folders(dict(study.configuration)), sort_keys=False, allow_unicode=True)
+    yield _put(new, README, "what this folder is", text=_ABOUT.format(study=study.name))
     yield _put(new, CONFIGURATION, "the whole configuration of the study", text=text)
     report = results / "report.html"
     yield _put(new, f"{where}/report.html", "the study on one page", source=report, is_result=True)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 CRATE_FILE = "ro-crate-metadata.json"
 WORKFLOW = "Snakefile"
+README = "README.md"
 CONFIGURATION = "configuration.yaml"
 _CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
 _SPECIFICATION = "https://w3id.org/ro/crate/1.1"
@@ -129,7 +130,15 @@ def crate_metadata(facts: CrateFacts) -> dict[str, Any]:
         *files,
         *folders,
     ]
-    return {"@context": _CONTEXT, "@graph": graph}
+    return {"@context": _CONTEXT, "@graph": [_single(entity) for entity in graph]}
+
+
+def _single(entity: Entity) -> Entity:
+    """An entity whose lists of one are that one, as the specification wants it."""
+    return {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for key, value in entity.items()
+    }
 
 
 def _id(path: str) -> str:
@@ -162,6 +171,7 @@ def _root(facts: CrateFacts, parts: Sequence[Entity]) -> Entity:
             [f"Results of the study {facts.study}, and the workflow that made them.", *facts.answers]
         ),
         "datePublished": facts.published,
+        "author": {"@id": _MAKERS},
         "license": {"@id": _TERMS},
         "conformsTo": [{"@id": profile} for profile in _PROFILES],
         "mainEntity": {"@id": WORKFLOW},
@@ -220,7 +230,7 @@ def _run(facts: CrateFacts, inputs: Sequence[Entity], agent: Sequence[Entity]) -
         "description": f"{facts.command}; jobs ran for {facts.seconds / 3600:.2f} hours.",
         "startTime": facts.started,
         "endTime": facts.ended,
-        "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+        "actionStatus": "http://schema.org/CompletedActionStatus",
         "instrument": {"@id": WORKFLOW},
         "object": [{"@id": CONFIGURATION}, *_refs(inputs)],
         "result": results,
@@ -278,4 +288,5 @@ def _file(file: CrateFile) -> Entity:
         "encodingFormat": _FORMATS.get(suffix, "text/plain"),
     }
     # What the engine itself writes of a run is no result of the workflow, but is about the run.
-    return entity | ({"about": {"@id": _RUN}} if file.path.endswith("/events.jsonl") else {})
+    about = "./" if file.path == README else _RUN if file.path.endswith("/events.jsonl") else None
+    return entity | ({"about": {"@id": about}} if about else {})

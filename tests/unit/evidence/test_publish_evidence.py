@@ -213,7 +213,7 @@ def test_times_count_what_ran_side_by_side_once(finished):
 
 def test_the_facts_of_a_study_are_exact_and_change_with_its_files(copy):
     before = read_study_facts(copy)
-    assert before.exact["lidc_phantom: cohort"].startswith("40 rows, SHA-256 ")
+    assert before.exact["lidc_phantom: cohort"].startswith("43 rows, SHA-256 ")
     assert {"lidc_phantom: 50 % of patients, seed 1", "lidc_phantom: splits", "training runs"} <= {
         *before.exact
     }
