@@ -1,0 +1,81 @@
+"""Depthwise kernels against PyTorch's convolution: run with TRITON_INTERPRET=1, which computes on the CPU.
+
+By ``test_depthwise.py``, in a process of its own: Triton looks at the variable as it is imported.
+"""
+
+import math
+import os
+from typing import Any
+
+import torch
+from hypothesis import Phase, example, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from chestct.models import depthwise
+
+KERNELS = [(3, 3, 3), (5, 1, 1), (1, 3, 3), (2, 3, 1), (1, 2, 4)]
+#: As on a GPU, and so small that maps of a few positions take several programs.
+SIZES = [{}, {"_VALUES": 32, "_CHANNELS": 4, "_ROWS": 2, "_PROGRAMS": 5, "_TOGETHER": 2}]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> dict[str, Any]:
+    kernel = draw(st.sampled_from(KERNELS))
+    axis = st.integers(1, 6)
+    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
+    lengths = tuple(max(draw(axis), k - 2 * p) for k, p in zip(kernel, padding, strict=True))
+    stride = draw(st.sampled_from([(1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 3, 8), (3, 1, 2)]))
+    return {
+        "shape": (draw(st.integers(1, 2)), *lengths, draw(st.sampled_from([1, 3, 6, 10]))),
+        "kernel": kernel,
+        "stride": stride,
+        "padding": padding,
+        "sizes": draw(st.sampled_from(SIZES)),
+    }
+
+
+def check(problem: dict[str, Any], dtype: torch.dtype, limit: float) -> None:
+    shape, kernel = problem["shape"], problem["kernel"]
+    generator = torch.Generator().manual_seed(0)
+    channels, gap = shape[-1], 3  # samples lie apart, as tokens behind a class token do
+    memory = torch.randn(shape[0], math.prod(shape[1:]) + gap, generator=generator).to(dtype)
+    x_BTHWC = memory[:, gap:].unflatten(1, shape[1:]).requires_grad_()
+    weight = torch.randn((channels, 1, *kernel), generator=generator).requires_grad_()
+    x64, weight64 = (values.detach().double().requires_grad_() for values in (x_BTHWC, weight))
+    expected = F.conv3d(
+        x64.permute(0, 4, 1, 2, 3), weight64, None, problem["stride"], problem["padding"], groups=channels
+    ).permute(0, 2, 3, 4, 1)
+    before = {name: getattr(depthwise, name) for name in problem["sizes"]}
+    vars(depthwise).update(problem["sizes"])
+    try:
+        found = depthwise.Depthwise.apply(x_BTHWC, weight, problem["stride"], problem["padding"])
+        arriving = torch.randn(expected.shape, generator=generator).to(dtype)
+        gradients = torch.autograd.grad(found, (x_BTHWC, weight), arriving)
+    finally:
+        vars(depthwise).update(before)
+    expected_gradients = torch.autograd.grad(expected, (x64, weight64), arriving.double())
+    assert found.dtype == gradients[0].dtype == dtype and gradients[1].dtype == weight.dtype
+    for name, ours, theirs in zip(
+        ("output", "input", "weight"), (found, *gradients), (expected, *expected_gradients), strict=True
+    ):
+        difference = (ours.double() - theirs).norm() / theirs.norm().clamp(min=1e-3)
+        assert ours.shape == theirs.shape and difference < limit, f"{name} differs by {difference:.1e}"
+
+
+OF_X3D = {"shape": (1, 2, 4, 4, 54), "kernel": (3, 3, 3), "stride": (1, 2, 2), "padding": (1, 1, 1), "sizes": {}}
+
+
+@settings(max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])
+@given(problems())
+@example(OF_X3D)
+@example({**OF_X3D, "stride": (1, 1, 1)})
+def kernels_compute_what_pytorch_does(problem: dict[str, Any]) -> None:
+    check(problem, torch.float32, 1e-5)
+
+
+if __name__ == "__main__":
+    assert os.environ["TRITON_INTERPRET"] == "1"
+    torch.set_num_threads(1)
+    kernels_compute_what_pytorch_does()
+    check(OF_X3D, torch.bfloat16, 1e-2)

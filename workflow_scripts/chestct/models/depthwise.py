@@ -1,0 +1,228 @@
+"""Depthwise 3D convolutions with channels last in memory: forward and both gradients by own kernels.
+
+cuDNN computes them at a twentieth of a GPU's memory speed. The kernels (``chestct.models.depthwise_kernels``) need
+Triton and a GPU of compute capability 8.0; everywhere else PyTorch computes the same.
+
+Shape suffixes: B batch, C channels, T slices (z), H rows (y), W columns (x).
+"""
+
+import importlib.util
+import math
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+Triple = tuple[int, int, int]
+
+#: Compute capability of the first GPUs that Triton supports (Ampere).
+_LEAST_CAPABILITY = (8, 0)
+_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+# Sizes of a program's work. Chosen by reckoning registers, not yet timed on a GPU: benchmarks/gpu says how long
+# each kernel takes.
+#: Values that a program of the forward pass and of the input's gradient has at once, and its channels at most.
+_VALUES, _CHANNELS = 4096, 64
+#: Rows of the output that a program computes one after another, where windows are three rows high.
+_ROWS = 16
+#: Programs that share the gradient of the weights, about.
+_PROGRAMS = 1024
+#: Positions whose reads are under way at once there.
+_TOGETHER = 4
+
+
+@cache
+def kernels_run_on(device: torch.device) -> bool:
+    """Whether the kernels run there: a GPU of Triton's, with Triton installed."""
+    if device.type != "cuda" or torch.version.hip or importlib.util.find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= _LEAST_CAPABILITY
+
+
+def _output_lengths(lengths: tuple[int, ...], kernel: Triple, stride: Triple, padding: Triple) -> Triple:
+    def one(axis: int) -> int:
+        return (lengths[axis] + 2 * padding[axis] - kernel[axis]) // stride[axis] + 1
+
+    return one(0), one(1), one(2)
+
+
+def _power_of_two(number: int) -> int:
+    """The least power of two that is no smaller, and 4 at least."""
+    return max(4, 1 << (number - 1).bit_length())
+
+
+def _block_of_channels(channels: int) -> int:
+    # 96 channels are three blocks of 32, without one that is half empty.
+    block = min(_CHANNELS, _power_of_two(channels))
+    return block // 2 if channels % block and channels % (block // 2) == 0 and block > 16 else block
+
+
+def _warps(values: int) -> int:
+    return max(1, min(8, values // 512))
+
+
+def _is_dense(x_BTHWC: torch.Tensor) -> bool:
+    """Whether every sample lies in one piece, wherever the next begins."""
+    return x_BTHWC[0].is_contiguous() and (len(x_BTHWC) == 1 or x_BTHWC.stride(0) >= x_BTHWC[0].numel())
+
+
+def _taps(weight: torch.Tensor) -> torch.Tensor:
+    """Weights (C, 1, KT, KH, KW) as (KT * KH * KW, C) in float32."""
+    return weight.detach().flatten(1).t().to(torch.float32).contiguous()
+
+
+def _forward(
+    x_BTHWC: torch.Tensor, taps: torch.Tensor, kernel: Triple, stride: Triple, padding: Triple
+) -> torch.Tensor:
+    from chestct.models.depthwise_kernels import forward_kernel, forward_rows_kernel
+
+    batch, *lengths, channels = x_BTHWC.shape
+    assert math.prod(lengths) * channels < 2**31, "a sample has too many values"
+    out = _output_lengths(tuple(lengths), kernel, stride, padding)
+    y_BTHWC = x_BTHWC.new_empty((batch, *out, channels))
+    if not y_BTHWC.numel():
+        return y_BTHWC
+    block_c = _block_of_channels(channels)
+    blocks_c = -(-channels // block_c)
+    common = (x_BTHWC, taps, y_BTHWC, x_BTHWC.stride(0), *lengths, *out, channels)
+    if kernel[1] == 3 and stride[1] == 1:
+        block_w = min(_power_of_two(out[2]), _VALUES // block_c)
+        grid = batch * out[0] * -(-out[1] // _ROWS) * -(-out[2] // block_w) * blocks_c
+        forward_rows_kernel[(grid,)](
+            *common, kernel[0], kernel[2], stride[0], stride[2], *padding, _ROWS, block_w, block_c,
+            num_warps=_warps(block_w * block_c),
+        )  # fmt: skip
+    else:
+        block_p = min(_power_of_two(out[1] * out[2]), _VALUES // block_c)
+        grid = batch * out[0] * -(-out[1] * out[2] // block_p) * blocks_c
+        forward_kernel[(grid,)](
+            *common, *kernel, *stride, *padding, block_p, block_c, num_warps=_warps(block_p * block_c)
+        )
+    return y_BTHWC
+
+
+def _input_gradient(
+    grad_BTHWC: torch.Tensor, taps: torch.Tensor, lengths: Triple, kernel: Triple, stride: Triple, padding: Triple
+) -> torch.Tensor:  # fmt: skip
+    from chestct.models.depthwise_kernels import input_gradient_kernel
+
+    if stride == (1, 1, 1) and all(p < k for p, k in zip(padding, kernel, strict=True)):
+        # The convolution of the gradient with the taps in the opposite order.
+        around = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
+        return _forward(grad_BTHWC, taps.flip(0), kernel, stride, around)  # type: ignore[arg-type]
+    batch, *out, channels = grad_BTHWC.shape
+    grad_x = grad_BTHWC.new_empty((batch, *lengths, channels))
+    block_c = _block_of_channels(channels)
+    positions = -(-lengths[1] // stride[1]) * -(-lengths[2] // stride[2])
+    block_p = min(_power_of_two(positions), _VALUES // block_c)
+    tiles = stride[1] * stride[2] * -(-positions // block_p)
+    grid = batch * lengths[0] * tiles * -(-channels // block_c)
+    input_gradient_kernel[(grid,)](
+        grad_BTHWC, taps, grad_x, *lengths, *out, channels, *kernel, *stride, *padding, block_p, block_c,
+        num_warps=_warps(block_p * block_c),
+    )  # fmt: skip
+    return grad_x
+
+
+def _weight_gradient(
+    x_BTHWC: torch.Tensor, grad_BTHWC: torch.Tensor, kernel: Triple, stride: Triple, padding: Triple
+) -> torch.Tensor:
+    """(KT * KH * KW, C), float32."""
+    from chestct.models.depthwise_kernels import weight_gradient_kernel
+
+    batch, *lengths, channels = x_BTHWC.shape
+    out = grad_BTHWC.shape[1:4]
+    block_c, taps = _block_of_channels(channels), math.prod(kernel)
+    blocks_c, rows = -(-channels // block_c), batch * out[0] * out[1]
+    rows_each = -(-rows // max(1, _PROGRAMS // blocks_c))
+    num_parts = -(-rows // rows_each)
+    parts = x_BTHWC.new_empty((num_parts, taps, channels), dtype=torch.float32)
+    block_k = _power_of_two(taps)
+    weight_gradient_kernel[(num_parts * blocks_c,)](
+        x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), rows, rows_each, *lengths, *out, channels, *kernel, *stride,
+        *padding, block_k, block_c, _TOGETHER, num_warps=_warps(block_k * block_c),
+    )  # fmt: skip
+    return parts.sum(0)
+
+
+class Depthwise(torch.autograd.Function):
+    """Depthwise convolution by the kernels: ``apply(x_BTHWC, weight, stride, padding)``.
+
+    The input is float32, bfloat16 or float16, the weight (C, 1, KT, KH, KW) of whatever type.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, padding: Triple
+    ) -> torch.Tensor:
+        """(B, T', H', W', C), of the input's type."""
+        if not _is_dense(x_BTHWC):
+            x_BTHWC = x_BTHWC.contiguous()
+        kernel = tuple(weight.shape[2:])
+        ctx.save_for_backward(x_BTHWC, weight)
+        ctx.geometry = (kernel, stride, padding)
+        return _forward(x_BTHWC, _taps(weight), *ctx.geometry)
+
+    @staticmethod
+    def backward(ctx: Any, grad_BTHWC: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        """Gradients of the input and of the weight, where they are needed."""
+        x_BTHWC, weight = ctx.saved_tensors
+        grad_BTHWC = grad_BTHWC.contiguous()
+        grad_x = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_x = _input_gradient(grad_BTHWC, _taps(weight), x_BTHWC.shape[1:4], *ctx.geometry)
+        if ctx.needs_input_grad[1]:
+            found = _weight_gradient(x_BTHWC, grad_BTHWC, *ctx.geometry)
+            grad_weight = found.t().reshape(weight.shape).to(weight.dtype)
+        return grad_x, grad_weight, None, None
+
+
+def depthwise(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, padding: Triple) -> torch.Tensor:
+    """Depthwise convolution with zero padding of a map whose channels lie last.
+
+    In autocast it computes in the type that convolutions have there.
+
+    Args:
+        x_BTHWC: map; samples in one piece each are read where they lie.
+        weight: (C, 1, KT, KH, KW).
+        stride: along T, H and W.
+        padding: zeros along T, H and W, on either side.
+
+    Returns:
+        (B, T', H', W', C).
+    """
+    device = x_BTHWC.device
+    if torch.is_autocast_enabled(device.type):
+        x_BTHWC = x_BTHWC.to(torch.get_autocast_dtype(device.type))
+    if x_BTHWC.dtype in _TYPES and kernels_run_on(device):
+        return Depthwise.apply(x_BTHWC, weight, stride, padding)
+    x_BCTHW = x_BTHWC.permute(0, 4, 1, 2, 3)
+    y_BCTHW = F.conv3d(x_BCTHW, weight, None, stride, padding, groups=len(weight))
+    return y_BCTHW.permute(0, 2, 3, 4, 1)
+
+
+def is_depthwise(module: nn.Module) -> bool:
+    """Whether a module is a depthwise 3D convolution of the kind that is computed here."""
+    return (
+        isinstance(module, nn.Conv3d)
+        and module.in_channels == module.out_channels == module.groups > 1
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+        and all(step == 1 or length == 1 for step, length in zip(module.dilation, module.kernel_size, strict=True))
+    )  # fmt: skip
+
+
+class DepthwiseConv3d(nn.Conv3d):
+    """``nn.Conv3d`` with as many groups as channels, whose channels lie last in memory.
+
+    Parameters and their names are those of ``nn.Conv3d``.
+    """
+
+    def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
+        """(B, C, T', H', W') with channels last in memory."""
+        y_BTHWC = depthwise(x_BCTHW.permute(0, 2, 3, 4, 1), self.weight, self.stride, self.padding)  # type: ignore[arg-type]
+        if self.bias is not None:
+            y_BTHWC = y_BTHWC + self.bias.to(y_BTHWC.dtype)
+        return y_BTHWC.permute(0, 4, 1, 2, 3)
