@@ -63,10 +63,18 @@ def check(problem: dict[str, Any], dtype: torch.dtype, limit: float) -> None:
         assert ours.shape == theirs.shape and difference < limit, f"{name} differs by {difference:.1e}"
 
 
-OF_X3D = {"shape": (1, 2, 4, 4, 54), "kernel": (3, 3, 3), "stride": (1, 2, 2), "padding": (1, 1, 1), "sizes": {}}
+OF_X3D = {
+    "shape": (1, 2, 4, 4, 54),
+    "kernel": (3, 3, 3),
+    "stride": (1, 2, 2),
+    "padding": (1, 1, 1),
+    "sizes": {},
+}
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate])
+@settings(
+    max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+)
 @given(problems())
 @example(OF_X3D)
 @example({**OF_X3D, "stride": (1, 1, 1)})

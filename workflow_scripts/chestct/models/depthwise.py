@@ -1,18 +1,16 @@
 """Depthwise 3D convolutions with channels last in memory: forward and both gradients by own kernels.
 
-cuDNN computes them at a twentieth of a GPU's memory speed. The kernels (``chestct.models.depthwise_kernels``) need
-Triton and a GPU of compute capability 8.0; everywhere else PyTorch computes the same.
+cuDNN computes them at a twentieth of a GPU's memory speed. The kernels (``depthwise_kernels``) need Triton and
+a GPU of compute capability 8.0; everywhere else PyTorch computes the same.
 
 Shape suffixes: B batch, C channels, T slices (z), H rows (y), W columns (x).
 """
 
 import importlib.util
 import math
-from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 Triple = tuple[int, int, int]
@@ -21,9 +19,9 @@ Triple = tuple[int, int, int]
 _LEAST_CAPABILITY = (8, 0)
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-# Sizes of a program's work. Chosen by reckoning registers, not yet timed on a GPU: benchmarks/gpu says how long
-# each kernel takes.
-#: Values that a program of the forward pass and of the input's gradient has at once, and its channels at most.
+# Sizes of a program's work. Chosen by reckoning registers, not yet timed on a GPU: benchmarks/gpu says how
+# long each kernel takes.
+#: Values that a program of the forward pass and of the input's gradient has at once, and channels at most.
 _VALUES, _CHANNELS = 4096, 64
 #: Rows of the output that a program computes one after another, where windows are three rows high.
 _ROWS = 16
@@ -33,12 +31,19 @@ _PROGRAMS = 1024
 _TOGETHER = 4
 
 
-@cache
-def kernels_run_on(device: torch.device) -> bool:
-    """Whether the kernels run there: a GPU of Triton's, with Triton installed."""
-    if device.type != "cuda" or torch.version.hip or importlib.util.find_spec("triton") is None:
-        return False
-    return torch.cuda.get_device_capability(device) >= _LEAST_CAPABILITY
+#: Numbers of the GPUs that the kernels run on, once ``find_gpus`` has looked.
+_gpus: set[int] = set()
+
+
+def find_gpus() -> bool:
+    """Look which GPUs of this process the kernels run on; whether they are all of them.
+
+    Apart from the convolutions themselves, so that these can be compiled.
+    """
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if found and importlib.util.find_spec("triton") is not None and torch.version.hip is None:
+        _gpus.update(i for i in range(found) if torch.cuda.get_device_capability(i) >= _LEAST_CAPABILITY)
+    return len(_gpus) == found
 
 
 def _output_lengths(lengths: tuple[int, ...], kernel: Triple, stride: Triple, padding: Triple) -> Triple:
@@ -104,8 +109,13 @@ def _forward(
 
 
 def _input_gradient(
-    grad_BTHWC: torch.Tensor, taps: torch.Tensor, lengths: Triple, kernel: Triple, stride: Triple, padding: Triple
-) -> torch.Tensor:  # fmt: skip
+    grad_BTHWC: torch.Tensor,
+    taps: torch.Tensor,
+    lengths: Triple,
+    kernel: Triple,
+    stride: Triple,
+    padding: Triple,
+) -> torch.Tensor:
     from chestct.models.depthwise_kernels import input_gradient_kernel
 
     if stride == (1, 1, 1) and all(p < k for p, k in zip(padding, kernel, strict=True)):
@@ -141,8 +151,9 @@ def _weight_gradient(
     parts = x_BTHWC.new_empty((num_parts, taps, channels), dtype=torch.float32)
     block_k = _power_of_two(taps)
     weight_gradient_kernel[(num_parts * blocks_c,)](
-        x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), rows, rows_each, *lengths, *out, channels, *kernel, *stride,
-        *padding, block_k, block_c, _TOGETHER, num_warps=_warps(block_k * block_c),
+        x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), rows, rows_each, *lengths, *out,
+        channels, *kernel, *stride, *padding, block_k, block_c, _TOGETHER,
+        num_warps=_warps(block_k * block_c),
     )  # fmt: skip
     return parts.sum(0)
 
@@ -196,33 +207,10 @@ def depthwise(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, paddi
     device = x_BTHWC.device
     if torch.is_autocast_enabled(device.type):
         x_BTHWC = x_BTHWC.to(torch.get_autocast_dtype(device.type))
-    if x_BTHWC.dtype in _TYPES and kernels_run_on(device):
+    if x_BTHWC.dtype in _TYPES and device.type == "cuda" and device.index in _gpus:
         return Depthwise.apply(x_BTHWC, weight, stride, padding)
     x_BCTHW = x_BTHWC.permute(0, 4, 1, 2, 3)
+    if device.type == "cuda":  # cuDNN is three times slower where channels lie last
+        x_BCTHW = x_BCTHW.contiguous()
     y_BCTHW = F.conv3d(x_BCTHW, weight, None, stride, padding, groups=len(weight))
     return y_BCTHW.permute(0, 2, 3, 4, 1)
-
-
-def is_depthwise(module: nn.Module) -> bool:
-    """Whether a module is a depthwise 3D convolution of the kind that is computed here."""
-    return (
-        isinstance(module, nn.Conv3d)
-        and module.in_channels == module.out_channels == module.groups > 1
-        and module.padding_mode == "zeros"
-        and not isinstance(module.padding, str)
-        and all(step == 1 or length == 1 for step, length in zip(module.dilation, module.kernel_size, strict=True))
-    )  # fmt: skip
-
-
-class DepthwiseConv3d(nn.Conv3d):
-    """``nn.Conv3d`` with as many groups as channels, whose channels lie last in memory.
-
-    Parameters and their names are those of ``nn.Conv3d``.
-    """
-
-    def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
-        """(B, C, T', H', W') with channels last in memory."""
-        y_BTHWC = depthwise(x_BCTHW.permute(0, 2, 3, 4, 1), self.weight, self.stride, self.padding)  # type: ignore[arg-type]
-        if self.bias is not None:
-            y_BTHWC = y_BTHWC + self.bias.to(y_BTHWC.dtype)
-        return y_BTHWC.permute(0, 4, 1, 2, 3)

@@ -1,8 +1,8 @@
 """Triton kernels of depthwise 3D convolutions on maps whose channels lie last in memory.
 
-A map is (B, T, H, W, C). Every kernel adds up in float32, takes any stride, padding and number of channels, and
-masks the channels that its last block has too many. The number of channels is known when a kernel is compiled,
-so that rows of 54 or 216 bfloat16, which no 16 bytes divide, are still read in the widest words that fit.
+A map is (B, T, H, W, C). Every kernel adds up in float32, takes any stride, padding and number of channels,
+and masks the channels that its last block has too many. The number of channels is known when a kernel is
+compiled, so that rows of 54 bfloat16, whose places no 16 bytes divide, are read in the widest words that fit.
 
 ``taps`` are the weights as (KT * KH * KW, C) in float32. T, H, W are lengths of the input, TO, HO, WO of the
 output; K lengths of the window of weights, S strides, P paddings, of the three axes each. A sample must have
@@ -20,7 +20,8 @@ _LENGTHS = ["T", "H", "W", "TO", "HO", "WO"]
 def forward_kernel(
     x, taps, y, sample_x, T, H, W, TO, HO, WO,
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
-    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+    PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """The output, a program for BLOCK_P positions of a plane and BLOCK_C channels."""
@@ -108,7 +109,8 @@ def forward_rows_kernel(
 def input_gradient_kernel(
     grad, taps, grad_x, T, H, W, TO, HO, WO,
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
-    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+    PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """The gradient of the input, a program for positions that lie SH rows and SW columns apart.
@@ -158,10 +160,11 @@ def input_gradient_kernel(
 def weight_gradient_kernel(
     x, grad, parts, sample_x, rows, rows_each, T, H, W, TO, HO, WO,
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
-    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+    PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
     BLOCK_K: tl.constexpr, BLOCK_C: tl.constexpr, TOGETHER: tl.constexpr,
 ):  # fmt: skip
-    """Parts of the gradient of the weights, (programs, taps, C), a program for ``rows_each`` rows of the output.
+    """Parts of the gradient of the weights, (parts, taps, C), a program for ``rows_each`` rows of the output.
 
     A thread keeps its taps and channels to itself, so that nothing is added up between threads; the parts are
     added up afterwards, always in one order.

@@ -9,6 +9,7 @@ from typing import Final
 
 from torch import nn
 
+from chestct.models.channels_last import put_depthwise, put_pointwise
 from chestct.models.fused_attention import use_fused_attention
 
 #: Values of the key: on GPUs alone, on CPUs too (slower there, for tests), or nowhere.
@@ -19,7 +20,11 @@ SETTINGS: Final = (ON_GPUS, ALWAYS, NEVER)
 
 #: What puts a form into a built model, by the form's name: takes the model and whether it computes in mixed
 #: precision, changes what it finds in place, and returns how many modules those were.
-FORMS: dict[str, Callable[[nn.Module, bool], int]] = {"attention": use_fused_attention}
+FORMS: dict[str, Callable[[nn.Module, bool], int]] = {
+    "attention": use_fused_attention,
+    "depthwise": put_depthwise,
+    "pointwise": put_pointwise,
+}
 
 
 def wants_fast_forms(setting: str, *, gpus: int) -> bool:

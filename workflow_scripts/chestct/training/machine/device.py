@@ -75,8 +75,9 @@ def tune(
         for module in model.modules():
             if mixed and isinstance(module, nn.Conv3d) and module.groups == 1:
                 module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
-    if compiled:
+    if compiled or (gpus and taken):  # Triton compiles some of the forms
         own_compiler_caches()
+    if compiled:
         model.compile()
     return tuple(taken)
 
