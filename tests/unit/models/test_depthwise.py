@@ -30,7 +30,7 @@ def test_kernels_compute_what_pytorch_does() -> None:
 
 def outcome(model: nn.Module, x_BCTHW: torch.Tensor, training: bool) -> dict[str, torch.Tensor]:
     """The output, all gradients and running statistics."""
-    model.train(training)
+    model.train(training).zero_grad()
     torch.manual_seed(0)  # of dropout
     x_BCTHW = x_BCTHW.clone().requires_grad_()
     logits = model(x_BCTHW)
@@ -40,14 +40,14 @@ def outcome(model: nn.Module, x_BCTHW: torch.Tensor, training: bool) -> dict[str
     return {"output": logits.detach(), "input": x_BCTHW.grad, **gradients, **statistics}  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("size", [(8, 32), (9, 44)])
+@pytest.mark.parametrize("size", [(8, 64), (12, 48)])
 @pytest.mark.parametrize("name", ["csn_narrow", "x3d_narrow"])
 def test_the_fast_form_is_the_published_network(
-    name: str, size: tuple[int, int], training: bool, liven: Callable[[nn.Module, torch.Tensor], None]
+    name: str, size: tuple[int, int], liven: Callable[[nn.Module, torch.Tensor], None]
 ) -> None:
     slices, pixels = size
-    x_BCTHW = torch.randn(3, 3, slices, pixels, pixels, generator=torch.Generator().manual_seed(1))
+    # Several windows: batch normalisation over few values would make much of rounding.
+    x_BCTHW = torch.randn(4, 3, slices, pixels, pixels, generator=torch.Generator().manual_seed(1))
     plain = build_model(name, num_slices=slices, size_px=pixels, seed=0)
     liven(plain, x_BCTHW)
     fast = copy.deepcopy(plain)
@@ -56,11 +56,12 @@ def test_the_fast_form_is_the_published_network(
     assert found["depthwise"] == sum(conv.groups > 1 for conv in convolutions)
     assert found["pointwise"] == sum(conv.kernel_size == (1, 1, 1) for conv in convolutions)
     assert [*fast.state_dict()] == [*plain.state_dict()]
-    expected, ours = outcome(plain, x_BCTHW, training), outcome(fast, x_BCTHW, training)
-    assert expected.keys() == ours.keys()
-    for key in expected:
-        difference = (ours[key] - expected[key]).norm() / expected[key].norm()
-        assert difference < 1e-5, f"{key} differs by {difference:.1e}"
+    for training in (True, False):
+        expected, ours = (outcome(model, x_BCTHW, training) for model in (plain, fast))
+        assert expected.keys() == ours.keys()
+        apart = {key: float((ours[key] - expected[key]).norm() / expected[key].norm()) for key in expected}
+        worst = max(apart, key=apart.__getitem__)
+        assert apart[worst] < 1e-5, f"{worst} differs by {apart[worst]:.1e}"
 
 
 @pytest.mark.parametrize("name", ["csn_narrow", "x3d_narrow"])

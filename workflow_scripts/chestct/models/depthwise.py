@@ -1,7 +1,7 @@
 """Depthwise 3D convolutions with channels last in memory: forward and both gradients by own kernels.
 
-cuDNN computes them at a twentieth of a GPU's memory speed. The kernels (``depthwise_kernels``) need Triton and
-a GPU of compute capability 8.0; everywhere else PyTorch computes the same.
+cuDNN computes them at a twentieth of a GPU's memory speed. The kernels (``depthwise_kernels``) need Triton
+and a GPU of compute capability 8.0; everywhere else PyTorch computes the same.
 
 Shape suffixes: B batch, C channels, T slices (z), H rows (y), W columns (x).
 """

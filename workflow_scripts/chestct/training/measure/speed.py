@@ -22,6 +22,7 @@ from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.intensity import AIR_HU
 from chestct.models import build_model
+from chestct.models.fast_forms import ON_GPUS
 from chestct.training.budget import Batches
 from chestct.training.loop import Step
 from chestct.training.machine.device import autocast, memory_errors, peak_memory_mb, reset_peak_memory, tune
@@ -46,6 +47,7 @@ class Setting:
     threads: int
     compiled: bool
     plain: bool
+    fast_forms: str = ON_GPUS
 
     @property
     def device(self) -> torch.device:
@@ -62,6 +64,8 @@ class Measurement:
         plain: a training step of the plain loop; empty where it was not asked for or lacked the memory.
         forward_flops, train_flops: of a window; a multiplication and an addition count as two.
         peak_memory_gb: of training: the GPU's, or the process's with its libraries.
+        first_seconds: of the first step, in which kernels are compiled and chosen.
+        forms: names of the faster forms that the model took.
     """
 
     train: list[float]
@@ -70,9 +74,22 @@ class Measurement:
     forward_flops: int
     train_flops: int
     peak_memory_gb: float
+    first_seconds: float
+    forms: tuple[str, ...]
 
 
-def _build(name: str, window: int, size: int) -> nn.Module:
+@dataclass(frozen=True, kw_only=True)
+class EngineTimes:
+    """What ``Measurement`` says of the engine's own steps."""
+
+    train: list[float]
+    score: list[float]
+    peak_memory_gb: float
+    first_seconds: float
+    forms: tuple[str, ...]
+
+
+def build_trained(name: str, window: int, size: int) -> nn.Module:
     """A model for training."""
     model = build_model(name, num_slices=window, size_px=size, seed=0)
     if MODELS[name].frozen:
@@ -95,7 +112,7 @@ def _conv_backward_flops(
 
 def count_flops(name: str, *, window: int, size: int) -> tuple[int, int]:
     """Floating-point operations of a window: forward, and forward with backward."""
-    model = _build(name, window, size)
+    model = build_trained(name, window, size)
     # In evaluation mode: in training, stochastic depth would leave some out by chance.
     model = model.to("meta").eval()
     counts = []
@@ -111,22 +128,24 @@ def count_flops(name: str, *, window: int, size: int) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def _seconds(step: Callable[[], object], setting: Setting) -> list[float]:
+def _seconds(step: Callable[[], object], setting: Setting) -> tuple[list[float], float]:
     """Seconds of every repeat, after some that warm up caches, allocators and the choice of kernels.
 
     Of a single CPU thread they are processor seconds, in which other processes do not count.
+
+    Returns:
+        Seconds of the repeats, and of the first step of all.
     """
     clock = time.process_time if not setting.gpus and setting.threads == 1 else time.perf_counter
     seconds = []
     warm_up = 3 if setting.gpus else 1
-    for repeat in range(warm_up + setting.repeats):
+    for _ in range(warm_up + setting.repeats):
         start = clock()
         step()
         if setting.gpus:
             torch.cuda.synchronize()
-        if repeat >= warm_up:
-            seconds.append(clock() - start)
-    return seconds
+        seconds.append(clock() - start)
+    return seconds[warm_up:], seconds[0]
 
 
 def _input_settings(name: str, size: int) -> InputSettings:
@@ -157,7 +176,7 @@ def _plain_seconds(name: str, setting: Setting) -> list[float]:
     """The usual loop with the same augmentation: float32, eager, memory and Adam as they come."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark = False, False
-    model = _build(name, setting.window, setting.size).to(setting.device)
+    model = build_trained(name, setting.window, setting.size).to(setting.device)
     batch, batches = _batch(setting), Batches(size=setting.batch)
     prepare = WindowInput(_input_settings(name, setting.size), batches, seed=0)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.0)
@@ -170,17 +189,23 @@ def _plain_seconds(name: str, setting: Setting) -> list[float]:
         optimizer.step()
 
     try:
-        return _seconds(step, setting)
+        return _seconds(step, setting)[0]
     except torch.OutOfMemoryError:
         return []
 
 
-def _engine_seconds(name: str, setting: Setting) -> tuple[list[float], list[float], float]:
-    """Seconds of the loop's own step and of scoring a batch, and the peak memory of training, GB."""
+def time_engine(name: str, setting: Setting) -> EngineTimes:
+    """Time the loop's own step, and scoring a batch, in this process."""
     batch, batches = _batch(setting), Batches(size=setting.batch)
     input_settings = _input_settings(name, setting.size)
-    model = _build(name, setting.window, setting.size)
-    tune(model, gpus=setting.gpus, precision=setting.precision, compiled=setting.compiled)
+    model = build_trained(name, setting.window, setting.size)
+    forms = tune(
+        model,
+        gpus=setting.gpus,
+        precision=setting.precision,
+        compiled=setting.compiled,
+        fast_forms=setting.fast_forms,
+    )
     step = Step(
         model,
         WindowInput(input_settings, batches, seed=0),
@@ -198,10 +223,16 @@ def _engine_seconds(name: str, setting: Setting) -> tuple[list[float], list[floa
             score_windows(model, hu_BTHW.to(setting.device, non_blocking=True), input_settings)
 
     reset_peak_memory(setting.gpus)
-    train = _seconds(lambda: step([batch]), setting)
+    train, first_seconds = _seconds(lambda: step([batch]), setting)
     peak_memory_gb = peak_memory_mb(setting.gpus) * 2**20 / 1e9
     model.eval()
-    return train, _seconds(score_batch, setting), peak_memory_gb
+    return EngineTimes(
+        train=train,
+        score=_seconds(score_batch, setting)[0],
+        peak_memory_gb=round(peak_memory_gb, 2),
+        first_seconds=first_seconds,
+        forms=forms,
+    )
 
 
 def measure(name: str, setting: Setting) -> Measurement:
@@ -213,14 +244,12 @@ def measure(name: str, setting: Setting) -> Measurement:
     torch.set_num_threads(setting.threads)
     forward_flops, train_flops = count_flops(name, window=setting.window, size=setting.size)
     with memory_errors(f"throughput of {name}", windows=setting.batch, precision=setting.precision):
-        train, score, peak_memory_gb = _engine_seconds(name, setting)
+        engine = time_engine(name, setting)
     return Measurement(
-        train=train,
-        score=score,
+        **vars(engine),
         plain=_plain_seconds(name, setting) if setting.plain else [],
         forward_flops=forward_flops,
         train_flops=train_flops,
-        peak_memory_gb=round(peak_memory_gb, 2),
     )
 
 

@@ -22,6 +22,7 @@ import torch
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
+from chestct.models.fast_forms import ON_GPUS, SETTINGS
 from chestct.records import record_path
 from chestct.tables import read_table, write_table
 from chestct.training.machine.device import check_hardware
@@ -87,6 +88,10 @@ def describe(name: str, found: Measurement, setting: Setting, peak_tflops: float
     tflops = found.train_flops * setting.batch / train / 1e12
     share = f", {100 * tflops / peak_tflops:.1f} % of {peak_tflops:g}" if peak_tflops else ""
     lines.append(f"  model FLOPs    {tflops:.3g} TFLOP/s{share}")
+    if found.forms:
+        lines.append(
+            f"  faster forms   {', '.join(found.forms)}; the first step took {found.first_seconds:.3g} s"
+        )
     if found.plain:
         plain = min(found.plain)
         lines.append(f"  plain float32  {plain:.4g} s: the engine takes {plain / train:.2f} times less")
@@ -110,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=None, help="default 20, 2 on a CPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument("--fast-forms", choices=SETTINGS, default=ON_GPUS, help="as training.fast_forms")
     parser.add_argument(
         "--plain",
         action=argparse.BooleanOptionalAction,
@@ -140,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threads=given.threads,
         compiled=given.compile,
         plain=bool(gpus) if given.plain is None else given.plain,
+        fast_forms=given.fast_forms,
     )
     try:
         check_hardware(gpus=gpus, precision=setting.precision)
@@ -170,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "score_windows_per_second": _round(setting.batch / min(found.score)),
             "gflops_per_window": _round(found.forward_flops / 1e9),
             "peak_memory_gb": found.peak_memory_gb,
-            "standing": ", ".join(standing),
+            "standing": ", ".join([*standing, *(f"{form} form" for form in found.forms)]),
             "date": date.today().isoformat(),
         }
         update_table(given.output, row)

@@ -1,0 +1,133 @@
+"""Every depthwise kernel against PyTorch's own convolution, and beside cuDNN's time."""
+
+import torch
+from findings import Report
+from machine import Machine, seconds
+from torch.nn import functional as F
+
+from chestct.models.depthwise import Depthwise
+
+Triple = tuple[int, int, int]
+
+#: (network, channels, (T, H, W), kernel, stride), as 32 x 224 x 224 gives them.
+SHAPES: list[tuple[str, int, Triple, Triple, Triple]] = [
+    ("X3D stem", 24, (32, 112, 112), (5, 1, 1), (1, 1, 1)),
+    ("X3D", 54, (32, 112, 112), (3, 3, 3), (1, 2, 2)),
+    ("X3D", 54, (32, 56, 56), (3, 3, 3), (1, 1, 1)),
+    ("X3D", 108, (32, 28, 28), (3, 3, 3), (1, 1, 1)),
+    ("X3D", 216, (32, 14, 14), (3, 3, 3), (1, 1, 1)),
+    ("X3D", 432, (32, 7, 7), (3, 3, 3), (1, 1, 1)),
+    ("CSN", 64, (32, 56, 56), (3, 3, 3), (1, 1, 1)),
+    ("CSN", 128, (32, 56, 56), (3, 3, 3), (2, 2, 2)),
+    ("CSN", 256, (8, 14, 14), (3, 3, 3), (1, 1, 1)),
+    ("MViT keys", 96, (16, 56, 56), (3, 3, 3), (1, 8, 8)),
+    ("MViT queries", 96, (16, 56, 56), (3, 3, 3), (1, 2, 2)),
+]
+DRY_SHAPES: list[tuple[str, int, Triple, Triple, Triple]] = [
+    ("X3D stem", 6, (3, 4, 4), (5, 1, 1), (1, 1, 1)),
+    ("X3D", 54, (2, 4, 4), (3, 3, 3), (1, 2, 2)),
+    ("X3D", 6, (2, 4, 4), (3, 3, 3), (1, 1, 1)),
+]
+#: Largest relative difference from float32.
+LIMITS = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
+BATCH = 16
+
+
+def make(machine: Machine, batch: int, channels: int, lengths: Triple, kernel: Triple, dtype: torch.dtype):
+    """Input with channels last, weight, both to be differentiated."""
+    generator = torch.Generator(machine.device).manual_seed(0)
+    options = {"device": machine.device, "generator": generator}
+    x_BTHWC = torch.randn((batch, *lengths, channels), **options).to(dtype).requires_grad_()
+    return x_BTHWC, torch.randn((channels, 1, *kernel), **options).requires_grad_()
+
+
+def differences(machine: Machine, shape: tuple, dtype: torch.dtype) -> dict[str, float]:
+    """Relative differences of the output and both gradients from PyTorch's own kernels in float32."""
+    _, channels, lengths, kernel, stride = shape
+    padding = tuple(k // 2 for k in kernel)
+    x_BTHWC, weight = make(machine, 2, channels, lengths, kernel, dtype)
+    y_BTHWC = Depthwise.apply(x_BTHWC, weight, stride, padding)
+    arriving = torch.randn(y_BTHWC.shape, device=machine.device).to(dtype)
+    found = (y_BTHWC, *torch.autograd.grad(y_BTHWC, (x_BTHWC, weight), arriving))
+    # Not by cuDNN, a release of which computed some 3D convolutions wrongly.
+    with torch.backends.cudnn.flags(enabled=False):
+        x, w = (values.detach().float().requires_grad_() for values in (x_BTHWC, weight))
+        y = F.conv3d(x.permute(0, 4, 1, 2, 3).contiguous(), w, None, stride, padding, groups=channels)
+        y = y.permute(0, 2, 3, 4, 1)
+        expected = (y, *torch.autograd.grad(y, (x, w), arriving.float()))
+    return {
+        name: float((ours.float() - theirs).norm() / theirs.norm())
+        for name, ours, theirs in zip(("output", "input", "weight"), found, expected, strict=True)
+    }
+
+
+def check_shape(report: Report, machine: Machine, shape: tuple, dtype: torch.dtype) -> None:
+    """Note whether a kernel computes what PyTorch does."""
+    found = differences(machine, shape, dtype)
+    words = ", ".join(f"{name} {value:.1e}" for name, value in found.items())
+    report.add("kernels", f"{title(shape)} {str(dtype)[6:]}", words, max(found.values()) < LIMITS[dtype])
+
+
+def title(shape: tuple) -> str:
+    """A shape in words."""
+    network, channels, lengths, kernel, stride = shape
+    sizes = " ".join("x".join(map(str, values)) for values in (lengths, kernel, stride))
+    return f"{network} C{channels} {sizes}"
+
+
+def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
+    """Note the milliseconds of the kernels and of cuDNN, and the least that memory speed allows."""
+    _, channels, lengths, kernel, stride = shape
+    padding = tuple(k // 2 for k in kernel)
+    x_BTHWC, weight = make(machine, BATCH, channels, lengths, kernel, torch.bfloat16)
+    y_BTHWC = Depthwise.apply(x_BTHWC, weight, stride, padding)
+    arriving = torch.randn_like(y_BTHWC)
+    x = x_BTHWC.detach().permute(0, 4, 1, 2, 3).contiguous().requires_grad_()
+    w = weight.detach().bfloat16().requires_grad_()
+    y = F.conv3d(x, w, None, stride, padding, groups=channels)
+    arriving_plain = arriving.permute(0, 4, 1, 2, 3).contiguous()
+    times = {
+        "forward": (
+            seconds(lambda: Depthwise.apply(x_BTHWC, weight, stride, padding), machine.device),
+            seconds(lambda: F.conv3d(x, w, None, stride, padding, groups=channels), machine.device),
+        ),
+        "input": gradient_seconds(machine, (y_BTHWC, x_BTHWC, arriving), (y, x, arriving_plain)),
+        "weight": gradient_seconds(machine, (y_BTHWC, weight, arriving), (y, w, arriving_plain)),
+    }
+    floor_ms = 2e3 * (x.numel() + y.numel()) / machine.sheet_tbps / 1e12
+    words = ", ".join(
+        f"{name} {ours * 1e3:.3f} (cuDNN {theirs * 1e3:.3f})" for name, (ours, theirs) in times.items()
+    )
+    report.add(
+        "kernel times", title(shape), f"{words} ms; each moves its values in {floor_ms:.3f} ms at best"
+    )
+
+
+def gradient_seconds(
+    machine: Machine, *ways: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> tuple[float, ...]:
+    """Seconds of a gradient by every way: (output, what it is taken of, gradient of the output)."""
+    return tuple(
+        seconds(lambda y=y, of=of, g=g: torch.autograd.grad(y, of, g, retain_graph=True), machine.device)
+        for y, of, g in ways
+    )
+
+
+def check_kernels(report: Report, machine: Machine) -> None:
+    """Every shape in bfloat16, three in float32 too; on a CPU small ones by Triton's interpreter."""
+    if machine.dry:
+        checks = [(shape, torch.float32) for shape in DRY_SHAPES]
+    else:
+        checks = [(shape, torch.float32) for shape in SHAPES[:3]]
+        checks += [(shape, torch.bfloat16) for shape in SHAPES]
+    for shape, dtype in checks:
+        report.run("kernels", title(shape), 10, lambda s=shape, d=dtype: check_shape(report, machine, s, d))
+
+
+def time_kernels(report: Report, machine: Machine) -> None:
+    """The times of every shape."""
+    if machine.gpus:
+        for shape in SHAPES:
+            report.run(
+                "kernel times", title(shape), 10, lambda shape=shape: time_shape(report, machine, shape)
+            )

@@ -1,0 +1,90 @@
+"""What the machine is and what it reaches: a matrix product, a copy; timing for the other parts."""
+
+import importlib.util
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from findings import Report
+
+from chestct.training.measure.floor import memory_tbps
+from chestct.training.measure.throughput import PEAK_TFLOPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What speeds are held against, 10**12 a second: by the data sheet, or measured where it is not known."""
+
+    device: torch.device
+    name: str
+    product_tflops: float
+    sheet_tflops: float
+    copy_tbps: float
+    sheet_tbps: float
+    dry: bool
+
+    @property
+    def gpus(self) -> int:
+        """As in the settings of training."""
+        return int(self.device.type == "cuda")
+
+    @property
+    def precision(self) -> str:
+        """Of training here."""
+        return "bf16-mixed" if self.gpus else "32-true"
+
+
+def seconds(
+    action: Callable[[], object], device: torch.device, *, warm_up: int = 3, repeats: int = 10
+) -> float:
+    """Median seconds of an action."""
+    times = []
+    for repeat in range(warm_up + repeats):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        if repeat >= warm_up:
+            times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def look_at_machine(report: Report, device: torch.device, *, dry: bool) -> Machine:
+    """Name the machine and its libraries, and measure a matrix product and a copy."""
+    gpu = device.type == "cuda"
+    name = torch.cuda.get_device_name() if gpu else "CPU"
+    versions = (
+        f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    )
+    if importlib.util.find_spec("triton"):
+        import triton
+
+        versions += f", Triton {triton.__version__}"
+    report.add("machine", name, versions)
+    size, values = (8192, 1 << 29) if gpu else (256, 1 << 20)
+    dtype = torch.bfloat16 if gpu else torch.float32
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    product = 2 * size**3 / seconds(lambda: a @ b, device) / 1e12
+    source = torch.zeros(values, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copy = 2 * values / seconds(lambda: target.copy_(source), device) / 1e12
+    precision = "bf16-mixed" if gpu else "32-true"
+    sheet = next(
+        (peaks[precision] for start, peaks in PEAK_TFLOPS.items() if name.startswith(start)), product
+    )
+    sheet_tbps = memory_tbps(name) or copy
+    report.add("machine", f"matrix product {size}", f"{product:.4g} TFLOP/s ({sheet:.4g} by the data sheet)")
+    report.add("machine", "copy, read and written", f"{copy:.3g} TB/s ({sheet_tbps:.3g} by the data sheet)")
+    return Machine(
+        device=device,
+        name=name,
+        product_tflops=product,
+        sheet_tflops=sheet,
+        copy_tbps=copy,
+        sheet_tbps=sheet_tbps,
+        dry=dry,
+    )

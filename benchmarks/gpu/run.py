@@ -1,0 +1,80 @@
+"""Checks and measures everything on a GPU in one call (see benchmarks/README.md).
+
+``--dry`` does the same at tiny sizes on a CPU, kernels by Triton's interpreter.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from findings import OutOfTimeError, Report
+
+PARTS = ("kernels", "forms", "recovery", "kernel-times", "speed")
+
+
+def _out_of_time(*_: object) -> None:
+    raise OutOfTimeError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dry", action="store_true", help="tiny sizes on a CPU")
+    parser.add_argument("--seconds", type=float, default=450, help="that all may take (default: %(default)s)")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order"
+    )
+    parser.add_argument("--output", type=Path, help="file for the table")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the parts; returns 1 where something failed or a check was left out."""
+    given = _parser().parse_args(arguments)
+    if given.dry:
+        os.environ["TRITON_INTERPRET"] = "1"  # read as Triton is imported
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    report = Report(given.seconds)
+    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, given.seconds)
+    try:
+        _run(report, given.parts, dry=given.dry)
+    except OutOfTimeError:
+        report.left_out.append("what comes after: the time was over")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    table = report.table()
+    if given.output:
+        given.output.write_text(table + "\n")
+    print(f"\n{table}", flush=True)
+    return int(
+        report.failed > 0 or any(not what.startswith(("speed", "kernel times")) for what in report.left_out)
+    )
+
+
+def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
+    import torch
+    from kernels import check_kernels, time_kernels
+    from machine import look_at_machine
+    from networks import check_forms, time_models
+    from recovery import check_recovery
+
+    from chestct.training.machine.compiler_caches import own_compiler_caches
+
+    if not dry and not torch.cuda.is_available():
+        report.add("machine", "GPU", "there is none; --dry runs on a CPU", False)
+        return
+    own_compiler_caches()
+    torch.backends.cudnn.benchmark = not dry
+    device = torch.device("cpu") if dry else torch.device("cuda", torch.cuda.current_device())
+    machine = look_at_machine(report, device, dry=dry)
+    ways = (check_kernels, check_forms, check_recovery, time_kernels, time_models)
+    for part, way in zip(PARTS, ways, strict=True):
+        if part in parts:
+            way(report, machine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
