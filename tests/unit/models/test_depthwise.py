@@ -43,8 +43,8 @@ def outcome(model: nn.Module, x_BCTHW: torch.Tensor, training: bool) -> dict[str
 def vary_normalisation(model: nn.Module) -> None:
     """Give scales and shifts that differ by channel.
 
-    What is normalised again behind a depthwise convolution does not depend on the scale before it, but for the
-    shift beside: where shifts are zero, the scale's gradient is rounding alone.
+    What is normalised again behind a depthwise convolution depends on the scale before it only through the
+    shift beside that: where shifts are zero, the scale's gradient is rounding alone.
     """
     generator = torch.Generator().manual_seed(2)
     for module in model.modules():
