@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "sklearn": "scikit-learn",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
+    "triton": "torch",  # which brings it where there are GPUs; nothing needs it elsewhere
 }
 
 

@@ -16,18 +16,21 @@ from chestct.models import depthwise
 
 KERNELS = [(3, 3, 3), (5, 1, 1), (1, 3, 3), (2, 3, 1), (1, 2, 4)]
 #: As on a GPU, and so small that maps of a few positions take several programs.
-SIZES = [{}, {"_VALUES": 32, "_CHANNELS": 4, "_ROWS": 2, "_PROGRAMS": 5, "_TOGETHER": 2}]
+SIZES: list[dict[str, int]] = [
+    {},
+    {"_VALUES": 32, "_CHANNELS": 4, "_ROWS": 2, "_PROGRAMS": 5, "_TOGETHER": 2},
+]
 
 
 @st.composite
 def problems(draw: st.DrawFn) -> dict[str, Any]:
     kernel = draw(st.sampled_from(KERNELS))
-    axis = st.integers(1, 6)
+    axis = st.integers(1, 3)
     padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
     lengths = tuple(max(draw(axis), k - 2 * p) for k, p in zip(kernel, padding, strict=True))
     stride = draw(st.sampled_from([(1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 3, 8), (3, 1, 2)]))
     return {
-        "shape": (draw(st.integers(1, 2)), *lengths, draw(st.sampled_from([1, 3, 6, 10]))),
+        "shape": (draw(st.integers(1, 2)), *lengths, draw(st.sampled_from([1, 3, 6]))),
         "kernel": kernel,
         "stride": stride,
         "padding": padding,
@@ -64,7 +67,7 @@ def check(problem: dict[str, Any], dtype: torch.dtype, limit: float) -> None:
 
 
 OF_X3D = {
-    "shape": (1, 2, 4, 4, 54),
+    "shape": (1, 2, 3, 4, 54),
     "kernel": (3, 3, 3),
     "stride": (1, 2, 2),
     "padding": (1, 1, 1),
@@ -73,11 +76,13 @@ OF_X3D = {
 
 
 @settings(
-    max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+    max_examples=8, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
 )
 @given(problems())
 @example(OF_X3D)
 @example({**OF_X3D, "stride": (1, 1, 1)})
+@example({**OF_X3D, "shape": (1, 1, 3, 10, 3), "kernel": (1, 3, 3), "padding": (0, 1, 1), "sizes": SIZES[1]})
+@example({**OF_X3D, "shape": (1, 1, 1, 10, 3), "stride": (1, 1, 2), "sizes": SIZES[1]})
 def kernels_compute_what_pytorch_does(problem: dict[str, Any]) -> None:
     check(problem, torch.float32, 1e-5)
 
