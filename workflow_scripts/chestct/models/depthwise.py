@@ -19,10 +19,10 @@ Triple = tuple[int, int, int]
 _LEAST_CAPABILITY = (8, 0)
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-# Sizes of a program's work. Chosen by reckoning registers, not yet timed on a GPU: benchmarks/gpu says how
-# long each kernel takes.
-#: Values that a program of the forward pass and of the input's gradient has at once, and channels at most.
-_VALUES, _CHANNELS = 4096, 64
+# Sizes of a program's work, not yet timed on a GPU: benchmarks/gpu says how long each kernel takes. Such that a
+# thread of the forward pass has 8 values of each of its sums: with 16 it takes all of its 255 registers.
+#: Values that a program of the forward pass and of the input's gradient has at once; channels at most.
+_VALUES, _CHANNELS = 2048, 64
 #: Rows of the output that a program computes one after another, where windows are three rows high.
 _ROWS = 16
 #: Programs that share the gradient of the weights, about.
@@ -65,7 +65,7 @@ def _block_of_channels(channels: int) -> int:
 
 
 def _warps(values: int) -> int:
-    return max(1, min(8, values // 512))
+    return max(1, min(8, values // 256))
 
 
 def _is_dense(x_BTHWC: torch.Tensor) -> bool:
