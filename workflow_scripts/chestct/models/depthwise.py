@@ -19,8 +19,8 @@ Triple = tuple[int, int, int]
 _LEAST_CAPABILITY = (8, 0)
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-# Sizes of a program's work, not yet timed on a GPU: benchmarks/gpu says how long each kernel takes. Such that a
-# thread of the forward pass has 8 values of each of its sums: with 16 it takes all of its 255 registers.
+# Sizes of a program's work, not yet timed on a GPU: benchmarks/gpu says how long each kernel takes. They are
+# such that a thread of the forward pass has 8 values of each of its sums: with 16 it takes all 255 registers.
 #: Values that a program of the forward pass and of the input's gradient has at once; channels at most.
 _VALUES, _CHANNELS = 2048, 64
 #: Rows of the output that a program computes one after another, where windows are three rows high.
