@@ -56,7 +56,7 @@ def differences(machine: Machine, shape: tuple, dtype: torch.dtype) -> dict[str,
         y = y.permute(0, 2, 3, 4, 1)
         expected = (y, *torch.autograd.grad(y, (x, w), arriving.float()))
     return {
-        name: float((ours.float() - theirs).norm() / theirs.norm())
+        name: float((ours.detach().float() - theirs.detach()).norm() / theirs.detach().norm())
         for name, ours, theirs in zip(("output", "input", "weight"), found, expected, strict=True)
     }
 

@@ -76,7 +76,7 @@ OF_X3D = {
 
 
 @settings(
-    max_examples=4, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+    max_examples=3, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
 )
 @given(problems())
 @example(OF_X3D)

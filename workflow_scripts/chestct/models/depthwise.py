@@ -213,4 +213,4 @@ def depthwise(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, paddi
     if device.type == "cuda":  # cuDNN is three times slower where channels lie last
         x_BCTHW = x_BCTHW.contiguous()
     y_BCTHW = F.conv3d(x_BCTHW, weight, None, stride, padding, groups=len(weight))
-    return y_BCTHW.permute(0, 2, 3, 4, 1)
+    return y_BCTHW.permute(0, 2, 3, 4, 1).contiguous()
