@@ -74,3 +74,21 @@ def test_without_a_2d_model_the_main_figure_names_none(tables):
     assert rival_rows(study).empty
     words = {text.get_text() for text in plot(study, "auroc_by_percent").legends[0].get_texts()}
     assert "Chance" in words and "Best 2D model on validation" not in words
+
+
+@pytest.mark.parametrize("name", ["auroc_by_percent", "auroc_by_percent_per_model"])
+def test_every_panel_counts_the_patients_of_its_own_data_set(tables, name):
+    """Subsets of a percentage are of other sizes in other data sets, and only some have few of a class."""
+    study = tables("default")
+    first = study.datasets[0]
+    means = study.means.astype({"num_patients": float, "least_class": float})
+    is_first = means["dataset"] == first
+    means.loc[is_first, "num_patients"] += 1000
+    means.loc[:, "least_class"] = np.where(is_first, 100, 2)
+    figure = plot(dataclasses.replace(study, means=means), name)
+    figure.draw_without_rendering()
+    labels = [[label.get_text() for label in axis.get_xticklabels()] for axis in figure.axes]
+    few = [any("*" in text for text in panel) for panel in labels]
+    assert few == sorted(few) and set(few) == {False, True}
+    if name == "auroc_by_percent":
+        assert all("(1" in text for text in labels[0]) and not any("(1" in text for text in labels[1])

@@ -95,7 +95,9 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     columns = min(len(datasets), 3)
     num_rows = math.ceil(len(datasets) / columns)
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
-    figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.85 + 2.35 * num_rows)
+    figure, axes = panels.new_panels(
+        num_rows, columns, width=width, height=0.85 + 2.35 * num_rows, sharex=False
+    )
     low, high = value_limits(pd.concat([arms, references]))
     limits = min(low, _CHANCE - _CHANCE_ROOM), max(high, _CHANCE + _CHANCE_ROOM)
     for axis, dataset in zip(axes.flat, datasets, strict=False):
@@ -150,7 +152,9 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
 
     width = style.SINGLE_COLUMN if columns == 1 else style.DOUBLE_COLUMN
     row_height = 1.45 if num_rows > 1 else 2.2
-    figure, axes = panels.new_panels(num_rows, columns, width=width, height=0.8 + row_height * num_rows)
+    figure, axes = panels.new_panels(
+        num_rows, columns, width=width, height=0.8 + row_height * num_rows, sharex=False
+    )
     top = 0
     for dataset, part in by_dataset.items():
         own_references = references[references["dataset"] == dataset]

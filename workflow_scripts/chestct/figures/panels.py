@@ -123,7 +123,8 @@ def percent_axis(
     A label has the percentage, marked where the subset has few scans of a class.
 
     Args:
-        axis: panel.
+        axis: panel. It must share its x axis with none: shared axes have one set of labels, and subsets of
+            a percentage are of other sizes in other datasets.
         percents: ascending.
         width: of the panel, in inches.
         rows: of the table "means" that the panel shows.
