@@ -98,7 +98,7 @@ def _repeats(studies: Sequence[StudyFacts]) -> tuple[pd.DataFrame, list[dict[str
     columns: list[pd.Series] = []
     origins: list[dict[str, Any]] = []
     for study in studies:
-        for seed, part in study.auroc.groupby("seed"):
+        for _, part in study.auroc.groupby("seed"):
             column = part.set_index(ARM)["value"]
             if columns:
                 column = column.reindex(columns[0].index)
@@ -108,7 +108,7 @@ def _repeats(studies: Sequence[StudyFacts]) -> tuple[pd.DataFrame, list[dict[str
                     origins[equal].setdefault("equal_on", []).append(study.machine["processor"])
                 continue
             columns.append(column)
-            origins.append({"study": study.name, "seed": int(seed), **study.machine})
+            origins.append({"study": study.name, "seed": int(part["seed"].iloc[0]), **study.machine})
     return pd.concat(columns, axis=1, keys=range(len(columns))), origins
 
 
@@ -157,12 +157,14 @@ def name_of(arm: Sequence[Any]) -> str:
 def deviations(expected: Expectation, found: StudyFacts) -> tuple[list[str], int]:
     """What of a study is not as expected, a line each, and the number of things that were compared."""
     lines = []
-    names = list(expected.exact | found.exact)
+    names = list({**expected.exact, **found.exact})
     for name in names:
         one, two = (facts.get(name, "nothing") for facts in (expected.exact, found.exact))
         if one != two:
             lines.append(f"{name}: {two}; expected {one}")
-    values = {name_of(arm): value for arm, value in found.auroc.groupby(ARM)["value"].mean().items()}
+    averages = found.auroc.groupby(ARM, as_index=False)["value"].mean()
+    rows = averages[[*ARM, "value"]].itertuples(index=False, name=None)
+    values = {name_of(row[:-1]): row[-1] for row in rows}
     arms = list(dict.fromkeys([*expected.auroc, *values]))
     for name in arms:
         if name not in values or name not in expected.auroc:

@@ -156,7 +156,7 @@ def digest_rows(table: pd.DataFrame) -> str:
     True
     """
     columns = {
-        name: column.round(_DIGITS) if pd.api.types.is_float_dtype(column) else column
+        str(name): column.round(_DIGITS) if pd.api.types.is_float_dtype(column) else column
         for name, column in table.items()
     }
     heading, *rows = table.assign(**columns).to_csv(index=False, lineterminator="\n").splitlines()
