@@ -284,9 +284,9 @@ def keep_signatures(rules):
 
     Snakemake (9.27) asks for it three times a job, and works it out anew each time.
     """
-    for rule in rules:
-        requests = [getattr(request, "_evaluator", None) for request in rule.resources.values()]
-        for item in (*rule.input, *rule.params, *requests, rule.priority):
+    for one in rules:
+        requests = [getattr(request, "_evaluator", None) for request in one.resources.values()]
+        for item in (*one.input, *one.params, *requests, one.priority):
             function = getattr(getattr(item, "_file", item), "callable", item)
             if inspect.isfunction(function):
                 function.__signature__ = inspect.signature(function)
