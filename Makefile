@@ -71,7 +71,9 @@ known-study:
 	  echo "  expected: STUDY=name with one of $(notdir $(basename $(wildcard studies/*.yaml)));"; \
 	  echo "            without STUDY it is the default study"; exit 1; fi >&2
 
+# Snakemake names no line of a file that is no YAML.
 study: known-study setup
+	@PYTHONPATH=workflow_scripts python -m chestct.yaml_file config.yaml $(STUDY:%=studies/%.yaml)
 	$(SNAKEMAKE)
 
 plan: known-study setup

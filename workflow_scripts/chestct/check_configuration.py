@@ -1,88 +1,45 @@
 """The configuration is checked once, strictly, before any job runs."""
 
-import difflib
-from functools import cache
-from pathlib import Path
 from typing import Any
-
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-from jsonschema.validators import extend
 
 from chestct.catalogue import LONGER, MODELS
 from chestct.check_datasets import check_datasets, check_shared_scans
+from chestct.check_schema import schema, schema_problems
 from chestct.check_values import check_values
+from chestct.configuration_problem import Problems
 from chestct.configuration_problem import problem as _problem
 from chestct.dataset_entries import resolve_entries
-from chestct.errors import InputError
+from chestct.near_words import suggestion
 from chestct.run_grid import initial_weights, list_runs, model_inits, trained_names, training_settings
 from chestct.training.budget import check_parts
 from chestct.window_forms import SLICES_KEYS, check_marks, slices_seen
 
-#: To JSON Schema 1.0 is an integer; paths of files would have it as "1.0".
-_Validator = extend(
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: isinstance(value, int) and not isinstance(value, bool)
-    ),
-)
-_SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "config.schema.yaml"
-
-
-def _closest(word: str, words: list[str]) -> str:
-    matches = difflib.get_close_matches(word, words, n=1)
-    return f"did you mean '{matches[0]}'?" if matches else f"choose one of {', '.join(words)}"
-
-
-def _explain(error: ValidationError) -> InputError:
-    key = ".".join(str(part) for part in error.absolute_path) or "(top level)"
-    schema: dict[str, Any] = error.schema  # type: ignore[assignment]
-    if error.validator == "additionalProperties":
-        known = list(schema["properties"])
-        unknown = [name for name in error.instance if name not in known]  # type: ignore[union-attr]
-        return _problem(
-            f"unknown key(s) {unknown}", key, f"keys among {', '.join(known)}", _closest(unknown[0], known)
-        )
-    if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]  # type: ignore
-        return _problem(f"missing key(s) {missing}", key, "every required key", "add them; see config.yaml")
-    if error.validator == "enum":
-        values = [str(value) for value in schema["enum"]]
-        return _problem(
-            f"unknown value {error.instance!r}",
-            key,
-            ", ".join(values),
-            _closest(str(error.instance), values),
-        )
-    expected = {name: value for name, value in schema.items() if name not in ("description", "properties")}
-    return _problem(error.message, key, str(expected), "correct the value; see the comments in config.yaml")
-
-
-@cache
-def _schema() -> dict[str, Any]:
-    # In Python alone, reading it took longer than all other checks.
-    return yaml.load(_SCHEMA.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
 
 def check_configuration(config: dict[str, Any]) -> None:
-    """Stop at the first unknown key, wrong type or impossible value.
+    """Stop at unknown keys, wrong types and impossible values; as many as can be told are told at once.
 
     Args:
         config: the resolved configuration (config.yaml with overlays).
 
     Raises:
-        InputError: names the key, what was expected and the remedy.
+        InputError: names the key, what was expected and the remedy; of each, if there are several.
     """
+    # Alone: what is said of other keys may repeat their values, which must not be secrets.
     check_values(config)
-    error = best_match(_Validator(_schema()).iter_errors(config))
-    if error is not None:
-        raise _explain(error)
-    config = config | {"datasets": _check_entries(config)}
-    _check_models(config)
-    _check_starts(config)
-    _check_numbers(config)
-    _check_training(config)
+    problems = Problems()
+    for error in schema_problems(config):
+        problems.add(error)
+    problems.check()
+    with problems.kept():
+        config = config | {"datasets": _check_entries(config, problems)}
+    _check_numbers(config, problems)
+    problems.check()  # models are checked on their datasets and at these sizes
+    _check_models(config, problems)
+    problems.check()
+    with problems.kept():
+        _check_starts(config)
+    _check_training(config, problems)
+    problems.check()
 
 
 def source_entry(entry: dict[str, Any], *, labels: bool = False) -> dict[str, Any]:
@@ -97,65 +54,27 @@ def source_entry(entry: dict[str, Any], *, labels: bool = False) -> dict[str, An
 
 
 def _dataset_keys() -> dict[str, Any]:
-    return _schema()["properties"]["datasets"]["items"]["properties"]
+    return schema()["properties"]["datasets"]["items"]["properties"]
 
 
-def _check_entries(config: dict[str, Any]) -> list[dict[str, Any]]:
+def _check_entries(config: dict[str, Any], problems: Problems) -> list[dict[str, Any]]:
     """The datasets' entries, resolved, if they can be."""
     entries = config["datasets"]
     names = [entry["name"] for entry in entries]
     if len(set(names)) < len(names):
         raise _problem(f"dataset names repeat: {names}", "datasets", "a name each", "rename one")
-    check_shared_scans(entries, {key for key, schema in _dataset_keys().items() if "of" in schema})
+    check_shared_scans(entries, {key for key, rule in _dataset_keys().items() if "of" in rule})
     resolved = resolve_entries(entries)
-    check_datasets(resolved, folds=config["subsets"]["folds"])
+    check_datasets(resolved, problems, folds=config["subsets"]["folds"])
     return resolved
 
 
-def _check_models(config: dict[str, Any]) -> None:
+def _check_models(config: dict[str, Any], problems: Problems) -> None:
     names = [entry["name"] for entry in config["models"]]
     for entry in config["models"]:
-        name, key = entry["name"], f"models.{entry['name']}"
-        if name not in MODELS:
-            raise _problem(f"unknown model '{name}'", "models", "a known model", _closest(name, list(MODELS)))
-        windows = [
-            (SLICES_KEYS[MODELS[name].sees], slices_seen(config["subsets"], name), MODELS[name].slices),
-            ("training.crop_px", config["training"]["crop_px"], MODELS[name].size_px),
-        ]
-        for setting, value, (low, high) in windows:
-            if not low <= value <= high:
-                raise _problem(
-                    f"{value} does not fit model '{name}'",
-                    setting,
-                    f"{low} to {high}",
-                    "change it or the model",
-                )
-        impossible = [init for init in entry.get("inits", []) if init not in MODELS[name].inits]
-        if impossible:
-            raise _problem(
-                f"model '{name}' has no init {impossible}",
-                key,
-                f"some of {list(MODELS[name].inits)}",
-                "remove it from the model's inits",
-            )
-        _check_probe(entry, key)
-        check_marks([entry for entry in config["datasets"] if entry.get("train", True)], name)
-        own = {init for dataset in trained_names(config) for init in model_inits(config, name, dataset)}
-        for init in sorted(own & set(LONGER)):
-            if LONGER[init] not in own:
-                raise _problem(
-                    f"'{name}' has {init} without {LONGER[init]}, than which it only trains longer",
-                    key,
-                    f"{LONGER[init]} among the model's inits",
-                    f"add {LONGER[init]}, or remove {init}",
-                )
-        if not own:
-            raise _problem(
-                f"no init of the study fits model '{name}'",
-                key,
-                f"some of {list(MODELS[name].inits)} in inits",
-                "add an init or drop the model",
-            )
+        with problems.kept():
+            _check_model(entry, config)
+    problems.check()
     if len(set(names)) < len(names):
         raise _problem(f"models repeat: {names}", "models", "each model once", "remove the repetition")
     of_the_seven = [name for name in names if MODELS[name].seven]
@@ -165,6 +84,51 @@ def _check_models(config: dict[str, Any]) -> None:
             "models",
             "each of the seven at full size or narrow",
             "drop one form, or put it in a study of its own",
+        )
+
+
+def _check_model(entry: dict[str, Any], config: dict[str, Any]) -> None:
+    """Stop where the catalogue lacks a model, or it cannot be trained as it is configured."""
+    name, key = entry["name"], f"models.{entry['name']}"
+    if name not in MODELS:
+        raise _problem(f"unknown model '{name}'", "models", "a known model", suggestion(name, MODELS))
+    windows = [
+        (SLICES_KEYS[MODELS[name].sees], slices_seen(config["subsets"], name), MODELS[name].slices),
+        ("training.crop_px", config["training"]["crop_px"], MODELS[name].size_px),
+    ]
+    for setting, value, (low, high) in windows:
+        if not low <= value <= high:
+            raise _problem(
+                f"{value} does not fit model '{name}'",
+                setting,
+                f"{low} to {high}",
+                "change it or the model",
+            )
+    impossible = [init for init in entry.get("inits", []) if init not in MODELS[name].inits]
+    if impossible:
+        raise _problem(
+            f"model '{name}' has no init {impossible}",
+            key,
+            f"some of {list(MODELS[name].inits)}",
+            "remove it from the model's inits",
+        )
+    _check_probe(entry, key)
+    check_marks([entry for entry in config["datasets"] if entry.get("train", True)], name)
+    own = {init for dataset in trained_names(config) for init in model_inits(config, name, dataset)}
+    for init in sorted(own & set(LONGER)):
+        if LONGER[init] not in own:
+            raise _problem(
+                f"'{name}' has {init} without {LONGER[init]}, than which it only trains longer",
+                key,
+                f"{LONGER[init]} among the model's inits",
+                f"add {LONGER[init]}, or remove {init}",
+            )
+    if not own:
+        raise _problem(
+            f"no init of the study fits model '{name}'",
+            key,
+            f"some of {list(MODELS[name].inits)} in inits",
+            "add an init or drop the model",
         )
 
 
@@ -221,16 +185,18 @@ def _check_starts(config: dict[str, Any]) -> None:
         )
 
 
-def _check_numbers(config: dict[str, Any]) -> None:
+def _check_numbers(config: dict[str, Any], problems: Problems) -> None:
     subsets, volumes, training = config["subsets"], config["volumes"], config["training"]
     total = sum(subsets["split"].values())
     if abs(total - 1) > 1e-6:
         effect = "splits would overlap" if total > 1 else "patients would be left out"
-        raise _problem(
-            f"the shares of patients sum to {total:g}, so {effect}",
-            "subsets.split",
-            "shares that sum to 1",
-            "correct train, validation or test",
+        problems.add(
+            _problem(
+                f"the shares of patients sum to {total:g}, so {effect}",
+                "subsets.split",
+                "shares that sum to 1",
+                "correct train, validation or test",
+            )
         )
     window = subsets["window_slices"]
     bounds = [
@@ -240,23 +206,33 @@ def _check_numbers(config: dict[str, Any]) -> None:
     ]
     for key, value, limit_key, limit in bounds:
         if value > limit:
-            raise _problem(
-                f"{value} exceeds {limit_key} ({limit})",
-                key,
-                f"at most {limit}",
-                "lower it or raise the limit",
-            )
+            words = f"{value} exceeds {limit_key} ({limit})"
+            problems.add(_problem(words, key, f"at most {limit}", "lower it or raise the limit"))
 
 
-def _check_training(config: dict[str, Any]) -> None:
-    training = config["training"]
-    if training["long_factor"] < 1:
+def _check_training(config: dict[str, Any], problems: Problems) -> None:
+    for check in (_check_length, _check_rates, _check_precision):
+        with problems.kept():
+            check(config)
+    for entry in config["models"]:
+        if not MODELS[entry["name"]].frozen:  # else never trained in batches
+            with problems.kept():
+                _check_batch(config, entry["name"])
+
+
+def _check_length(config: dict[str, Any]) -> None:
+    factor = config["training"]["long_factor"]
+    if factor < 1:
         raise _problem(
-            f"scratch_long would train {training['long_factor']:g} times as long as scratch, so not longer",
+            f"scratch_long would train {factor:g} times as long as scratch, so not longer",
             "training.long_factor",
             "a factor of at least 1",
             "give how many times as many windows scratch_long sees, such as 6",
         )
+
+
+def _check_rates(config: dict[str, Any]) -> None:
+    training = config["training"]
     percent = training["selection_percent"]
     if training["learning_rates"] and percent not in config["percents"]:
         raise _problem(
@@ -273,6 +249,10 @@ def _check_training(config: dict[str, Any]) -> None:
             "all, where learning_rates are tried",
             "set validation_labels: all, or learning_rates: [] and a learning_rate fixed beforehand",
         )
+
+
+def _check_precision(config: dict[str, Any]) -> None:
+    training = config["training"]
     if training["precision"] == "16-mixed" and not training["gpus"]:
         raise _problem(
             "16-mixed needs a GPU",
@@ -280,18 +260,18 @@ def _check_training(config: dict[str, Any]) -> None:
             "32-true or bf16-mixed",
             "change it, or ask for gpus",
         )
-    processes = max(1, training["gpus"]) * training["nodes"]
-    for entry in config["models"]:
-        if MODELS[entry["name"]].frozen:
-            continue  # never trained in batches
-        settings = training_settings(config, entry["name"])
-        parts = processes * settings.accumulate
-        if settings.batch_size % parts:
-            raise _problem(
-                f"{settings.batch_size} windows of '{entry['name']}' do not divide into {parts} parts "
-                "(GPUs x accumulate)",
-                "training.batch_size",
-                f"a multiple of {parts}",
-                "change batch_size, accumulate or gpus",
-            )
-        check_parts(entry["name"], settings, gpus=training["gpus"])
+
+
+def _check_batch(config: dict[str, Any], model: str) -> None:
+    training = config["training"]
+    settings = training_settings(config, model)
+    parts = max(1, training["gpus"]) * training["nodes"] * settings.accumulate
+    if settings.batch_size % parts:
+        raise _problem(
+            f"{settings.batch_size} windows of '{model}' do not divide into {parts} parts "
+            "(GPUs x accumulate)",
+            "training.batch_size",
+            f"a multiple of {parts}",
+            "change batch_size, accumulate or gpus",
+        )
+    check_parts(model, settings, gpus=training["gpus"])

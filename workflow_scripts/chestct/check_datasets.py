@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chestct.configuration_problem import problem
+from chestct.configuration_problem import Problems, problem
 from chestct.dataset_entries import file_intensity_of, intensity_of, meaning_of, outside_sets
 from chestct.intensity import DISPLAY, HU, HU_PLUS_1024
 
@@ -69,11 +69,12 @@ def check_shared_scans(entries: list[Entry], shareable: set[str]) -> None:
             )
 
 
-def check_datasets(entries: list[Entry], *, folds: int) -> None:
-    """Stop at the first dataset that cannot be.
+def check_datasets(entries: list[Entry], problems: Problems, *, folds: int) -> None:
+    """Find what is wrong with each dataset, then with how they go together.
 
     Args:
         entries: resolved (``dataset_entries.resolve_entries``).
+        problems: takes what is wrong with a dataset.
         folds: of cross-validation; 1: one held-out test set.
 
     Raises:
@@ -82,11 +83,15 @@ def check_datasets(entries: list[Entry], *, folds: int) -> None:
     names = [entry["name"] for entry in entries]
     for entry in entries:
         key = f"datasets.{entry['name']}"
-        _check_origin(entry, key)
-        _check_labels(entry, key)
-        _check_volumes(entry, key)
-        _check_ct_source(entry, entries, key)
-        _check_group(entry, key, folds)
+        for check in (_check_origin, _check_labels, _check_volumes):
+            with problems.kept():
+                check(entry, key)
+        with problems.kept():
+            _check_ct_source(entry, entries, key)
+        with problems.kept():
+            _check_group(entry, key, folds)
+    if problems:
+        return
     if not any(entry.get("train", True) for entry in entries):
         raise problem(
             "no dataset is trained on", "datasets", "one without train: false", "remove a train: false"
@@ -101,7 +106,8 @@ def check_datasets(entries: list[Entry], *, folds: int) -> None:
                 "rename this dataset",
             )
     for entry in entries:
-        _check_test_on(entry, entries)
+        with problems.kept():
+            _check_test_on(entry, entries)
 
 
 def _check_origin(entry: Entry, key: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from chestct.configuration_problem import problem
+from chestct.configuration_problem import Problems, problem
 
 #: Parameters of addresses that hold a secret, or what it was made for, in lower case: of AWS, Google, Azure,
 #: and by the names that others give them.
@@ -22,16 +22,19 @@ _RESERVED = ("weights", "pretraining")
 
 
 def check_values(config: dict[str, Any]) -> None:
-    """Stop at the first value that no key may have; messages never repeat a secret.
+    """Stop at values that no key may have; messages never repeat a secret.
 
     Raises:
-        InputError: names the key.
+        InputError: names the key; each of them, if there are several.
     """
+    problems = Problems()
     for key, value in _leaves(config, ""):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise problem(f"{value} is no number", key, "a finite number", "correct the value")
-        if isinstance(value, str):
-            _check_text(key, value)
+        with problems.kept():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise problem(f"{value} is no number", key, "a finite number", "correct the value")
+            if isinstance(value, str):
+                _check_text(key, value)
+    problems.check()
     data_dir = config.get("data_dir")
     if isinstance(data_dir, str) and re.search(r"[{}*?\[\]]", data_dir):
         raise problem(

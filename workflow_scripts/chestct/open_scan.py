@@ -1,8 +1,8 @@
 """A scan in an open shard of ``volume_store``: found, and read with its checksums."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -10,7 +10,10 @@ import numpy as np
 
 from chestct.errors import InputError
 from chestct.intensity import FILL, HU
+from chestct.near_words import near
 from chestct.shard_files import damage_named, remedy_of
+
+_SHOWN = 5
 
 
 def read_text(dataset: h5py.Dataset, name: str) -> str:
@@ -45,6 +48,26 @@ class OpenScan:
         return self.dataset[start:stop]
 
 
+def not_there(path: str | Path, study_id: str, scans: Sequence[str], more: str = "") -> InputError:
+    """The error of a scan that a shard lacks.
+
+    Args:
+        path: of the shard.
+        study_id: that was asked for.
+        scans: that the shard holds.
+        more: what else may help.
+    """
+    similar = near(study_id, scans)
+    shown = list(dict.fromkeys([*similar, *scans]))[:_SHOWN]
+    listed = f"{', '.join(shown)}{', ...' * (len(scans) > _SHOWN)}"
+    return InputError(
+        f"scan {study_id} is not in its shard",
+        where=path,
+        expected=f"one of {len(scans)} scans: {listed}",
+        remedy=(f"did you mean {similar[0]}? Else " if similar else "") + f"name one of them{more}",
+    )
+
+
 def find_scan(file: h5py.File, path: str | Path, study_id: str) -> OpenScan:
     """A scan of an open shard.
 
@@ -59,11 +82,8 @@ def find_scan(file: h5py.File, path: str | Path, study_id: str) -> OpenScan:
     with damage_named(path, study_id):
         # HDF5 takes dots and slashes for ways through the file.
         if study_id in ("", ".") or "/" in study_id or study_id not in file:
-            raise InputError(
-                f"scan {study_id} is not in its shard",
-                where=path,
-                expected=f"one of {len(file)} scans: {', '.join(islice(file, 5))}{', ...' * (len(file) > 5)}",
-                remedy=f"name one of them; where the study itself asks for this scan, {remedy_of(path)}",
+            raise not_there(
+                path, study_id, list(file), f"; where the study itself asks for this scan, {remedy_of(path)}"
             )
         dataset = file[study_id]
         crc32 = dataset.attrs["crc32"]

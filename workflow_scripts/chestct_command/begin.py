@@ -17,6 +17,7 @@ import pandas as pd
 
 from chestct.download.sources.own_table import read_own_table
 from chestct.errors import InputError
+from chestct.few_tested import FEW_TESTED
 from chestct.files import write_text
 from chestct.user_csv import read_user_csv
 from chestct_command.expected_time import expected_hours
@@ -50,8 +51,6 @@ _WHAT = {
 }
 _OPTIONS = {"patient_id": "--patient", "study_id": "--scan", "path": "--path", "label": "--label"}
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_]*")
-#: Fewer patients of a class than this in all test sets together say little; the user is told.
-FEW_TESTED = 20
 #: Fewer patients of a class than this can be neither trained on, chosen by and tested.
 LEAST = 6
 
@@ -125,7 +124,7 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
     rows = read_user_csv(options.table, (), where=options.table)
     chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key)}
     entry["columns"] = find_columns(rows, chosen, options.table)
-    cohort = Cohort.of(_checked(read_own_table(entry), entry["columns"]["label"], options.table))
+    cohort = Cohort.of(_checked(read_own_table(entry), options.table))
     text = overlay_text(name, entry, cohort_sizes(cohort), gpu=options.gpu)
     write_text(target, text)
     try:
@@ -190,20 +189,12 @@ def _not_found(what: str, key: str, rows: pd.DataFrame, table: Path) -> InputErr
     )
 
 
-def _checked(table: pd.DataFrame, column: str, path: Path) -> pd.DataFrame:
+def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The table, if its labels can be learned and tested.
 
     Raises:
-        InputError: all labels are one class, or one class has too few patients.
+        InputError: one class has too few patients.
     """
-    values = table["label"].unique()
-    if len(values) == 1:
-        raise InputError(
-            f"all {len(table)} values of `{column}` are {values[0]:g}",
-            where=path,
-            expected="scans of both classes, 0 and 1",
-            remedy="add scans of the other class, or name another column: --label COLUMN",
-        )
     cohort = Cohort.of(table)
     if cohort.rarer < LEAST:
         raise InputError(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chestct.errors import InputError
+from chestct.yaml_file import read_yaml
 from chestct_command import begin, cite
 from chestct_command.project import configuration_files, list_studies, project_folder
 
@@ -90,6 +91,8 @@ def _add_studies(parser: argparse.ArgumentParser) -> None:
 
 def _options(options: argparse.Namespace, folder: Path) -> list[str]:
     files = configuration_files(folder, options.studies)
+    for path in (folder / "config.yaml", *files):
+        read_yaml(path)  # Snakemake would name no line
     if not files:
         return []
     return ["--configfile", *(str(path.relative_to(folder)) for path in files)]

@@ -1,17 +1,17 @@
 """The project that a command works on: its folder, its studies, the configuration of one of them."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from snakemake.utils import update_config
 
 from chestct.check_configuration import check_configuration
 from chestct.dataset_entries import resolve_entries
 from chestct.errors import InputError
+from chestct.near_words import near, suggestion
+from chestct.yaml_file import read_yaml
 
 _MARKS = ("Snakefile", "config.yaml", "workflow_scripts")
 DEFAULT = "default"
@@ -65,13 +65,13 @@ def check_studies(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if name in known or (name == DEFAULT and len(names) == 1):
             continue
-        near = difflib.get_close_matches(name, known, n=1)
+        similar = near(name, known)
         listed = "".join(f"\n    {study}: {what}" for study, what in known.items())
         raise InputError(
             f"there is no study '{name}'",
             where=folder / "studies" / f"{name}.yaml",
             expected=f"no name, for the default study, or one of{listed}",
-            remedy=f"did you mean '{near[0]}'?" if near else "take one of these, or write that file",
+            remedy=suggestion(name, similar) if similar else "take one of these, or write that file",
         )
 
 
@@ -95,27 +95,9 @@ def read_configuration(folder: Path, names: Sequence[str]) -> dict[str, Any]:
     Raises:
         InputError: there is no such study, its file is no YAML, or its configuration cannot be used.
     """
-    configuration = _read_yaml(folder / "config.yaml")
+    configuration = read_yaml(folder / "config.yaml")
     for path in configuration_files(folder, names):
-        update_config(configuration, _read_yaml(path))
+        update_config(configuration, read_yaml(path))
     check_configuration(configuration)
     configuration["datasets"] = resolve_entries(configuration["datasets"])
     return configuration
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise InputError(
-            f"the file is no YAML: {getattr(error, 'problem', None) or error}",
-            where=f"{path}, line {mark.line + 1}" if mark else path,
-            expected="keys and values, as in config.yaml",
-            remedy="correct it; blanks before a key, and a colon with a blank after it, count",
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(
-            "the file holds no keys", where=path, expected="keys as in config.yaml", remedy="correct it"
-        )
-    return content

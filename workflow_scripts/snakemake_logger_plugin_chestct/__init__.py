@@ -25,6 +25,8 @@ from chestct.status.slurm_queue import job_states
 
 #: Lines of a failed job's log that are shown.
 _LOG_LINES = 40
+#: Rules whose logs hold what their user should know before more is computed, in lines that begin with this.
+_WARNING_RULES, _WARNING = ("split_patients", "sample_subset"), "WARNING: "
 #: Where profiles/slurm puts Slurm's own logs.
 _SLURM_LOGS = Path(".snakemake/slurm_logs")
 #: What Snakemake says of its own doings. Messages that are not listed here are shown.
@@ -86,6 +88,7 @@ class LogHandler(LogHandlerBase):
         self.run = RunState()
         self._study: dict[str, Any] = {}  # what the Snakefile says: results, report, single
         self._errors: dict[str, LogRecord] = {}  # the last error of every job that failed
+        self._warnings: dict[str, None] = {}  # as they came, each once
         self._idle = False
         self._closed = False
 
@@ -147,6 +150,7 @@ class LogHandler(LogHandlerBase):
             self._event("failed" if failed else "finished", job=job)
             if job in self.run.jobs:
                 self._print_progress(self._line(self.run.jobs[job]))
+                self._warn(self.run.jobs[job])
         elif event is None:
             message = record.getMessage()
             self._idle = self._idle or message.startswith("Nothing to be done")
@@ -155,6 +159,15 @@ class LogHandler(LogHandlerBase):
             elif match := _ARRAY.match(message):
                 for task, job in enumerate(match[1].split(","), start=int(match[3])):
                     self._event("submitted", job=job, slurm=f"{match[2]}_{task}")
+
+    def _warn(self, job: Job) -> None:
+        """Print what a job's log warns of, once."""
+        if job.rule in _WARNING_RULES and not job.failed and job.log:
+            lines = [line for line in last_lines(Path(job.log), _LOG_LINES) if line.startswith(_WARNING)]
+            new = [line for line in lines if line not in self._warnings]
+            self._warnings |= dict.fromkeys(new)
+            if Quietness.ALL not in self._quiet:
+                self._print("\n".join(new))
 
     def _event(self, kind: str, **facts: Any) -> None:
         """Keep an event, and write it beside the study's results."""
@@ -196,6 +209,7 @@ class LogHandler(LogHandlerBase):
             left = [number for number, (state, _) in job_states(Path()).items() if state != "completing"]
             if left:
                 lines.append(f"Slurm still has {len(left)} job(s) of this folder: make unlock cancels them.")
+        lines += self._warnings  # again: far above by now
         report = Path(self._study.get("report", ""))
         done = self._idle or (run.began and not self._errors and len(run.done) == run.total)
         if done and report.is_file() and (self._idle or report.stat().st_mtime >= run.began):

@@ -92,8 +92,42 @@ def test_without_a_rule_labels_are_0_or_1(
     scans, _ = own_data.read_labels(entry, tmp_path, series)
     scans = check_table(scans, "labels", where="here")
     assert scans["label"].tolist() == [0, 1, 1, 0, 1] and scans["baseline"].isna().all()
-    with pytest.raises(InputError, match="neither 0 nor 1: line 3: 2"):
+    with pytest.raises(InputError, match="'malignancy' are neither 0 nor 1: line 3: '2'"):
         own_data.read_own_table(write(frame, label_rule=None))
+
+
+@pytest.mark.parametrize(
+    ("labels", "rule", "words"),
+    [
+        (["1"] * 5, None, "all 5 values of `malignancy` are 1"),
+        (["0", "0.0", "0", "0", "0"], None, "all 5 values of `malignancy` are 0"),
+        (["4", "5", "4", "5", "4"], 3, "all 5 values of `malignancy` lie above 3, and so are positive"),
+        (["1"] * 5, 3, "all 5 values of `malignancy` lie below 3, and so are negative"),
+        (["3"] * 5, 3, "all 5 values of `malignancy` lie between the thresholds"),
+        (
+            ["benign", "malignant", "benign", "1", "0"],
+            None,
+            r"3 value.* of column 'malignancy' are neither 0 nor 1: line 2: 'benign'[\s\S]*"
+            r"0 \(negative\) or 1 \(positive\)[\s\S]*in the place of 'benign', 'malignant'",
+        ),
+        (["high", "2", "3", "4", "5"], 3, r"'malignancy' are not numbers[\s\S]*label_rule compares"),
+    ],
+)
+def test_labels_of_one_class_and_in_words_are_told_when_the_table_is_read(
+    write: Callable[..., dict], frame: pd.DataFrame, labels: list[str], rule: float | None, words: str
+) -> None:
+    entry = write(frame.assign(malignancy=labels))
+    entry["label_rule"] = rule and {"positive_above": rule, "negative_below": rule}
+    with pytest.raises(InputError, match=words):
+        own_data.read_own_table(entry)
+
+
+def test_a_patient_that_is_not_there_is_told_with_near_ones(
+    write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    entry = write(frame, patients=["07", "d"])
+    with pytest.raises(InputError, match=r"do not exist: \['07'\][\s\S]*did you mean '007'"):
+        own_data.list_series(entry, tmp_path, 5, SETTINGS)
 
 
 def test_patients_select(write: Callable[..., dict], frame: pd.DataFrame, tmp_path: Path) -> None:

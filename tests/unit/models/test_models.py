@@ -4,6 +4,7 @@ import copy
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -103,6 +104,16 @@ def test_batchnorm_momentum_is_set_in_every_layer() -> None:
 def test_unknown_model_is_refused() -> None:
     with pytest.raises(InputError, match=r"unknown model 'slow'(.|\n)*slow_narrow"):
         build_model("slow", num_slices=8, size_px=32, seed=0)
+
+
+@pytest.mark.parametrize("head", [("blocks.5.prj",), ("classifier",), ("blocks.5.proj", "fc")])
+def test_a_wrong_head_of_the_catalogue_is_found_when_the_model_is_built(
+    monkeypatch: pytest.MonkeyPatch, head: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(MODELS, "slow_narrow", replace(MODELS["slow_narrow"], head=head))
+    message = rf"head '{head[-1]}' of model 'slow_narrow' has no(.|\n)*head(.|\n)*such as blocks.5.proj"
+    with pytest.raises(InputError, match=message):
+        build_model("slow_narrow", num_slices=8, size_px=32, seed=0)
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,19 @@ def test_slurms_numbers_come_from_the_messages_of_its_executor():
     assert [job.slurm for job in handler.run.jobs.values()] == ["17", "18_1", "18_2"]
 
 
+def test_what_a_split_warns_of_is_printed_once_and_again_at_the_end(tmp_path, capsys):
+    handler = LogHandler(OutputSettings(quiet=set()), None)
+    for job, rule in ((4, "split_patients"), (5, "split_patients"), (6, "finetune")):
+        log = tmp_path / f"{job}.log"
+        log.write_text("split\nWARNING: mine: only 3 patients\n2026 WARNING a library's own\n")
+        facts = {"rule_name": rule, "wildcards": {}, "log": [str(log)]}
+        handler.emit(makeLogRecord({"event": LogEvent.JOB_INFO, "jobid": job, **facts}))
+        handler.emit(makeLogRecord({"event": LogEvent.JOB_FINISHED, "job_id": job}))
+    assert capsys.readouterr().err.count("WARNING") == 1
+    handler.close()
+    assert capsys.readouterr().err.splitlines()[-1] == "WARNING: mine: only 3 patients"
+
+
 def test_a_label_names_what_tells_a_job_from_others():
     wildcards = {"dataset": "lidc", "model": "i3d", "init": "ct", "percent": "10", "seed": "0", "fold": "1"}
     assert job_label(wildcards) == "lidc/i3d/ct 10 % seed 0 fold 1"

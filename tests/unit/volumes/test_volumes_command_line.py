@@ -153,6 +153,22 @@ def test_sheet_of_several_scans_asks_which(shard, tmp_path, capsys):
     assert not (tmp_path / "a.png").exists()
 
 
+def test_a_wrong_scan_is_told_with_near_ones_and_nothing_against_the_shard(shard, tmp_path, capsys):
+    content = shard.read_bytes()
+    for command in (
+        ["sheet", str(shard), str(tmp_path / "a.png"), "--study-id", "S"],
+        ["export", str(shard), "S", str(tmp_path / "a.nii.gz")],
+        ["sheet", str(shard), str(tmp_path / "a.png"), "--study-id", ""],
+    ):
+        assert main(command) == 1
+        words = capsys.readouterr().err
+        assert "is not in its shard" in words and "one of 2 scans: s, t" in words
+        assert ("did you mean s?" in words) == ("S" in command)
+        for advice in ("delete", "remove", "--forcerun", "damaged"):
+            assert advice not in words
+    assert shard.read_bytes() == content and not list(tmp_path.glob("a.*"))
+
+
 def test_sheet_of_a_refused_series_says_why(series, tmp_path, capsys):
     (series / "003.dcm").unlink()
     assert main(["sheet", str(series), str(tmp_path / "a.png")]) == 1

@@ -18,6 +18,7 @@ from chestct.evaluation.folds import class_strata, ranked_folds
 from chestct.evaluation.matching import Matched, RunKey
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.scans import TestSet, name_scans
+from chestct.near_words import near, suggestion
 from chestct.tables import read_table
 
 
@@ -163,11 +164,13 @@ def _check_names(table: pd.DataFrame, dataset: str, path: str | Path) -> None:
     ):
         for name in table[kind].unique():
             if name not in known:
+                similar = near(name, known)
+                hint = f" ({suggestion(name, similar)})" if similar else ""
                 raise InputError(
                     f"predictions of an unknown {kind} {name}",
                     where=path,
                     expected=f"one of {', '.join(known)}",
-                    remedy=f"correct the name, or add it to {source}",
+                    remedy=f"correct the name{hint}, or add it to {source}",
                 )
 
 

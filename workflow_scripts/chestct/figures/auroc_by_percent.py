@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from chestct import simple_rivals
 from chestct.figures import panels, small_multiples, style
 from chestct.figures.intervals import value_limits
+from chestct.figures.percent_axis import percent_axis
 from chestct.figures.rivals import rival_rows
 from chestct.figures.study_tables import StudyTables, are_means
 
@@ -102,7 +103,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     limits = min(low, _CHANCE - _CHANCE_ROOM), max(high, _CHANCE + _CHANCE_ROOM)
     for axis, dataset in zip(axes.flat, datasets, strict=False):
         of_panel = subject[subject["dataset"] == dataset]
-        panels.percent_axis(axis, study.percents, width / columns - 0.6, of_panel, numbers=True)
+        percent_axis(axis, study.percents, width / columns - 0.6, of_panel, numbers=True)
         axis.set_ylim(limits)
         axis.axhline(_CHANCE, **_CHANCE_LOOK)
         panels.draw_arms(axis, arms[arms["dataset"] == dataset], bands=arms["init"].nunique() <= 2)
@@ -164,7 +165,7 @@ def auroc_by_percent_per_model(study: StudyTables) -> Figure:
         models = list(part["model"].unique())
         for axis, model in zip(block.flat, models, strict=False):
             of_model = part[part["model"] == model]
-            panels.percent_axis(axis, study.percents, width / columns - 0.3, of_model, numbers=False)
+            percent_axis(axis, study.percents, width / columns - 0.3, of_model, numbers=False)
             axis.set_ylim(limits)
             panels.draw_arms(axis, of_model, bands=rows["init"].nunique() <= 2)
             draw_references(axis, own_references)

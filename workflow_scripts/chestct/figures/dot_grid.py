@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from chestct.figures import panels, style
 from chestct.figures.intervals import draw_intervals, has_verdict, shown_ends, value_limits
+from chestct.figures.patient_shares import other_shares
 from chestct.figures.study_tables import StudyTables
 
 _ENTRY_HEIGHT = 0.165  # inches per model
@@ -57,6 +58,7 @@ class DotGrid:
             height=0.95 + sum(heights),
             height_ratios=heights,
         )
+        self._few = other_shares(study.means)
         self._axes = dict(zip(product(self.datasets, self.percents), axes.flat, strict=True))
         self._dress(value_limits(rows, column))
 
@@ -64,7 +66,8 @@ class DotGrid:
         long = "of training patients" if len(self.percents) <= 2 else "of patients"
         num_ticks = 6 if self.width / len(self.percents) > 3.5 else 4
         for axis, dataset, percent in self.panels():
-            axis.set_title(f"{percent} % {long}")
+            few = self._few.get((dataset, percent))
+            axis.set_title(f"{few.taken} of {few.total} patients" if few else f"{percent} % {long}")
             axis.set_xlim(limits)
             axis.grid(axis="y", visible=False)
             axis.xaxis.set_major_locator(MaxNLocator(num_ticks, steps=[1, 2, 5, 10]))

@@ -11,7 +11,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from chestct.catalogue import MODELS
 from chestct.claimed_models import mean_size
@@ -19,11 +18,9 @@ from chestct.figures import style
 from chestct.figures.intervals import are_cut, draw_intervals, has_verdict, interval_note, shown_ends
 from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
 
-_TICK_ROOM = 0.22  # inches from one labelled tick to the next
-_COUNT_ROOM = 0.34  # where the number of patients stands below
 #: Fewer training scans of a class than this are marked: such a subset says little.
 FEW_SCANS = 10
-_FEW_MARK = "*"
+FEW_MARK = "*"
 _DODGE = 0.014  # of an axis, between the arms of a panel
 
 
@@ -115,46 +112,6 @@ def shown_percents(percents: Sequence[int], limit: int = 5) -> list[int]:
     return [percents[pick] for pick in picks]
 
 
-def percent_axis(
-    axis: Axes, percents: Sequence[int], width: float, rows: pd.DataFrame, *, numbers: bool
-) -> None:
-    """Logarithmic axis of percentages, with labels at ticks that have room.
-
-    A label has the percentage, marked where the subset has few scans of a class.
-
-    Args:
-        axis: panel. It must share its x axis with none: shared axes have one set of labels, and subsets of
-            a percentage are of other sizes in other datasets.
-        percents: ascending.
-        width: of the panel, in inches.
-        rows: of the table "means" that the panel shows.
-        numbers: whether the number of patients stands below each percentage.
-    """
-    low, high = min(percents) / 1.5, max(percents) * 1.5
-    axis.set_xscale("log")
-    axis.set_xlim(low, high)
-    axis.xaxis.set_major_locator(FixedLocator(list(percents)))
-    axis.xaxis.set_minor_locator(NullLocator())
-    places = width * np.log(np.array(percents) / low) / np.log(high / low)
-    labelled: list[int] = []
-    room = _COUNT_ROOM if numbers else _TICK_ROOM
-    # The ends first, then from the smallest up.
-    for number in dict.fromkeys([len(percents) - 1, *range(len(percents))]):
-        if all(abs(places[number] - places[other]) > room for other in labelled):
-            labelled.append(number)
-    names = [_percent_words(rows[rows["percent"] == percent], percent, numbers) for percent in percents]
-    words = [name if number in labelled else "" for number, name in enumerate(names)]
-    axis.xaxis.set_major_formatter(FixedFormatter(words))
-
-
-def _percent_words(rows: pd.DataFrame, percent: int, numbers: bool) -> str:
-    if rows.empty:
-        return str(percent)
-    mark = _FEW_MARK if has_few_scans(rows).any() else ""
-    below = f"\n({rows['num_patients'].max():.0f})" if numbers else ""
-    return f"{percent}{mark}{below}"
-
-
 def has_few_scans(rows: pd.DataFrame) -> pd.Series:
     """Whether the training subset of each row of "means" has fewer than FEW_SCANS scans of a class."""
     return rows["least_class"].astype(float) < FEW_SCANS
@@ -162,7 +119,7 @@ def has_few_scans(rows: pd.DataFrame) -> pd.Series:
 
 def few_scans_note(rows: pd.DataFrame) -> str:
     """Note on marked percentages; empty if none is."""
-    words = f"{_FEW_MARK} A training subset with fewer than {FEW_SCANS} scans of a class."
+    words = f"{FEW_MARK} A training subset with fewer than {FEW_SCANS} scans of a class."
     return words if has_few_scans(rows).any() else ""
 
 

@@ -28,7 +28,12 @@ from chestct.figures.report_methods import methods_of
 from chestct.figures.report_outside import outside_of
 from chestct.figures.report_plan import plan_of
 from chestct.figures.report_provenance import provenance_of, settings_of
-from chestct.figures.report_uncertainty import few_runs_notes, no_interval_notes, variance_of
+from chestct.figures.report_uncertainty import (
+    few_runs_notes,
+    no_interval_notes,
+    small_data_notes,
+    variance_of,
+)
 from chestct.figures.report_validity import validity_of
 from chestct.figures.scan_quality import quality_of
 from chestct.figures.study_tables import StudyTables, origin_of_weights
@@ -149,6 +154,11 @@ def write_report(
         margin=margin_words(float(study.claims["margin"].max())),
         few_runs_notes=few_runs_notes(study),
         no_interval_notes=no_interval_notes(study),
+        small_data_notes=small_data_notes(
+            study,
+            splits,
+            {entry["name"]: entry["split_by"] for entry in configuration["datasets"] if "split_by" in entry},
+        ),
         num_resamples=int(study.means["num_resamples"].max()),
         claims=[
             vars(claim) | {"tested": claim.tested, "cells": report_tables.show(claim.cells), "place": place}

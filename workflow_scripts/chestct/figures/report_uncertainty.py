@@ -1,15 +1,20 @@
 """What the report says of intervals: which arms and metrics lack one, and where the variance comes from."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from chestct.few_tested import Split, few_tested_words
 from chestct.figures import style
 from chestct.figures.intervals import ONE_RUN
+from chestct.figures.patient_shares import other_shares, shares_note
 from chestct.figures.report_tables import show
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns
 from chestct.figures.variance_shares import ALL_CELLS, share_rows, what_helps
 from chestct.figures.wording import contrast_title, count, metric_title, no_interval_reason
 from chestct.simple_rivals import is_simple
+from chestct.tables import read_table
 
 _TWO_RUNS = (
     "two training runs an arm: where training varies much, single models come out significant up to twice as "
@@ -29,6 +34,25 @@ def few_runs_notes(study: StudyTables) -> list[str]:
         if found:
             notes.append(f"{words[0].upper()}{words[1:]}{some}.")
     return notes
+
+
+def small_data_notes(
+    study: StudyTables, splits: Sequence[str | Path], groups: Mapping[str, Any]
+) -> list[str]:
+    """Sentences on datasets whose test sets have few patients, and on percentages that are other shares.
+
+    Args:
+        study: tables of the study.
+        splits: one table per dataset, as in ``study.scanned``.
+        groups: by dataset that is split by a group, which folds cannot be, its column.
+    """
+    notes = []
+    for name, path in zip(study.scanned, splits, strict=True):
+        table = read_table(path, "splits")
+        trained = (table["split"] == "train").any()
+        way: Split = "none" if not trained else "group" if name in groups else "shares"
+        notes.append(few_tested_words(table, way))
+    return list(filter(None, [*notes, shares_note(other_shares(study.means))]))
 
 
 def no_interval_notes(study: StudyTables) -> list[str]:

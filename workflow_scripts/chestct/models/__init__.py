@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models.cpu import tune_for_cpu
+from chestct.near_words import near, suggestion
 from chestct.window_forms import SLICES_KEYS
 
 __all__ = ["build_model", "is_head", "set_batchnorm_momentum", "tune_for_cpu"]
@@ -37,14 +38,17 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
         seed: of the fresh parameters.
 
     Raises:
-        InputError: the catalogue does not know the model, or the window is outside what is supported.
+        InputError: the catalogue does not know the model, the window is outside what is supported, or the
+            catalogue names a head that the model does not have.
     """
     if name not in MODELS:
+        similar = near(name, MODELS)
+        hint = f"correct the name ({suggestion(name, similar)})" if similar else "correct the name"
         raise InputError(
             f"unknown model '{name}'",
             where="models",
             expected=f"one of {', '.join(MODELS)}",
-            remedy="correct the name, or add the model to chestct/catalogue.yaml",
+            remedy=f"{hint}, or add the model to chestct/catalogue.yaml",
         )
     entry = MODELS[name]
     for what, value, limits, key in [
@@ -65,7 +69,25 @@ def build_model(name: str, *, num_slices: int, size_px: int, num_classes: int = 
     # devices=[]: the parameters are drawn on the CPU, whatever accelerators there are.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return getattr(module, entry.build)(num_slices, size_px, num_classes, **options)
+        model = getattr(module, entry.build)(num_slices, size_px, num_classes, **options)
+    _check_head(model, name)
+    return model
+
+
+def _check_head(model: nn.Module, name: str) -> None:
+    """Stop where the catalogue names a head that has no parameters: no arm would then start alike."""
+    keys = [key for key, _ in model.named_parameters()]
+    for prefix in MODELS[name].head:
+        if any(_is_below(key, prefix) for key in keys):
+            continue
+        modules = [key.rpartition(".")[0] for key in keys]
+        raise InputError(
+            f"the head '{prefix}' of model '{name}' has no parameters",
+            where=f"chestct/catalogue.yaml, models.{name}.head",
+            expected="prefixes of the names of the classifier's parameters; the model's last ones are "
+            f"{', '.join(keys[-2:])}",
+            remedy=f"name the module of the classifier, such as {(near(prefix, modules) or modules[-1:])[0]}",
+        )
 
 
 def _leave_out_roi_align() -> None:
@@ -81,7 +103,11 @@ def _leave_out_roi_align() -> None:
 
 def is_head(key: str, name: str) -> bool:
     """Whether a parameter of model ``name`` belongs to its head, which starts fresh in every arm."""
-    return any(key == prefix or key.startswith(f"{prefix}.") for prefix in MODELS[name].head)
+    return any(_is_below(key, prefix) for prefix in MODELS[name].head)
+
+
+def _is_below(key: str, prefix: str) -> bool:
+    return key == prefix or key.startswith(f"{prefix}.")
 
 
 def set_batchnorm_momentum(model: nn.Module, momentum: float) -> int:

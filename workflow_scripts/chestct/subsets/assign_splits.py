@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chestct.few_tested import Split, few_tested_words
 from chestct.subsets.groups import split_by_group
 from chestct.subsets.splits import all_for_testing, split_patients
 from chestct.tables import read_table, write_table
@@ -17,7 +18,7 @@ def write_splits(
     folds: int,
     seed: int,
 ) -> None:
-    """Read the cohort, write its splits.
+    """Read the cohort, write its splits; a small test set gives a line that begins with WARNING.
 
     Args:
         cohort: table of the dataset.
@@ -30,9 +31,11 @@ def write_splits(
         InputError: see ``split_patients`` and ``split_by_group``.
     """
     table = read_table(cohort, "cohort")
+    way: Split = "shares"
     if not use["train"]:
-        splits = all_for_testing(table)
+        way, splits = "none", all_for_testing(table)
     elif acquisition is not None:
+        way = "group"
         splits = split_by_group(
             table,
             read_table(acquisition, "acquisition"),
@@ -45,3 +48,5 @@ def write_splits(
         splits = split_patients(table, shares=shares, folds=folds, seed=seed)
     write_table(splits, output, "splits")
     print(splits.groupby(["fold", "split", "label"]).size())
+    if words := few_tested_words(splits, way):
+        print(f"WARNING: {words}")

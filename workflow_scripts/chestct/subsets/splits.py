@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.rounded_shares import is_other_share
 from chestct.tables import read_table, write_table
 
 ValidationLabels = Literal["all", "percent"]
@@ -174,8 +175,17 @@ def _share_of_patients(scans: pd.DataFrame, percent: int, rng: np.random.Generat
 def write_subset(
     *, splits: str, output: str, percent: int, seed: int, validation_labels: ValidationLabels
 ) -> None:
-    """Read the splits, write one training subset with its validation scans."""
+    """Read the splits, write one training subset with its validation scans.
+
+    A subset that is another share of the patients than was asked for gives a line that begins with WARNING.
+    """
     table = read_table(splits, "splits")
     subset = sample_subset(table, percent=percent, seed=seed, validation_labels=validation_labels)
     write_table(subset, output, "subset")
     print(subset.groupby(["fold", "split"]).size())
+    taken, total = (part.loc[part["split"] == "train", "patient_id"].nunique() for part in (subset, table))
+    if subset["fold"].nunique() == 1 and is_other_share(percent, taken, total):
+        print(
+            f"WARNING: {table['dataset'].iloc[0]}: {percent} % of {total} training patients are {taken} "
+            f"({100 * taken / total:.0f} %), at least one of each class; figures name the patients"
+        )

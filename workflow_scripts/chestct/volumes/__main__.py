@@ -19,6 +19,7 @@ import pandas as pd
 from chestct.errors import InputError
 from chestct.files import atomic_path
 from chestct.intensity import DISPLAY, HU, HU_PLUS_1024
+from chestct.open_scan import not_there
 from chestct.pictures import YES
 from chestct.tables import check_table, read_table
 from chestct.volume_store import Volume, check_shard, list_scans, read_volume
@@ -136,7 +137,7 @@ def _convert(series: Path, out: Path, size_px: int | None, **settings: Any) -> i
 
 
 def _export(shard: Path, study_id: str, out: Path) -> int:
-    volume = read_volume(shard, study_id)
+    volume = read_volume(shard, _checked(shard, study_id))
     # A shard keeps z positions only; x and y start at 0.
     write_volume_file(out, volume.hu, volume.spacing_mm, (0.0, 0.0, float(volume.z_mm[0])))
     return 0
@@ -154,6 +155,14 @@ def _only_scan(shard: Path) -> str:
     return scans[0]
 
 
+def _checked(shard: Path, study_id: str) -> str:
+    """The identifier of a scan, if the shard holds it: a misspelt one says nothing against the shard."""
+    scans = list_scans(shard)
+    if study_id not in scans:
+        raise not_there(shard, study_id, scans)
+    return study_id
+
+
 def _in_ledger(shard: Path, study_id: str) -> str | None:
     """What the ledger beside a shard says of text burned into the pixels of a scan."""
     path = shard.with_suffix(".ledger.csv")
@@ -165,7 +174,8 @@ def _in_ledger(shard: Path, study_id: str) -> str | None:
 def _sheet(options: argparse.Namespace) -> int:
     scan: Volume | Scan | None
     if options.scan.suffix == _SHARD_SUFFIX:
-        study_id = options.study_id or _only_scan(options.scan)
+        given = options.study_id
+        study_id = _only_scan(options.scan) if given is None else _checked(options.scan, given)
         burned_in = _in_ledger(options.scan, study_id)
         scan = read_volume(options.scan, study_id) if burned_in != YES else None
     else:

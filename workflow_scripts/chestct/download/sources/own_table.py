@@ -57,7 +57,7 @@ def read_own_table(entry: dict) -> pd.DataFrame:
     Raises:
         InputError: the table or a column is missing; a row is ragged (``read_user_csv``); an identifier is
             missing, malformed or doubled; a file is not there, or named twice; a label is no number, or not
-            0 or 1 where no label_rule is given.
+            0 or 1 where no label_rule is given; all labels are one class.
     """
     path = Path(str(entry.get("table", "")))
     if not path.is_file():
@@ -85,18 +85,9 @@ def read_own_table(entry: dict) -> pd.DataFrame:
     # Not resolved: the paths of a table that is a link are meant from where the link is.
     folder = path.absolute().parent
     result["path"] = _existing_paths(entry, result["path"], folder, names["path"])
-    for key in ("label", "baseline"):
-        if key in names:
-            result[key] = _numbers(entry, result[key], names[key])
-    if not entry.get("label_rule"):
-        _check_rows(
-            entry,
-            result["label"],
-            ~result["label"].isin([0.0, 1.0]),
-            "label(s) are neither 0 nor 1",
-            "0 or 1, or a label_rule",
-            "correct the labels, or set label_rule: {positive_above: x, negative_below: y}",
-        )
+    result["label"] = _labels(entry, result["label"], names["label"])
+    if "baseline" in names:
+        result["baseline"] = _numbers(entry, result["baseline"], names["baseline"])
     return result.reset_index(drop=True)
 
 
@@ -153,14 +144,53 @@ def _existing_paths(entry: dict, cells: pd.Series, folder: Path, name: str) -> l
     return paths.tolist()
 
 
-def _numbers(entry: dict, cells: pd.Series, name: str) -> pd.Series:
+def _labels(entry: dict, cells: pd.Series, name: str) -> pd.Series:
+    """The labels as numbers: 0 and 1, or what ``label_rule`` makes both classes of."""
+    rule = entry.get("label_rule")
+    if rule:
+        labels = _numbers(entry, cells, name, " that label_rule compares with its thresholds")
+        positive, negative = labels > rule["positive_above"], labels < rule["negative_below"]
+        ways = {
+            f"lie above {rule['positive_above']:g}, and so are positive": positive,
+            f"lie below {rule['negative_below']:g}, and so are negative": negative,
+            "lie between the thresholds of label_rule, and so are neither positive nor negative": (
+                ~positive & ~negative
+            ),
+        }
+    else:
+        labels = cells.map(_number).astype(float)
+        bad = ~labels.isin([0.0, 1.0])
+        words = ", ".join(repr(word) for word in cells[bad].drop_duplicates()[:_SHOWN])
+        _check_rows(
+            entry,
+            cells,
+            bad,
+            f"value(s) of column '{name}' are neither 0 nor 1",
+            "0 (negative) or 1 (positive) in every row; or numbers, with a label_rule",
+            f"write 0 or 1 in the place of {words}, or set label_rule: {{positive_above: x, "
+            "negative_below: y}",
+        )
+        ways = {"are 1": labels == 1, "are 0": labels == 0}
+    for words, found in ways.items():
+        if found.all():
+            raise refusal(
+                entry,
+                f"all {len(labels)} values of `{name}` {words}",
+                "scans of both classes, positive and negative",
+                "add scans of the other class, or name another column: label in `columns` of the dataset"
+                + (", or change label_rule" if rule else ""),
+            )
+    return labels
+
+
+def _numbers(entry: dict, cells: pd.Series, name: str, more: str = "") -> pd.Series:
     numbers = cells.map(_number).astype(float)
     _check_rows(
         entry,
         cells,
         numbers.isna(),
         f"value(s) of column '{name}' are not numbers",
-        "a finite number with a decimal point in every row",
+        f"a finite number with a decimal point in every row{more}",
         "correct or remove these rows",
     )
     return numbers

@@ -21,6 +21,7 @@ from chestct.download.transfer.retries import Unobtainable
 from chestct.errors import InputError
 from chestct.files import make_folder
 from chestct.locks import left_over, new_locked
+from chestct.near_words import near, suggestion
 from chestct.obtained_files import content_digest
 
 #: Hidden file in a folder that was written whole: the digest of the others.
@@ -224,13 +225,16 @@ def select_patients(table: pd.DataFrame, entry: dict, where: object) -> pd.DataF
     wanted = entry.get("patients")
     if not wanted:
         return table
-    unknown = sorted(set(map(str, wanted)) - set(table["patient_id"]))
+    known = set(table["patient_id"])
+    unknown = sorted(set(map(str, wanted)) - known)
     if unknown:
+        similar = near(unknown[0], sorted(known))
+        hint = f"; for {unknown[0]}, {suggestion(unknown[0], similar)}" if similar else ""
         raise InputError(
             f"{len(unknown)} patient(s) named in the configuration do not exist: {unknown[:5]}",
             where=where,
-            expected=f"some of {len(set(table['patient_id']))} patients, e.g. {table['patient_id'].iloc[0]}",
-            remedy=f"correct `patients` of dataset {entry['name']}",
+            expected=f"some of {len(known)} patients, e.g. {table['patient_id'].iloc[0]}",
+            remedy=f"correct `patients` of dataset {entry['name']}{hint}",
         )
     return table[table["patient_id"].isin(map(str, wanted))]
 
