@@ -21,6 +21,7 @@ DATASET_TABLES = (
     "subgroups",
     "localisation",
     "failures",
+    "examples",
 )
 EVALUATION_TABLES = (*DATASET_TABLES, *VALIDITY_TABLES)
 

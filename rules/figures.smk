@@ -2,13 +2,14 @@
 
 from chestct.figures.captions import (
     CAPTIONS,
+    EXAMPLE_CAPTIONS,
     FLOW_CAPTION,
     QUALITY_CAPTION,
     REPORT_CAPTION,
     TITLES,
     table_captions,
 )
-from chestct.figures.names import FLOW, QUALITY, TABLES
+from chestct.figures.names import EXAMPLES_INDEX, FLOW, QUALITY, TABLES
 
 FIGURES = f"{RESULTS}/figures"
 # The report shows PNG, whatever formats the study asks for.
@@ -19,6 +20,9 @@ PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contras
 # What figures and tables show: the datasets, then the test sets outside the training set.
 SHOWN = [*DATASETS, *OUTSIDE]
 SHOWN_MANIFESTS = [*MANIFESTS, *(f"{DATA}/{outside.tested}/manifest.json" for outside in OUTSIDE.values())]
+# Test sets and networks with scores of windows, and datasets whose sources mark slices.
+WINDOWS_SCORED = [(name, model) for name, model in SCORED if not CATALOGUE[model].frozen]
+MARKED = [name for name, entry in DATASETS.items() if window_forms.has_marks(entry)]
 PARTS_OF_OUTSIDE = {name: (outside.trained, outside.tested) for name, outside in OUTSIDE.items()}
 
 
@@ -85,6 +89,48 @@ rule plot_quality:
         "../workflow_scripts/plot_quality.py"
 
 
+rule plot_examples:
+    input:
+        **STUDY_TABLES,
+        manifests=SHOWN_MANIFESTS,
+        indexes=expand(f"{RESULTS}/volumes/{{dataset}}/index.csv", dataset=DATASETS),
+        ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),
+        slices=expand(f"{RESULTS}/subsets/{{dataset}}/{window_forms.TABLES['slice']}.parquet", dataset=MARKED),
+        window_scores=[
+            f"{RESULTS}/training/{name}/{model}/window_scores.parquet" for name, model in WINDOWS_SCORED
+        ],
+    output:
+        figures=[
+            in_report(f"{FIGURES}/{name}.png", TITLES[name], "3. Figures") for name in EXAMPLE_CAPTIONS
+        ],
+        others=expand(f"{FIGURES}/{{name}}.{{format}}", name=EXAMPLE_CAPTIONS, format=OTHER_FORMATS),
+        index=f"{FIGURES}/{EXAMPLES_INDEX}",
+    log:
+        f"{RESULTS}/logs/plot_examples.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/plot_examples.tsv"
+    conda:
+        "../envs/figures.yaml"
+    resources:
+        **needs("plot_examples"),
+    params:
+        datasets=SHOWN,
+        outside=PARTS_OF_OUTSIDE,
+        catalogue=STUDY_MODELS,
+        captions=EXAMPLE_CAPTIONS,
+        confidence=config["evaluation"]["confidence"],
+        scored=WINDOWS_SCORED,
+        marked=MARKED,
+        crop_px={model: run_grid.training_settings(config, model).crop_px for _, model in WINDOWS_SCORED},
+        display_windows_hu={name: entry["display_window_hu"] for name, entry in DATASETS.items()},
+        burned_in_annotation={name: pictures.of_dataset(entry) for name, entry in DATASETS.items()},
+        formats=FIGURE_FORMATS,
+        dpi=config["figures"]["dpi"],
+        code=code_of("plot_examples"),
+    script:
+        "../workflow_scripts/plot_examples.py"
+
+
 rule write_tables:
     input:
         **STUDY_TABLES,
@@ -125,7 +171,9 @@ rule write_report:
         trials=TRIALS,
         figures=expand(f"{FIGURES}/{{name}}.png", name=CAPTIONS),
         quality=f"{FIGURES}/{QUALITY}.png",
+        examples=expand(f"{FIGURES}/{{name}}.png", name=EXAMPLE_CAPTIONS),
         index=f"{FIGURES}/figures.json",
+        examples_index=f"{FIGURES}/{EXAMPLES_INDEX}",
         cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),
         splits=expand(f"{RESULTS}/subsets/{{dataset}}/splits.csv", dataset=DATASETS),
         ledgers=expand(f"{RESULTS}/volumes/{{dataset}}/ledger.csv", dataset=DATASETS),

@@ -122,6 +122,7 @@ rule predict:
         splits=f"{RESULTS}/subsets/{{dataset}}/splits.csv",
     output:
         predictions=f"{TRAINING}/{{dataset}}/{{model}}/predictions.csv",
+        window_scores=f"{TRAINING}/{{dataset}}/{{model}}/window_scores.parquet",
     log:
         f"{RESULTS}/logs/predict/{{dataset}}-{{model}}.log",
     benchmark:
@@ -163,6 +164,7 @@ if OUTSIDE:
             ),
         output:
             predictions=f"{TRAINING}/{{outside}}/{{model}}/predictions.csv",
+            window_scores=f"{TRAINING}/{{outside}}/{{model}}/window_scores.parquet",
         log:
             f"{RESULTS}/logs/predict_outside/{{outside}}-{{model}}.log",
         benchmark:

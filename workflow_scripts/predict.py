@@ -26,4 +26,5 @@ predict(
     gpus=params.gpus,
     outside=snakemake.wildcards.get("outside"),
     own_predictions=snakemake.input.get("own"),
+    window_scores=snakemake.output.window_scores,
 )

@@ -1,5 +1,6 @@
 """A training run: what tells it from the others of a study, where its files lie, which columns name it."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any
 
@@ -46,3 +47,10 @@ class Run:
 
 #: Columns of every table that has rows of runs.
 RUN_KEYS = [field.name for field in fields(Run)]
+
+
+def shown_runs(runs: Iterable[Run]) -> list[Run]:
+    """Those runs of which validation chooses the one that is shown: largest percentage, first seed."""
+    runs = list(runs)
+    largest, first = max(run.percent for run in runs), min(run.seed for run in runs)
+    return [run for run in runs if (run.percent, run.seed) == (largest, first)]

@@ -59,6 +59,11 @@ def slices_seen(subsets: Mapping[str, Any], model: str) -> int:
     return window_rule(subsets, MODELS[model].sees).window
 
 
+def has_marks(entry: Mapping[str, Any]) -> bool:
+    """Whether the source of a dataset (its entry, resolved) marks slices."""
+    return entry["source"] not in _WITHOUT_MARKS
+
+
 def without_marks(what: str, where: str) -> InputError:
     """The error of a model of single slices whose data mark no slices."""
     return InputError(
@@ -77,6 +82,6 @@ def check_marks(datasets: Sequence[Mapping[str, Any]], model: str) -> None:
     """
     for entry in datasets if MODELS[model].sees == "slice" else ():
         # Scans that are only tested on need no marks.
-        if entry.get("train", True) and entry["source"] in _WITHOUT_MARKS:
+        if entry.get("train", True) and not has_marks(entry):
             what = f"dataset '{entry['name']}' marks no slices (source {entry['source']})"
             raise without_marks(what, f"configuration key 'models.{model}'")

@@ -123,7 +123,7 @@ class Scorer:
             loader = scoring_loader([scan], batch_size=self.at_once, num_workers=0)
             # What it reports of long scans is no part of the table.
             with redirect_stdout(sys.stderr):
-                scores, top = score_scans(
+                scores, top, _ = score_scans(
                     self.network, KeptBatches(loader), 1, self.run.input_settings, device=self.device
                 )
         start = starts[int(top[0])]

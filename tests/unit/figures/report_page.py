@@ -9,8 +9,8 @@ import yaml
 from PIL import Image
 from synthetic_study import Study
 
-from chestct.figures.captions import CAPTIONS
-from chestct.figures.names import QUALITY
+from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS
+from chestct.figures.names import EXAMPLES_INDEX, QUALITY
 from chestct.figures.report import write_report
 from chestct.figures.study_tables import StudyTables, read_study
 from chestct.records import record, write_recorded
@@ -81,11 +81,12 @@ class Page(HTMLParser):
 def draw_figures(folder: Path) -> None:
     """Stand-ins for the figures: the report's tests are about the report."""
     folder.mkdir(exist_ok=True)
-    for name in [*CAPTIONS, QUALITY]:
+    for name in [*CAPTIONS, *EXAMPLE_CAPTIONS, QUALITY]:
         Image.radial_gradient("L").resize((700, 400)).save(folder / f"{name}.png")
         record(folder / f"{name}.png")
     reasons = {name: None if name != NOT_DRAWN else "no model with both" for name in CAPTIONS}
     write_recorded(folder / "figures.json", json.dumps(reasons))
+    write_recorded(folder / EXAMPLES_INDEX, json.dumps(dict.fromkeys(EXAMPLE_CAPTIONS)))
 
 
 def report_of(

@@ -175,3 +175,21 @@ def _write_thumbnails(folder: Path, dataset: str, ledger: pd.DataFrame) -> None:
     tiles["spacing_mm"] = tiles["status"].map({"accepted": 2.5, "repaired": 0.75})
     tiles["jpeg"] = is_refused.map({True: None, False: _JPEG})
     write_table(tiles, folder / "volumes" / dataset / "thumbnails.csv", "thumbnails")
+
+
+def write_windows(folder: Path, datasets: list[str], models: list[str], examples: pd.DataFrame) -> None:
+    """Write the windows of scans that stand for an outcome: their scores by all models, and marked slices."""
+    for dataset in datasets:
+        rows = examples[examples["dataset"] == dataset]
+        spans = pd.DataFrame({"start": [0, 8, 16], "share": [0.9, 1.0, 0.8]})
+        scores = rows[[*RUN_KEYS, "study_id", "score"]].merge(spans, how="cross")
+        scores = scores.assign(stop=scores["start"] + 16, score=scores["score"] * scores["share"])
+        for model in models:
+            path = folder / "training" / dataset / model / "window_scores.parquet"
+            write_table(scores.drop(columns="share"), path, "window_scores")
+        slices = rows[["dataset", "study_id"]].merge(pd.DataFrame({"start": range(32)}), how="cross")
+        marked = slices["start"].between(10, 14).astype(int)
+        slices = slices.assign(
+            patient_id="P", stop=slices["start"] + 1, num_positive_slices=marked, label=marked
+        )
+        write_table(slices, folder / "subsets" / dataset / "slices.parquet", "windows")

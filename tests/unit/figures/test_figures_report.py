@@ -15,7 +15,7 @@ import pytest
 from report_page import NOT_DRAWN, Page, configuration_of, report_of
 
 from chestct.errors import InputError
-from chestct.figures.captions import CAPTIONS
+from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS
 from chestct.figures.report_tables import MAX_ROWS
 from chestct.records import record
 
@@ -87,7 +87,8 @@ def test_report_has_every_number(tables, reports, kind):
         for value in table[column].dropna() if len(table) <= MAX_ROWS else ():
             assert form.format(value).replace("%", " %") in text
     html = reports(kind).read_text(encoding="utf-8")
-    assert html.count("data:image/png;base64,") == len(CAPTIONS)  # one not drawn, and the scans' quality
+    # One is not drawn, and there are the scans' quality and the figures of single scans.
+    assert html.count("data:image/png;base64,") == len(CAPTIONS) + len(EXAMPLE_CAPTIONS)
     assert html.count("data:image/jpeg;base64,") == 3 * len(study.datasets)
     assert "missing slices: 1" in text and "indeterminate: 2" in text
 

@@ -10,7 +10,7 @@ import pytest
 from report_page import Page, configuration_of, report_of
 
 from chestct import __version__
-from chestct.figures.captions import CAPTIONS, TITLES
+from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS, TITLES
 from chestct.figures.names import FLOW, QUALITY
 from chestct.figures.report_answer import cards_of, is_own, kind_of, question_of
 from chestct.figures.report_costs import costs_of
@@ -150,10 +150,11 @@ def test_a_study_of_own_scans_asks_its_own_question_alone(studies, figures, tmp_
 
 
 def test_figures_have_numbers_titles_and_files(reports):
-    assert set(TITLES) == {*CAPTIONS, QUALITY, FLOW}
+    assert set(TITLES) == {*CAPTIONS, *EXAMPLE_CAPTIONS, QUALITY, FLOW}
     html = reports("default").read_text(encoding="utf-8")
     numbers = [int(number) for number in re.findall(r"<strong>Figure (\d+)\. ", html)]
-    assert numbers == list(range(1, len(CAPTIONS) + 1))  # one is not drawn, and the scans' quality is
+    # One is not drawn, and the scans' quality is.
+    assert numbers == list(range(1, len(CAPTIONS) + len(EXAMPLE_CAPTIONS) + 1))
     page = Page(html)
     files = [address for address in page.addresses if address.startswith("figures/")]
     assert len(files) == len(set(files)) == len(numbers) + 1 and "figures/cohort_flow.pdf" in files

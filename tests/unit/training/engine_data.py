@@ -157,7 +157,15 @@ def train(job: start.Job, folder: Path, *, threads: int = 1, **changes) -> Path:
     return folder
 
 
-def score(data: dict[str, str], folder: Path, output: Path, *, gpus: int = 0, **settings) -> pd.DataFrame:
+def score(
+    data: dict[str, str],
+    folder: Path,
+    output: Path,
+    *,
+    gpus: int = 0,
+    window_scores: Path | None = None,
+    **settings,
+) -> pd.DataFrame:
     """Predictions of the run in a folder, with changed settings."""
     predict.predict(
         runs=[RUN],
@@ -171,6 +179,7 @@ def score(data: dict[str, str], folder: Path, output: Path, *, gpus: int = 0, **
         threads=1,
         num_workers=0,
         gpus=gpus,
+        window_scores=window_scores and str(window_scores),
     )
     return tables.read_table(output, "predictions")
 

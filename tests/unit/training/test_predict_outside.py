@@ -36,7 +36,10 @@ def test_outside_scans_are_scored_and_validation_scores_taken_over(data, trained
         gpus=0,
         outside="d_on_theirs",
         own_predictions=str(tmp_path / "own.csv"),
+        window_scores=str(tmp_path / "window_scores.parquet"),
     )
+    scores = read_table(tmp_path / "window_scores.parquet", "window_scores")
+    assert set(scores["dataset"]) == {"d_on_theirs"} and scores["study_id"].nunique() == 8
     found = read_table(tmp_path / "outside.csv", "predictions")
     assert set(found["dataset"]) == {"d_on_theirs"}
     tested = found[found["split"] == "test"]

@@ -75,7 +75,9 @@ def test_predictions_say_which_window_scored_highest_and_whether_it_is_marked(
     numbers = torch.arange(12).repeat_interleave(2)
     logits = torch.where(torch.arange(24) % 2 == numbers % 2, 1.0, 0.0)
     monkeypatch.setattr(predict, "window_logits", lambda *_, **__: (logits, numbers))
-    stored = score(data, trained, tmp_path / "predictions.csv")
+    stored = score(
+        data, trained, tmp_path / "predictions.csv", window_scores=tmp_path / "window_scores.parquet"
+    )
     windows = read_table(data["windows"], "windows")
     for number, row in enumerate(stored.itertuples()):
         own = windows[windows["study_id"] == row.study_id].reset_index(drop=True)
@@ -84,3 +86,12 @@ def test_predictions_say_which_window_scored_highest_and_whether_it_is_marked(
         assert row.top_marked == int(best["num_positive_slices"] > 0)
         assert row.num_marked_windows == (own["num_positive_slices"] > 0).sum()
     assert stored["num_marked_windows"].max() > 0
+    scores = read_table(tmp_path / "window_scores.parquet", "window_scores")
+    tested = stored[stored["split"] == "test"]
+    assert scores["study_id"].tolist() == tested["study_id"].repeat(2).tolist()
+    assert set(scores["score"].round(12)) == {0.5, round(1 / (1 + np.exp(-1)), 12)}
+    best = scores.loc[scores.groupby("study_id", sort=False)["score"].idxmax()]
+    assert (
+        best[["start", "stop"]].to_numpy().tolist() == tested[["top_start", "top_stop"]].to_numpy().tolist()
+    )
+    assert best["score"].to_numpy() == pytest.approx(tested["score"].to_numpy(), abs=1e-15)

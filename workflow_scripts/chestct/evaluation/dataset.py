@@ -24,7 +24,7 @@ from chestct.evaluation.contrasts import (
 from chestct.evaluation.curves import curve_rows
 from chestct.evaluation.delong import placements
 from chestct.evaluation.estimates import delong_columns, estimate, patient_intervals
-from chestct.evaluation.failures import failure_rows
+from chestct.evaluation.failures import decide, example_rows, failure_rows
 from chestct.evaluation.fold_values import MetricSettings, fold_values
 from chestct.evaluation.holm import holm_within_families
 from chestct.evaluation.label_efficiency import multiplier_rows
@@ -63,6 +63,7 @@ TABLES = (
     "subgroups",
     "localisation",
     "failures",
+    "examples",
 )
 
 
@@ -184,11 +185,12 @@ def evaluate_dataset(
     facts = facts.join(found)
     scores = loaded.test | rivals.test
     shown = [one for one in _largest_percent(list_means(arms_of(scores))) if not _is_frozen(one.model)]
-    groups = list_subgroups(facts, labels)
+    groups, decided = list_subgroups(facts, labels), decide(loaded, test_set, specificity)
     for name, rows in {
         "subgroups": subgroup_rows(groups, shown, scores, test_set, draws, confidence),
         "localisation": localisation_rows(quantities, loaded.windows, test_set, draws, confidence),
-        "failures": failure_rows(loaded, test_set, specificity, facts),
+        "failures": failure_rows(decided, test_set, facts),
+        "examples": example_rows(decided, test_set),
     }.items():
         parts[name].append(pd.DataFrame(rows))
     for name in TABLES:

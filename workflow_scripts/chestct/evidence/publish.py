@@ -34,6 +34,7 @@ COPIED = {
 #: Figures to copy, if the study has what they show.
 FIGURES = (
     "auroc_by_percent",
+    "paired_differences",
     "auroc_by_percent_per_model",
     "forest",
     "video_3d_vs_2d",

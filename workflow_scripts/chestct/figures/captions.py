@@ -117,6 +117,23 @@ CAPTIONS = {
     ),
 }
 
+#: Caption by figure of single scans.
+EXAMPLE_CAPTIONS = {
+    "windows_by_outcome": (
+        "What the model with the best validation AUROC saw and how it decided: by label (rows) and decision "
+        "(columns) the highest-scoring window of the test scans whose score is the median of their outcome "
+        "or next to it, as up to four slices from the feet to the head, cropped and with the display window "
+        "as the model sees them. The threshold is from validation scans. Nobody chose these scans; a scan "
+        "that may have a name burned into its pixels is not shown."
+    ),
+    "scores_along_z": (
+        "Scores of all windows of single test scans along the scan, from the feet to the head: one scan for "
+        "each outcome, whose score (the highest of its windows) is the median of that outcome. A horizontal "
+        "line is as long as its window. Dashed: the threshold from validation scans. Shaded: slices that "
+        "readers marked, where labels by slice exist."
+    ),
+}
+
 #: Title by figure.
 TITLES = {
     "auroc_by_percent": "AUROC by size of the training set",
@@ -135,6 +152,8 @@ TITLES = {
     "variance_shares": "Where the variance comes from",
     "validity": "Coverage, power, and permuted labels",
     "same_arm": "An arm against itself",
+    "windows_by_outcome": "Windows as the model sees them",
+    "scores_along_z": "Window scores along the scan",
     "cohort_flow": "Flow of the scans",
     "scan_quality": "Scan quality",
 }

@@ -20,6 +20,7 @@ TABLES = {
     "subgroups": "evaluation",
     "localisation": "evaluation",
     "failures": "evaluation",
+    "examples": "evaluation",
     "runs": "training",
     "histories": "training",
 }
@@ -32,3 +33,8 @@ QUALITY = "scan_quality"
 
 #: The figure of the cohort flow: the report shows the flow as text, which this file holds for a manuscript.
 FLOW = "cohort_flow"
+
+#: Figures of single scans: windows by outcome, and scores along z.
+WINDOWS, ALONG_Z = "windows_by_outcome", "scores_along_z"
+#: Why one of them is missing.
+EXAMPLES_INDEX = "examples.json"

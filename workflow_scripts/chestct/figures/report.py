@@ -63,7 +63,7 @@ _NAVIGATION = {
         "comparisons": "Comparisons",
         "metadata": "Without the image",
         "subgroups": "Subgroups",
-        "failures": "Failures",
+        "failures": "Single scans",
         "outside": "Other test sets",
         "variance": "Sources of variance",
         "valid": "Validity",
@@ -81,7 +81,7 @@ _NAVIGATION = {
 }
 _SECTIONS = {key: title for group in _NAVIGATION.values() for key, title in group.items()}
 #: Tables that the archive leaves out: they are large, and drawn as figures, or name scans.
-_NOT_ARCHIVED = ("curves", "calibration", "histories", "failures")
+_NOT_ARCHIVED = ("curves", "calibration", "histories", "failures", "examples")
 
 
 def write_report(
@@ -110,7 +110,7 @@ def write_report(
         study: tables of the study.
         study_name: name of the study.
         tables: files whose digests the report lists, by name.
-        figures_folder: holds NAME.png of every figure, scan_quality.png and figures.json.
+        figures_folder: holds NAME.png of every figure and of scan_quality, figures.json and examples.json.
         cohorts, splits, ledgers, indexes, acquisitions, thumbnails: one table per dataset, as in
             ``study.scanned``.
         data_manifest: JSON of the download step, for the published weights.

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chestct.figures.captions import CAPTIONS, QUALITY_CAPTION, TITLES
-from chestct.figures.names import QUALITY
+from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS, QUALITY_CAPTION, TITLES
+from chestct.figures.names import ALONG_Z, EXAMPLES_INDEX, QUALITY, WINDOWS
 from chestct.figures.report_attachments import embed_figure
 from chestct.records import read_recorded
 
 #: Sections with figures, in the order of the page.
-_SECTIONS = ("answers", "results", "efficiency", "subgroups", "variance", "validity", "quality", "training")
+_SECTIONS = (
+    *("answers", "results", "efficiency", "subgroups", "scans", "variance", "validity", "quality"),
+    "training",
+)
 #: Sections of the figures that are not in "results".
 _PLACES = {
     "auroc_by_percent": "answers",
@@ -20,6 +23,8 @@ _PLACES = {
     "variance_shares": "variance",
     "validity": "validity",
     "same_arm": "validity",
+    WINDOWS: "scans",
+    ALONG_Z: "scans",
     QUALITY: "quality",
     "learning_curves": "training",
 }
@@ -31,7 +36,7 @@ def figures_of(folder: Path, *, dpi: int, formats: Sequence[str]) -> dict[str, l
     """Figures by section.
 
     Args:
-        folder: holds NAME.png of every figure, and figures.json.
+        folder: holds NAME.png of every figure, figures.json and examples.json.
         dpi: of the figures, for their size on screen.
         formats: in which the study draws them.
 
@@ -42,8 +47,10 @@ def figures_of(folder: Path, *, dpi: int, formats: Sequence[str]) -> dict[str, l
     Raises:
         InputError: a figure is not what was written.
     """
-    reasons = json.loads(read_recorded(folder / "figures.json")) | {QUALITY: None}
-    captions = CAPTIONS | {QUALITY: QUALITY_CAPTION}
+    reasons: dict[str, str | None] = {QUALITY: None}
+    for index in ("figures.json", EXAMPLES_INDEX):
+        reasons |= json.loads(read_recorded(folder / index))
+    captions = CAPTIONS | EXAMPLE_CAPTIONS | {QUALITY: QUALITY_CAPTION}
     sections: dict[str, list[dict[str, Any]]] = {place: [] for place in _SECTIONS}
     for name, caption in captions.items():
         figure = {"name": name, "title": TITLES[name], "caption": caption, "reason": reasons[name]}

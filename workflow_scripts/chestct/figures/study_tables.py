@@ -51,7 +51,7 @@ class StudyTables:
         coverage, power, permuted, same_arm: checks of the intervals and tests.
         subgroups: AUROC by group of test scans.
         localisation: whether the highest-scoring window lies on the finding.
-        failures: the scans that a good run gets most wrong.
+        failures, examples: the scans that a good run gets most wrong, and those that stand for an outcome.
         runs, histories: of the training.
         manifests: the download step's description of every dataset.
         confidence: of the intervals.
@@ -75,6 +75,7 @@ class StudyTables:
     subgroups: pd.DataFrame
     localisation: pd.DataFrame
     failures: pd.DataFrame
+    examples: pd.DataFrame
     runs: pd.DataFrame
     histories: pd.DataFrame
     manifests: dict[str, dict[str, Any]]

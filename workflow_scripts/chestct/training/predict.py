@@ -9,10 +9,16 @@ import torch
 
 from chestct.models import build_model
 from chestct.models.load_weights import load_own_weights
-from chestct.run import Run
+from chestct.run import Run, shown_runs
 from chestct.tables import read_table
 from chestct.training.machine.device import check_hardware, memory_errors, tune
-from chestct.training.prediction_rows import predictions_of, windows_in_order, write_predictions
+from chestct.training.prediction_rows import (
+    predictions_of,
+    window_scores_of,
+    windows_in_order,
+    write_predictions,
+    write_window_scores,
+)
 from chestct.training.record import check_weights
 from chestct.training.scoring import batch_reporter, largest, scoring_loader, top_windows, window_logits
 from chestct.training.settings import TrainingSettings, windows_scored_at_once
@@ -51,7 +57,7 @@ def score_scans(
     input_settings: InputSettings,
     *,
     device: torch.device,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Score scans: the sigmoid of the maximum logit over their windows, which cover every slice.
 
     Scores are computed in float32, with TF32 on GPUs where the model was trained in mixed precision
@@ -59,13 +65,13 @@ def score_scans(
 
     Returns:
         Scores in [0, 1], and the place of the highest-scoring window among all windows of the batches; both
-        of shape (num_scans,).
+        of shape (num_scans,). Scores of all these windows, in [0, 1].
     """
     model = model.to(device).eval()
     on_batch = batch_reporter(len(batches.loader))
     logits, numbers = window_logits(model, batches, input_settings, device=device, on_batch=on_batch)
     scores = largest(logits, numbers, num_scans).double().sigmoid().numpy()
-    return scores, top_windows(logits, numbers, num_scans).numpy()
+    return scores, top_windows(logits, numbers, num_scans).numpy(), logits.double().sigmoid().numpy()
 
 
 def predict(
@@ -85,6 +91,7 @@ def predict(
     gpus: int,
     outside: str | None = None,
     own_predictions: str | None = None,
+    window_scores: str | None = None,
 ) -> None:
     """Score validation and test scans with every run of one model on one dataset.
 
@@ -99,15 +106,17 @@ def predict(
             index, windows and splits are then of that set.
         own_predictions: with ``outside``: what these runs gave on their own dataset. The scores of the
             validation scans, which are the same ones, are taken from there and not computed again.
+        window_scores: table of that schema, with the windows of the test scans as the runs score them of
+            which one may be shown (``shown_runs``).
     """
     torch.set_num_threads(threads)
     check_hardware(gpus=min(gpus, 1), precision=settings.precision)
     device = torch.device("cuda" if gpus else "cpu")
     index_table, window_table = read_table(index, "index"), read_table(windows, "windows")
     split_table = read_table(splits, "splits")
-    batch_size = windows_scored_at_once(settings)
+    batch_size, shown = windows_scored_at_once(settings), shown_runs(runs)
     scored = ["validation", "test"] if outside is None else ["test"]
-    tables = []
+    tables, of_windows = [], []
     sets: dict[int, tuple[pd.DataFrame, list[Scan], KeptBatches, pd.DataFrame]] = {}  # by fold
     for number, (run, path) in enumerate(zip(runs, weights, strict=True), start=1):
         if run.fold not in sets:
@@ -129,9 +138,13 @@ def predict(
         input_settings = InputSettings.of_model(run.model, settings, display_window_hu, intensity)
         where = f"prediction with {path}"
         with memory_errors(where, windows=batch_size, precision=settings.precision):
-            scores, top = score_scans(model, batches, len(scans), input_settings, device=device)
+            scores, top, each = score_scans(model, batches, len(scans), input_settings, device=device)
         tables.append(predictions_of(run, chosen, listed, scores, top))
+        if window_scores and run in shown:
+            of_windows.append(window_scores_of(run, chosen, listed, each))
         print(f"run {number} of {len(runs)}: {run}: {len(scans)} scans", flush=True)
     for _, _, batches, _ in sets.values():
         batches.loader.close()
     write_predictions(tables, output, outside=outside, own_predictions=own_predictions)
+    if window_scores:
+        write_window_scores(of_windows, window_scores, outside=outside)

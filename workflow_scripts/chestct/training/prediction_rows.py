@@ -1,4 +1,4 @@
-"""Rows of the table ``predictions``: scores of scans, with where their highest-scoring window lies."""
+"""Rows of the tables ``predictions`` (scores of scans, highest-scoring windows) and ``window_scores``."""
 
 from collections.abc import Sequence
 
@@ -70,3 +70,37 @@ def write_predictions(
         tables.append(own[(own["split"] == "validation") & own["fold"].isin(folds)])
     table = pd.concat(tables, ignore_index=True)
     write_table(table if outside is None else table.assign(dataset=outside), output, "predictions")
+
+
+def window_scores_of(run: Run, scans: pd.DataFrame, listed: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
+    """Scores of all windows of the test scans of a run (table ``window_scores``).
+
+    Args:
+        run: the run.
+        scans: rows of the table ``splits``.
+        listed: their windows (``windows_in_order``).
+        scores: of these windows, in [0, 1].
+    """
+    numbers = listed["number"].to_numpy()
+    table = pd.DataFrame(
+        {
+            **run.asdict(),
+            "study_id": scans["study_id"].to_numpy(dtype=object)[numbers],
+            "start": listed["start"],
+            "stop": listed["stop"],
+            "score": scores,
+        }
+    )
+    return table[(scans["split"] == "test").to_numpy()[numbers]]
+
+
+def write_window_scores(tables: Sequence[pd.DataFrame], output: str, *, outside: str | None) -> None:
+    """Write the scores of the windows of all runs of a model that may be shown.
+
+    Args:
+        tables: of ``window_scores_of``.
+        output: table of schema ``window_scores``.
+        outside: name of a test set outside the training set, which then stands for the dataset.
+    """
+    table = pd.concat(tables, ignore_index=True)
+    write_table(table if outside is None else table.assign(dataset=outside), output, "window_scores")
