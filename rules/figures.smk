@@ -100,9 +100,7 @@ rule plot_examples:
             f"{RESULTS}/training/{name}/{model}/window_scores.parquet" for name, model in WINDOWS_SCORED
         ],
     output:
-        figures=[
-            in_report(f"{FIGURES}/{name}.png", TITLES[name], "3. Figures") for name in EXAMPLE_CAPTIONS
-        ],
+        figures=[in_report(f"{FIGURES}/{name}.png", TITLES[name], "3. Figures") for name in EXAMPLE_CAPTIONS],
         others=expand(f"{FIGURES}/{{name}}.{{format}}", name=EXAMPLE_CAPTIONS, format=OTHER_FORMATS),
         index=f"{FIGURES}/{EXAMPLES_INDEX}",
     log:

@@ -93,7 +93,10 @@ def test_scores_stand_where_their_windows_lie():
 def test_a_strip_shows_the_slices_and_a_scan_without_picture_says_so():
     figure = windows_by_outcome([example(marked=[9]), example(outcome="false_positive", planes=False)])
     left = figure.axes[0]
-    assert "line 7: score 0.900, slices 9 to 24, marked" in left.get_title("left")
+    assert (
+        "d, threshold 0.5000\nTrue positive, line 7: score 0.9000, slices 9 to 24, marked"
+        == left.get_title("left")
+    )
     strip = left.images[0].get_array()
     assert strip.shape == (32, 4 * 34 - 2)
     np.testing.assert_array_equal(strip[:, 34:66], example().planes[1])

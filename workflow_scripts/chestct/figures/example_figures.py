@@ -132,9 +132,16 @@ def windows_by_outcome(examples: Sequence[Example], note: tuple[str, str] = ("",
             own = cells[dataset, column[row]]
             _draw_strip(axis, own[number] if number < len(own) else None, column[row], number)
         if row == number == 0:
-            pair[0].set_title(f"{dataset}\n{pair[0].get_title('left')}", loc="left")
+            head = f"{dataset}{_threshold_words(examples, dataset)}"
+            pair[0].set_title(f"{head}\n{pair[0].get_title('left')}", loc="left")
             pair[1].set_title(f"\n{pair[1].get_title('left')}", loc="left")
     return _with_note(figure, note, datasets[_MOST_WINDOWS:])
+
+
+def _threshold_words(examples: Sequence[Example], dataset: str) -> str:
+    """The threshold, if all folds have one."""
+    values = {f"{one.threshold:.4f}" for one in examples if one.dataset == dataset}
+    return f", threshold {values.pop()}" if len(values) == 1 else ""
 
 
 def _draw_strip(axis: Axes, example: Example | None, outcome: str, number: int) -> None:
@@ -144,7 +151,7 @@ def _draw_strip(axis: Axes, example: Example | None, outcome: str, number: int) 
             axis.set_title(f"{OUTCOMES[outcome]}: no scan", loc="left")
         return
     low, high = example.top
-    words = f"{OUTCOMES[outcome]}, line {example.line}: score {example.score:.3f}, slices {low + 1} to {high}"
+    words = f"{OUTCOMES[outcome]}, line {example.line}: score {example.score:.4f}, slices {low + 1} to {high}"
     inside = ((example.marked >= low) & (example.marked < high)).any()
     axis.set_title(words + (", marked" if inside else ""), loc="left")
     if example.planes is None:
