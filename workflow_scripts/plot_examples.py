@@ -17,7 +17,7 @@ study = read_study(
     outside=params.outside,
     confidence=params.confidence,
 )
-slices = dict(zip(params.marked, map(Path, inputs.slices), strict=True))
+slices = dict(zip(params.marked, map(Path, inputs.get("slices") or []), strict=True))
 files = {
     name: Files(
         ledger=Path(ledger),

@@ -13,7 +13,7 @@ from tests.workflow.project import Project
 
 PACKAGE = "workflow_scripts/chestct"
 EVALUATION = {"bootstrap_metrics", "simulate_coverage", "check_validity", "collect_evaluation"}
-FIGURES = {"plot_figures", "write_tables", "write_report"}
+FIGURES = {"plot_figures", "plot_examples", "write_tables", "write_report"}
 #: All that follows from a change of training.
 RETRAINED = {"finetune", "predict", "predict_outside", "collect_runs", *EVALUATION, *FIGURES}
 RETRAINED -= {"simulate_coverage"}

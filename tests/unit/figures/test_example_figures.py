@@ -94,8 +94,8 @@ def test_a_strip_shows_the_slices_and_a_scan_without_picture_says_so():
     figure = windows_by_outcome([example(marked=[9]), example(outcome="false_positive", planes=False)])
     left = figure.axes[0]
     assert (
-        "d, threshold 0.5000\nTrue positive, line 7: score 0.9000, slices 9 to 24, marked"
-        == left.get_title("left")
+        left.get_title("left")
+        == "d, threshold 0.5000\nTrue positive, line 7: score 0.9000, slices 9 to 24, marked"
     )
     strip = left.images[0].get_array()
     assert strip.shape == (32, 4 * 34 - 2)

@@ -67,7 +67,7 @@ class DotGrid:
         num_ticks = 6 if self.width / len(self.percents) > 3.5 else 4
         for axis, dataset, percent in self.panels():
             few = self._few.get((dataset, percent))
-            axis.set_title(f"{few.taken} of {few.total} patients" if few else f"{percent} % {long}")
+            axis.set_title(f"n={few.taken} of {few.total}" if few else f"{percent} % {long}")
             axis.set_xlim(limits)
             axis.grid(axis="y", visible=False)
             axis.xaxis.set_major_locator(MaxNLocator(num_ticks, steps=[1, 2, 5, 10]))

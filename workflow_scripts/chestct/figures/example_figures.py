@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,6 +27,7 @@ from chestct.records import write_recorded
 _MOST_WINDOWS, _MOST_ALONG_Z = 4, 5
 #: Height of a strip of slices with its title, and of a panel of scores, in inches.
 _STRIP_HEIGHT, _PANEL_HEIGHT = 1.03, 1.5
+_TITLE_LETTERS = 50  # that fit above a strip
 _GAP = 0.06  # between the slices of a strip, as a part of a slice
 _NOT_SHOWN = "no picture may be shown,\nor the volume is not there"
 _MARK_COLOUR = "#f3d9b1"
@@ -63,7 +65,8 @@ def plot_examples(
         InputError: a table is missing or broken.
     """
     examples = read_examples(study, files, window_scores, crop_px)
-    note, reasons = note_of(study), {}
+    note = note_of(study)
+    reasons: dict[str, str | None] = {}
     for name, draw in ((WINDOWS, windows_by_outcome), (ALONG_Z, scores_along_z)):
         with project_style():
             try:
@@ -132,9 +135,8 @@ def windows_by_outcome(examples: Sequence[Example], note: tuple[str, str] = ("",
             own = cells[dataset, column[row]]
             _draw_strip(axis, own[number] if number < len(own) else None, column[row], number)
         if row == number == 0:
-            head = f"{dataset}{_threshold_words(examples, dataset)}"
+            head = style.wrap_name(f"{dataset}{_threshold_words(examples, dataset)}", _TITLE_LETTERS)
             pair[0].set_title(f"{head}\n{pair[0].get_title('left')}", loc="left")
-            pair[1].set_title(f"\n{pair[1].get_title('left')}", loc="left")
     return _with_note(figure, note, datasets[_MOST_WINDOWS:])
 
 
@@ -192,7 +194,7 @@ def scores_along_z(examples: Sequence[Example], note: tuple[str, str] = ("", "")
         row[0].set_ylabel(f"{style.wrap_name(dataset, 20)}\nwindow score")
     for axis in axes[-1]:
         axis.set_xlabel("Slice, from the feet")
-    handles = [
+    handles: list[Artist] = [
         Line2D([], [], color=style.PALETTE[0], marker="o", markersize=3, linewidth=1.6, label="window"),
         Line2D([], [], **_THRESHOLD, label="threshold"),
     ]

@@ -108,13 +108,14 @@ def read_examples(
         ledger, index = read_table(own.ledger, "ledger"), read_table(own.index, "index")
         lines = dict(zip(ledger["study_id"], range(2, len(ledger) + 2), strict=True))
         said = ledger.set_index("study_id")["burned_in_annotation"]
-        scans = index.set_index("study_id")
+        stores = dict(zip(index["study_id"], index["store"], strict=True))
+        lengths = dict(zip(index["study_id"], index["num_slices"], strict=True))
         scores = read_table(window_scores[dataset, first["model"]], "window_scores")
         scores = scores.merge(rows[[*RUN_KEYS, "study_id"]], on=[*RUN_KEYS, "study_id"])
         marks = _marks(own.slices, rows["study_id"])
         for row in rows.to_dict("records"):  # in the order of outcomes and ranks
             study_id = row["study_id"]
-            store = str(scans.loc[study_id, "store"])
+            store = stores[study_id]
             shown = may_be_shown(said.get(study_id), own.otherwise)
             examples.append(
                 Example(
@@ -126,7 +127,7 @@ def read_examples(
                     top=(int(row["top_start"]), int(row["top_stop"])),
                     windows=scores.loc[scores["study_id"] == study_id, ["start", "stop", "score"]],
                     marked=marks.get(study_id, np.empty(0, dtype=int)),
-                    num_slices=int(scans.loc[study_id, "num_slices"]),
+                    num_slices=int(lengths[study_id]),
                     planes=_planes(store, row, display_window, crop) if shown else None,
                 )
             )

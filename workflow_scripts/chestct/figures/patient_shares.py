@@ -29,9 +29,10 @@ def other_shares(means: pd.DataFrame) -> dict[tuple[str, int], Patients]:
         numbers = rows.groupby("percent")["num_patients"].max()
         if 100 not in numbers.index:
             continue
-        for percent, taken in numbers.items():
-            if is_other_share(int(percent), taken, numbers[100]):
-                found[str(dataset), int(percent)] = Patients(round(taken), round(numbers[100]))
+        total = float(numbers[100])
+        for percent, taken in zip(numbers.index.tolist(), numbers.tolist(), strict=True):
+            if is_other_share(percent, taken, total):
+                found[str(dataset), int(percent)] = Patients(round(taken), round(total))
     return found
 
 
