@@ -169,7 +169,7 @@ rule write_report:
         trials=TRIALS,
         figures=expand(f"{FIGURES}/{{name}}.png", name=CAPTIONS),
         quality=f"{FIGURES}/{QUALITY}.png",
-        examples=expand(f"{FIGURES}/{{name}}.png", name=EXAMPLE_CAPTIONS),
+        single_scans=expand(f"{FIGURES}/{{name}}.png", name=EXAMPLE_CAPTIONS),
         index=f"{FIGURES}/figures.json",
         examples_index=f"{FIGURES}/{EXAMPLES_INDEX}",
         cohorts=expand(f"{RESULTS}/subsets/{{dataset}}/cohort.csv", dataset=DATASETS),

@@ -79,7 +79,7 @@ def test_scores_stand_where_their_windows_lie():
     ]
     assert line.get_xdata().tolist() == [8.5, 16.5, 22.5]
     assert line.get_ydata().tolist() == pytest.approx([0.2, 0.55, 0.9])
-    assert axis.get_lines()[0].get_ydata() == [0.5, 0.5]
+    assert list(axis.get_lines()[0].get_ydata()) == [0.5, 0.5]
     shaded = [patch.get_xy() for patch in axis.patches]
     edges = [(np.min(np.asarray(xy)[..., 0]) if np.ndim(xy) > 1 else xy[0]) for xy in shaded]
     assert edges == [9.5, 20.5]
