@@ -165,6 +165,7 @@ def _draw_strip(axis: Axes, example: Example | None, outcome: str, number: int) 
     for place, plane in enumerate(example.planes):
         strip[:, place * (side + gap) : place * (side + gap) + side] = plane
     axis.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axis.set_anchor("W")  # below its title, however narrow
 
 
 def scores_along_z(examples: Sequence[Example], note: tuple[str, str] = ("", "")) -> Figure:
