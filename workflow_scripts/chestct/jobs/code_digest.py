@@ -76,7 +76,7 @@ def _listed() -> frozenset[str]:
 
     Every job on a cluster asks anew, perhaps through a network.
     """
-    found = set()
+    found: set[str] = set()
     for folder, inside, names in os.walk(SCRIPTS):
         inside[:] = [name for name in inside if name != "__pycache__"]
         prefix = os.path.relpath(folder, SCRIPTS).replace(os.sep, "/") + "/"

@@ -28,7 +28,7 @@ def _in_lower_precision(x: torch.Tensor) -> torch.Tensor:
 
 def _joined(layers: list[nn.Linear]) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Weights and biases of layers that see the same input, as those of one layer."""
-    biases = [layer.bias for layer in layers if layer.bias is not None]
+    biases: list[torch.Tensor] = [layer.bias for layer in layers if layer.bias is not None]
     return torch.cat([layer.weight for layer in layers]), torch.cat(biases) if biases else None
 
 
@@ -207,8 +207,8 @@ def use_fused_attention(model: nn.Module, _mixed: bool) -> int:
     Returns:
         How many modules were changed.
     """
-    mvit = _class_of("pytorchvideo.layers.attention", "MultiScaleAttention")
-    swin = _class_of("torchvision.models.video.swin_transformer", "ShiftedWindowAttention3d")
+    mvit: Any = _class_of("pytorchvideo.layers.attention", "MultiScaleAttention")
+    swin: Any = _class_of("torchvision.models.video.swin_transformer", "ShiftedWindowAttention3d")
     of_sizes, changed = _OfSizes(), 0
     for module in model.modules():
         kind: Any = type(module)

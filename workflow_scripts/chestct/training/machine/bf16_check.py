@@ -150,7 +150,8 @@ def _difference(
         if not _is_attention(module)
     }
     exact_weights = [rounded["weight"] for _ in weights]
-    errors, lengths, dweight = [0.0] * len(results), [0.0] * len(results), 0.0
+    errors, lengths = [0.0] * len(results), [0.0] * len(results)
+    dweight: torch.Tensor | float = 0.0
     with _exact(x.device):
         parts = [values.tensor_split(_NUM_PARTS) for values in (x, dy, *results[:2])]
         for part, dy_part, y_part, dx_part in zip(*parts, strict=True):
