@@ -53,7 +53,12 @@ def figures_of(folder: Path, *, dpi: int, formats: Sequence[str]) -> dict[str, l
     captions = CAPTIONS | EXAMPLE_CAPTIONS | {QUALITY: QUALITY_CAPTION}
     sections: dict[str, list[dict[str, Any]]] = {place: [] for place in _SECTIONS}
     for name, caption in captions.items():
-        figure = {"name": name, "title": TITLES[name], "caption": caption, "reason": reasons[name]}
+        figure: dict[str, Any] = {
+            "name": name,
+            "title": TITLES[name],
+            "caption": caption,
+            "reason": reasons[name],
+        }
         sections[_PLACES.get(name, "results")].append(figure)
     drawn = [figure for figures in sections.values() for figure in figures if not figure["reason"]]
     for number, figure in enumerate(drawn, start=1):
