@@ -124,7 +124,7 @@ rule plot_examples:
         burned_in_annotation={name: pictures.of_dataset(entry) for name, entry in DATASETS.items()},
         formats=FIGURE_FORMATS,
         dpi=config["figures"]["dpi"],
-        code=code_of("plot_examples"),
+        code=lambda wildcards: code_of("plot_examples"),
     script:
         "../workflow_scripts/plot_examples.py"
 
