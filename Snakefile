@@ -35,6 +35,3 @@ rule all:
         rules.write_data_manifest.output,
         rules.write_citations.output,
         TRIALS,
-
-
-keep_signatures(workflow.rules)

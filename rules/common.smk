@@ -1,6 +1,5 @@
 # Names and helpers that rule files share, and the check of the configuration. No rules here.
 
-import inspect
 import os
 import re
 import sys
@@ -277,16 +276,3 @@ def features_of(dataset, run):
     """Features of a dataset's scans, or of a test set outside, that a probe's run reads."""
     point = run_grid.starting_point(config, run)
     return f"{TRAINING}/{dataset}/{run.model}/{run.init}/features-{point}.safetensors"
-
-
-def keep_signatures(rules):
-    """Keep the signature of every function of the rules with it, where Python looks for it first.
-
-    Snakemake (9.27) asks for it three times a job, and works it out anew each time.
-    """
-    for one in rules:
-        requests = [getattr(request, "_evaluator", None) for request in one.resources.values()]
-        for item in (*one.input, *one.params, *requests, one.priority):
-            function = getattr(getattr(item, "_file", item), "callable", item)
-            if inspect.isfunction(function):
-                function.__signature__ = inspect.signature(function)
