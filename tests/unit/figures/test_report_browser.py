@@ -130,7 +130,7 @@ def test_a_link_unfolds_what_it_leads_to(page):
     assert opened.evaluate("document.getElementById('multipliers').open") is True
 
 
-@pytest.mark.parametrize(("kind", "most"), [("default", 32), ("full", 40)])
+@pytest.mark.parametrize(("kind", "most"), [("default", 32), ("full", 41)])
 def test_page_prints(page, kind, most):
     opened = page(kind)
     opened.call("Emulation.setEmulatedMedia", media="print")
