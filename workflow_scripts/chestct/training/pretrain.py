@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from chestct.catalogue import MODELS
-from chestct.models import build_model, set_batchnorm_momentum
+from chestct.models import build_model
 from chestct.tables import write_table
 from chestct.training.budget import check_parts
 from chestct.training.checkpoint import clear
@@ -24,12 +24,12 @@ from chestct.training.early_stopping import copy_state
 from chestct.training.loop import Loop, Step
 from chestct.training.machine.bf16_check import check_bf16
 from chestct.training.machine.computation import Computation
-from chestct.training.machine.device import check_hardware, tune
+from chestct.training.machine.device import check_hardware
 from chestct.training.machine.launch import launch
 from chestct.training.record import save_weights
 from chestct.training.schedule import Schedule
 from chestct.training.settings import PretrainingSettings, TrainingSettings
-from chestct.training.start import seed_everything
+from chestct.training.start import lay_out, seed_everything
 from chestct.training.windows.batch_order import ShuffledStream
 from chestct.training.windows.display_window import normalise
 from chestct.training.windows.generated_clips import CLASS_NAMES, make_clips
@@ -111,14 +111,7 @@ def _train(job: PretrainingJob, computation: Computation) -> Loop:
         num_classes=len(CLASS_NAMES),
         seed=seed,
     )
-    set_batchnorm_momentum(model, settings.batchnorm_momentum)
-    tune(
-        model,
-        gpus=job.gpus,
-        precision=settings.precision,
-        compiled=settings.compile,
-        fast_forms=settings.fast_forms,
-    )
+    lay_out(model, settings, gpus=job.gpus)
 
     def prepare(batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         clips_BTHW, targets = batch

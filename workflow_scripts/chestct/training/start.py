@@ -159,15 +159,26 @@ def build_start(job: Job) -> nn.Module:
     )
     if loaded is not None:
         print(f"{run}: {loaded}", flush=True)
+    lay_out(model, settings, gpus=job.gpus)
+    return model
+
+
+def lay_out(model: nn.Module, settings: TrainingSettings, *, gpus: int) -> None:
+    """Make a model on the CPU what a training computes with.
+
+    Args:
+        model: changed in place.
+        settings: of the training.
+        gpus: 0 where it stays on the CPU.
+    """
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
     tune(
         model,
-        gpus=job.gpus,
+        gpus=gpus,
         precision=settings.precision,
         compiled=settings.compile,
         fast_forms=settings.fast_forms,
     )
-    return model
 
 
 def seed_everything(seed: int) -> None:
