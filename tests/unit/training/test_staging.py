@@ -68,22 +68,3 @@ def test_a_tmpdir_that_cannot_be_used_is_said_and_not_replaced_in_silence(
     node = tmp_path / "node"
     node.mkdir()
     assert staged_index(index, {"stage_shards": 1, "tmpdir": str(node)}) != index
-
-
-def test_compilers_keep_their_files_in_a_folder_of_the_job(tmp_path):
-    script = "import os; from chestct.training.machine.compiler_caches import own_compiler_caches as own; "
-    script += "own(); own(); "
-    script += "print(os.environ['TRITON_CACHE_DIR'], os.environ['TORCHINDUCTOR_CACHE_DIR'])"
-    environment = {name: value for name, value in os.environ.items() if "CACHE_DIR" not in name}
-    environment["TMPDIR"] = str(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
-    )
-    places = done.stdout.split()
-    assert len(places) == len(set(places)) == 2 and all(place.startswith(f"{tmp_path}/") for place in places)
-    assert not list(tmp_path.iterdir()), "they vanish with the job"
-    chosen = environment | {"TRITON_CACHE_DIR": "/mine"}
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=chosen, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split()[0] == "/mine"
