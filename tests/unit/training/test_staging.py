@@ -1,6 +1,5 @@
 """Shards on the node's own disk."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path

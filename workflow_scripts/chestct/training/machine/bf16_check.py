@@ -1,11 +1,11 @@
-"""Whether this machine computes a model's layers in bf16 as in float32, but for what rounding explains.
+"""Whether this machine computes layers in mixed precision as in float32, but for what rounding explains.
 
 Releases of cuDNN have computed 3D convolutions in bf16 wrongly: no error, other numbers. A run on a GPU
-begins with this look. It goes layer by layer, since rounding that many layers have passed on says nothing any
-more. Each kind of layer gets the input that it has in the model, and an arbitrary gradient, and gives its
-output and gradients in bf16 by the kernels of the training; the same numbers, rounded to bf16, are then
-computed in float32. Products are exact there and sums nearly: only the rounding of the result differs, by a
-part in 500.
+begins with this look, in bf16 or float16. It goes layer by layer, since rounding that many layers have passed
+on says nothing any more. Each kind of layer gets the input that it has in the model, and an arbitrary
+gradient, and gives its output and gradients in mixed precision by the kernels of the training; the same
+numbers, rounded, are then computed in float32. Products are exact there and sums nearly: only the rounding of
+the result differs, by a part in 500 in bf16 and in 4,000 in float16.
 
 Shape suffixes: B batch, C channels, T slices (z), H rows (y), W columns (x).
 """
@@ -23,22 +23,27 @@ from torch.func import functional_call
 from chestct.errors import InputError
 from chestct.training.machine.device import cudnn_release, memory_errors
 
+_TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 #: Largest difference of a layer's results from float32, relative to their length. Rounding to bf16 explains
 #: 0.002; kernels that round sums of parts on the way stay below 0.01, wrong ones are far above.
 LAYER_LIMIT = 0.02
 #: Of attention, which rounds between its products and takes the exponential of what it rounded.
 ATTENTION_LIMIT = 0.1
+#: Scale of the arbitrary gradient: sums over all voxels of a batch stay within float16.
+_GRADIENT_SCALE = 1 / 16
 #: Float32 is computed by so many parts of the batch, so that this look takes no more memory than training.
 _NUM_PARTS = 16
+_WORDS = {torch.bfloat16: "bf16", torch.float16: "float16"}
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 def check_bf16(
     model: nn.Module, shape_BCTHW: tuple[int, ...], *, device: torch.device, precision: str, where: str
 ) -> int:
-    """Compare every kind of layer of a model in bf16 with float32, on one batch of noise.
+    """Compare every kind of layer of a model in mixed precision with float32, on one batch of noise.
 
-    The model and the states of random generators stay as they are. Other precisions are not looked at.
+    The model and the states of random generators stay as they are. In 32-true nothing is looked at; nor is a
+    layer whose numbers leave the range of float16, which the training's losses will tell.
 
     Args:
         model: on the device, not shared out over processes.
@@ -53,7 +58,8 @@ def check_bf16(
     Raises:
         InputError: results differ by more than rounding explains, or memory is exhausted.
     """
-    if precision != "bf16-mixed":
+    dtype = _TYPES.get(precision)
+    if dtype is None:
         return 0
     generator = torch.Generator(device).manual_seed(0)
     seen: set[tuple[Any, ...]] = set()
@@ -62,15 +68,15 @@ def check_bf16(
     def look(name: str, module: nn.Module, inputs: tuple[Any, ...], _: Any) -> None:
         nonlocal busy
         kind = (type(module), module.extra_repr(), *((x.shape, x.stride()) for x in inputs[:1]))
-        if busy or kind in seen or not inputs:
+        if busy or kind in seen or not inputs or not bool(inputs[0].isfinite().all()):
             return
         seen.add(kind)
         busy = True
         with torch.enable_grad():
-            difference, limit = _difference(module, inputs[0].detach(), inputs[1:], generator)
+            difference, limit = _difference(module, inputs[0].detach().to(dtype), inputs[1:], generator)
         busy = False
         if not difference <= limit:
-            raise _problem(name, module, difference, limit, device=device, where=where)
+            raise _problem(name, module, difference, limit, dtype=dtype, device=device, where=where)
 
     was_training = model.training
     hooks = [
@@ -85,7 +91,7 @@ def check_bf16(
             memory_errors(where, windows=len(x_BCTHW), precision=precision),
             torch.no_grad(),
             # Weights that autocast kept from here would be without gradients below.
-            torch.autocast(device.type, torch.bfloat16, cache_enabled=False),
+            torch.autocast(device.type, dtype, cache_enabled=False),
             _eager(model),
         ):
             model(x_BCTHW)
@@ -100,8 +106,13 @@ def check_bf16(
 
 
 def _is_attention(module: nn.Module) -> bool:
-    # A form of ours, whose products are no modules.
-    return getattr(module, "checked_as_a_whole", False)
+    # A form of ours, whose products are no modules; and attention of the library transformers, by the layer
+    # that makes queries, whose name has changed with its releases.
+    if getattr(module, "checked_as_a_whole", False):
+        return True
+    return type(module).__module__.startswith("transformers.") and any(
+        isinstance(getattr(module, name, None), nn.Linear) for name in ("query", "q_proj")
+    )
 
 
 @contextmanager
@@ -132,26 +143,29 @@ def _difference(
 ) -> tuple[float, float]:
     """Largest relative difference among the output of a layer and its gradients, and the limit for it.
 
+    None where results leave the range of the lower precision: that is no fault of the machine.
+
     Args:
         module: a layer, or attention as a whole.
-        x: its input; parts of the batch are computed apart.
+        x: its input in the lower precision; parts of the batch are computed apart.
         others: its further arguments.
         generator: of the gradient of its output.
     """
-    x = x.bfloat16().requires_grad_()
+    x = x.requires_grad_()
     weight: Any = None if _is_attention(module) else module.weight
     weights = [weight] if weight is not None and weight.requires_grad else []
     y = _first(module.forward(x, *others))
-    dy = torch.randn(y.shape, generator=generator, device=y.device).to(y.dtype)
+    dy = (_GRADIENT_SCALE * torch.randn(y.shape, generator=generator, device=y.device)).to(y.dtype)
     results = [y.detach(), *torch.autograd.grad(y, [x, *weights], dy)]
     rounded = {
-        name: parameter.detach().bfloat16().float().requires_grad_()
+        name: parameter.detach().to(x.dtype).float().requires_grad_()
         for name, parameter in module.named_parameters(recurse=False)
         if not _is_attention(module)
     }
     exact_weights = [rounded["weight"] for _ in weights]
     errors, lengths = [0.0] * len(results), [0.0] * len(results)
     dweight: torch.Tensor | float = 0.0
+    limit, largest_value = ATTENTION_LIMIT if _is_attention(module) else LAYER_LIMIT, torch.finfo(x.dtype).max
     with _exact(x.device):
         parts = [values.tensor_split(_NUM_PARTS) for values in (x, dy, *results[:2])]
         for part, dy_part, y_part, dx_part in zip(*parts, strict=True):
@@ -161,13 +175,15 @@ def _difference(
             exact = _first(functional_call(module, rounded, (piece, *others)))
             dpiece, *more = torch.autograd.grad(exact, [piece, *exact_weights], dy_part.float())
             dweight = dweight + more[0] if more else dweight
+            if max(float(exact.detach().abs().max()), float(dpiece.abs().max())) > largest_value:
+                return 0.0, limit
             for number, (found, wanted) in enumerate([(y_part, exact), (dx_part, dpiece)]):
                 errors[number] += _square(found.float() - wanted)
                 lengths[number] += _square(wanted)
         if weights:
             errors[2], lengths[2] = _square(results[2].float() - dweight), _square(dweight)
     largest = max(_relative(error, length) for error, length in zip(errors, lengths, strict=True))
-    return largest, ATTENTION_LIMIT if _is_attention(module) else LAYER_LIMIT
+    return largest, limit
 
 
 def _first(output: Any) -> torch.Tensor:
@@ -186,7 +202,14 @@ def _relative(error: float, length: float) -> float:
 
 
 def _problem(
-    name: str, module: nn.Module, difference: float, limit: float, *, device: torch.device, where: str
+    name: str,
+    module: nn.Module,
+    difference: float,
+    limit: float,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    where: str,
 ) -> InputError:
     machine = "the CPU"
     if device.type == "cuda":
@@ -194,8 +217,8 @@ def _problem(
         machine = f"{torch.cuda.get_device_name(device)} with cuDNN {release}"
     layer = f"{type(module).__name__}({module.extra_repr()})"
     return InputError(
-        f"in bf16 a layer computes other numbers than in float32: {name}, {layer}, by {difference:.2g} of "
-        f"their length, with PyTorch {torch.__version__} on {machine}",
+        f"in {_WORDS[dtype]} a layer computes other numbers than in float32: {name}, {layer}, by "
+        f"{difference:.2g} of their length, with PyTorch {torch.__version__} on {machine}",
         where=where,
         expected=f"at most {limit:g}, several times what rounding explains",
         remedy="install another release of PyTorch, or of the cuDNN that it uses (nvidia-cudnn, within the "
