@@ -9,12 +9,14 @@ from chestct.figures.captions import (
     TITLES,
     table_captions,
 )
-from chestct.figures.names import EXAMPLES_INDEX, FLOW, QUALITY, TABLES
+from chestct.figures.names import EXAMPLES_INDEX, FLOW, POINTS, QUALITY, TABLES
 
 FIGURES = f"{RESULTS}/figures"
 # The report shows PNG, whatever formats the study asks for.
 FIGURE_FORMATS = sorted({*config["figures"]["formats"], "png"})
 OTHER_FORMATS = [name for name in FIGURE_FORMATS if name != "png"]
+# What an interactive report says of the points of figures.
+FIGURE_POINTS = {"points": f"{FIGURES}/{POINTS}"} if config["figures"].get("interactive") else {}
 STUDY_TABLES = {name: f"{RESULTS}/{step}/{name}.csv" for name, step in TABLES.items()}
 PUBLISHED_TABLES = {"claims": "Claims", "results": "Arms", "contrasts": "Contrasts", "budgets": "Budgets"}
 # What figures and tables show: the datasets, then the test sets outside the training set.
@@ -35,6 +37,7 @@ rule plot_figures:
         **STUDY_TABLES,
         manifests=SHOWN_MANIFESTS,
     output:
+        **FIGURE_POINTS,
         figures=[in_report(f"{FIGURES}/{name}.png", TITLES[name], "3. Figures") for name in CAPTIONS],
         others=expand(f"{FIGURES}/{{name}}.{{format}}", name=CAPTIONS, format=OTHER_FORMATS),
         index=f"{FIGURES}/figures.json",
@@ -166,6 +169,7 @@ rule write_tables:
 rule write_report:
     input:
         **STUDY_TABLES,
+        **FIGURE_POINTS,
         trials=TRIALS,
         figures=expand(f"{FIGURES}/{{name}}.png", name=CAPTIONS),
         quality=f"{FIGURES}/{QUALITY}.png",

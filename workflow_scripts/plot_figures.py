@@ -21,4 +21,5 @@ plot_figures(
     formats=snakemake.params.formats,
     dpi=snakemake.params.dpi,
     processes=snakemake.threads,
+    points=snakemake.output.get("points"),
 )

@@ -36,4 +36,5 @@ write_report(
     dpi=snakemake.params.dpi,
     path=snakemake.output.report,
     made=made_of(),
+    points=snakemake.input.get("points"),
 )

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from chestct import simple_rivals
-from chestct.figures import panels, small_multiples, style
+from chestct.figures import hover_words, panels, small_multiples, style
+from chestct.figures.hover import note_points
 from chestct.figures.intervals import value_limits
 from chestct.figures.percent_axis import percent_axis
 from chestct.figures.rivals import rival_rows
@@ -48,7 +49,9 @@ def draw_references(axis: Axes, references: pd.DataFrame, column: str = "percent
         else:
             rows = rows.sort_values(column)
             marker = mark.marker if len(rows) == 1 else ""
-            axis.plot(*panels.floats(rows, column, "value"), marker=marker, zorder=1.5, **look)
+            x, y = panels.floats(rows, column, "value")
+            axis.plot(x, y, marker=marker, zorder=1.5, **look)
+            note_points(axis, x, y, rows, hover_words.of_scores_without_image)
 
 
 def line_handles(study: StudyTables, rows: pd.DataFrame, references: pd.DataFrame) -> list[Line2D]:
@@ -90,7 +93,8 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     rivals = rival_rows(study)
     rivals = rivals[rivals["dataset"].isin(subject["dataset"])]
     # One line, whichever model was chosen.
-    arms = pd.concat([subject, rivals.assign(model=_BEST_2D)]) if len(rivals) else subject
+    in_its_place = rivals.assign(chosen=rivals["model"], model=_BEST_2D)
+    arms = pd.concat([subject, in_its_place]) if len(rivals) else subject
     datasets = panels.present(study.datasets, subject)
 
     columns = min(len(datasets), 3)

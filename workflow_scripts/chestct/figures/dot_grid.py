@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from chestct.figures import panels, style
+from chestct.figures import hover_words, panels, style
+from chestct.figures.hover import note_points
 from chestct.figures.intervals import draw_intervals, has_verdict, shown_ends, value_limits
 from chestct.figures.patient_shares import other_shares
 from chestct.figures.study_tables import StudyTables
@@ -147,6 +148,8 @@ def draw_points(
     """
     draw_intervals(axis, heights, rows, style.INIT_MARKS[init].colour, thickness=thickness)
     (value,) = panels.floats(rows, column)
+    words = hover_words.of_differences if column == "difference" else hover_words.of_means
+    note_points(axis, value, heights, rows, words)
     are_filled, are_faint = (np.broadcast_to(given, value.shape) for given in (filled, faint))
     for fill, light in product((True, False), repeat=2):
         chosen = (are_filled == fill) & (are_faint == light)

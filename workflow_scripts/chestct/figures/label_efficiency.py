@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from chestct.figures import panels, style
+from chestct.figures import hover_words, panels, style
 from chestct.figures.auroc_by_percent import (
     dataset_title,
     draw_references,
@@ -15,6 +15,7 @@ from chestct.figures.auroc_by_percent import (
     references_of,
     subject_label,
 )
+from chestct.figures.hover import note_points
 from chestct.figures.intervals import draw_intervals, shown_ends, value_limits
 from chestct.figures.study_tables import StudyTables
 
@@ -107,6 +108,7 @@ def _draw_multipliers(axis: Axes, rows: pd.DataFrame) -> None:
         arm = rows[rows["init"] == init].sort_values("num_patients")
         x = arm["num_patients"].to_numpy(dtype=float) * 10 ** ((position - (len(inits) - 1) / 2) * _DODGE)
         (y,) = panels.floats(arm, "multiplier")
+        note_points(axis, x, y, arm, hover_words.of_multipliers)
         draw_intervals(axis, x, arm, mark.colour, vertical=True, thickness=0.8)
         for filled in (True, False):
             chosen = (arm["bound"] == "exact").to_numpy(dtype=bool) == filled

@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from chestct.catalogue import MODELS
-from chestct.figures import panels, small_multiples, style
+from chestct.figures import hover_words, panels, small_multiples, style
+from chestct.figures.hover import note_points
 from chestct.figures.intervals import draw_intervals, value_limits
 from chestct.figures.study_tables import StudyTables
 from chestct.window_forms import TABLES
@@ -20,6 +21,8 @@ _ARM = ["dataset", "model", "init"]
 _RUN = ["model", "init", "seed", "fold"]
 _COLUMNS = 7
 _MANY = 1000
+#: More runs of an arm are not told one by one.
+_NOTED_RUNS = 6
 _TICKS = 3
 #: Room at either end of the axis of windows, as a factor.
 _ROOM = 1.3
@@ -120,8 +123,24 @@ def _draw(axis: Axes, rows: pd.DataFrame, column: str) -> None:
             part[["windows_seen", column]].to_numpy(dtype=float) for _, part in arm.groupby(_RUN, sort=False)
         ]
         axis.add_collection(LineCollection(lines, colors=mark.colour, linewidths=0.35, alpha=alpha))
-        axis.plot(*_median(arm, column), color=mark.colour, linestyle=mark.line)
+        x, y = _median(arm, column)
+        axis.plot(x, y, color=mark.colour, linestyle=mark.line)
+        _note(axis, arm, column, x, y)
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+
+
+def _note(axis: Axes, arm: pd.DataFrame, column: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Note the validations of every run; those of many runs as the median of an arm, shape (len(x),)."""
+    words = hover_words.of_histories(column)
+    for model, part in arm.groupby("model", sort=False):
+        if part.groupby(_RUN).ngroups <= _NOTED_RUNS:
+            note_points(axis, *panels.floats(part, "windows_seen", column), part, words)
+        elif arm["model"].nunique() == 1:
+            first = part.iloc[0]
+            median = pd.DataFrame({"windows_seen": x, column: y}).assign(
+                model=model, seed=np.nan, **first[["dataset", "init", "percent"]].to_dict()
+            )
+            note_points(axis, x, y, median, words)
 
 
 def _median(rows: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -142,6 +161,7 @@ def _draw_tests(axis: Axes, tests: pd.DataFrame) -> None:
         places = places * (high / low) ** ((position - (len(inits) - 1) / 2) * _DODGE)
         draw_intervals(axis, places, arm, style.INIT_MARKS[init].colour, vertical=True, thickness=0.8)
         axis.plot(places, values, linestyle="none", markersize=4, **panels.marker_look(init))
+        note_points(axis, places, values, arm, hover_words.of_means)
 
 
 def _windows_axis(axis: Axes, windows: pd.Series) -> None:

@@ -34,6 +34,9 @@ QUALITY = "scan_quality"
 #: The figure of the cohort flow: the report shows the flow as text, which this file holds for a manuscript.
 FLOW = "cohort_flow"
 
+#: The points of the figures and what an interactive report says of them.
+POINTS = "points.json"
+
 #: Figures of single scans: windows by outcome, and scores along z.
 WINDOWS, ALONG_Z = "windows_by_outcome", "scores_along_z"
 #: Why one of them is missing.

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 
 from chestct.catalogue import MODELS
 from chestct.claimed_models import mean_size
-from chestct.figures import style
+from chestct.figures import hover_words, style
+from chestct.figures.hover import note_points
 from chestct.figures.intervals import are_cut, draw_intervals, has_verdict, interval_note, shown_ends
 from chestct.figures.study_tables import StudyTables, are_means, stand_in_note
 
@@ -151,6 +152,7 @@ def draw_arms(axis: Axes, rows: pd.DataFrame, *, bands: bool, column: str = "per
                 axis.fill_between(x, *shown_ends(arm), color=mark.colour, alpha=0.12, linewidth=0)
             draw_intervals(axis, x, arm, mark.colour, vertical=True, thickness=0.8)
             axis.plot(x, y, color=mark.colour, linestyle=mark.line, **marker_look(init))
+            note_points(axis, x, y, arm, hover_words.of_means)
 
 
 def marker_look(init: str, *, filled: bool = True, faint: bool = False) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from chestct.figures import (
     video_vs_ct,
 )
 from chestct.figures.captions import CAPTIONS
+from chestct.figures.hover import Group, points_of
 from chestct.figures.panels import NothingToPlotError, notice
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.style import RC_PARAMS
@@ -105,9 +106,19 @@ def save_figure(figure: Figure, folder: str | Path, name: str, *, formats: Seque
 
 
 def plot_figure(
-    name: str, study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int
-) -> str | None:
-    """Write one figure, or a notice if the study lacks its data; return the reason in that case."""
+    name: str,
+    study: StudyTables,
+    *,
+    folder: str | Path,
+    formats: Sequence[str],
+    dpi: int,
+    with_points: bool = False,
+) -> tuple[str | None, list[Group]]:
+    """Write one figure, or a notice if the study lacks its data.
+
+    Returns:
+        The reason in that case, and, if asked for, the points of the figure with their words.
+    """
     with project_style():
         try:
             figure, reason = FIGURES[name](study), None
@@ -115,11 +126,17 @@ def plot_figure(
             figure, reason = notice(name, str(error)), str(error)
             _log.info("%s: not drawn: %s", name, error)
         save_figure(figure, folder, name, formats=formats, dpi=dpi)
-    return reason
+        return reason, points_of(figure, study) if with_points else []
 
 
 def plot_figures(
-    study: StudyTables, *, folder: str | Path, formats: Sequence[str], dpi: int, processes: int = 1
+    study: StudyTables,
+    *,
+    folder: str | Path,
+    formats: Sequence[str],
+    dpi: int,
+    processes: int = 1,
+    points: str | Path | None = None,
 ) -> dict[str, str | None]:
     """Write every figure as ``folder/NAME.FORMAT``, and in ``folder/figures.json`` why some are missing.
 
@@ -131,16 +148,23 @@ def plot_figures(
         formats: some of png, pdf, svg.
         dpi: of png.
         processes: number of processes that draw in parallel.
+        points: file for the points of the figures with their words, as JSON, for an interactive report.
 
     Returns:
         For every figure, the reason why it is missing, or None.
     """
-    draw = partial(plot_figure, study=study, folder=folder, formats=formats, dpi=dpi)
+    draw = partial(
+        plot_figure, study=study, folder=folder, formats=formats, dpi=dpi, with_points=points is not None
+    )
     if processes > 1:
         # Forked processes need not import matplotlib and its fonts again.
         with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
-            reasons = dict(zip(FIGURES, pool.map(draw, FIGURES), strict=True))
+            drawn = dict(zip(FIGURES, pool.map(draw, FIGURES), strict=True))
     else:
-        reasons = {name: draw(name) for name in FIGURES}
+        drawn = {name: draw(name) for name in FIGURES}
+    reasons = {name: reason for name, (reason, _) in drawn.items()}
+    if points is not None:
+        told = {name: groups for name, (_, groups) in drawn.items()}
+        write_recorded(points, json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n")
     write_recorded(Path(folder) / "figures.json", json.dumps(reasons, indent=2) + "\n")
     return reasons

@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page with the study's setup, results and provenance."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,10 @@ from chestct.pictures import of_dataset
 from chestct.records import read_recorded
 from chestct.tables import read_table
 
+_log = logging.getLogger(__name__)
 _TEMPLATE = "report.html.j2"
+#: Of a report whose figures tell the values of their points: such a page can still be mailed.
+MAX_BYTES = 5_000_000
 _PAPER = (
     "Ke, Huang, O'Connell, Klimont, Yeung, Rajpurkar: Video pretraining advances 3D deep learning on chest "
     "CT tasks, MIDL 2023, PMLR 227:758-774"
@@ -103,6 +107,7 @@ def write_report(
     dpi: int,
     path: str | Path,
     made: Sequence[str] = (),
+    points: str | Path | None = None,
 ) -> None:
     """Write the report of a study.
 
@@ -120,6 +125,8 @@ def write_report(
         dpi: of the figures, for their size on screen.
         path: file to write.
         made: when and from which state of the workflow the report is made, in words.
+        points: file with the points of the figures (``hover.points_of``), for a report whose figures tell
+            their values; left out of a page that they would make larger than ``MAX_BYTES``.
 
     Raises:
         InputError: a table is missing or broken.
@@ -133,7 +140,7 @@ def write_report(
     archived = {name: getattr(study, name) for name in TABLES if name not in _NOT_ARCHIVED}
     formats = configuration.get("figures", {}).get("formats", ())
     page = _environment().get_template(_TEMPLATE)
-    text = page.render(
+    contents: dict[str, Any] = dict(
         study_name=study_name,
         made=list(made),
         asked=datasets_line(configuration["datasets"]),
@@ -165,7 +172,6 @@ def write_report(
             for place, claim in enumerate(read_claims(study), start=1)
         ],
         verdicts_by_dataset=report_tables.show(verdicts_by_dataset(study)),
-        figures=figures_of(Path(figures_folder), dpi=dpi, formats=formats),
         flow_file=figure_file(FLOW, formats),
         multipliers=report_tables.multipliers_table(study),
         results=[
@@ -219,6 +225,15 @@ def write_report(
         configuration=yaml.safe_dump(hide_folders(configuration), sort_keys=False, allow_unicode=True),
         provenance=provenance_of(study, configuration, provenance, tables),
     )
+
+    def render(points: str | Path | None) -> str:
+        figures = figures_of(Path(figures_folder), dpi=dpi, formats=formats, points=points)
+        return page.render(contents, figures=figures, interactive=points is not None)
+
+    text = render(points)
+    if points is not None and len(text.encode()) > MAX_BYTES:
+        _log.warning("with the points of its figures the report is too large to mail: they are left out")
+        text = render(None)
     write_text(path, text)
 
 

@@ -32,17 +32,20 @@ _PLACES = {
 _FILES = ("pdf", "svg")
 
 
-def figures_of(folder: Path, *, dpi: int, formats: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def figures_of(
+    folder: Path, *, dpi: int, formats: Sequence[str], points: str | Path | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """Figures by section.
 
     Args:
         folder: holds NAME.png of every figure, figures.json and examples.json.
         dpi: of the figures, for their size on screen.
         formats: in which the study draws them.
+        points: file with the points of the figures (``hover.points_of``), of an interactive report.
 
     Returns:
         By section, dicts with name, title, caption and reason. One that was drawn (reason is None) has
-        number, file (path beside the report), and the keys of ``embed_figure``.
+        number, file (path beside the report), the keys of ``embed_figure``, and points, empty without any.
 
     Raises:
         InputError: a figure is not what was written.
@@ -60,10 +63,12 @@ def figures_of(folder: Path, *, dpi: int, formats: Sequence[str]) -> dict[str, l
             "reason": reasons[name],
         }
         sections[_PLACES.get(name, "results")].append(figure)
+    told = {} if points is None else json.loads(read_recorded(points))
     drawn = [figure for figures in sections.values() for figure in figures if not figure["reason"]]
     for number, figure in enumerate(drawn, start=1):
         figure.update(embed_figure(folder / f"{figure['name']}.png", dpi))
         figure.update(number=number, file=figure_file(figure["name"], formats))
+        figure.update(points=told.get(figure["name"], []))
     return sections
 
 

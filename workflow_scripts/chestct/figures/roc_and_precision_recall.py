@@ -5,8 +5,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chestct.figures import panels, small_multiples, style
+from chestct.figures import hover_words, panels, small_multiples, style
 from chestct.figures.auroc_by_percent import dataset_title
+from chestct.figures.hover import note_points
 from chestct.figures.study_tables import StudyTables
 
 _AXES = {
@@ -15,6 +16,8 @@ _AXES = {
 }
 _SMALL_COLUMNS = 7
 _NUM_MARKERS = 6
+#: Of the points of small panels, every second tells its values.
+_TOLD = 2
 
 
 def roc_curves(study: StudyTables) -> Figure:
@@ -102,6 +105,8 @@ def _draw(axis: Axes, rows: pd.DataFrame, curve: str, *, large: bool) -> None:
                 "markevery": sorted(set(np.searchsorted(x, places).clip(max=len(x) - 1).tolist())),
             }
         axis.plot(x, y, color=mark.colour, **look)
+        told = slice(None, None, 1 if large else _TOLD)
+        note_points(axis, x[told], y[told], arm[told], hover_words.of_curve(*_AXES[curve]))
     axis.set_xlim(-0.02, 1.02)
     axis.set_ylim(-0.02, 1.02)
     ticks = [0, 0.25, 0.5, 0.75, 1] if large else [0, 0.5, 1]
