@@ -51,11 +51,14 @@ def collect_evaluation(folder: Path) -> None:
 
     names = (*TABLES, *VALIDITY_TABLES)
     evaluation = folder / "evaluation"
+    draws = [evaluation / dataset / "draws.npz" for dataset in DATASETS]
     collect(
         tables={name: [evaluation / dataset / f"{name}.csv" for dataset in DATASETS] for name in names},
-        draws=[evaluation / dataset / "draws.npz" for dataset in DATASETS],
+        draws=draws,
+        draws_by_dataset=draws,
         collected={name: evaluation / f"{name}.csv" for name in names},
         claims_path=evaluation / "claims.csv",
+        by_dataset_path=evaluation / "claims_by_dataset.csv",
         confidence=0.95,
         margin=0.02,
     )

@@ -82,7 +82,7 @@ def _write_dataset(inputs: Inputs, dataset: str, rng: np.random.Generator) -> No
         "split": split,
     })  # fmt: skip
     cohort = splits[["dataset", "patient_id", "study_id", "label"]].assign(
-        status="used", reason=pd.NA, baseline=np.nan, num_slices=200
+        status="used", reason=None, baseline=np.nan, num_slices=200
     )
     write_table(cohort, inputs.cohort, "cohort")
     write_table(splits, inputs.splits, "splits")

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def _generated_series(folder: Path, num_slices: int = 120) -> Path:
 def _write_slice(path: Path, hu: np.ndarray, number: int, spacing_mm: float) -> None:
     meta = pydicom.dataset.FileMetaDataset()
     meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
-    meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.3680043.8.498.9.{number}"
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(f"1.2.826.0.1.3680043.8.498.9.{number}")
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     slice_ = pydicom.Dataset()
     slice_.file_meta = meta
@@ -109,7 +109,7 @@ class Seconds(NamedTuple):
     processor: float
 
 
-def best_seconds(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, Seconds]:
+def best_seconds(ways: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, Seconds]:
     """Run the ways in turn, once unmeasured and then so many times; the least seconds of each.
 
     In turn, so that a busy moment of the machine hits all alike; the least, since disturbances only add.

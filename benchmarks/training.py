@@ -52,6 +52,8 @@ class InMemory(Dataset):
 class Timed(Step):
     """Notes when every step ends."""
 
+    ends: list[tuple[float, float]]  # by the clock, of the processor
+
     def __call__(self, pieces: Iterable[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
         losses = super().__call__(pieces)
         if self.device.type == "cuda":

@@ -1,5 +1,6 @@
 """A random window of 32 slices as the tensor that a model trains on: read, normalised, cropped, rotated."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -66,7 +67,7 @@ def main() -> None:
     with scratch() as folder:
         series, words = real_series(folder)
         shard, usual = convert_ours([series], folder), Usual(convert_usual([series], folder))
-        ways = {"usual": usual, "ours": Ours(shard)}
+        ways: dict[str, Callable[[], torch.Tensor]] = {"usual": usual, "ours": Ours(shard)}
         shapes = {name: tuple(way().shape) for name, way in ways.items()}
         assert set(shapes.values()) == {(3, _SLICES, _SETTINGS.crop_px, _SETTINGS.crop_px)}, shapes
         seconds = best_seconds(ways, _REPEATS)
