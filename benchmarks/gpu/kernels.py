@@ -99,7 +99,7 @@ def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
         f"{name} {ours * 1e3:.3f} (cuDNN {theirs * 1e3:.3f})" for name, (ours, theirs) in times.items()
     )
     report.add(
-        "kernel times", title(shape), f"{words} ms; each moves its values in {floor_ms:.3f} ms at best"
+        "kernel-times", title(shape), f"{words} ms; each moves its values in {floor_ms:.3f} ms at best"
     )
 
 
@@ -129,5 +129,5 @@ def time_kernels(report: Report, machine: Machine) -> None:
     if machine.gpus:
         for shape in SHAPES:
             report.run(
-                "kernel times", title(shape), 10, lambda shape=shape: time_shape(report, machine, shape)
+                "kernel-times", title(shape), 10, lambda shape=shape: time_shape(report, machine, shape)
             )

@@ -1,33 +1,47 @@
-"""Packs what ``run.py`` needs on a GPU machine without a package index.
+"""Packs what ``run.py`` needs on a GPU machine without a package index, into one file that runs there.
 
-``python benchmarks/gpu/pack.py FOLDER``, in the project's environment, where its changes are committed. The
-machine has Python 3.12, PyTorch with CUDA, Triton, torchvision, transformers, NumPy, pandas, pyarrow, h5py,
-OpenCV and PyYAML; name with ``--wheels`` which of them it lacks.
+``python benchmarks/gpu/pack.py FILE.pyz``, in the project's environment, where its changes are committed; there
+``python3 FILE.pyz``. The machine has Python 3.12, PyTorch with CUDA, Triton, torchvision, transformers, NumPy,
+SciPy, scikit-learn, pandas, pyarrow, h5py, OpenCV, Pillow, matplotlib, seaborn, Jinja2, requests, psutil,
+safetensors and PyYAML; name with ``--wheels`` which of them it lacks.
 """
 
 import argparse
 import shutil
-import site
 import subprocess
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import metadata
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
+from zipfile import ZIP_DEFLATED, ZipFile
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Pure Python, copied from this environment.
+#: Pure Python, copied from this environment. Of Snakemake's needs those for integer programs are left out: the
+#: profile's scheduler has none.
 PACKAGES = (
-    "attr", "attrs", "efficientnet_lite_pytorch", "fvcore", "hdf5plugin", "iopath", "jsonschema",
-    "jsonschema_specifications", "parameterized", "portalocker", "pytorchvideo", "referencing", "tabulate",
-    "tabulate.py", "termcolor", "yacs",
+    "efficientnet-lite-pytorch", "fvcore", "hdf5plugin", "iopath", "parameterized", "portalocker", "pydicom",
+    "pytorchvideo", "tabulate", "termcolor", "yacs",
+    "snakemake", "snakemake-interface-common", "snakemake-interface-executor-plugins",
+    "snakemake-interface-logger-plugins", "snakemake-interface-report-plugins",
+    "snakemake-interface-scheduler-plugins", "snakemake-interface-storage-plugins",
+    "annotated-types", "argparse-dataclass", "attrs", "conda-inject", "configargparse", "connection-pool",
+    "docutils", "dpath", "fastjsonschema", "gitdb", "gitpython", "humanfriendly", "jsonschema",
+    "jsonschema-specifications", "jupyter-core", "nbformat", "platformdirs", "pydantic", "referencing",
+    "smart-open", "smmap", "sqlmodel", "tenacity", "throttler", "traitlets", "typing-inspection", "yte",
 )  # fmt: skip
-#: Compiled for a version of Python, so downloaded for that one.
-WHEELS = ("rpds-py",)
+#: Compiled for a version of Python, so downloaded for that one, in the release that is installed here.
+WHEELS = ("immutables", "pydantic-core", "rpds-py", "sqlalchemy")
 #: Of hdf5plugin only the filter that the project's volumes are stored with.
 FILTERS = ("libh5bshuf.so",)
 LARGEST_MB = 40
-_PARTS = ("workflow_scripts", "schemas", "benchmarks", "pyproject.toml", "config.yaml", "studies")
+_PARTS = (
+    "Snakefile", "benchmarks", "config.yaml", "envs", "profiles", "pyproject.toml", "report", "rules",
+    "schemas", "studies", "workflow_scripts",
+)  # fmt: skip
+_LEFT_OUT = {"__pycache__", "test", "tests", "test_files"}
 
 
 def copy_project(folder: Path) -> None:
@@ -39,69 +53,70 @@ def copy_project(folder: Path) -> None:
         content.extractall(folder, filter="data")
 
 
-def copy_packages(folder: Path, source: Path) -> None:
-    """Packages of this environment, without tests, compiled files and filters that are not used."""
+def is_packed(file: PurePath) -> bool:
+    """Whether a file of an installed package goes along: no tests, commands, other Python's or unused code."""
+    if file.is_absolute() or ".." in file.parts or _LEFT_OUT & {*file.parts}:
+        return False
+    return file.name in FILTERS if "plugins" in file.parts else file.suffix not in (".so", ".pyc")
 
-    def left_out(inside: str, names: list[str]) -> set[str]:
-        plugins = Path(inside).name == "plugins"
-        return {
-            name
-            for name in names
-            if name in ("__pycache__", "test", "tests") or (plugins and name not in FILTERS)
-        }
 
-    for name in PACKAGES:
-        path = source / name
-        if path.is_dir():
-            shutil.copytree(path, folder / name, ignore=left_out)
-        elif path.is_file():
-            shutil.copy(path, folder / name)
+def copy_packages(folder: Path, names: Iterable[str] = PACKAGES) -> None:
+    """Packages of this environment with what says their releases."""
+    for name in names:
+        distribution = metadata.distribution(name)
+        for file in filter(is_packed, distribution.files or []):
+            source, target = Path(str(distribution.locate_file(file))), folder / file
+            if source.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, target)
 
 
 def fetch_wheels(folder: Path, names: Sequence[str]) -> None:
     """Unpack wheels for Python 3.12 on Linux, by the user's own pip and its index."""
-    wheels = folder.parent / "wheels"
     platforms = [f"--platform=manylinux{name}_x86_64" for name in ("2014", "_2_17", "_2_28")]
-    subprocess.run(
-        [
-            "python3", "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-            "--python-version=3.12", "--implementation=cp", *platforms, "--dest", wheels, *names,
-        ],
-        check=True,
-    )  # fmt: skip
-    for wheel in wheels.glob("*.whl"):
-        shutil.unpack_archive(wheel, folder, "zip")
-    shutil.rmtree(wheels)
+    with TemporaryDirectory() as wheels:
+        subprocess.run(
+            [
+                sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                "--python-version=3.12", "--implementation=cp", *platforms, "--dest", wheels, *names,
+            ],
+            check=True,
+        )  # fmt: skip
+        for wheel in Path(wheels).glob("*.whl"):
+            shutil.unpack_archive(wheel, folder, "zip")
 
 
-def size_mb(folder: Path) -> float:
-    """Of all files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+def write_archive(file: Path, folder: Path) -> None:
+    """All files of a folder, and what runs them, as one file that Python runs."""
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        archive.write(Path(__file__).with_name("unpack.py"), "__main__.py")
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Pack; returns 1 where the folder is there already, or larger than may be."""
+    """Pack; returns 1 where the file is there already, or larger than may be."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="that does not exist yet")
+    parser.add_argument("file", type=Path, help="that does not exist yet")
     parser.add_argument(
         "--wheels", nargs="*", default=[], metavar="NAME", help="packages that the machine lacks"
     )
     given = parser.parse_args(arguments)
-    if given.folder.exists():
-        print(f"{given.folder} is there already: name another folder", file=sys.stderr)
+    if given.file.exists():
+        print(f"{given.file} is there already: name another file", file=sys.stderr)
         return 1
-    packages = given.folder / "site"
-    packages.mkdir(parents=True)
-    copy_project(given.folder / "project")
-    copy_packages(packages, Path(site.getsitepackages()[0]))
-    fetch_wheels(packages, [*WHEELS, *given.wheels])
-    size = size_mb(given.folder)
-    print(
-        f"{given.folder}: {size:.1f} MB. There:\n"
-        f"  export PYTHONPATH={given.folder.name}/site:{given.folder.name}/project/workflow_scripts\n"
-        f"  python3 {given.folder.name}/project/benchmarks/gpu/run.py"
-    )
-    if size > LARGEST_MB:
+    with TemporaryDirectory() as folder:
+        packages = Path(folder) / "site"
+        packages.mkdir()
+        copy_project(Path(folder) / "project")
+        copy_packages(packages)
+        pinned = [f"{name}=={metadata.version(name)}" for name in WHEELS]
+        fetch_wheels(packages, [*pinned, *given.wheels])
+        write_archive(given.file, Path(folder))
+    size_mb = given.file.stat().st_size / 1e6
+    print(f"{given.file}: {size_mb:.1f} MB. There: python3 {given.file.name} --output table.md")
+    if size_mb > LARGEST_MB:
         print(f"more than {LARGEST_MB} MB", file=sys.stderr)
         return 1
     return 0
