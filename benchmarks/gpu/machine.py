@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import torch
 from findings import Report
 
-from chestct.training.measure.floor import memory_tbps
-from chestct.training.measure.throughput import PEAK_TFLOPS
+from chestct.training.measure.machine_speeds import copy_tbps, memory_tbps, peak_tflops, product_tflops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +64,10 @@ def look_at_machine(report: Report, device: torch.device, *, dry: bool) -> Machi
 
         versions += f", Triton {triton.__version__}"
     report.add("machine", name, versions)
-    size, values = (8192, 1 << 29) if gpu else (256, 1 << 20)
-    dtype = torch.bfloat16 if gpu else torch.float32
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    product = 2 * size**3 / seconds(lambda: a @ b, device) / 1e12
-    source = torch.zeros(values, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    copy = 2 * values / seconds(lambda: target.copy_(source), device) / 1e12
     precision = "bf16-mixed" if gpu else "32-true"
-    sheet = next(
-        (peaks[precision] for start, peaks in PEAK_TFLOPS.items() if name.startswith(start)), product
-    )
-    sheet_tbps = memory_tbps(name) or copy
-    report.add("machine", f"matrix product {size}", f"{product:.4g} TFLOP/s ({sheet:.4g} by the data sheet)")
+    product, copy = product_tflops(device, precision), copy_tbps(device)
+    sheet, sheet_tbps = peak_tflops(name, precision) or product, memory_tbps(name) or copy
+    report.add("machine", "matrix product", f"{product:.4g} TFLOP/s ({sheet:.4g} by the data sheet)")
     report.add("machine", "copy, read and written", f"{copy:.3g} TB/s ({sheet_tbps:.3g} by the data sheet)")
     return Machine(
         device=device,

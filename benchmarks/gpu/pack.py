@@ -1,9 +1,9 @@
 """Packs what ``run.py`` needs on a GPU machine without a package index, into one file that runs there.
 
-``python benchmarks/gpu/pack.py FILE.pyz``, in the project's environment, where its changes are committed; there
-``python3 FILE.pyz``. The machine has Python 3.12, PyTorch with CUDA, Triton, torchvision, transformers, NumPy,
-SciPy, scikit-learn, pandas, pyarrow, h5py, OpenCV, Pillow, matplotlib, seaborn, Jinja2, requests, psutil,
-safetensors and PyYAML; name with ``--wheels`` which of them it lacks.
+``python benchmarks/gpu/pack.py FILE.pyz``, in the project's environment, where its changes are committed;
+there ``python3 FILE.pyz``. The machine has Python 3.12, PyTorch with CUDA, Triton, torchvision, transformers,
+NumPy, SciPy, scikit-learn, pandas, pyarrow, h5py, OpenCV, Pillow, matplotlib, seaborn, Jinja2, requests,
+psutil, safetensors and PyYAML; name with ``--wheels`` which of them it lacks.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Pure Python, copied from this environment. Of Snakemake's needs those for integer programs are left out: the
-#: profile's scheduler has none.
+#: Pure Python, copied from this environment. Of Snakemake's needs those for integer programs are left out:
+#: the profile's scheduler has none.
 PACKAGES = (
     "efficientnet-lite-pytorch", "fvcore", "hdf5plugin", "iopath", "parameterized", "portalocker", "pydicom",
     "pytorchvideo", "tabulate", "termcolor", "yacs",
@@ -54,7 +54,7 @@ def copy_project(folder: Path) -> None:
 
 
 def is_packed(file: PurePath) -> bool:
-    """Whether a file of an installed package goes along: no tests, commands, other Python's or unused code."""
+    """Whether a file of an installed package goes along: no tests, commands, code of another Python."""
     if file.is_absolute() or ".." in file.parts or _LEFT_OUT & {*file.parts}:
         return False
     return file.name in FILTERS if "plugins" in file.parts else file.suffix not in (".so", ".pyc")

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from chestct.training.measure import floor
-from chestct.training.measure.floor import Floor, memory_tbps
+from chestct.training.measure.floor import Floor
+from chestct.training.measure.machine_speeds import memory_tbps, peak_tflops, product_tflops
 
 
 class Attention(nn.Module):
@@ -47,3 +48,8 @@ def test_memory_speed_is_that_of_the_longest_name_that_fits() -> None:
     assert memory_tbps("NVIDIA H100 80GB HBM3") == 3.35
     assert memory_tbps("NVIDIA H100 PCIe") == 2.0
     assert memory_tbps("another") is None
+    assert peak_tflops("NVIDIA H200", "bf16-mixed") == 989 and peak_tflops("another", "32-true") is None
+
+
+def test_a_matrix_product_is_measured() -> None:
+    assert 0 < product_tflops(torch.device("cpu"), "bf16-mixed", size=32) < 100

@@ -1,12 +1,19 @@
 """The one command for a GPU machine (benchmarks/gpu): what fails, what is left out, its dry form in part."""
 
 import importlib
+import math
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from importlib import metadata
+from pathlib import Path, PurePosixPath
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+MODULES = ("findings", "run", "recovery", "study", "pack")
 
 
 @pytest.fixture
@@ -15,8 +22,8 @@ def script(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Mo
     for name in ("TRITON_INTERPRET", "CUDA_VISIBLE_DEVICES"):  # set by the dry form, and put back
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    yield {name: importlib.import_module(name) for name in ("findings", "run", "recovery", "pack")}
-    for name in ("findings", "run", "recovery", "pack", "machine", "kernels", "networks"):
+    yield {name: importlib.import_module(name) for name in MODULES}
+    for name in (*MODULES, "machine", "kernels", "networks"):
         sys.modules.pop(name, None)
 
 
@@ -60,11 +67,68 @@ def test_a_check_without_time_is_no_success(script: dict[str, ModuleType]) -> No
     assert script["run"].main(["--dry", "--parts", "recovery", "--seconds", "12"]) == 1
 
 
-def test_only_the_filter_that_is_used_is_packed(script: dict[str, ModuleType], tmp_path: Path) -> None:
-    for name in ("hdf5plugin/plugins/libh5bshuf.so", "hdf5plugin/plugins/libh5other.so", "yacs/tests/a.py"):
-        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "here" / name).write_text("")
-    (tmp_path / "here" / "tabulate.py").write_text("x = 1")
-    script["pack"].copy_packages(tmp_path / "there", tmp_path / "here")
-    packed = {str(path.relative_to(tmp_path / "there")) for path in (tmp_path / "there").rglob("*.*")}
-    assert packed == {"hdf5plugin/plugins/libh5bshuf.so", "tabulate.py"}
+@pytest.mark.parametrize(
+    ("file", "packed"),
+    [
+        ("hdf5plugin/plugins/libh5bshuf.so", True),
+        ("hdf5plugin/plugins/libh5other.so", False),
+        ("yacs/tests/a.py", False),
+        ("yacs/config.py", True),
+        ("yacs-0.1.8.dist-info/METADATA", True),
+        ("rpds/rpds.cpython-311-x86_64-linux-gnu.so", False),
+        ("../../../bin/snakemake", False),
+    ],
+)
+def test_what_is_packed_of_a_package(script: dict[str, ModuleType], file: str, packed: bool) -> None:
+    assert script["pack"].is_packed(PurePosixPath(file)) is packed
+
+
+def test_packages_that_are_packed_are_installed_here(script: dict[str, ModuleType], tmp_path: Path) -> None:
+    pack = script["pack"]
+    for name in (*pack.PACKAGES, *pack.WHEELS):
+        assert metadata.version(name)
+    pack.copy_packages(tmp_path, ["tabulate", "snakemake-interface-common"])
+    assert (tmp_path / "tabulate" / "__init__.py").is_file()
+    assert list(tmp_path.glob("snakemake_interface_common-*.dist-info/METADATA"))
+
+
+def running(study: ModuleType, folder: Path, program: str) -> Any:
+    """A program in the place of Snakemake."""
+    (folder / "output.txt").write_text("begun\nWorkflowError: in rule finetune\n")
+    process = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+    return study.Study(folder, process, time.monotonic())
+
+
+def write_results(folder: Path, **auroc: float) -> None:
+    results = folder / "results" / "gpu_check"
+    for name, table in {
+        "training/runs.csv": "init,device\nscratch,cpu\nvideo,cpu\n",
+        "evaluation/metrics.csv": "metric,init,value\nauroc,none,0.5\n"
+        + "".join(f"auroc,{init},{value}\n" for init, value in auroc.items()),
+        "report.html": "x" * 20_000,
+    }.items():
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).write_text(table)
+
+
+@pytest.mark.parametrize(
+    ("program", "auroc", "row"),
+    [
+        ("", {"scratch": 0.5, "video": 0.7}, "AUROC 0.50 from scratch, AUROC 0.70 from video, on cpu"),
+        ("", {"scratch": 0.5}, None),
+        ("", {"scratch": 0.5, "video": math.nan}, None),
+        ("raise SystemExit(1)", {}, "exit code 1: WorkflowError: in rule finetune"),
+        ("import time; time.sleep(60)", {}, "not done after 1 s: WorkflowError"),
+    ],
+)
+def test_a_study_that_fails_or_hangs_is_a_row(
+    script: dict[str, ModuleType], tmp_path: Path, program: str, auroc: dict[str, float], row: str | None
+) -> None:
+    report, folder = script["findings"].Report(1.0), tmp_path / "study"
+    folder.mkdir()
+    write_results(folder, **auroc)
+    study = running(script["study"], folder, program)
+    study.wait(report)
+    (found,) = report.rows
+    assert found.passed == ("on cpu" in (row or "")) and (row or "AUROC") in found.found
+    assert study.process.poll() is not None and not folder.exists()

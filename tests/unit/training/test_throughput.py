@@ -11,7 +11,14 @@ from chestct.models import build_model
 from chestct.tables import read_table
 from chestct.training.measure import throughput
 from chestct.training.measure.speed import Setting, count_flops, measure, measure_or_explain
-from chestct.training.measure.throughput import describe, main, update_table
+from chestct.training.measure.throughput import (
+    Peaks,
+    describe,
+    full_size_models,
+    list_variants,
+    main,
+    update_table,
+)
 
 ROW = {
     "device": "d",
@@ -66,12 +73,32 @@ def test_every_repeat_is_timed_and_told() -> None:
     assert min(found.train + found.score + found.plain) > 0
     assert found.peak_memory_gb > 0.1
     found.train[:], found.plain[:] = [0.5, 0.25], [1.0, 2.0]
-    text = describe(name, found, setting(), found.train_flops * 8 * 2 / 1e12)
+    peak = found.train_flops * 8 * 2 / 1e12
+    text = describe(name, found, setting(), Peaks(sheet=peak, product=peak / 2))
     assert "0.25 s (median 0.375): 8 windows/s" in text
-    assert "50.0 % of" in text
+    assert (
+        "50.0 % of" in text and "100.0 % of a matrix product" in text and "forms          published" in text
+    )
     assert "4.00 times less" in text
     found.plain.clear()
-    assert "plain float32  out of memory" in describe(name, found, setting(), None)
+    assert "plain float32  out of memory" in describe(name, found, setting(), Peaks(sheet=None, product=1.0))
+
+
+def test_forms_are_measured_where_models_take_them() -> None:
+    assert [*list_variants(setting(), compiled=False)] == ["published"]
+    gpu = list_variants(setting(gpus=1), compiled=True)
+    assert [(s.fast_forms, s.compiled, s.plain) for s in gpu.values()] == [
+        ("never", False, True),
+        ("on_gpus", False, False),
+        ("on_gpus", True, False),
+    ]
+    assert [*list_variants(setting(gpus=1, fast_forms="never"), compiled=False)] == ["published"]
+
+
+def test_all_models_are_those_that_are_trained_at_full_size() -> None:
+    names = full_size_models(224)
+    assert {"csn_r101", "videomae_base", "resnet18_slices", "lrcn_resnext101_32x8d_scan"} <= set(names)
+    assert not any("narrow" in name or "probe" in name for name in names)
 
 
 def test_a_row_replaces_the_one_of_the_same_thing(tmp_path: Path) -> None:
@@ -104,7 +131,7 @@ def test_the_command_writes_the_table_and_names_what_it_cannot_measure(
     gflops = count_flops("videomae_narrow", window=8, size=32)[0] / 1e9
     assert row["gflops_per_window"] == pytest.approx(gflops, rel=1e-3)
     printed = capsys.readouterr()
-    assert "windows/s" in printed.out
+    assert "| videomae_narrow | published |" in printed.out.splitlines()[-1]
     assert ("unknown: unknown model 'unknown'" in printed.err) == bool(code)
 
 

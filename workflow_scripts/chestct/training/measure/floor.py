@@ -4,9 +4,12 @@ The floor takes perfect kernels for granted: what lies between matrix products a
 sums, dropout, attention's softmax) is computed with them and moves nothing of its own; a layer that
 normalises reads its values twice more in the backward pass, since its gradient needs sums over them first;
 the optimiser reads weights, gradients and two moments, and writes all but the gradients, in float32. No step
-is faster.
+is faster. ``python -m chestct.training.measure.floor MODEL...`` prints a table.
 """
 
+import argparse
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,17 +19,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from chestct.training.measure.machine_speeds import PEAK_TFLOPS, memory_tbps, peak_tflops
 from chestct.training.measure.speed import build_trained, count_flops
-
-#: Bytes that a second moves to and from memory, 10**12, by the vendor's data sheets, of devices whose names
-#: begin so; the longest that fits counts.
-MEMORY_TBPS = {
-    "NVIDIA A100": 1.555,
-    "NVIDIA A100-SXM4-80GB": 2.039,
-    "NVIDIA H100": 3.35,
-    "NVIDIA H100 PCIe": 2.0,
-    "NVIDIA H200": 4.8,
-}
 
 _ADAM_BYTES = 28
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -123,7 +117,41 @@ class Floor:
         return batch * self.flops / tflops / 1e12, moved / tbps / 1e12
 
 
-def memory_tbps(device: str) -> float | None:
-    """Memory speed of a device by its data sheet, 10**12 bytes a second, where it is known."""
-    fitting = [name for name in MEMORY_TBPS if device.startswith(name)]
-    return MEMORY_TBPS[max(fitting, key=len)] if fitting else None
+def describe_floor(name: str, floor: Floor, batch: int, *, tflops: float, tbps: float) -> str:
+    """A row of a table in Markdown: what a step in mixed precision must do, what binds, windows a second."""
+    compute, memory = floor.seconds(batch, value_bytes=2, tflops=tflops, tbps=tbps)
+    fastest = batch / max(compute, memory)
+    cells = [
+        name,
+        f"{batch * floor.flops / 1e12:.3g}",
+        f"{1e3 * compute:.3g}",
+        f"{floor.bytes(batch, value_bytes=2) / 1e9:.3g}",
+        f"{1e3 * memory:.3g}",
+        "operations" if compute > memory else "memory",
+        f"{fastest:,.0f}",
+        f"{0.9 * fastest:,.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the floors of models on a device whose data sheet is known."""
+    parser = argparse.ArgumentParser(prog="python -m chestct.training.measure.floor", description=__doc__)
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="names in the catalogue")
+    parser.add_argument("--device", choices=PEAK_TFLOPS, default="NVIDIA H200")
+    parser.add_argument("--window", type=int, default=32, help="slices")
+    parser.add_argument("--size", type=int, default=224, help="rows and columns")
+    parser.add_argument("--batch", type=int, default=16, help="windows at once")
+    given = parser.parse_args(arguments)
+    tflops, tbps = peak_tflops(given.device, "bf16-mixed"), memory_tbps(given.device)
+    assert tflops and tbps
+    print("| model | TFLOP | ms | GB | ms | binds | windows/s at most | nine tenths |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name in given.models:
+        floor = Floor.of(name, window=given.window, size=given.size)
+        print(describe_floor(name, floor, given.batch, tflops=tflops, tbps=tbps), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,10 +1,11 @@
-"""How fast this machine trains and scores models: ``python -m chestct.training.measure.throughput MODEL...``.
+"""How fast this machine trains and scores: ``python -m chestct.training.measure.throughput [MODEL...]``.
 
 Measures the steps of the training engine on windows that are in memory already: transfer, augmentation,
 forward, backward, update; and scoring. What the loader costs is not in it. Each model runs in a process of
-its own. Speeds are those of the quickest repeat, since whatever else the machine does only slows one down; of
-one CPU thread they are over processor time.
-The rows go to the table from which ``make plan`` computes what a study costs.
+its own, on a GPU once in its published and once in its fast form (and, with --compile, compiled). Speeds are
+those of the quickest repeat, since whatever else the machine does only slows one down; of one CPU thread they
+are over processor time. A table of all comes last. The rows of what a study would run go to the table from
+which ``make plan`` computes what it costs.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -22,22 +23,15 @@ import torch
 
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
-from chestct.models.fast_forms import ON_GPUS, SETTINGS
+from chestct.models.fast_forms import NEVER, ON_GPUS, SETTINGS, wants_fast_forms
 from chestct.records import record_path
 from chestct.tables import read_table, write_table
 from chestct.training.machine.device import check_hardware
+from chestct.training.measure.machine_speeds import peak_tflops, product_tflops
 from chestct.training.measure.speed import Measurement, Setting, measure_apart
 
 #: Speeds by device and model, which the plan of a study reads.
 TABLE = Path(__file__).resolve().parents[2] / "plan" / "throughput.csv"
-
-#: Dense peak by the vendor's data sheets, TFLOP/s, of devices whose names begin so (SXM form).
-PEAK_TFLOPS = {
-    "NVIDIA A100": {"32-true": 19.5, "bf16-mixed": 312.0, "16-mixed": 312.0},
-    "NVIDIA H100": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
-    "NVIDIA H200": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
-}
-
 
 #: Slices that a model sees at once in the paper's study.
 WINDOWS = {"window": 32, "slice": 1, "scan": 150}
@@ -68,11 +62,35 @@ def update_table(path: Path, row: dict[str, object]) -> None:
     record_path(path).unlink()  # a table that the package brings has none
 
 
-def _peak_tflops(device: str, precision: str) -> float | None:
-    return next((peaks[precision] for name, peaks in PEAK_TFLOPS.items() if device.startswith(name)), None)
+def list_variants(setting: Setting, *, compiled: bool) -> dict[str, Setting]:
+    """The forms that are measured of a model, by what the table calls them.
+
+    Args:
+        setting: of the measurement; where it asks for the published form, that one alone is measured.
+        compiled: measure the compiled form too.
+
+    Returns:
+        at least one; the published form is left out where no model would take another.
+    """
+    published = replace(setting, fast_forms=NEVER, compiled=False)
+    variants = {"published": published}
+    if wants_fast_forms(setting.fast_forms, gpus=setting.gpus):
+        # The plain loop is measured once a model.
+        variants["fast"] = replace(setting, compiled=False, plain=False)
+    if compiled:
+        variants["compiled"] = replace(setting, compiled=True, plain=False)
+    return variants
 
 
-def describe(name: str, found: Measurement, setting: Setting, peak_tflops: float | None) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Peaks:
+    """What speeds are held against, 10**12 operations a second: the data sheet (if known), a product here."""
+
+    sheet: float | None
+    product: float
+
+
+def describe(name: str, found: Measurement, setting: Setting, peaks: Peaks) -> str:
     """What was found, in lines for people."""
     train, score = min(found.train), min(found.score)
     lines = [
@@ -86,12 +104,10 @@ def describe(name: str, found: Measurement, setting: Setting, peak_tflops: float
         f"  peak memory    {found.peak_memory_gb} GB",
     ]
     tflops = found.train_flops * setting.batch / train / 1e12
-    share = f", {100 * tflops / peak_tflops:.1f} % of {peak_tflops:g}" if peak_tflops else ""
-    lines.append(f"  model FLOPs    {tflops:.3g} TFLOP/s{share}")
-    if found.forms:
-        lines.append(
-            f"  faster forms   {', '.join(found.forms)}; the first step took {found.first_seconds:.3g} s"
-        )
+    share = f"{100 * tflops / peaks.sheet:.1f} % of {peaks.sheet:g}, " if peaks.sheet else ""
+    share += f"{100 * tflops / peaks.product:.1f} % of a matrix product here"
+    lines.append(f"  model FLOPs    {tflops:.3g} TFLOP/s, {share}")
+    lines.append(f"  forms          {_forms(found, setting)}; first step {found.first_seconds:.3g} s")
     if found.plain:
         plain = min(found.plain)
         lines.append(f"  plain float32  {plain:.4g} s: the engine takes {plain / train:.2f} times less")
@@ -100,11 +116,71 @@ def describe(name: str, found: Measurement, setting: Setting, peak_tflops: float
     return "\n".join(lines)
 
 
+def _forms(found: Measurement, setting: Setting) -> str:
+    return ", ".join([*found.forms, *["compiled"] * setting.compiled]) or "published"
+
+
+#: Head of the last table.
+_COLUMNS = (
+    "model", "forms", "windows/s", "scored/s", "MFU (data sheet)", "MFU (product)", "GB", "first step, s",
+)  # fmt: skip
+
+
+def summary_row(name: str, found: Measurement, setting: Setting, peaks: Peaks) -> tuple[str, ...]:
+    """A row of the last table."""
+    train = min(found.train)
+    tflops = found.train_flops * setting.batch / train / 1e12
+    return (
+        name,
+        _forms(found, setting),
+        f"{setting.batch / train:.4g}",
+        f"{setting.batch / min(found.score):.4g}",
+        f"{100 * tflops / peaks.sheet:.1f} %" if peaks.sheet else "",
+        f"{100 * tflops / peaks.product:.1f} %",
+        f"{found.peak_memory_gb:g}",
+        f"{found.first_seconds:.3g}",
+    )
+
+
+def full_size_models(size: int) -> list[str]:
+    """Models of the catalogue that are trained as published, at a size."""
+    return [
+        name
+        for name, entry in MODELS.items()
+        if not entry.frozen
+        and not entry.build.endswith("narrow")
+        and entry.slices[0] <= WINDOWS[entry.sees] <= entry.slices[1]
+        and entry.size_px[0] <= size <= entry.size_px[1]
+    ]
+
+
+def _table_row(name: str, found: Measurement, setting: Setting, device: str) -> dict[str, object]:
+    """A row of schema ``throughput``."""
+    standing = ["measured"] + ["compiled"] * setting.compiled
+    standing += ["processor time"] * (not setting.gpus and setting.threads == 1)
+    return {
+        "device": device,
+        "model": name,
+        "precision": setting.precision,
+        "window": setting.window,
+        "size": setting.size,
+        "batch": setting.batch,
+        "train_windows_per_second": _round(setting.batch / min(found.train)),
+        "score_windows_per_second": _round(setting.batch / min(found.score)),
+        "gflops_per_window": _round(found.forward_flops / 1e9),
+        "peak_memory_gb": found.peak_memory_gb,
+        "standing": ", ".join([*standing, *(f"{form} form" for form in found.forms)]),
+        "date": date.today().isoformat(),
+    }
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m chestct.training.measure.throughput", description=__doc__
     )
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="names in the catalogue")
+    parser.add_argument(
+        "models", nargs="*", metavar="MODEL", help="names in the catalogue; default: all at full size"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default=None, help="default: a GPU if there is")
     parser.add_argument("--precision", choices=["32-true", "bf16-mixed", "16-mixed"], default=None)
     parser.add_argument(
@@ -153,34 +229,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    device, failed = name_device(setting), 0
-    standing = ["measured"] + ["compiled"] * setting.compiled
-    standing += ["processor time"] * (not gpus and setting.threads == 1)
-    peak_tflops = given.peak_tflops or _peak_tflops(device, setting.precision)
-    for name in given.models:
+    torch.set_num_threads(setting.threads)
+    device = name_device(setting)
+    peaks = Peaks(
+        sheet=given.peak_tflops or peak_tflops(device, setting.precision),
+        product=product_tflops(setting.device, setting.precision),
+    )
+    rows, failed = [], 0
+    for name in given.models or full_size_models(setting.size):
         if name in MODELS and not given.window:
             setting = replace(setting, window=WINDOWS[MODELS[name].sees])
-        found = measure_apart(name, setting)
-        if isinstance(found, str):
-            print(f"{name}: {found}", file=sys.stderr, flush=True)
-            failed = 1
-            continue
-        print(describe(name, found, setting, peak_tflops), flush=True)
-        row = {
-            "device": device,
-            "model": name,
-            "precision": setting.precision,
-            "window": setting.window,
-            "size": setting.size,
-            "batch": setting.batch,
-            "train_windows_per_second": _round(setting.batch / min(found.train)),
-            "score_windows_per_second": _round(setting.batch / min(found.score)),
-            "gflops_per_window": _round(found.forward_flops / 1e9),
-            "peak_memory_gb": found.peak_memory_gb,
-            "standing": ", ".join([*standing, *(f"{form} form" for form in found.forms)]),
-            "date": date.today().isoformat(),
-        }
-        update_table(given.output, row)
+        variants = list_variants(setting, compiled=given.compile)
+        for variant, of_variant in variants.items():
+            found = measure_apart(name, of_variant)
+            if isinstance(found, str):
+                print(f"{name}: {found}", file=sys.stderr, flush=True)
+                failed = 1
+                break
+            print(describe(name, found, of_variant, peaks), flush=True)
+            rows.append(summary_row(name, found, of_variant, peaks))
+            if variant != "published" or len(variants) == 1:
+                update_table(given.output, _table_row(name, found, of_variant, device))
+    print(f"\n{device}: a matrix product reaches {peaks.product:.4g} TFLOP/s")
+    for row in [_COLUMNS, ["---"] * len(_COLUMNS), *rows]:
+        print(f"| {' | '.join(row)} |")
     return failed
 
 

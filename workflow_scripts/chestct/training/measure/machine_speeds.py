@@ -1,0 +1,69 @@
+"""What a device reaches at best: by its vendor's data sheet, and as measured here."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+#: Dense peak by the vendors' data sheets, TFLOP/s, of devices whose names begin so (SXM form).
+PEAK_TFLOPS = {
+    "NVIDIA A100": {"32-true": 19.5, "bf16-mixed": 312.0, "16-mixed": 312.0},
+    "NVIDIA H100": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
+    "NVIDIA H200": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
+}
+#: Bytes that a second moves to and from memory, 10**12, by the same sheets; the longest that fits counts.
+MEMORY_TBPS = {
+    "NVIDIA A100": 1.555,
+    "NVIDIA A100-SXM4-80GB": 2.039,
+    "NVIDIA H100": 3.35,
+    "NVIDIA H100 PCIe": 2.0,
+    "NVIDIA H200": 4.8,
+}
+_TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def peak_tflops(device: str, precision: str) -> float | None:
+    """Peak of a device by its data sheet, 10**12 operations a second, where it is known."""
+    return next((peaks[precision] for name, peaks in PEAK_TFLOPS.items() if device.startswith(name)), None)
+
+
+def memory_tbps(device: str) -> float | None:
+    """Memory speed of a device by its data sheet, 10**12 bytes a second, where it is known."""
+    fitting = [name for name in MEMORY_TBPS if device.startswith(name)]
+    return MEMORY_TBPS[max(fitting, key=len)] if fitting else None
+
+
+def product_tflops(device: torch.device, precision: str, *, size: int | None = None) -> float:
+    """What the product of two large matrices reaches here, 10**12 operations a second.
+
+    Args:
+        device: a GPU or the CPU, on which it is float32.
+        precision: of a training there.
+        size: rows and columns; default: 8192 on a GPU, 512 on a CPU.
+    """
+    gpu = device.type == "cuda"
+    size = size or (8192 if gpu else 512)
+    dtype = _TYPES[precision] if gpu else torch.float32
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    return 2 * size**3 / _least_seconds(lambda: a @ b, gpu=gpu) / 1e12
+
+
+def copy_tbps(device: torch.device) -> float:
+    """What a copy within memory reaches here, 10**12 bytes a second, read and written."""
+    gpu = device.type == "cuda"
+    source = torch.zeros(1 << (29 if gpu else 22), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * len(source) / _least_seconds(lambda: target.copy_(source), gpu=gpu) / 1e12
+
+
+def _least_seconds(action: Callable[[], object], *, gpu: bool) -> float:
+    seconds = []
+    for _ in range(13 if gpu else 5):
+        if gpu:
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        action()
+        if gpu:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
