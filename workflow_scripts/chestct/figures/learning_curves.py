@@ -134,11 +134,12 @@ def _note(axis: Axes, arm: pd.DataFrame, column: str, x: np.ndarray, y: np.ndarr
     words = hover_words.of_histories(column)
     for model, part in arm.groupby("model", sort=False):
         if part.groupby(_RUN).ngroups <= _NOTED_RUNS:
-            note_points(axis, *panels.floats(part, "windows_seen", column), part, words)
+            seen, values = panels.floats(part, "windows_seen", column)
+            note_points(axis, seen, values, part, words)
         elif arm["model"].nunique() == 1:
             first = part.iloc[0]
             median = pd.DataFrame({"windows_seen": x, column: y}).assign(
-                model=model, seed=np.nan, **first[["dataset", "init", "percent"]].to_dict()
+                model=model, seed=np.nan, **{key: first[key] for key in ("dataset", "init", "percent")}
             )
             note_points(axis, x, y, median, words)
 
