@@ -11,7 +11,42 @@ from itertools import islice
 from pathlib import Path
 
 _DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
-_OTHER_NAMES = {"dicomdir", "license", "readme", "version", "md5sum", "thumbs.db"}
+_OTHER_NAMES = {
+    "dicomdir",
+    "license",
+    "readme",
+    "version",
+    "md5sum",
+    "thumbs.db",
+    "copying",
+    "notice",
+    "authors",
+}
+_OTHER_NAMES |= {
+    "changes",
+    "changelog",
+    "manifest",
+    "checksums",
+    "md5sums",
+    "sha1sums",
+    "sha256sums",
+    "sha512sums",
+}
+#: How packed files end: one image, several.
+_PACKED = (".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4", ".z")
+_ARCHIVES = (
+    ".zip",
+    ".tar",
+    ".tgz",
+    ".tar.gz",
+    ".tbz2",
+    ".tar.bz2",
+    ".txz",
+    ".tar.xz",
+    ".tar.zst",
+    ".7z",
+    ".rar",
+)
 #: Folders that systems and archivers leave, with copies of names but no images.
 _OTHER_FOLDERS = {"__macosx", "$recycle.bin", "system volume information"}
 _MARKER = b"DICM"
@@ -137,8 +172,13 @@ def find_dicom(folder: Path) -> DicomFolder:
 
 
 def packed_dicom(files: Sequence[Path]) -> list[Path]:
-    """Those of some files that hold DICOM compressed or in an archive: gzip, zip, tar."""
+    """Those of some files that hold DICOM compressed or in an archive, or may, as an archive in another."""
     return [path for path in files if _holds_dicom(path)]
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a packed file holds several files, by its name."""
+    return path.name.lower().endswith(_ARCHIVES)
 
 
 def _holds_dicom(path: Path) -> bool:
@@ -147,22 +187,29 @@ def _holds_dicom(path: Path) -> bool:
         if name.endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
                 return any(_named_dicom(member) for member in archive.namelist()[:_MAX_MEMBERS])
-        if name.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")):
+        if name.endswith((".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz")):
             with tarfile.open(path) as archive:
                 first = islice(archive, _FIRST_MEMBERS)  # more might mean to unpack all of it
                 return any(_named_dicom(member.name) for member in first if member.isfile())
+        if name.endswith(_ARCHIVES):
+            return True  # of a kind that is not looked into
+        if name.endswith(_PACKED) and Path(path.stem).suffix.lower() in _DICOM_SUFFIXES:
+            return True
         if name.endswith(".gz"):
             with gzip.open(path) as file:
                 return file.read(132)[128:] == _MARKER
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, ValueError, RuntimeError):
-        return name.endswith(tuple(f"{suffix}.gz" for suffix in _DICOM_SUFFIXES))
+        pass
     return False
 
 
 def _named_dicom(member: str) -> bool:
-    """Whether the name of an archive's member says DICOM, as ``looks_like_dicom`` of files."""
+    """Whether the name of an archive's member says DICOM, as ``looks_like_dicom`` of files, or packed."""
     path = Path(member)
     suffix = path.suffix.lower()
     if member.endswith("/") or path.name.startswith(".") or path.name.lower() in _OTHER_NAMES:
         return False
-    return suffix in (*_DICOM_SUFFIXES, "", ".") or suffix[1:].isdigit()
+    is_packed = member.lower().endswith(_ARCHIVES) or (
+        member.lower().endswith(_PACKED) and Path(path.stem).suffix.lower() in _DICOM_SUFFIXES
+    )
+    return is_packed or suffix in (*_DICOM_SUFFIXES, "", ".") or suffix[1:].isdigit()

@@ -15,51 +15,43 @@ from functools import lru_cache
 ORIGINAL, LATER, DERIVED_SLICE = "original", "later", "derived_slice"
 DERIVED, NO_HU, LOCALIZER = "derived", "no_hu", "localizers"
 
-_LOCALIZERS = {"LOCALIZER", "LOCALISER", "SCOUT", "SCOUTVIEW", "TOPOGRAM", "TOPO", "TOP", "SURVIEW"}
-_LOCALIZERS |= {"SCANOGRAM", "SCANO"}
+_LOCALIZERS = re.compile(
+    r"LOCALI[SZ]ERS?|SCOUT\w*|TOP|TOPO(?:GRAM\w*)?|SURV(?:IEW|EY)S?|SCANO\w*|PILOT|RADIOGRAPH\w*"
+)
 #: Images computed over slices, phases or energies: in HU, but of no one acquisition, or of another geometry.
 _COMPUTED = re.compile(
     # Longer words hold some of them: PHASEAVG, THINMIP, MIPZ. COMPRESSED holds MPR, SAVE holds AVE.
-    r".*MIP.*|.*M(?:AX|IN|X|N)IP.*|.*AVG.*|(?:.*[^SW])?AVE|.*MEAN|.*MEDIAN|.*MPR|MPR.*|.*VNC.*|.*VMI.*|.*\d*KEV"
-    r"|(?:T|TEMP|4D|CT|DE)?(?:AIP|AVES|AVRG|AVEIP|AVIP|MINP|MAX|MIN|SUM|MPVR|MPPR|CPR|TNC|VUE|DRR|MONO)"
-    r"|PARALLEL|RADIAL|COMPOSED|COMPOSITE|MONTAGE|ADDITION|DIVISION|MULTIPLICATION|MASKED|VPCT"
+    r".*MIP.*|.*M(?:AX|IN|X|N|EAN)I(?:P|NT).*|.*AVG.*|(?:.*[^SW])?AVE|.*MEAN|.*MEDIAN|.*MPR|MPR.*|.*VNC.*|.*VMI.*"
+    r"|.*\d*KEV|(?:T|TEMP|4D|CT|DE)?(?:AIP|AVES|AVRG|AVEIP|AVIP|MINP|MAX|MIN|MPVR|MPPR|CPR|TNC|VUE|DRR)"
+    r"|(?:T|TEMP|4D|CT|DE)?SUM(?:MED|MATION)?|INTEGRAL|.*SLABS?|MAXIMUM|MINIMUM|MONO(?!CHROME\d?$).*"
+    r"|RADIAL|COMPOSED|COMPOSITE|MONTAGE|ADDITION|DIVISION|MULTIPLICATION|MASKED|VPCT|DISTORTED"
 )
 _COMPUTED_STEMS = (
-    *("MAXIM", "MINIM", "AVERAG", "PROJECT", "REFORM", "RESAMPL", "RESLIC", "CURV", "STITCH", "MONOE"),
-    *("MONOCHROM", "VIRTUAL", "SYNTHE", "SIMULAT", "REMOV", "CSAPARALLEL", "CSARADIAL"),
+    *("AVERAG", "PROJECT", "REFORM", "RESAMPL", "RESLIC", "CURV", "STITCH", "MULTIPLANAR", "INTERPOL"),
+    *("REGISTER", "DEFORM", "WARP", "VIRTUAL", "SYNTHE", "SIMULAT", "REMOV", "CSAPARALLEL", "CSARADIAL"),
 )
 #: Images whose values are no HU of tissue: amounts of a material, blood flow, differences, pictures.
 _NO_HU = re.compile(
-    r"SSD|VRT|VRS?|CBF|CBV|MTT|TTP|TMAX|PBV|WATER|CALCIUM|URIC|GOUT|FAT|HAP|RHO|ELECTRON|DSA|SUBS?|DIFF"
-    r"|QUANTITY|VARIANCE|RGB|REPORT|PROT|FFR|SCREEN|SCREENSHOT|SCREENSAVE"
+    r"SSD|VRT|VRS?|CB[FV]\w?|MTT\w?|TTP\w?|TMAX|PBV|ECV|WATER|CALCIUM|URIC|GOUT|FAT|HAP|RHOZ?|ELECTRON|XENON|DSA|SUBS?"
+    r"|DIFF|QUANTITY|VARIANCE|RGB|REPORT|PROT|FFR|SCREEN|SCREENSHOT|SCREENSAVE|PATLAK|.*DENSITY|.*MAPS?"
 )
 _NO_HU_STEMS = (
-    *(
-        "IODIN",
-        "ZEFF",
-        "MATERIAL",
-        "SUBTRACT",
-        "SURESUBTR",
-        "DIFFEREN",
-        "PERFUS",
-        "PERMEAB",
-        "RENDER",
-        "SURFACE",
-    ),
-    *("OVERLAY", "FUSION", "FUSED", "COLOR", "COLOUR", "CAPTUR", "SEGMENTE", "SEGMENTA", "PROTOCOL"),
+    *("IODIN", "ZEFF", "MATERIAL", "SUBTRACT", "SURESUBTR", "DIFFEREN", "PERFUS", "PERMEAB", "VENTILAT"),
+    *("BLOODFLOW", "BLOODVOL", "EXTRACTION", "STOPPING", "RENDER", "SURFACE", "OVERLAY", "FUSION", "FUSED"),
+    *("COLOR", "COLOUR", "CAPTUR", "SEGMENTE", "SEGMENTA", "PROTOCOL"),
 )
 _NO_HU_PHRASES = (
-    *("MAT_SPECIFIC", "MAT_FRACTIONAL", "MAT_VALUE", "EFF_ATOMIC", "Z_EFF", "EFFECTIVE_Z", "STD_DEV"),
-    *("STANDARD_DEVIATION", "BLOOD_FLOW", "BLOOD_VOLUME", "DOSE_INFO", "DOSE_REPORT"),
+    *("MAT_SPECIFIC", "MAT_FRACTIONAL", "MAT_VALUE", "EFF_ATOMIC", "ATOMIC_NUM", "Z_EFF", "EFFECTIVE_Z"),
+    *("STD_DEV", "STANDARD_DEVIATION", "BLOOD_FLOW", "BLOOD_VOLUME", "DOSE_INFO", "DOSE_REPORT"),
 )
 #: Phrases of several words for images in HU.
-_COMPUTED_PHRASES = ("MAT_REMOVED", "MAT_MODIFIED", "RAY_SUM", "RAYSUM")
+_COMPUTED_PHRASES = ("MAT_REMOVED", "MAT_MODIFIED", "RAY_SUM", "RAYSUM", "CSA_PARALLEL", "MULTI_PLANAR")
 #: Words that a derived image may have and yet be a slice: how it was scanned, reconstructed, packed;
 #: any other word may be a vendor's own for something computed.
 _OF_SLICES = re.compile(
-    r"DERIVED|PRIMARY|AXIAL|NONE|CT|SOM[S\d]*|SPI|SEQ|SPIRAL|SEQUENCE|SEQUENCED|HELIX|HELICAL|VOLUMETRIC|DUAL|DET|AB?|B"
-    r"|STD|STANDARD|SNRG|SOFT|SHARP|LUNG|BONE|BODY|CHEST|THORAX|LOW|DOSE|THIN|SLICES?|3DSLICE|HR|HD|FBP|IR|ASIR|ASIRV"
-    r"|IDOSE|IMR|SAFIRE|ADMIRE|AIDR|AIDR3D|FIRST|AICE|VEO|MBIR|TRUEFIDELITY|RECON\w*|FILTER\w*|DENOIS\w*|SMOOTH\w*"
+    r"DERIVED|PRIMARY|AXIAL|VOLUME|NONE|CT|SOM[S\d]*|SPI|SEQ|SPIRAL|SEQUENCE|SEQUENCED|HELIX|HELICAL|VOLUMETRIC|DUAL|DET|AB?|B"
+    r"|STD|STANDARD|SNRG|SOFT|SHARP|LUNG|BONE|BODY|CHEST|THORAX|LOW|DOSE|THIN|SLICES?|3DSLICE|HR|HD|FBP|IR|ASIR|ASIRV|V"
+    r"|DLIR|QIR|PIQE|AR|SS|IDOSE|IMR|SAFIRE|ADMIRE|AIDR|AIDR3D|FIRST|AICE|VEO|MBIR|TRUEFIDELITY|RECON\w*|FILTER\w*|DENOIS\w*|SMOOTH\w*"
     r"|CORRECT\w*|HEADER|CONVERTED|ANONYM\w*|DEIDENTIFIED|COMPRESS\w*|LOSSY|LOSSLESS|JPEG\w*|JP2K?|J2K|JPG|JLS|RLE|\d+"
 )
 
@@ -92,9 +84,9 @@ def kind_of_image(values: tuple[str, ...]) -> str:
 
     Returns:
         ``original``, or ``later`` (ORIGINAL\\SECONDARY: its pixels are original, it was made after the
-        examination), or ``derived_slice`` (DERIVED\\PRIMARY\\AXIAL and no word but of how it was scanned,
-        reconstructed, filtered or compressed); ``derived`` (computed, values in HU),
-        ``no_hu`` (values that are no HU of tissue), ``localizers``.
+        examination), or ``derived_slice`` (DERIVED\\PRIMARY\\AXIAL, or VOLUME as of enhanced CT, and no
+        word but of how it was scanned, reconstructed, filtered or compressed); ``derived`` (computed, values
+        in HU), ``no_hu`` (values that are no HU of tissue), ``localizers``.
 
     >>> kind_of_image(("ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"))
     'original'
@@ -105,14 +97,16 @@ def kind_of_image(values: tuple[str, ...]) -> str:
     """
     words = _words(values)
     phrase, present = "_".join(words), set(words)
-    if present & _LOCALIZERS:
+    if any(_LOCALIZERS.fullmatch(word) for word in words):
         return LOCALIZER
     if _is_no_hu(words, phrase):
         return NO_HU
     if _is_computed(words, phrase):
         return DERIVED
-    if "DERIVED" in present:
-        is_slice = {"PRIMARY", "AXIAL"} <= present and all(_OF_SLICES.fullmatch(word) for word in words)
+    # MIXED in value 1 stands for frames of both kinds, in a file that does not say which is which.
+    if "DERIVED" in present or words[:1] == ("MIXED",):
+        is_slice = {"DERIVED", "PRIMARY"} <= present and not present.isdisjoint(("AXIAL", "VOLUME"))
+        is_slice &= all(_OF_SLICES.fullmatch(word) for word in words)
         return DERIVED_SLICE if is_slice else DERIVED
     return LATER if "SECONDARY" in present else ORIGINAL
 

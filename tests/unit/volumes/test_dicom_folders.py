@@ -1,5 +1,6 @@
 """DICOM where people keep it: below the path, packed, beside lists of images, in one file."""
 
+import bz2
 import gzip
 import shutil
 import tarfile
@@ -15,6 +16,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
     generate_uid,
 )
+from volume_writers import write_nifti
 
 from chestct.download.sources import study_folders
 from chestct.errors import InputError
@@ -117,7 +119,24 @@ def gzipped(series):
         (series / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
 
 
-@pytest.mark.parametrize("pack", [zipped, tarred, gzipped])
+def archived(series):
+    """Kinds that are not looked into."""
+    (series / "scan.7z").write_bytes(b"7z\xbc\xaf" + bytes(99))
+
+
+def zipped_twice(series):
+    zipped(series)
+    with zipfile.ZipFile(series / "outer.zip", "w") as archive:
+        archive.write(series / "all.zip", "all.zip")
+    (series / "all.zip").unlink()
+
+
+def compressed_otherwise(series):
+    for path in sorted(series.glob("*.dcm")):
+        (series / f"{path.name}.bz2").write_bytes(bz2.compress(path.read_bytes()))
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred, gzipped, archived, zipped_twice, compressed_otherwise])
 def test_packed_series_are_said(series, pack):
     pack(series)
     for path in series.glob("*.dcm"):
@@ -135,6 +154,45 @@ def test_a_slice_that_is_packed_beside_others_is_said_and_an_archive_is_not(seri
     (series / "005.dcm.gz").write_bytes(gzip.compress(last.read_bytes()))
     last.unlink()
     assert refusal(series).detail == "1 compressed DICOM file(s): unpack them (gunzip)"
+
+
+@pytest.mark.parametrize("name", ["000.dcm", "IM000"])
+def test_files_that_are_packed_against_their_names_are_said(series, name):
+    content = gzip.compress((series / "000.dcm").read_bytes())
+    (series / "000.dcm").unlink()
+    (series / name).write_bytes(content)
+    assert refusal(series).detail.startswith("1 file(s) are packed, though their names do not say so")
+
+
+def test_a_folder_of_volume_files_is_told_to_name_one(tmp_path, hu):
+    write_nifti(tmp_path / "ct.nii.gz", hu)
+    refused = refusal(tmp_path)
+    assert refused.reason == "no_dicom_files" and "1 volume file(s): the path must name one" in refused.detail
+
+
+def test_a_series_whose_files_are_gone_is_missed_beside_one_that_is_there(tmp_path, hu):
+    write_series(tmp_path / "p" / "a", hu[:3])
+    (tmp_path / "p" / "b").mkdir()
+    for number in range(6):
+        (tmp_path / "p" / "b" / f"{number}.dcm").symlink_to(f".git/annex/objects/{number}")
+    refused = refusal(tmp_path / "p")
+    assert refused.reason == "missing_files" and refused.detail.startswith("6 file(s)")
+
+
+def test_a_file_that_may_not_be_read_is_missing_not_damaged(series, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("chestct.volumes.one_pass._open", lambda path: None)
+    monkeypatch.setattr("chestct.volumes.slice_header.pydicom.dcmread", denied)
+    refused = refusal(series)
+    assert (refused.reason, refused.detail) == ("missing_files", "Permission denied")
+
+
+def test_what_lies_beside_without_a_suffix(series, hu):
+    for name in ("SHA256SUMS", "COPYING", "manifest", "._000.dcm"):
+        (series / name).write_text("no image\n")
+    np.testing.assert_array_equal(read_series(series)[0].hu, hu)
 
 
 def test_packed_files_below_the_path_are_said(tmp_path, hu):

@@ -15,6 +15,15 @@ from chestct.volumes.hounsfield import check_hounsfield
 from chestct.volumes.refusals import RefusedScan
 
 CHEST = chest()
+
+
+def holed(where, value):
+    """A chest of whose slices some hold one value."""
+    hu = CHEST.copy()
+    hu[where] = value
+    return hu
+
+
 NO_HU = {
     "1024 too high": (CHEST + 1024, "looks like HU + 1024: set intensity: hu_plus_1024"),
     "1024 too high, padded": (padded_chest(-2000) + 1024, "looks like HU + 1024"),
@@ -36,6 +45,11 @@ NO_HU = {
     "PET": (np.abs(CHEST.astype(np.int32)) * 10, "PET"),
     "soft tissue window": (np.clip(CHEST, -160, 240), "window without air"),
     "constant": (CHEST * 0 - 1000, "nothing else"),
+    "window without lungs": (np.clip(CHEST, -500, 500), "window without air"),
+    "half of it zeros": (holed(slice(6, None), 0), "6 of 12 slices hold nothing but 0 HU"),
+    "zeros from half a slice on": (holed(slice(7, None), 0), "copy the scan again"),
+    "a slice of zeros": (holed(0, 0), "1 of 12 slices"),
+    "a hole of air": (holed(5, -1024), "1 of 12 slices hold nothing but -1024 HU"),
     "nearly constant": (np.where(np.arange(CHEST.size).reshape(CHEST.shape) < 20, 40, -1000), "mask"),
 }
 ARE_HU = {
@@ -53,6 +67,8 @@ ARE_HU = {
     "lung crop": lung_crop(),
     "lung crop in a lung window": np.clip(lung_crop(), -1350, 150),
     "contrast phantom": contrast_phantom(),
+    "slices of air added at an end": holed(slice(9, None), -1024),
+    "slices of padding at both ends": holed([0, 1, 11], -3024),
     "large": np.tile(CHEST, (6, 4, 4)),
 }
 

@@ -91,6 +91,17 @@ def test_each_frame_has_its_own_rescale(tmp_path, hu):
     np.testing.assert_array_equal(scan.hu, np.maximum(hu - np.arange(NUM)[:, None, None], -1024))
 
 
+def test_a_volume_in_two_files_of_a_concatenation(tmp_path, hu):
+    for number, start in enumerate((0, 3)):
+        dataset = multi_frame(hu[start : start + 3])
+        dataset.ConcatenationFrameOffsetNumber, dataset.InConcatenationNumber = start, number + 1
+        for i, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            item.PlanePositionSequence[0].ImagePositionPatient = [-100, -80, -300 + 2.5 * (start + i)]
+            del item.ConversionSourceAttributesSequence
+        write(tmp_path / "s", dataset, f"{number}.dcm")
+    np.testing.assert_array_equal(read_series(tmp_path / "s")[0].hu, hu)
+
+
 def test_one_frame_a_file(tmp_path, hu):
     for i in range(NUM):
         dataset = multi_frame(hu[i : i + 1])
@@ -177,7 +188,50 @@ def fewer_pixels(dataset):
     dataset["PixelData"].value = dataset.PixelData[:-384]
 
 
+def projecting(dataset):
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        item.CTImageFrameTypeSequence[0].VolumeBasedCalculationTechnique = "MAX_IP"
+
+
+def distorting(dataset):
+    dataset.SharedFunctionalGroupsSequence[0].CTImageFrameTypeSequence = group(
+        FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], VolumetricProperties="DISTORTED"
+    )
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        del item.CTImageFrameTypeSequence
+
+
+def of_both_kinds(dataset):
+    dataset.ImageType = ["MIXED", "PRIMARY", "VOLUME", "NONE"]
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        del item.CTImageFrameTypeSequence
+
+
+def two_stacks(dataset):
+    for i, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        item.FrameContentSequence[0].StackID = str(1 + i // 3)
+
+
+def two_times(dataset):
+    for i, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        item.FrameContentSequence[0].FrameReferenceDateTime = f"202001011{i % 2}1500"
+
+
+def two_fields_of_view(dataset):
+    del dataset.SharedFunctionalGroupsSequence[0].CTReconstructionSequence
+    for i, item in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+        item.CTReconstructionSequence = group(
+            ConvolutionKernel="B30f", ReconstructionDiameter=300 + i % 2 * 50
+        )
+
+
 BENT = {
+    "projections by their technique": (projecting, "no_original_images"),
+    "distorted": (distorting, "no_original_images"),
+    "mixed, and nothing by frame": (of_both_kinds, "no_original_images"),
+    "two stacks": (two_stacks, "several_acquisitions"),
+    "times of reference": (two_times, "several_acquisitions"),
+    "fields of view": (two_fields_of_view, "several_acquisitions"),
     "a frame out of step": (moving, "irregular_spacing"),
     "a frame without position": (losing_a_position, "bad_geometry"),
     "two phases": (two_phases, "several_acquisitions"),

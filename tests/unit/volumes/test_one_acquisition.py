@@ -26,6 +26,10 @@ APART = {
     "acquisitions": ("AcquisitionNumber", 1, 2),
     "times": ("AcquisitionTime", "101500.25", "101541"),
     "dates": ("AcquisitionDate", "20200101", "20200102"),
+    "scanners": ("ManufacturerModelName", "A", "B"),
+    "serial numbers": ("DeviceSerialNumber", "1", "2"),
+    "ages": ("PatientAge", "060Y", "061Y"),
+    "routes": ("ContrastBolusRoute", "IV", "ORAL"),
 }
 BLANKED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID", "PatientID")
 
@@ -84,6 +88,8 @@ def test_the_same_is_taken_if_the_user_accepts_it(tmp_path):
 
 ALIKE = {
     "a helical scan": lambda i: {"AcquisitionTime": f"1015{i:02d}.5", "AcquisitionNumber": 3},
+    "two slices a rotation": lambda i: {"AcquisitionTime": f"1015{0.75 * (i // 2):05.2f}"},
+    "images made long after": lambda i: {"ContentTime": f"11{i:02d}00"},
     "times without numbers": lambda i: {"AcquisitionTime": f"1015{i:02d}"},
     "across midnight": lambda i: {"AcquisitionTime": "235959.9" if i < 6 else "000000.4"},
     "times with colons": lambda i: {"AcquisitionTime": f"10:15:{i:02d}"},
@@ -142,18 +148,45 @@ def test_instance_numbers_tell_of_two_series_where_all_else_was_blanked(tmp_path
 
 
 @pytest.mark.parametrize("values", [(100, 400), (100, 400, 700)])
-@pytest.mark.parametrize("keyword", ["TriggerTime", "ImageComments", "XRayTubeCurrent"])
+@pytest.mark.parametrize(
+    "keyword",
+    ["TriggerTime", "ImageComments", "XRayTubeCurrent", "IrradiationEventUID", "CTDIvol", "RescaleIntercept"],
+)
 def test_settings_that_take_turns_are_those_of_two_scans(tmp_path, keyword, values):
     """Slices were numbered anew by their position, so that nothing else tells."""
 
     def edit(i, dataset):
         blanking(i, dataset, 0)
-        setattr(dataset, keyword, str(values[i % len(values)]))
+        value = float(values[i % len(values)]) if keyword == "CTDIvol" else str(values[i % len(values)])
+        setattr(dataset, keyword, value)
 
     refused = refusal(write_series(tmp_path / "s", phantom((12, 12, 16)), edit=edit))
     assert (
         refused.reason == "several_acquisitions" and f"{keyword} has {len(values)} values" in refused.detail
     )
+
+
+@pytest.mark.parametrize("keyword", ["AcquisitionTime", "ContentTime"])
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        lambda i: 2 * (i % 2),
+        lambda i: 0.1 * (i // 2) + 2 * (i % 2),
+        lambda i: 0.4 * (i % 3),
+        lambda i: 600 * (i % 2) - i,
+    ],
+    ids=["two phases", "two that run", "three of a breath", "late"],
+)
+def test_times_that_take_turns_are_those_of_two_scans(tmp_path, keyword, seconds):
+    """However near they are: a scan's times run one way."""
+
+    def edit(i, dataset):
+        blanking(i, dataset, 0)
+        minutes, rest = divmod(30 + seconds(i), 60)
+        setattr(dataset, keyword, f"10{int(minutes):02d}{rest:05.2f}")
+
+    refused = refusal(write_series(tmp_path / "s", phantom((12, 12, 16)), edit=edit))
+    assert refused.reason == "several_acquisitions", refused
 
 
 def test_a_setting_that_changes_once_is_noted(tmp_path):

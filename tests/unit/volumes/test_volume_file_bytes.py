@@ -98,6 +98,33 @@ def test_voxels_in_one_file_of_another_length(tmp_path, change):
         assert refusal(path).reason == "wrong_length", path.name
 
 
+@pytest.mark.parametrize("change", [-1, 0, 1])
+@pytest.mark.parametrize("make", [write_meta, write_nrrd])
+def test_voxels_as_text_are_counted(tmp_path, make, change):
+    """ITK reads the first of more numbers than the header says."""
+    numbers = [*map(str, HU.ravel()), "7"][: HU.size + change]
+    arguments = {"data": "LOCAL"} if make is write_meta else {"data": None, "encoding": "ascii"}
+    name = "v.mha" if make is write_meta else "v.nrrd"
+    path = make(tmp_path / name, content=("\n".join(numbers) + "\n").encode(), **arguments)
+    path.write_bytes(path.read_bytes().replace(b"BinaryData = True", b"BinaryData = False"))
+    if change:
+        assert refusal(path).reason == "wrong_length"
+    else:
+        np.testing.assert_array_equal(read_series(path)[0].hu, HU)
+
+
+@pytest.mark.parametrize("name", ["V.NII.GZ", "V.NII", "V.MHA", "V.MHD", "V.NRRD", "V.NHDR"])
+def test_suffixes_in_upper_case(tmp_path, name):
+    (tmp_path / "v.raw").write_bytes(RAW)
+    if ".NII" in name:
+        path = write_nifti(tmp_path / name, HU, packed=name.endswith("GZ"))
+    else:
+        detached = {"data": "v.raw"} if name[3:] in ("HD", "HDR") else {"content": RAW}
+        make, alone = (write_meta, "LOCAL") if name.startswith("V.M") else (write_nrrd, None)
+        path = make(tmp_path / name, **{"data": alone, **detached})
+    np.testing.assert_array_equal(read_series(path)[0].hu, HU)
+
+
 def slices_in(folder, names):
     for number, name in enumerate(names):
         (folder / name).write_bytes(HU[number].astype("<i2").tobytes())

@@ -109,6 +109,7 @@ def test_headers_of_nifti_beyond_reason(tmp_path, name):
     ("more", "reason"),
     [
         ("Offset = 0 nan 0\n", "bad_geometry"),
+        ("Offset = 1 2\n", "bad_geometry"),
         ("DistanceUnits = um\n", "other_units"),
         ("ElementToIntensityFunctionSlope = 1\nElementToIntensityFunctionOffset = -1024\n", "bad_rescale"),
         ("Rotation = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nPosition = 0.0 0.0 0.0\n", None),
@@ -122,6 +123,28 @@ def test_headers_of_meta_images_beyond_reason(tmp_path, more, reason):
         read_series(path)
     else:
         assert refusal(path).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("ElementSpacing = 1 1 2.5", "ElementSpacing = 1 2.5", "bad_geometry"),
+        ("ElementSpacing = 1 1 2.5", "ElementSpacing = 1 1 2.5 1", "bad_geometry"),
+        ("= 1 0 0 0 1 0 0 0 1", "= 1 0 0 1", "bad_geometry"),
+        ("= 1 0 0 0 1 0 0 0 1", "= 1 0 0 0 1 0 0 0 2.5", "contradicting_header"),
+        ("spacings: 1 1 2.5", "spacings: 1 2.5", "bad_geometry"),
+        ("spacings: 1 1 2.5", "spacings: 1 1 2.5\nspace dimension: 3\nspace origin: (1,2)", "bad_geometry"),
+    ],
+)
+def test_as_many_numbers_as_axes(tmp_path, old, new, reason):
+    if "spacings" in old:
+        path = write_nrrd(tmp_path / "v.nrrd", None, "spacings: 1 1 2.5\n", content=RAW, place=False)
+    else:
+        path = write_meta(tmp_path / "v.mha", "LOCAL", content=RAW)
+    content = path.read_bytes()
+    assert old.encode() in content
+    path.write_bytes(content.replace(old.encode(), new.encode()))
+    assert refusal(path).reason == reason
 
 
 @pytest.mark.parametrize("step", [100.0, 1e6, 0.02])

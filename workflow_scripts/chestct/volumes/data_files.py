@@ -111,6 +111,29 @@ def read_plain(path: Path, start: int, num_bytes: int, skip: int, crc32: int = 0
     return crc32
 
 
+def count_words(path: Path, start: int, expected: int) -> None:
+    """Check that a text holds as many numbers as voxels are announced: of more, ITK reads the first.
+
+    Args:
+        path: file that holds them.
+        start: where they start in it.
+        expected: number of voxels.
+
+    Raises:
+        RefusedScan: ``wrong_length``.
+    """
+    found, before = 0, b" "
+    with open(path, "rb") as file:
+        file.seek(start)
+        while found <= expected and (block := file.read(_BLOCK)):
+            # A number that goes on from the block before begins no new one.
+            found += len(block.split()) - (not before.isspace() and not block[:1].isspace())
+            before = block[-1:]
+    if found != expected:
+        words = f"{'more' if found > expected else found} numbers, {expected} by the header"
+        raise RefusedScan("wrong_length", f"{words}: copy the file again, or correct its header")
+
+
 def read_packed(path: Path, start: int, num_bytes: int, packing: str, skip: int = 0) -> int:
     """Unpack voxels to their checksum, no more of them than announced, and count them.
 

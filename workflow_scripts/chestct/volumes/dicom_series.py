@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from chestct import pictures
-from chestct.dicom_folder import MAX_DEPTH, find_dicom, packed_dicom
+from chestct.dicom_folder import MAX_DEPTH, find_dicom, is_archive, packed_dicom
 from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
 from chestct.volumes.choose_series import choose_series
 from chestct.volumes.decoders import LOSSY_SYNTAXES
-from chestct.volumes.file_content import check_entries, check_fetched, folders_of
+from chestct.volumes.file_content import READABLE, check_entries, check_fetched, check_packed, folders_of
 from chestct.volumes.geometry import Stack, arrange
 from chestct.volumes.hounsfield import check_hounsfield
 from chestct.volumes.one_acquisition import check_one_acquisition
@@ -35,20 +35,21 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
         return [path]
     try:
         found = find_dicom(path)
-        check_entries([path, *found.inside] if found.dicom else folders_of(path))
+        # Of folders inside, one without a file that is there may hold the series that is wanted.
+        check_entries([path] if found.dicom and not found.inside else folders_of(path))
         packed = packed_dicom(found.others)
     except OSError as error:
         raise RefusedScan("missing_files", error.strerror or type(error).__name__) from error
     # Beside a series, an archive holds something else, or the same; a compressed file is a slice of it.
-    if slices := [
-        file for file in packed if file.suffix.lower() == ".gz" and ".tar" not in file.name.lower()
-    ]:
+    if slices := [file for file in packed if not is_archive(file)]:
         raise RefusedScan("packed_files", f"{len(slices)} compressed DICOM file(s): unpack them (gunzip)")
     if packed and not found.dicom:
         raise RefusedScan("packed_files", f"{len(packed)} archive(s) of DICOM: unpack them into the folder")
     if not found.dicom:
         beside = f"{len(found.others)} other file(s), {found.num_folders} folder(s)"
         detail = f"{beside}; no DICOM down to {MAX_DEPTH} levels below"
+        if volumes := sum(file.name.lower().endswith(READABLE) for file in found.others):
+            detail += f"; {volumes} volume file(s): the path must name one of them, not its folder"
         raise RefusedScan("no_dicom_files", detail)
     if found.inside:
         levels = {len(folder.relative_to(path).parts) for folder in found.inside}
@@ -176,6 +177,7 @@ def read_dicom_series(
     except RefusedScan as refused:
         if refused.reason == "unreadable_file":
             check_fetched(paths)  # pointers in the place of files, which only now are worth the look
+            check_packed(paths)
         raise
     directories = len(paths) - len({header.path for header in found})
     if directories:

@@ -12,6 +12,10 @@ from chestct.volumes.refusals import RefusedScan
 _POINTER_BYTES = 4096
 _MAX_FOLDERS = 2000
 _GZIP = b"\x1f\x8b"
+#: How packed files of any kind begin: gzip, zip, bzip2, xz, Zstandard, 7z, RAR.
+_PACKED = (_GZIP, b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
+#: Suffixes of volume files that can be read.
+READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _NIFTI_SIZES = tuple(struct.pack(f"{order}i", size) for size in (348, 540) for order in "<>")
 
 
@@ -48,6 +52,22 @@ def check_fetched(paths: Iterable[Path]) -> None:
     lacking = [words for words in map(unfetched, paths) if words is not None]
     if lacking:
         raise RefusedScan("missing_files", f"{len(lacking)} file(s) of the folder: {lacking[0]}")
+
+
+def check_packed(paths: Iterable[Path]) -> None:
+    """Refuse files that are packed, whatever their names say.
+
+    Raises:
+        RefusedScan: ``packed_files``, with their number.
+        OSError: one cannot be read.
+    """
+    number = 0
+    for path in paths:
+        with open(path, "rb") as file:
+            number += file.read(8).startswith(_PACKED)
+    if number:
+        detail = f"{number} file(s) are packed, though their names do not say so: unpack them"
+        raise RefusedScan("packed_files", detail)
 
 
 def check_entries(folders: Iterable[Path]) -> None:

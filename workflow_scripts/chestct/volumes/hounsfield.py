@@ -87,8 +87,10 @@ def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
     if low < TISSUE_HU[0] and much and _fault(-values) is None:
         # Bone tells it from HU + 1024, which is its mirror image otherwise.
         yield "looks like HU with the sign turned: write the scan anew in HU"
+    # A window cuts at a value of its own, and many voxels lie there; HU that were shifted begin at air.
+    is_cut = AIR_BELOW_HU <= low <= -100 and 20 * np.count_nonzero(values == low) > values.size
     for offset in _OFFSETS:
-        if _fault(values - offset) is not None:
+        if _fault(values - offset) is not None or (is_cut and low - offset not in (-1000, AIR_HU)):
             continue
         added = offset + OFFSET_HU[intensity]  # to the HU, in the files
         if added == 0:
@@ -122,11 +124,33 @@ def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
     yield "take the volume in HU, or leave the scan out"
 
 
+def _check_slices(values: np.ndarray) -> None:
+    """Refuse volumes with slices of one value: of another than air anywhere, or of air within the scan.
+
+    A copy that was cut, or a hole in a file, reads as zeros. Slices of air at the ends were added to volumes
+    of one depth, and harm nothing.
+    """
+    step_y, step_x = (max(length // 8, 1) for length in values.shape[1:])
+    few = values[:, ::step_y, ::step_x].reshape(len(values), -1)  # most slices differ in a few voxels
+    alike = [i for i in np.flatnonzero((few == few[:, :1]).all(axis=1)) if (values[i] == few[i, 0]).all()]
+    if not alike or len(alike) == len(values):
+        return
+    others = np.setdiff1d(np.arange(len(values)), alike)
+    lost = [i for i in alike if few[i, 0] > LUNG_HU or others[0] < i < others[-1]]
+    if lost:
+        words = f"{len(lost)} of {len(values)} slices hold nothing but {float(few[lost[0], 0]):g} HU"
+        raise RefusedScan(
+            "not_hounsfield",
+            f"{words}, as where a copy was cut or voxels were left out: copy the scan again, or take one "
+            "without such slices",
+        )
+
+
 def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> None:
     """Refuse a volume whose values are evidently not HU.
 
     Args:
-        values: any shape, integers or floats, finite; of ``hu_plus_1024`` after 1024 was taken off.
+        values: shape (z, y, x), integers or floats, finite; of ``hu_plus_1024`` after 1024 was taken off.
         intensity: what the dataset says that its values are, ``hu`` or ``hu_plus_1024``.
 
     Raises:
@@ -135,6 +159,8 @@ def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> None:
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise RefusedScan("not_hounsfield", f"values from {low:g} to {high:g} HU: nothing else")
+    if values.ndim == 3 and values.size >= LEAST_VOXELS:
+        _check_slices(values)
     some = _sample(values)
     if high > _INT16_MAX:
         fault: str | None = "beyond 16 bits"

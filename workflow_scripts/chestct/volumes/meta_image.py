@@ -9,13 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from chestct.volumes.data_files import data_path, listed_names, read_list, read_packed, read_plain
+from chestct.volumes.data_files import (
+    count_words,
+    data_path,
+    listed_names,
+    read_list,
+    read_packed,
+    read_plain,
+)
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.volume_header import (
     VolumeHeader,
     add_field,
     check_axes,
+    check_count,
     check_finite,
+    check_same_spacing,
     check_size,
     check_spacing,
     check_units,
@@ -67,11 +76,21 @@ def _check_place(fields: dict[str, str]) -> list[str]:
     spacing = _numbers(fields, "ElementSpacing") or _numbers(fields, "ElementSize")
     if not spacing:
         raise RefusedScan("bad_geometry", "no ElementSpacing, so that no size of voxels is known: add it")
+    offset, matrix = _numbers(fields, "Offset"), _numbers(fields, "TransformMatrix")
+    for name, values, count in (
+        ("ElementSpacing", spacing, 3),
+        ("Offset", offset, 3),
+        ("TransformMatrix", matrix, 9),
+    ):
+        check_count(name, values, count)
     check_spacing(spacing)
-    check_finite("Offset", _numbers(fields, "Offset"))
-    matrix = _numbers(fields, "TransformMatrix")
-    if len(matrix) == 9:
-        check_axes("TransformMatrix", np.array(matrix).reshape(3, 3).T)
+    check_finite("Offset", offset)
+    if matrix:
+        axes = np.array(matrix).reshape(3, 3).T
+        check_axes("TransformMatrix", axes)
+        check_same_spacing(
+            ("the lengths in TransformMatrix", "the format"), np.linalg.norm(axes, axis=0), (1, 1, 1)
+        )
     check_units([fields.get("DistanceUnits", "")])
     return [] if matrix else ["orientation unknown: no TransformMatrix; taken as left, back, up"]
 
@@ -111,7 +130,10 @@ def judge_meta_image(path: Path) -> VolumeHeader:
     if _is_true(fields, "BinaryData") or "BinaryData" not in fields:
         crc32 = _read_voxels(path, fields, lines, start, size[-1], num_bytes)
         return VolumeHeader(num_voxels=num_voxels, notes=tuple(notes), crc32=crc32)
-    return VolumeHeader(num_voxels=num_voxels, notes=tuple(notes))  # text, which ITK counts
+    where = fields["ElementDataFile"]
+    data, start = (path, start) if where.upper() == "LOCAL" else (data_path(path, where), 0)
+    count_words(data, start, num_voxels * channels)
+    return VolumeHeader(num_voxels=num_voxels, notes=tuple(notes))
 
 
 def _read_voxels(

@@ -14,11 +14,29 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
+from chestct.volumes.raw_elements import CONSTANT_KEYWORDS, SETTING_KEYWORDS
 from chestct.volumes.slice_header import SliceHeader
 
 _ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
+_OFFSET = "ConcatenationFrameOffsetNumber"
 #: Where conversion from files of one image puts what the enhanced object has no place for.
+#: Groups of a frame that hold constants and settings of single images (``raw_elements``), by keyword there.
+_GROUPS = {
+    "ReconstructionDiameter": ("CTReconstructionSequence", "ReconstructionDiameter"),
+    "ReconstructionAlgorithm": ("CTReconstructionSequence", "ReconstructionAlgorithm"),
+    "FilterType": ("CTXRayDetailsSequence", "FilterType"),
+    "XRayTubeCurrent": ("CTExposureSequence", "XRayTubeCurrentInmA"),
+    "ExposureTime": ("CTExposureSequence", "ExposureTimeInms"),
+    "Exposure": ("CTExposureSequence", "ExposureInmAs"),
+    "CTDIvol": ("CTExposureSequence", "CTDIvol"),
+    "IrradiationEventUID": ("IrradiationEventIdentificationSequence", "IrradiationEventUID"),
+    "TableHeight": ("CTAcquisitionDetailsSequence", "TableHeight"),
+    "RevolutionTime": ("CTAcquisitionDetailsSequence", "RevolutionTime"),
+    "DataCollectionDiameter": ("CTAcquisitionDetailsSequence", "DataCollectionDiameter"),
+    "SpiralPitchFactor": ("CTTableDynamicsSequence", "SpiralPitchFactor"),
+    "ImageComments": ("FrameContentSequence", "FrameComments"),
+}
 _UNASSIGNED = ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence")
 
 
@@ -69,6 +87,23 @@ class _Frame:
         return numbers[0] if numbers else None
 
 
+def _image_type(frame: _Frame, header: SliceHeader) -> tuple[str, ...]:
+    """Words on what a frame is: its FrameType, and how it was computed from a volume, if it was."""
+    kind, group = frame.texts("CTImageFrameTypeSequence", "FrameType"), "CTImageFrameTypeSequence"
+    technique = frame.text(group, "VolumeBasedCalculationTechnique").upper()
+    properties = frame.text(group, "VolumetricProperties").upper()
+    words = [*(word.upper() for word in kind)] or [*header.image_type]
+    words += [technique] if technique not in ("", "NONE") else []
+    words += [properties] if properties == "DISTORTED" else []
+    return tuple(words)
+
+
+def _of_frame(frame: _Frame, keywords: Sequence[str], shared: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Constants or settings of a frame: those of its groups, else of its file."""
+    texts = [frame.text(*_GROUPS[keyword]) if keyword in _GROUPS else "" for keyword in keywords]
+    return tuple(text.encode() or value for text, value in zip(texts, shared, strict=True))
+
+
 def _span(header: SliceHeader, index: int) -> tuple[int, int] | None:
     """Where the pixels of a frame lie, if they lie uncompressed and whole."""
     size = header.rows * header.columns * header.samples * header.bits_allocated // 8
@@ -77,20 +112,19 @@ def _span(header: SliceHeader, index: int) -> tuple[int, int] | None:
     return header.pixel_span[0] + index * size, size
 
 
-def _slice_of(header: SliceHeader, frame: _Frame, index: int) -> SliceHeader:
+def _slice_of(header: SliceHeader, frame: _Frame, index: int, first: int) -> SliceHeader:
     values, content = "PixelValueTransformationSequence", "FrameContentSequence"
     # An enhanced object says of a frame whether there was contrast, and names the agent elsewhere.
     agent = frame.text("ContrastBolusUsageSequence", "ContrastBolusAgentAdministered")
     slope, intercept = frame.number(values, "RescaleSlope"), frame.number(values, "RescaleIntercept")
-    kind = frame.texts("CTImageFrameTypeSequence", "FrameType")
     return replace(
         header,
         frame=index,
         num_frames=1,
         pixel_span=_span(header, index),
         sop_uid=frame.text("ConversionSourceAttributesSequence", "ReferencedSOPInstanceUID"),
-        instance_number=index + 1,
-        image_type=tuple(word.upper() for word in kind) or header.image_type,
+        instance_number=first + index,
+        image_type=_image_type(frame, header),
         position=frame.numbers("PlanePositionSequence", "ImagePositionPatient", 3),
         orientation=frame.numbers("PlaneOrientationSequence", "ImageOrientationPatient", 6),
         pixel_spacing=frame.numbers("PixelMeasuresSequence", "PixelSpacing", 2),
@@ -108,9 +142,16 @@ def _slice_of(header: SliceHeader, frame: _Frame, index: int) -> SliceHeader:
         phase=(
             frame.text(content, "TemporalPositionIndex"),
             frame.text("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase"),
+            frame.text(content, "StackID"),
         ),
         acquisition_number=frame.text(content, "FrameAcquisitionNumber") or header.acquisition_number,
-        acquired=(frame.text(content, "FrameAcquisitionDateTime"), "", ""),
+        acquired=(
+            frame.text(content, "FrameAcquisitionDateTime") or frame.text(content, "FrameReferenceDateTime"),
+            "",
+            "",
+        ),
+        constants=_of_frame(frame, CONSTANT_KEYWORDS, header.constants),
+        settings=_of_frame(frame, SETTING_KEYWORDS, header.settings),
     )
 
 
@@ -128,7 +169,7 @@ def slices_of(header: SliceHeader) -> Sequence[SliceHeader]:
         with what is amiss (``fault``).
     """
     try:
-        tags = [_SHARED, _PER_FRAME]
+        tags = [_SHARED, _PER_FRAME, _OFFSET]
         dataset = pydicom.dcmread(header.path, stop_before_pixels=True, specific_tags=tags, force=True)
         shared = _first(dataset, _SHARED) or Dataset()
         frames = list(dataset.get(_PER_FRAME) or ())
@@ -136,6 +177,8 @@ def slices_of(header: SliceHeader) -> Sequence[SliceHeader]:
             return [
                 replace(header, fault=f"functional groups of {len(frames)} of {header.num_frames} frames")
             ]
-        return [_slice_of(header, _Frame(own, shared), index) for index, own in enumerate(frames)]
+        # Files that were one (a concatenation) number their frames on.
+        first = 1 + int(dataset.get(_OFFSET) or 0)
+        return [_slice_of(header, _Frame(own, shared), index, first) for index, own in enumerate(frames)]
     except Exception as error:  # pydicom fails in many ways on damaged sequences
         return [replace(header, fault=f"functional groups that do not parse: {type(error).__name__}")]

@@ -10,12 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from chestct.volumes.data_files import data_path, listed_names, read_list, read_packed, read_plain
+from chestct.volumes.data_files import (
+    count_words,
+    data_path,
+    listed_names,
+    read_list,
+    read_packed,
+    read_plain,
+)
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.volume_header import (
     VolumeHeader,
     add_field,
     check_axes,
+    check_count,
     check_finite,
     check_size,
     check_spacing,
@@ -36,6 +44,7 @@ _BYTES = {
     "double": 8,
 }
 _PACKINGS = {"gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2"}
+_TEXTS = ("ascii", "text", "txt")
 #: Spaces whose axes are the patient's.
 _PATIENT = re.compile(r"(right|left)-(anterior|posterior)-superior|RAS|LAS|LPS|RPS", re.IGNORECASE)
 _MAX_LINES, _MAX_LINE = 1000, 1 << 16
@@ -84,15 +93,17 @@ def _check_place(fields: dict[str, str]) -> list[str]:
         check_axes("space directions", axes)
         check_spacing(np.linalg.norm(axes, axis=0).tolist())
     elif "spacings" in fields:
-        check_spacing([float(word) for word in fields["spacings"].split()])
+        spacings = [float(word) for word in fields["spacings"].split()]
+        check_count("spacings", spacings, 3)
+        check_spacing(spacings)
     else:
         raise RefusedScan(
             "bad_geometry",
             "neither space directions nor spacings, so that no size of voxels is known: add them",
         )
-    check_finite(
-        "space origin", [value for vector in _vectors(fields.get("space origin", "")) for value in vector]
-    )
+    origin = [value for vector in _vectors(fields.get("space origin", "")) for value in vector]
+    check_count("space origin", origin, 3)
+    check_finite("space origin", origin)
     known = directions and _PATIENT.fullmatch(fields.get("space", "").strip())
     return [] if known else ["orientation unknown: no space of the patient; taken as left, back, up"]
 
@@ -125,7 +136,7 @@ def judge_nrrd(path: Path) -> VolumeHeader:
 def _read_voxels(
     path: Path, fields: dict[str, str], lines: list[str], start: int, size: list[int], bytes_each: int
 ) -> int | None:
-    """Check that all voxels are there; returns their CRC-32, None of text, which ITK counts."""
+    """Check that all voxels are there; returns their CRC-32, None of text."""
     where, encoding = fields.get("data file"), fields["encoding"].lower()
     num_bytes = math.prod(size) * bytes_each
     skip, lines_to_skip = int(fields.get("byte skip", 0)), int(fields.get("line skip", 0))
@@ -137,14 +148,17 @@ def _read_voxels(
             raise RefusedScan("unsupported_format", "a list of packed files: write the scan into one file")
         return read_list([data_path(path, name) for name in names], size[-1], num_bytes, skip)
     data, start = (path, start) if where is None else (data_path(path, where), 0)
-    if encoding != "raw" and encoding not in _PACKINGS:
-        return None
     if lines_to_skip:
         with open(data, "rb") as file:
             file.seek(start)
             for _ in range(min(lines_to_skip, _MAX_LINES)):
                 file.readline(_MAX_LINE)
             start = file.tell()
+    if encoding in _TEXTS:
+        count_words(data, start, math.prod(size))
+        return None
+    if encoding != "raw" and encoding not in _PACKINGS:
+        return None  # hexadecimal digits, which ITK counts
     if encoding == "raw":
         return read_plain(data, start, num_bytes, skip)
     return read_packed(data, start, num_bytes, _PACKINGS[encoding], max(skip, 0))

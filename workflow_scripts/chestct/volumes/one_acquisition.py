@@ -32,22 +32,17 @@ _DAY_S = 86400.0
 _DATE_TIME = re.compile(r"(\d{8})?(\d{2}):?(\d{2}):?(\d{2}(?:\.\d+)?)")
 
 
-def _seconds(header: SliceHeader) -> float | None:
-    """When a slice was acquired, in seconds from a start that all files share; None if unknown."""
-    moment, day, time = header.acquired
-    found = _DATE_TIME.match(moment) if len(moment) >= 14 else _DATE_TIME.match(day + time)
+def _seconds(moment: str) -> float | None:
+    """A time of DICOM, with its date or without, in seconds from a start that all share; None if unknown."""
+    found = _DATE_TIME.match(moment)
     if not found:
         return None
     date, hours, minutes, seconds = found.groups()
-    days = int(np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}", "D").astype(int)) if date else 0
-    return days * _DAY_S + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-
-def _safe_seconds(header: SliceHeader) -> float | None:
     try:
-        return _seconds(header)
+        days = int(np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}", "D").astype(int)) if date else 0
     except ValueError:  # a month 13
         return None
+    return days * _DAY_S + int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def _check_one_reconstruction(headers: Sequence[SliceHeader], report: Report) -> None:
@@ -68,6 +63,8 @@ def _check_one_reconstruction(headers: Sequence[SliceHeader], report: Report) ->
         "contrast agents": {header.contrast_agent.upper() for header in headers},
         "series numbers": {header.series_number for header in headers},
         "series descriptions": {header.description for header in headers},
+        "scanners": {(header.manufacturer.upper(), header.scanner_model.upper()) for header in headers},
+        "ages and sexes": {(header.patient_age, header.patient_sex) for header in headers},
     }
     mixed = [
         f"{len(found)} {name} ({', '.join(sorted(map(_shown, found))[:4])})"
@@ -128,8 +125,25 @@ def _check_numbers(kept: Sequence[SliceHeader], jumps: np.ndarray, report: Repor
         report.refuse("several_acquisitions", f"{stretches}, {pause}")
 
 
-def _check_times(jumps: np.ndarray, report: Report) -> None:
+def _take_turns(jumps: np.ndarray) -> bool:
+    """Whether times go forth and back again from slice to slice, however little, as those of two phases.
+
+    A scan's times run one way, or stand still, also if several slices come of one rotation.
+    """
+    signs = np.sign(np.where(np.isfinite(jumps), jumps, 0))
+    return len(signs) >= 2 * _STRAND - 1 and any(
+        {1, -1} <= set(signs[:count].tolist()) and (signs[count:] == signs[:-count]).all() for count in (2, 3)
+    )
+
+
+def _check_times(kept: Sequence[SliceHeader], jumps: np.ndarray, report: Report) -> None:
     """Times must run along the stack, without the pause that lies between two phases."""
+    for what, changes in (("acquisition", jumps), ("content", _steps([h.content_time for h in kept]))):
+        if _take_turns(changes):
+            report.refuse(
+                "several_acquisitions", f"times of {what} go forth and back again from slice to slice"
+            )
+            return
     known = jumps[np.isfinite(jumps)]
     steps = known[np.abs(known) > ROTATION_S]
     if min(np.count_nonzero(steps > 0), np.count_nonzero(steps < 0)) >= 2:
@@ -175,8 +189,9 @@ def _check_settings(kept: Sequence[SliceHeader], report: Report) -> None:
     """Settings that take turns from slice to slice are those of two scans; one change is noted."""
     if len(kept) < 2 * _STRAND:
         return
-    columns = zip(*(header.settings for header in kept), strict=True)
-    for keyword, values in zip(SETTING_KEYWORDS, columns, strict=True):
+    columns: list[Sequence[object]] = [*zip(*(header.settings for header in kept), strict=True)]
+    columns.append([(header.slope, header.intercept) for header in kept])
+    for keyword, values in zip((*SETTING_KEYWORDS, "RescaleIntercept"), columns, strict=True):
         for count in (2, 3):
             if len(set(values[:count])) == count and values[count:] == values[:-count]:
                 detail = f"{keyword} has {count} values that take turns from slice to slice"
@@ -187,12 +202,20 @@ def _check_settings(kept: Sequence[SliceHeader], report: Report) -> None:
             report.notes.append(f"{keyword} changes once, after {lengths[0]} slices")
 
 
+def _steps(moments: Sequence[str]) -> np.ndarray:
+    """Seconds from each of some dates and times to the next, NaN where unknown; without dates, not across
+    midnight."""
+    times = [_seconds(moment) for moment in moments]
+    steps = np.diff(np.array([math.nan if time is None else time for time in times]))
+    dated = any(moment[:8].isdigit() for moment in moments)
+    return steps if dated else (steps + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+
+
 def _jumps(kept: Sequence[SliceHeader]) -> np.ndarray:
-    """Seconds from each slice to the next, NaN where unknown; without dates, not across midnight."""
-    times = [_safe_seconds(header) for header in kept]
-    jumps = np.diff(np.array([math.nan if time is None else time for time in times]))
-    dated = any(header.acquired[1] or len(header.acquired[0]) >= 14 for header in kept)
-    return jumps if dated else (jumps + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+    """Seconds from the acquisition of each slice to that of the next, as ``_steps``."""
+    return _steps(
+        [moment if len(moment) >= 14 else day + time for moment, day, time in (h.acquired for h in kept)]
+    )
 
 
 def check_one_acquisition(stack: Stack, report: Report) -> None:
@@ -211,7 +234,7 @@ def check_one_acquisition(stack: Stack, report: Report) -> None:
     for check in (
         lambda: _check_one_reconstruction(kept, report),
         lambda: _check_numbers(kept, jumps, report),
-        lambda: _check_times(jumps, report),
+        lambda: _check_times(kept, jumps, report),
         lambda: _check_instances(kept, report),
         lambda: _check_settings(kept, report),
     ):

@@ -9,7 +9,7 @@ from chestct.volumes.slice_header import SliceHeader
 
 _INT16_MAX = np.iinfo(np.int16).max
 #: RescaleType values that mean HU; US is "unspecified", which CT scanners write too.
-_HOUNSFIELD = ("", "HU", "US")
+_HOUNSFIELD = ("", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS")
 #: Twice the largest matrix of a CT scanner; beyond lies a damaged header, and memory has an end.
 MAX_SIDE_PX = 4096
 

@@ -16,14 +16,16 @@ _KEYWORDS = (
     "RescaleSlope RescaleType LossyImageCompression ModalityLUTSequence PixelData "
     "Manufacturer ManufacturerModelName ConvolutionKernel SliceThickness ContrastBolusAgent PatientAge "
     "PatientSex SeriesDescription SeriesNumber KVP AcquisitionNumber AcquisitionDate AcquisitionTime "
-    "AcquisitionDateTime TemporalPositionIdentifier NominalPercentageOfCardiacPhase"
+    "AcquisitionDateTime ContentTime TemporalPositionIdentifier NominalPercentageOfCardiacPhase"
 )
 #: Elements of a patient, a study or a series, which all its files hold alike (PS3.3 C.7.1 to C.7.3), and
 #: settings of a scanner that it keeps for a scan. What they say is of no concern but where it differs.
 CONSTANT_KEYWORDS = (
     *("PatientName", "PatientBirthDate", "PatientPosition", "StudyDate", "StudyTime", "SeriesDate"),
     *("SeriesTime", "ProtocolName", "FilterType", "ScanOptions", "ReconstructionDiameter"),
-    *("ContrastBolusVolume", "ContrastBolusStartTime", "ContrastBolusIngredient"),
+    *("ContrastBolusVolume", "ContrastBolusStartTime", "ContrastBolusIngredient", "ContrastBolusRoute"),
+    *("StudyDescription", "AccessionNumber", "BodyPartExamined", "StationName", "DeviceSerialNumber"),
+    *("SoftwareVersions", "ReconstructionAlgorithm"),
 )
 #: What may change along a scan, but not to and fro from slice to slice.
 SETTING_KEYWORDS = (
@@ -33,6 +35,14 @@ SETTING_KEYWORDS = (
     "TableHeight",
     "XRayTubeCurrent",
     "Exposure",
+    "IrradiationEventUID",
+    "SpiralPitchFactor",
+    "RevolutionTime",
+    "DataCollectionDiameter",
+    "FocalSpots",
+    "ContrastFlowRate",
+    "CTDIvol",
+    "DerivationDescription",
 )
 #: The elements that a header is made of, by keyword.
 TAGS: dict[str, int] = {

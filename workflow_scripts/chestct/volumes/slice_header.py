@@ -4,6 +4,7 @@
 pydicom here (``read_header``), or ``fast_header`` where a file is plain enough.
 """
 
+import errno
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +33,7 @@ from chestct.volumes.refusals import RefusedScan
 #: Elements that change from slice to slice, or that more than their bytes decide of; the others are shared.
 _OF_A_SLICE = (
     "SOPInstanceUID SOPClassUID InstanceNumber ImagePositionPatient AcquisitionNumber AcquisitionDateTime "
-    "AcquisitionDate AcquisitionTime ModalityLUTSequence PixelData"
+    "AcquisitionDate AcquisitionTime ContentTime ModalityLUTSequence PixelData"
 )
 _SHARED_TAGS = [
     tag for keyword, tag in TAGS.items() if keyword not in (*_OF_A_SLICE.split(), *SETTING_KEYWORDS)
@@ -58,8 +59,9 @@ class SliceHeader:
         manufacturer, scanner_model, kernel, slice_thickness, contrast_agent, patient_age, patient_sex: as
             written, for ``acquisition``, which leaves out what identifies.
         description, series_number, kvp, phase, acquisition_number, acquired: what tells one acquisition from
-            another (``one_acquisition``): SeriesDescription; kV; temporal position and percentage of the
-            heart's cycle; date and time of the acquisition in one, its date, its time.
+            another (``one_acquisition``): SeriesDescription; kV; temporal position, percentage of
+            the heart's cycle and, of frames, stack; date and time of the acquisition in one, its date, time.
+        content_time: when the image was made, often long after.
         constants: of what a series has once, as bytes (``raw_elements.CONSTANT_KEYWORDS``).
         settings: of a scanner, as bytes (``raw_elements.SETTING_KEYWORDS``).
         frame: number of the frame, from 0, in a file of several images; None: the file is one image.
@@ -109,9 +111,10 @@ class SliceHeader:
     description: str
     series_number: str
     kvp: float | None
-    phase: tuple[str, str]
+    phase: tuple[str, ...]
     acquisition_number: str
     acquired: tuple[str, str, str]
+    content_time: str
     constants: tuple[bytes, ...]
     settings: tuple[bytes, ...]
     frame: int | None = None
@@ -163,6 +166,7 @@ def make_header(path: Path, elements: Elements, *, transfer_syntax: str, sop_cla
         position=raw.floats("ImagePositionPatient", 3),
         acquisition_number=raw.text("AcquisitionNumber"),
         acquired=(raw.text("AcquisitionDateTime"), raw.text("AcquisitionDate"), raw.text("AcquisitionTime")),
+        content_time=raw.text("ContentTime"),
         settings=raw.settings(),
         has_lut=TAGS["ModalityLUTSequence"] in values,
         transfer_syntax=transfer_syntax,
@@ -259,6 +263,7 @@ def read_header(path: Path) -> SliceHeader | None:
 
     Raises:
         RefusedScan: ``unreadable_file``, the file is no DICOM or does not parse.
+        OSError: the system does not give the file.
     """
     try:
         # force: files without the 128-byte preamble are common in old archives.
@@ -273,6 +278,10 @@ def read_header(path: Path) -> SliceHeader | None:
             sop_class=str(meta.get("MediaStorageSOPClassUID", "")),
         )
     except Exception as error:
+        # A damaged length leads to an impossible place in the file; all else that the system says is of the
+        # disk, or of rights.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         # A damaged file makes the parser fail in many ways; all mean the same to the study.
         detail = f"{path.name}: {error_words(error)}"
         raise RefusedScan("unreadable_file", detail[:500]) from error

@@ -11,6 +11,7 @@ import math
 import struct
 import tempfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import SimpleITK as sitk  # noqa: N813 (its customary name)
 from chestct.files import atomic_path
 from chestct.intensity import AIR_HU, DISPLAY, DISPLAY_RANGE, FILL, HU, OFFSET_HU
 from chestct.volumes.acquisition import Acquisition
-from chestct.volumes.file_content import check_content
+from chestct.volumes.file_content import READABLE, check_content
 from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
 from chestct.volumes.hounsfield import check_hounsfield
 from chestct.volumes.meta_image import judge_meta_image
@@ -30,14 +31,25 @@ from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
 from chestct.volumes.volume_header import VolumeHeader, check_axes, check_finite, check_spacing
 
-#: Suffixes that can be read; those that can be written are without the two that split header and data.
-READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+#: Suffixes that can be written: ``READABLE`` without the two that split header and data.
 WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
 #: Keys of a header: SliceThickness in mm; names of the slices, feet to head, separated by blanks.
 THICKNESS_KEY, SLICES_KEY = "slice_thickness_mm", "slice_names"
 _INT16_MAX = np.iinfo(np.int16).max
 #: What a damaged file raises while its bytes are judged.
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, struct.error, ValueError, OverflowError)
+
+
+def _format_of(path: Path) -> tuple[Callable[[Path], VolumeHeader], str]:
+    """By the suffix of a readable file, in any case: who judges it, and ITK's reader, which knows .mhd and
+    not .MHD."""
+    formats: dict[tuple[str, ...], tuple[Callable[[Path], VolumeHeader], str]] = {
+        (".nii", ".nii.gz"): (judge_nifti, "NiftiImageIO"),
+        (".mha", ".mhd"): (judge_meta_image, "MetaImageIO"),
+        (".nrrd", ".nhdr"): (judge_nrrd, "NrrdImageIO"),
+    }
+    (found,) = (kind for suffixes, kind in formats.items() if path.name.lower().endswith(suffixes))
+    return found
 
 
 def _judge(path: Path) -> VolumeHeader:
@@ -47,21 +59,14 @@ def _judge(path: Path) -> VolumeHeader:
         RefusedScan: with a reason listed in ``refusals``.
         OSError: it cannot be read.
     """
-    name = path.name.lower()
-    if not name.endswith(READABLE):
+    if not path.name.lower().endswith(READABLE):
         suffixes = ", ".join(READABLE)
         raise RefusedScan(
             "unsupported_format", f"expected a folder of DICOM, or a file that ends in {suffixes}"
         )
     check_content(path)
-    judges = {
-        (".nii", ".nii.gz"): judge_nifti,
-        (".mha", ".mhd"): judge_meta_image,
-        (".nrrd", ".nhdr"): judge_nrrd,
-    }
-    (judge,) = (judge for suffixes, judge in judges.items() if name.endswith(suffixes))
     try:
-        return judge(path)
+        return _format_of(path)[0](path)
     except _DAMAGE as error:
         # The words of a ValueError quote the header, which may name the patient.
         words = "a number of the header is none" if isinstance(error, ValueError) else str(error)
@@ -82,6 +87,7 @@ def _open(path: Path, report: Report) -> sitk.Image:
         if is_gzip:
             alone.symlink_to(path.resolve())
         reader = sitk.ImageFileReader()
+        reader.SetImageIO(_format_of(path)[1])
         reader.SetFileName(str(alone if is_gzip else path))
         try:
             reader.ReadImageInformation()

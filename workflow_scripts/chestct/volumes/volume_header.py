@@ -61,6 +61,14 @@ def check_finite(name: str, values: Sequence[float] | np.ndarray) -> None:
         raise RefusedScan("bad_geometry", f"{name} {shown}: correct the header")
 
 
+def check_count(name: str, values: Sequence[float], count: int) -> None:
+    """Refuse a statement on place that has not one number an axis, as ``bad_geometry``; none is none."""
+    if values and len(values) != count:
+        raise RefusedScan(
+            "bad_geometry", f"{name} of {len(values)} numbers, expected {count}: correct the header"
+        )
+
+
 def check_spacing(spacing_mm: Sequence[float]) -> None:
     """Refuse spacings of voxels that no CT has, as ``bad_geometry``."""
     check_finite("spacing", spacing_mm)
