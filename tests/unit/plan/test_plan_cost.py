@@ -217,8 +217,35 @@ def test_shards_that_snakemake_knows_are_no_estimate(paper):
     assert "estimates:" not in plan
 
 
+def test_the_default_study_knows_its_minutes():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"data_dir": "nowhere"}
+    jobs = [*study_jobs(config), job("predict", dataset="lidc_phantom", model="i3d", fold="0")]
+    plan = text.plan_text(config, RULES, jobs)
+    found = [word for word in ("nan", "None", "unknown", "hours of one A", "upper bounds") if word in plan]
+    assert found == []
+    of_one_core = plan[plan.index("minutes of one AMD EPYC, 1 thread(s)") :].split("\n\n")[0].splitlines()[1:]
+    minutes = {line.split()[0]: float(line.split()[4]) for line in of_one_core}
+    assert list(minutes) == [*(entry["name"] for entry in config["models"]), "total"]
+    assert 3 < minutes["total"] < 30 and minutes["i3d"] > minutes["slow_narrow"] > 0
+    assert "On top comes the start of 103 of these jobs, about 5 s of a core each: 8.6 minutes." in plan
+
+
+def test_the_study_on_real_nodules_knows_its_hours():
+    files = ("config.yaml", "studies/lidc_nodules.yaml")
+    config: dict = {}
+    for name in files:
+        given = yaml.safe_load((ROOT / name).read_text())
+        config |= {
+            key: config.get(key, {}) | part if isinstance(part, dict) else part for key, part in given.items()
+        }
+    speeds = read_speeds(config)["AMD EPYC, 1 thread(s)"]
+    assert {entry["name"] for entry in config["models"]} <= set(speeds.index)
+
+
 def test_what_is_not_known_is_called_unknown():
     config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"data_dir": "nowhere"}
+    config["datasets"] = [{"name": "own", "source": "own_data", "table": "scans.csv"}]
+    config["training"]["crop_px"] = 33
     plan = text.plan_text(config, RULES, study_jobs(config))
     assert "unknown" in plan
     assert "python -m chestct.training.measure.throughput MODEL" in plan

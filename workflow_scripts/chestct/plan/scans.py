@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chestct.catalogue import Sees
+from chestct.download.phantoms.anatomy import SHAPE
 from chestct.tables import read_table
 from chestct.window_forms import window_rule
 
@@ -22,6 +23,10 @@ PUBLISHED = {
     "lidc_idri": (1_018, 243_958, 128e9),
     "lidc_nodules": (2_604, 15_459, 153e6),
 }
+
+
+#: Slices and bytes of a phantom scan of either source.
+PHANTOM_SLICES, PHANTOM_BYTES = SHAPE[0], 0.5e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,10 +93,15 @@ def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
         )
     taken = entry.get("num_patients", published)  # phantoms: a scan a patient
     taken = len(entry["patients"]) if "patients" in entry else taken
+    of_scan, bytes_of_scan, origin = slices / published, num_bytes / published, "as published"
+    if entry["source"].startswith("phantom_"):
+        of_scan, bytes_of_scan, origin = PHANTOM_SLICES, PHANTOM_BYTES, "as it will be drawn"
+    elif entry["source"] not in PUBLISHED:
+        origin = "not listed yet"
     return Scans(
         num_scans=taken,
-        slices=float(entry.get("num_slices", slices / published)),
-        num_bytes=num_bytes * taken / published,
+        slices=float(entry.get("num_slices", of_scan)),
+        num_bytes=taken * bytes_of_scan,
         num_shards=float(np.ceil(taken / config["download"]["shard_size"])),
-        origin="as published" if entry["source"] in PUBLISHED else "not listed yet",
+        origin=origin,
     )

@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from chestct.catalogue import LONGER
 from chestct.download.transfer.disk import free_bytes
 from chestct.download.weights_table import weights_row
 from chestct.plan.by_hand import lines_by_hand
-from chestct.plan.cost import PlannedJob, count_windows, hours_of_jobs, longest_chain
+from chestct.plan.columns import number, table
+from chestct.plan.cost import PlannedJob, count_windows
+from chestct.plan.device_hours import device_lines
 from chestct.plan.scans import Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.run_grid import list_runs, trained_names
@@ -24,28 +25,6 @@ CONVERTED_SLICES_A_SECOND = 1_600
 BOOTSTRAP_SECONDS = 0.008
 #: Parameters of models with one class, in millions.
 PARAMETERS = pd.read_csv(Path(__file__).with_name("parameters.csv"), index_col="model")["millions"]
-_NUM_GPUS = (1, 2, 4, 8, 16, 32)
-_STEPS = {
-    "search": ("try_learning_rates",),
-    "fine-tuning": ("pretrain", "finetune", "extract_features"),
-    "prediction": ("predict", "predict_outside"),
-}
-
-
-def _number(value: float, digits: int = 0) -> str:
-    return "unknown" if math.isnan(value) else f"{value:,.{digits}f}"
-
-
-def _table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
-    """Aligned columns, the first to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [columns, *rows]
-    ]
 
 
 def _job_lines(
@@ -60,9 +39,9 @@ def _job_lines(
     counts.loc[["shard" in wildcards for wildcards in rules.values()]] += sum(unlisted.values())
     counts = counts[counts["jobs"] != 0]
     more = " and those of unlisted data" if counts.isna().any(axis=None) else ""
-    rows = [(rule, *map(_number, numbers)) for rule, *numbers in counts.itertuples()]
+    rows = [(rule, *map(number, numbers)) for rule, *numbers in counts.itertuples()]
     rows.append(("total", *(f"{number:,.0f}{more}" for number in counts.sum())))
-    lines = _table(rows, ["rule", *counts])
+    lines = table(rows, ["rule", *counts])
     if unlisted:
         of = f"Jobs by shard of {', '.join(unlisted)}"
         lines += ["", f"{of} are estimates: Snakemake knows them once list_series has run."]
@@ -71,72 +50,10 @@ def _job_lines(
 
 def _data_lines(scans: Mapping[str, Scans], config: Mapping[str, Any]) -> list[str]:
     rows = [
-        (name, *map(_number, (known.num_scans, known.slices, known.windows(config["subsets"]))), known.origin)
+        (name, *map(number, (known.num_scans, known.slices, known.windows(config["subsets"]))), known.origin)
         for name, known in scans.items()
     ]
-    return _table(rows, ["dataset", "scans", "slices a scan", "windows a scan", "known from"])
-
-
-def _device_lines(
-    config: Mapping[str, Any],
-    jobs: Sequence[PlannedJob],
-    windows: pd.DataFrame,
-    device: str,
-    speeds: pd.DataFrame,
-) -> list[str]:
-    """Hours of one device by model and step, slices that models see at once, and what several of it need."""
-    hours = hours_of_jobs(windows, speeds)
-    table = pd.DataFrame(
-        {
-            step: {
-                entry["name"]: hours[(windows["model"] == entry["name"]) & windows["rule"].isin(rules)].sum(
-                    skipna=False
-                )
-                for entry in config["models"]
-            }
-            for step, rules in _STEPS.items()
-        }
-    )
-    unknown, table = table.index[table.isna().any(axis=1)], table.dropna()
-    table["total"] = table.sum(axis=1)
-    rows = [
-        (
-            name,
-            *(_number(value, 1) for value in values),
-            str(slices_seen(config["subsets"], name)),
-            speeds.loc[name, "standing"],
-        )
-        for name, *values in table.itertuples()
-    ]
-    rows.append(("total", *(_number(value, 1) for value in table.sum()), "", ""))
-    lines = _table(rows, [f"hours of one {device}", *table, "slices seen", "speed"])
-    if len(unknown):
-        lines += ["", f"Not in it, for lack of a speed or of listed data: {', '.join(unknown)}."]
-    if total := table["total"].sum():
-        # Of the runs that share several devices, the chain is as much shorter.
-        devices = max(1, config["training"]["gpus"]) * config["training"]["nodes"]
-        chain = longest_chain(jobs, hours.fillna(0.0).tolist()) / devices
-        known = windows[windows["model"].isin(table.index)]
-        trained = known[known["rule"].isin(["try_learning_rates", "finetune"])]
-        validation = hours_of_jobs(trained.assign(train=0.0), speeds).sum()
-        walls = [
-            f"{number}: {max(total / number, chain) / 24:,.1f}" for number in _NUM_GPUS if number >= devices
-        ]
-        lines += [
-            "",
-            f"To do now: {hours[windows['to_do']].sum():,.1f} hours.",
-            *_longer_lines(windows, hours),
-            f"Scoring validation scans is {100 * validation / total:.0f} % of the total.",
-            f"Days at least, by number of them: {', '.join(walls)}.",
-            f"The longest chain of jobs that wait for each other takes {chain:.1f} hours.",
-        ]
-    return lines
-
-
-def _longer_lines(windows: pd.DataFrame, hours: pd.Series) -> list[str]:
-    """The part of the arms that train longer than others."""
-    found = {init: hours[windows["init"] == init].sum() for init in LONGER}
-    return [f"Of the total, {init} takes {spent:,.1f} hours." for init, spent in found.items() if spent]
+    return table(rows, ["dataset", "scans", "slices a scan", "windows a scan", "known from"])
 
 
 def _cpu_line(config: Mapping[str, Any], scans: Mapping[str, Scans], slices: float, num_curves: int) -> str:
@@ -147,8 +64,8 @@ def _cpu_line(config: Mapping[str, Any], scans: Mapping[str, Scans], slices: flo
     conversion = slices / CONVERTED_SLICES_A_SECOND / 3600
     pace = f"{CONVERTED_SLICES_A_SECOND:,} slices a second"
     return (
-        f"CPU hours of one core: conversion {_number(conversion, 1)} (estimated from {pace}; waiting for the "
-        f"network comes on top), bootstrap {_number(bootstrap, 1)}. Cores that a training job keeps "
+        f"CPU hours of one core: conversion {number(conversion, 1)} (estimated from {pace}; waiting for the "
+        f"network comes on top), bootstrap {number(bootstrap, 1)}. Cores that a training job keeps "
         f"meanwhile: {config['training']['threads']}."
     )
 
@@ -170,7 +87,7 @@ def _disk_lines(
     }
     if is_trial.any():
         gigabytes["training: trials (can be deleted at the end)"] = 4e-3 * millions[is_trial].sum()
-    lines = _table([(step, _number(value, 1)) for step, value in gigabytes.items()], ["disk, by step", "GB"])
+    lines = table([(step, number(value, 1)) for step, value in gigabytes.items()], ["disk, by step", "GB"])
     lines.append(f"Free where the data go: {free_bytes(Path(config['data_dir'])) / 1e9:,.1f} GB.")
     unknown = sorted(set(models[(is_run | is_trial) & millions.isna()]))
     return lines + ([f"Without the weights of {', '.join(unknown)}."] if unknown else [])
@@ -214,7 +131,7 @@ def plan_text(
     ]
     for device, of_models in speeds.items():
         if any(entry["name"] in of_models.index for entry in config["models"]):
-            lines += [*_device_lines(config, jobs, windows, device, of_models), ""]
+            lines += [*device_lines(config, jobs, windows, device, of_models), ""]
     missing = [
         e["name"] for e in config["models"] if not any(e["name"] in known.index for known in speeds.values())
     ]
