@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from dicom_files import phantom, refusal, write_series
+from dicom_files import phantom, refusal, setting, write_series
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -204,9 +204,22 @@ def test_packed_files_below_the_path_are_said(tmp_path, hu):
 
 
 def test_one_dicom_file_is_one_slice(series):
-    assert refusal(series / "001.dcm").reason == "too_few_slices"
+    refused = refusal(series / "001.dcm")
+    assert refused.reason == "too_few_slices" and "not its folder" in refused.detail
     bare = shutil.copy(series / "001.dcm", series.parent / "without_suffix")
     assert refusal(bare).reason == "too_few_slices"
+
+
+def test_a_uid_made_of_a_uuid_names_a_study_and_a_series(series, hu):
+    uid = "2.25.329800735698586629295641978511506172918"
+    write_series(
+        series, phantom((9, 12, 16)), series=OTHER, order=range(10, 19), edit=setting("StudyInstanceUID", uid)
+    )
+    row, scan = convert_one(series, dataset="d", size_px=None, study_id=uid)
+    np.testing.assert_array_equal(scan.hu, phantom((9, 12, 16)))
+    assert row["study_id"] == uid and "6 file(s) of other studies" in row["detail"]
+    row, _ = convert_one(series, dataset="d", size_px=None, study_id="s", series_id=uid)
+    assert row["reason"] == "wrong_series"
 
 
 def test_the_download_step_lists_what_lies_below_and_never_advises_to_delete(tmp_path, hu):

@@ -17,6 +17,13 @@ from chestct.volumes.refusals import RefusedScan
 CHEST = chest()
 
 
+def shifted(where, by):
+    """A chest of whose slices some have other numbers."""
+    hu = CHEST.copy()
+    hu[where] += by
+    return np.maximum(hu, -1024)
+
+
 def holed(where, value):
     """A chest of whose slices some hold one value."""
     hu = CHEST.copy()
@@ -46,10 +53,14 @@ NO_HU = {
     "soft tissue window": (np.clip(CHEST, -160, 240), "window without air"),
     "constant": (CHEST * 0 - 1000, "nothing else"),
     "window without lungs": (np.clip(CHEST, -500, 500), "window without air"),
-    "half of it zeros": (holed(slice(6, None), 0), "6 of 12 slices hold nothing but 0 HU"),
+    "half of it zeros": (holed(slice(6, None), 0), "6 of 12 slices hold nothing but one value"),
     "zeros from half a slice on": (holed(slice(7, None), 0), "copy the scan again"),
     "a slice of zeros": (holed(0, 0), "1 of 12 slices"),
-    "a hole of air": (holed(5, -1024), "1 of 12 slices hold nothing but -1024 HU"),
+    "rescale lost in a few": (shifted(slice(3, 6), 1024), "3 of 12 slices hold nothing but dense voxels"),
+    "rescale lost in one at the end": (shifted(11, 1000), "1 of 12 slices hold nothing but dense voxels"),
+    "rescaled twice in a few": (shifted(slice(3, 6), -1024), "3 of 12 slices hold nothing but air"),
+    "rescaled twice in half": (shifted(slice(6, None), -1024), "6 of 12 slices hold nothing but air"),
+    "a hole of air": (holed(5, -1024), "1 of 12 slices hold nothing but one value"),
     "nearly constant": (np.where(np.arange(CHEST.size).reshape(CHEST.shape) < 20, 40, -1000), "mask"),
 }
 ARE_HU = {
@@ -83,7 +94,9 @@ def test_what_is_no_hu_is_refused_with_its_likely_cause(name):
 
 @pytest.mark.parametrize("name", ARE_HU)
 def test_what_is_hu_is_taken(name):
-    check_hounsfield(ARE_HU[name])
+    notes = check_hounsfield(ARE_HU[name])
+    added = {"slices of air added at an end": 3, "slices of padding at both ends": 3}.get(name)
+    assert notes == ([f"{added} slice(s) of one value, air, at the ends"] if added else [])
 
 
 @given(offset=st.integers(450, 40000), sign=st.sampled_from([1, -1]))

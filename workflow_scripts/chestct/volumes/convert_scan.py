@@ -17,7 +17,7 @@ from chestct.volumes.resample_z import resample_slices, resample_z
 from chestct.volumes.scan import Report, Scan
 
 #: Series identifiers of this form are DICOM UIDs and must match the files; others are stand-ins.
-_UID = re.compile(r"\d+(\.\d+){4,}")
+_UID = re.compile(r"\d+(\.\d+){4,}|2\.25\.\d{6,}")
 
 
 def read_series(

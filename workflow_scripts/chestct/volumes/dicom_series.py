@@ -184,7 +184,8 @@ def read_dicom_series(
         report.num_files -= directories
         report.notes.append(f"{directories} file(s) that list images (Media Storage Directory) passed over")
     if not found:
-        raise RefusedScan("no_dicom_files", f"nothing but Media Storage Directories in {folder.name}")
+        detail = "nothing but Media Storage Directories, which list images: the path must name their folder"
+        raise RefusedScan("no_dicom_files", detail)
     report.headers = found
     everything = _of_study(found, study_uid, report)
     report.burned_in = pictures.of_headers(header.burned_in for header in everything)
@@ -198,6 +199,8 @@ def read_dicom_series(
     for header in headers:
         check_pixel_format(header)
     _note_compression(headers, report)
+    if len(headers) == 1 and folder.is_file():
+        raise RefusedScan("too_few_slices", "1 slice: the path names a file of a series, not its folder")
     stack = arrange(headers, report)
     check_spacing((stack.spacing_z_mm, *stack.plane.spacing_mm))
     check_one_acquisition(stack, report)
@@ -205,7 +208,7 @@ def read_dicom_series(
     hu = _read_volume(stack, size_px, early)
     if OFFSET_HU[intensity]:
         hu = np.maximum(hu, AIR_HU + OFFSET_HU[intensity]) - np.int16(OFFSET_HU[intensity])
-    check_hounsfield(hu, intensity=intensity)
+    report.notes += check_hounsfield(hu, intensity=intensity)
     if len(headers) > len(stack.positions):
         report.repairs.append(("dropped_duplicates", f"{len(headers) - len(stack.positions)} file(s)"))
     shape = (first.columns, first.rows) if stack.plane.transpose else (first.rows, first.columns)

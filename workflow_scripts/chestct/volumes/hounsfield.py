@@ -24,12 +24,18 @@ LUNG_HU = -800
 TISSUE_ABOVE_HU, TISSUE_MEDIAN_HU = -400, (-350, 500)
 #: Bone and metal lie above, and are at most so many percent; of a scan in HU + 1024 it is the whole body.
 DENSE_ABOVE_HU, MOST_DENSE_PERCENT = 700, 10
+#: So much of one slice is never bone, unless it is all that there is.
+MOST_DENSE_SLICE_PERCENT = 15
+#: Nearly all of a slice of air lies below; of emphysema, less.
+ALL_AIR_HU = -930
 #: Nothing real lies below, but noise and padding; padding is one value, and not counted.
 BELOW_AIR_HU, MOST_BELOW_AIR_PERCENT = -1200, 5
 #: Fewer voxels have no distribution to speak of: only their range is judged.
 LEAST_VOXELS = 4096
 #: Voxels that are looked at, evenly spread: a share of 0.5 % of them is exact to 0.02 %.
 _SAMPLE = 1 << 17
+#: Lines and columns of a slice that are looked at.
+_GRID = 16
 _INT16_MAX = np.iinfo(np.int16).max
 #: Values wholly within this distance of 0 were scaled for a network.
 _MIN_EXTENT_HU = 20
@@ -124,34 +130,52 @@ def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
     yield "take the volume in HU, or leave the scan out"
 
 
-def _check_slices(values: np.ndarray) -> None:
-    """Refuse volumes with slices of one value: of another than air anywhere, or of air within the scan.
+def _check_slices(values: np.ndarray) -> list[str]:
+    """Refuse volumes some of whose slices cannot be of the scan that the others are; returns notes.
 
-    A copy that was cut, or a hole in a file, reads as zeros. Slices of air at the ends were added to volumes
-    of one depth, and harm nothing.
+    A copy that was cut, or a hole in a file, reads as zeros: slices of one value are refused, but for those
+    of air at the ends, which were added to volumes of one depth. Slices whose rescale was lost are dense all
+    over, those that were rescaled twice are nearly nothing but air.
     """
-    step_y, step_x = (max(length // 8, 1) for length in values.shape[1:])
-    few = values[:, ::step_y, ::step_x].reshape(len(values), -1)  # most slices differ in a few voxels
-    alike = [i for i in np.flatnonzero((few == few[:, :1]).all(axis=1)) if (values[i] == few[i, 0]).all()]
-    if not alike or len(alike) == len(values):
-        return
-    others = np.setdiff1d(np.arange(len(values)), alike)
-    lost = [i for i in alike if few[i, 0] > LUNG_HU or others[0] < i < others[-1]]
-    if lost:
-        words = f"{len(lost)} of {len(values)} slices hold nothing but {float(few[lost[0], 0]):g} HU"
-        raise RefusedScan(
-            "not_hounsfield",
-            f"{words}, as where a copy was cut or voxels were left out: copy the scan again, or take one "
-            "without such slices",
-        )
+    steps = [max(length // _GRID, 1) for length in values.shape[1:]]
+    few = values[:, :: steps[0], :: steps[1]].reshape(len(values), -1)
+
+    def percent(found: np.ndarray) -> np.ndarray:
+        return 100 * np.count_nonzero(found, axis=1) / few.shape[1]
+
+    alike = (few == few[:, :1]).all(axis=1)  # most slices differ in a few voxels
+    for i in np.flatnonzero(alike):
+        alike[i] = (values[i] == few[i, 0]).all()
+    dense = (percent(few > DENSE_ABOVE_HU) > MOST_DENSE_SLICE_PERCENT) & (few > AIR_BELOW_HU).all(axis=1)
+    empty = ~alike & (percent(few <= ALL_AIR_HU) > 90) & (percent(few > TISSUE_ABOVE_HU) < 2)
+    inside = np.flatnonzero(~(alike | empty))
+    if not inside.size:
+        return []
+    numbers = np.arange(len(values))
+    between = (numbers > inside[0]) & (numbers < inside[-1])
+    padding = alike & ~between & (few[:, 0] <= LUNG_HU)
+    for lost, what, cause in (
+        (alike & ~padding, "one value", "as where a copy was cut, or voxels were left out"),
+        (dense, "dense voxels and no air", "as where their rescale was lost"),
+        (empty & (between | (4 * empty.sum() > len(values))), "air", "as where they were rescaled twice"),
+    ):
+        if lost.any():
+            words = f"{np.count_nonzero(lost)} of {len(values)} slices hold nothing but {what}, {cause}"
+            remedy = "copy the scan again, or take one without such slices"
+            raise RefusedScan("not_hounsfield", f"{words}: {remedy}")
+    count = np.count_nonzero(padding)
+    return [f"{count} slice(s) of one value, air, at the ends"] if count else []
 
 
-def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> None:
+def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> list[str]:
     """Refuse a volume whose values are evidently not HU.
 
     Args:
         values: shape (z, y, x), integers or floats, finite; of ``hu_plus_1024`` after 1024 was taken off.
         intensity: what the dataset says that its values are, ``hu`` or ``hu_plus_1024``.
+
+    Returns:
+        Notes for the ledger.
 
     Raises:
         RefusedScan: ``not_hounsfield``, with the range, what is amiss, and the likeliest cause.
@@ -159,8 +183,6 @@ def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> None:
     low, high = float(values.min()), float(values.max())
     if low == high:
         raise RefusedScan("not_hounsfield", f"values from {low:g} to {high:g} HU: nothing else")
-    if values.ndim == 3 and values.size >= LEAST_VOXELS:
-        _check_slices(values)
     some = _sample(values)
     if high > _INT16_MAX:
         fault: str | None = "beyond 16 bits"
@@ -177,3 +199,4 @@ def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> None:
     if fault is not None:
         cause = next(_likely_causes(some.astype(np.float32), intensity))
         raise RefusedScan("not_hounsfield", f"values from {low:g} to {high:g} HU: {fault}; {cause}")
+    return _check_slices(values) if values.size >= LEAST_VOXELS else []

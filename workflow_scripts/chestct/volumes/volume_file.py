@@ -180,7 +180,9 @@ def read_volume_file(path: Path, *, size_px: int | None, report: Report, intensi
     if intensity == DISPLAY:
         _check_display(voxels)
     else:
-        check_hounsfield(voxels - np.float32(offset) if offset else voxels, intensity=intensity)
+        report.notes += check_hounsfield(
+            voxels - np.float32(offset) if offset else voxels, intensity=intensity
+        )
     planes = []
     for plane in voxels:
         # Whole numbers fit int16 once clipped; fractions are rounded after averaging.
