@@ -26,6 +26,8 @@ TISSUE_ABOVE_HU, TISSUE_MEDIAN_HU = -400, (-350, 500)
 DENSE_ABOVE_HU, MOST_DENSE_PERCENT = 700, 10
 #: So much of one slice is never bone, unless it is all that there is.
 MOST_DENSE_SLICE_PERCENT = 15
+#: Nor does a slice hold so much more tissue than one of air beside it.
+MOST_LOST_TISSUE_PERCENT = 10
 #: Nearly all of a slice of air lies below; of emphysema, less.
 ALL_AIR_HU = -930
 #: Nothing real lies below, but noise and padding; padding is one value, and not counted.
@@ -147,12 +149,17 @@ def _check_slices(values: np.ndarray) -> list[str]:
     for i in np.flatnonzero(alike):
         alike[i] = (values[i] == few[i, 0]).all()
     dense = (percent(few > DENSE_ABOVE_HU) > MOST_DENSE_SLICE_PERCENT) & (few > AIR_BELOW_HU).all(axis=1)
-    empty = ~alike & (percent(few <= ALL_AIR_HU) > 90) & (percent(few > TISSUE_ABOVE_HU) < 2)
+    tissue = percent(few > TISSUE_ABOVE_HU)
+    empty = ~alike & (percent(few <= ALL_AIR_HU) > 90) & (tissue < 2)
     inside = np.flatnonzero(~(alike | empty))
     if not inside.size:
         return []
     numbers = np.arange(len(values))
     between = (numbers > inside[0]) & (numbers < inside[-1])
+    # A body that ends grows thin before: of ankles or the top of a head, the next slice holds little more.
+    for i in np.flatnonzero(empty):
+        beside = [*inside[inside < i][-1:], *inside[inside > i][:1]]
+        empty[i] = tissue[beside].max() > MOST_LOST_TISSUE_PERCENT
     padding = alike & ~between & (few[:, 0] <= LUNG_HU)
     for lost, what, cause in (
         (alike & ~padding, "one value", "as where a copy was cut, or voxels were left out"),
