@@ -12,14 +12,14 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from chestct.models import depthwise
+from chestct.models import depthwise, depthwise_tiles
 
 KERNELS = [(3, 3, 3), (5, 1, 1), (1, 3, 3), (2, 3, 1), (1, 2, 4)]
 #: As on a GPU, and so small that maps of a few positions take several programs.
-SIZES: list[dict[str, int]] = [
-    {},
-    {"_VALUES": 32, "_CHANNELS": 4, "_ROWS": 2, "_PROGRAMS": 5, "_TOGETHER": 2},
-]
+SMALL: dict[str, Any] = {"forward": (32, 4, 1), "rows": (32, 4, 2), "input": (32, 4, 1), "weight": (0, 4, 2)}
+SIZES: list[dict[str, Any]] = [{}, SMALL]
+#: Programs that share the gradient of the weights, by the sizes.
+PROGRAMS = [1024, 5]
 
 
 @st.composite
@@ -49,14 +49,11 @@ def check(problem: dict[str, Any], dtype: torch.dtype, limit: float) -> None:
     expected = F.conv3d(
         x64.permute(0, 4, 1, 2, 3), weight64, None, problem["stride"], problem["padding"], groups=channels
     ).permute(0, 2, 3, 4, 1)
-    before = {name: getattr(depthwise, name) for name in problem["sizes"]}
-    vars(depthwise).update(problem["sizes"])
-    try:
+    arriving = torch.randn(expected.shape, generator=generator).to(dtype)
+    depthwise._PROGRAMS = PROGRAMS[SIZES.index(problem["sizes"])]
+    with depthwise_tiles.forced(**problem["sizes"]):
         found = depthwise.Depthwise.apply(x_BTHWC, weight, problem["stride"], problem["padding"])
-        arriving = torch.randn(expected.shape, generator=generator).to(dtype)
         gradients = torch.autograd.grad(found, (x_BTHWC, weight), arriving)
-    finally:
-        vars(depthwise).update(before)
     expected_gradients = torch.autograd.grad(expected, (x64, weight64), arriving.double())
     assert found.dtype == gradients[0].dtype == dtype and gradients[1].dtype == weight.dtype
     for name, ours, theirs in zip(
@@ -87,8 +84,31 @@ def kernels_compute_what_pytorch_does(problem: dict[str, Any]) -> None:
     check(problem, torch.float32, 1e-5)
 
 
+def tiles_change_no_bit(stride: tuple[int, int, int]) -> None:
+    """Whatever the tile, outputs and gradients are equal to the last bit."""
+    generator = torch.Generator().manual_seed(0)
+    x_BTHWC = torch.randn((1, 1, 4, 5, 6), generator=generator).requires_grad_()
+    weight = torch.randn((6, 1, 1, 3, 3), generator=generator).requires_grad_()
+    depthwise._PROGRAMS = 3
+    outcomes = []
+    for number in range(2):
+        tiles = {name: tiles[min(number, len(tiles) - 1)] for name, tiles in TRIED.items()}
+        with depthwise_tiles.forced(**tiles):
+            y_BTHWC = depthwise.Depthwise.apply(x_BTHWC, weight, stride, (0, 1, 1))
+            gradients = torch.autograd.grad(y_BTHWC, (x_BTHWC, weight), y_BTHWC.detach().cos())
+        outcomes.append((y_BTHWC.detach(), *gradients))
+    for one, other in zip(*outcomes, strict=True):
+        assert torch.equal(one, other)
+
+
+#: As the candidates differ: values, channels and rows or positions of a program.
+TRIED = {name: [SMALL[name], (64, 8, 4)] for name in SMALL}
+
+
 if __name__ == "__main__":
     assert os.environ["TRITON_INTERPRET"] == "1"
     torch.set_num_threads(1)
     kernels_compute_what_pytorch_does()
     check(OF_X3D, torch.bfloat16, 1e-2)
+    tiles_change_no_bit((1, 1, 1))
+    tiles_change_no_bit((1, 2, 2))

@@ -8,6 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from chestct.catalogue import MODELS
 from chestct.plan.text import PARAMETERS
+from chestct.tables import read_table
+from chestct.training.measure.estimates import estimated_rows
 from chestct.training.measure.throughput import WINDOWS
 
 
@@ -22,15 +24,28 @@ def test_estimated_speeds_follow_from_the_operations(root) -> None:
     table = pd.read_csv(root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv")
     assert table["standing"].str.startswith(("measured", "estimated: ")).all()
     estimated = table[table["standing"].str.startswith("estimated")]
-    assert len(estimated)
+    assert set(estimated["device"]) == {"NVIDIA A100", "NVIDIA H200"}
     for row in estimated.itertuples():
         percent, peak = (float(word) for word in row.standing.split() if word[0].isdigit())
-        assert 0 < percent < 50 and peak == 312
+        assert 0 < percent < 50 and peak == {"NVIDIA A100": 312, "NVIDIA H200": 989}[row.device]
         score = percent / 100 * peak * 1e3 / row.gflops_per_window
         # The LRCN's features are frozen.
         passes = 1 if row.model.startswith("lrcn") else 3
         assert row.score_windows_per_second == pytest.approx(score, rel=0.01)
         assert row.train_windows_per_second == pytest.approx(score / passes, rel=0.01)
+
+
+def test_estimates_of_the_table_are_those_of_its_measurements(root) -> None:
+    table = read_table(
+        root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv", "throughput", recorded=False
+    )
+    for device in ("NVIDIA A100", "NVIDIA H200"):
+        rows = pd.DataFrame(estimated_rows(table, device, "NVIDIA H200")).set_index("model")
+        there = table[(table["device"] == device) & table["standing"].str.startswith("estimated")]
+        assert set(rows.index) == set(there["model"])
+        for row in there.itertuples():
+            assert rows.loc[row.model, "standing"] == row.standing
+            assert rows.loc[row.model, "train_windows_per_second"] == row.train_windows_per_second
 
 
 @pytest.mark.parametrize("name", ["x3d_m", "resnet18", "slowfast_r50", "resnet18_slices", "dinov2_small"])

@@ -13,23 +13,16 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from chestct.models.depthwise_tiles import FORWARD, INPUT, ROWS, WEIGHT, Tile, chosen, find
+
 Triple = tuple[int, int, int]
 
 #: Compute capability of the first GPUs that Triton supports (Ampere).
 _LEAST_CAPABILITY = (8, 0)
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-# Sizes of a program's work, not yet timed on a GPU: benchmarks/gpu says how long each kernel takes. They are
-# such that a thread of the forward pass has 8 values of each of its sums: with 16 it takes all 255 registers.
-#: Values that a program of the forward pass and of the input's gradient has at once; channels at most.
-_VALUES, _CHANNELS = 2048, 64
-#: Rows of the output that a program computes one after another, where windows are three rows high.
-_ROWS = 16
-#: Programs that share the gradient of the weights, about.
-_PROGRAMS = 1024
-#: Positions whose reads are under way at once there.
-_TOGETHER = 4
-
+#: Programs that share the gradient of the weights, about: parts that it is added up from.
+_PROGRAMS, _PROGRAM_CHANNELS = 1024, 64
 
 #: Numbers of the GPUs that the kernels run on, once ``find_gpus`` has looked.
 _gpus: set[int] = set()
@@ -58,9 +51,9 @@ def _power_of_two(number: int) -> int:
     return max(4, 1 << (number - 1).bit_length())
 
 
-def _block_of_channels(channels: int) -> int:
+def _block_of_channels(channels: int, most: int) -> int:
     # 96 channels are three blocks of 32, without one that is half empty.
-    block = min(_CHANNELS, _power_of_two(channels))
+    block = min(most, _power_of_two(channels))
     return block // 2 if channels % block and channels % (block // 2) == 0 and block > 16 else block
 
 
@@ -81,31 +74,56 @@ def _taps(weight: torch.Tensor) -> torch.Tensor:
 def _forward(
     x_BTHWC: torch.Tensor, taps: torch.Tensor, kernel: Triple, stride: Triple, padding: Triple
 ) -> torch.Tensor:
-    from chestct.models.depthwise_kernels import forward_kernel, forward_rows_kernel
-
     batch, *lengths, channels = x_BTHWC.shape
     assert math.prod(lengths) * channels < 2**31, "a sample has too many values"
     out = _output_lengths(tuple(lengths), kernel, stride, padding)
     y_BTHWC = x_BTHWC.new_empty((batch, *out, channels))
     if not y_BTHWC.numel():
         return y_BTHWC
-    block_c = _block_of_channels(channels)
+    name = ROWS if kernel[1] == 3 and stride[1] == 1 else FORWARD
+    key = (name, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
+    if not torch.compiler.is_compiling():
+        find(
+            key,
+            lambda tile: _launch_forward(name, tile, x_BTHWC, taps, y_BTHWC, kernel, stride, padding),
+            x_BTHWC,
+        )
+    _launch_forward(name, chosen(key), x_BTHWC, taps, y_BTHWC, kernel, stride, padding)
+    return y_BTHWC
+
+
+def _launch_forward(
+    name: str,
+    tile: Tile,
+    x_BTHWC: torch.Tensor,
+    taps: torch.Tensor,
+    y_BTHWC: torch.Tensor,
+    kernel: Triple,
+    stride: Triple,
+    padding: Triple,
+) -> None:
+    """Write the output with programs of a tile."""
+    from chestct.models.depthwise_kernels import forward_kernel, forward_rows_kernel
+
+    batch, *lengths, channels = x_BTHWC.shape
+    out = y_BTHWC.shape[1:4]
+    values, most_channels, rows = tile
+    block_c = _block_of_channels(channels, most_channels)
     blocks_c = -(-channels // block_c)
     common = (x_BTHWC, taps, y_BTHWC, x_BTHWC.stride(0), *lengths, *out, channels)
-    if kernel[1] == 3 and stride[1] == 1:
-        block_w = min(_power_of_two(out[2]), _VALUES // block_c)
-        grid = batch * out[0] * -(-out[1] // _ROWS) * -(-out[2] // block_w) * blocks_c
+    if name == ROWS:
+        block_w = min(_power_of_two(out[2]), values // block_c)
+        grid = batch * out[0] * -(-out[1] // rows) * -(-out[2] // block_w) * blocks_c
         forward_rows_kernel[(grid,)](
-            *common, kernel[0], kernel[2], stride[0], stride[2], *padding, _ROWS, block_w, block_c,
+            *common, kernel[0], kernel[2], stride[0], stride[2], *padding, rows, block_w, block_c,
             num_warps=_warps(block_w * block_c),
         )  # fmt: skip
     else:
-        block_p = min(_power_of_two(out[1] * out[2]), _VALUES // block_c)
+        block_p = min(_power_of_two(out[1] * out[2]), values // block_c)
         grid = batch * out[0] * -(-out[1] * out[2] // block_p) * blocks_c
         forward_kernel[(grid,)](
             *common, *kernel, *stride, *padding, block_p, block_c, num_warps=_warps(block_p * block_c)
         )
-    return y_BTHWC
 
 
 def _input_gradient(
@@ -116,46 +134,95 @@ def _input_gradient(
     stride: Triple,
     padding: Triple,
 ) -> torch.Tensor:
-    from chestct.models.depthwise_kernels import input_gradient_kernel
-
     if stride == (1, 1, 1) and all(p < k for p, k in zip(padding, kernel, strict=True)):
         # The convolution of the gradient with the taps in the opposite order.
         around = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
         return _forward(grad_BTHWC, taps.flip(0), kernel, stride, around)  # type: ignore[arg-type]
-    batch, *out, channels = grad_BTHWC.shape
+    batch, *_, channels = grad_BTHWC.shape
     grad_x = grad_BTHWC.new_empty((batch, *lengths, channels))
-    block_c = _block_of_channels(channels)
+    key = (INPUT, tuple(lengths), channels, kernel, stride, grad_BTHWC.element_size())
+    if not torch.compiler.is_compiling():
+        find(
+            key,
+            lambda tile: _launch_input_gradient(tile, grad_BTHWC, taps, grad_x, kernel, stride, padding),
+            grad_x,
+        )
+    _launch_input_gradient(chosen(key), grad_BTHWC, taps, grad_x, kernel, stride, padding)
+    return grad_x
+
+
+def _launch_input_gradient(
+    tile: Tile,
+    grad_BTHWC: torch.Tensor,
+    taps: torch.Tensor,
+    grad_x: torch.Tensor,
+    kernel: Triple,
+    stride: Triple,
+    padding: Triple,
+) -> None:
+    """Write the gradient of the input with programs of a tile."""
+    from chestct.models.depthwise_kernels import input_gradient_kernel
+
+    batch, *lengths, channels = grad_x.shape
+    out = grad_BTHWC.shape[1:4]
+    values, most_channels, _ = tile
+    block_c = _block_of_channels(channels, most_channels)
     positions = -(-lengths[1] // stride[1]) * -(-lengths[2] // stride[2])
-    block_p = min(_power_of_two(positions), _VALUES // block_c)
+    block_p = min(_power_of_two(positions), values // block_c)
     tiles = stride[1] * stride[2] * -(-positions // block_p)
     grid = batch * lengths[0] * tiles * -(-channels // block_c)
     input_gradient_kernel[(grid,)](
         grad_BTHWC, taps, grad_x, *lengths, *out, channels, *kernel, *stride, *padding, block_p, block_c,
         num_warps=_warps(block_p * block_c),
     )  # fmt: skip
-    return grad_x
 
 
 def _weight_gradient(
     x_BTHWC: torch.Tensor, grad_BTHWC: torch.Tensor, kernel: Triple, stride: Triple, padding: Triple
 ) -> torch.Tensor:
     """(KT * KH * KW, C), float32."""
+    batch, *lengths, channels = x_BTHWC.shape
+    # Into how many parts the sum is cut is not the tile's, so that a tile changes no rounding.
+    blocks_c = -(-channels // _block_of_channels(channels, _PROGRAM_CHANNELS))
+    rows = batch * math.prod(grad_BTHWC.shape[1:3])
+    rows_each = -(-rows // max(1, _PROGRAMS // blocks_c))
+    parts = x_BTHWC.new_empty((-(-rows // rows_each), math.prod(kernel), channels), dtype=torch.float32)
+    key = (WEIGHT, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
+    if not torch.compiler.is_compiling():
+        find(
+            key,
+            lambda tile: _launch_weight_gradient(
+                tile, x_BTHWC, grad_BTHWC, parts, rows_each, kernel, stride, padding
+            ),
+            x_BTHWC,
+        )
+    _launch_weight_gradient(chosen(key), x_BTHWC, grad_BTHWC, parts, rows_each, kernel, stride, padding)
+    return parts.sum(0)
+
+
+def _launch_weight_gradient(
+    tile: Tile,
+    x_BTHWC: torch.Tensor,
+    grad_BTHWC: torch.Tensor,
+    parts: torch.Tensor,
+    rows_each: int,
+    kernel: Triple,
+    stride: Triple,
+    padding: Triple,
+) -> None:
+    """Write the parts of the gradient of the weights, of so many rows of the output each."""
     from chestct.models.depthwise_kernels import weight_gradient_kernel
 
     batch, *lengths, channels = x_BTHWC.shape
     out = grad_BTHWC.shape[1:4]
-    block_c, taps = _block_of_channels(channels), math.prod(kernel)
-    blocks_c, rows = -(-channels // block_c), batch * out[0] * out[1]
-    rows_each = -(-rows // max(1, _PROGRAMS // blocks_c))
-    num_parts = -(-rows // rows_each)
-    parts = x_BTHWC.new_empty((num_parts, taps, channels), dtype=torch.float32)
-    block_k = _power_of_two(taps)
-    weight_gradient_kernel[(num_parts * blocks_c,)](
-        x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), rows, rows_each, *lengths, *out,
-        channels, *kernel, *stride, *padding, block_k, block_c, _TOGETHER,
+    _, most_channels, together = tile
+    block_c, block_k = _block_of_channels(channels, most_channels), _power_of_two(math.prod(kernel))
+    grid = len(parts) * -(-channels // block_c)
+    weight_gradient_kernel[(grid,)](
+        x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), batch * out[0] * out[1], rows_each, *lengths, *out,
+        channels, *kernel, *stride, *padding, block_k, block_c, together,
         num_warps=_warps(block_k * block_c),
     )  # fmt: skip
-    return parts.sum(0)
 
 
 class Depthwise(torch.autograd.Function):

@@ -1,0 +1,139 @@
+"""How much of a map a program of the depthwise kernels takes at once: chosen on each GPU by the clock.
+
+A choice changes no number: whatever the tile, a program adds up the same values in the same order, and the
+parts that weights' gradients are added up from are not the tile's. So a run that goes on elsewhere, or a
+process beside it, may choose otherwise.
+
+On a GPU the candidates are timed at the first call for a size of map (some seconds, once on a node: choices
+lie beside what Triton compiled). Small maps, maps that are met while a network is compiled or captured in a
+graph, and all maps elsewhere take the first candidate.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from chestct.errors import InputError
+from chestct.files import write_text
+
+#: Values that a program has at once (of weights' gradients: no limit of its own), channels at most, and rows
+#: (positions, of weights' gradients) that it takes one after another.
+Tile = tuple[int, int, int]
+#: Kernel, lengths of the map, channels, window of weights, stride, bytes of a value.
+Key = tuple[str, tuple[int, ...], int, tuple[int, ...], tuple[int, ...], int]
+
+FORWARD, ROWS, INPUT, WEIGHT = "forward", "rows", "input", "weight"
+#: The first of each is such that a thread of the forward pass has 8 values of each of its sums: with 16 it
+#: takes all 255 registers.
+CANDIDATES: dict[str, tuple[Tile, ...]] = {
+    FORWARD: ((2048, 64, 1), (1024, 64, 1), (1024, 32, 1)),
+    ROWS: ((2048, 64, 16), (1024, 64, 16), (1024, 32, 16), (2048, 64, 64)),
+    INPUT: ((2048, 64, 1), (1024, 64, 1), (1024, 32, 1)),
+    WEIGHT: ((0, 64, 4), (0, 32, 4), (0, 32, 8), (0, 16, 8)),
+}
+#: Values of a map from which on timing pays.
+_LARGE = 1 << 22
+_FOLDER = "chestct_tiles"
+#: Changes where older choices on disk mean nothing any more.
+_VERSION = 1
+
+_chosen: dict[Key, Tile] = {}
+_forced: dict[str, Tile] = {}
+_timing = True
+
+
+def chosen(key: Key) -> Tile:
+    """The tile of a kernel for a map: as it was chosen, else the first candidate."""
+    return _forced.get(key[0]) or _chosen.get(key) or CANDIDATES[key[0]][0]
+
+
+# What torch.compiler.assume_constant_result notes, without the six seconds that importing the compiler takes.
+chosen._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@contextmanager
+def forced(**tiles: Tile) -> Iterator[None]:
+    """Have kernels take these tiles, whatever was chosen, by the kernel's name."""
+    before = dict(_forced)
+    _forced.update(tiles)
+    try:
+        yield
+    finally:
+        _forced.clear()
+        _forced.update(before)
+
+
+@contextmanager
+def first_candidates() -> Iterator[None]:
+    """Time nothing: where all that counts is what kernels compute."""
+    global _timing
+    before, _timing = _timing, False
+    try:
+        yield
+    finally:
+        _timing = before
+
+
+def find(key: Key, launch: Callable[[Tile], None], like: torch.Tensor) -> None:
+    """Choose the tile for a map at the first call for it; not to be called where a network is compiled.
+
+    Args:
+        key: of the kernel and the map.
+        launch: runs the kernel with a tile.
+        like: the map.
+    """
+    wanted = _timing and key not in _chosen and key[0] not in _forced and like.numel() >= _LARGE
+    if not wanted or like.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
+        return
+    place = _place(key, like.device)
+    tile = _read(place, key[0])
+    if tile is None:
+        times = time_candidates(key[0], launch)
+        tile = min(times, key=times.__getitem__)
+        _write(place, tile)
+    _chosen[key] = tile
+
+
+def time_candidates(kernel: str, launch: Callable[[Tile], None]) -> dict[Tile, float]:
+    """Milliseconds of each candidate on the GPU, the least of some launches."""
+    times = {}
+    for tile in CANDIDATES[kernel]:
+        for _ in range(2):  # compiled at the first
+            launch(tile)
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(6)]
+        for event in events:
+            event.record()
+            launch(tile)
+        events.append(torch.cuda.Event(enable_timing=True))
+        events[-1].record()
+        events[-1].synchronize()
+        times[tile] = min(one.elapsed_time(other) for one, other in pairwise(events))
+    return times
+
+
+def _place(key: Key, device: torch.device) -> Path | None:
+    folder = os.environ.get("TRITON_CACHE_DIR")
+    if not folder:
+        return None
+    what = json.dumps([_VERSION, torch.cuda.get_device_name(device), CANDIDATES[key[0]], key])
+    return Path(folder) / _FOLDER / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.json"
+
+
+def _read(place: Path | None, kernel: str) -> Tile | None:
+    try:
+        found = json.loads(place.read_text(encoding="utf-8")) if place else None
+    except (OSError, ValueError):
+        return None
+    return next((tile for tile in CANDIDATES[kernel] if found == [*tile]), None)
+
+
+def _write(place: Path | None, tile: Tile) -> None:
+    if place:
+        with suppress(InputError, OSError):  # another job will time them again
+            write_text(place, json.dumps(tile), durable=False)
