@@ -1,4 +1,4 @@
-"""Every depthwise kernel against PyTorch's own convolution, and beside cuDNN's time."""
+"""Every depthwise kernel against PyTorch's own convolution, and every tile's time beside cuDNN's."""
 
 import torch
 from findings import Report
@@ -6,6 +6,7 @@ from machine import Machine, seconds
 from torch.nn import functional as F
 
 from chestct.models.depthwise import Depthwise
+from chestct.models.depthwise_tiles import CANDIDATES, FORWARD, INPUT, ROWS, WEIGHT, forced
 
 Triple = tuple[int, int, int]
 
@@ -28,6 +29,8 @@ DRY_SHAPES: list[tuple[str, int, Triple, Triple, Triple]] = [
     ("X3D", 54, (2, 4, 4), (3, 3, 3), (1, 2, 2)),
     ("X3D", 6, (2, 4, 4), (3, 3, 3), (1, 1, 1)),
 ]
+#: Timed in the dry form, where the interpreter takes seconds for a map that is no larger.
+DRY_TIMED = ("X3D", 3, (1, 3, 4), (1, 3, 3), (1, 1, 1))
 #: Largest relative difference from float32.
 LIMITS = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 BATCH = 16
@@ -76,40 +79,61 @@ def title(shape: tuple) -> str:
 
 
 def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
-    """Note the milliseconds of the kernels and of cuDNN, and the least that memory speed allows."""
+    """Note the milliseconds of every tile of the kernels, of cuDNN, and the least that memory speed allows.
+
+    Whatever the tile, results must be equal to the last bit.
+    """
     _, channels, lengths, kernel, stride = shape
     padding = tuple(k // 2 for k in kernel)
-    x_BTHWC, weight = make(machine, BATCH, channels, lengths, kernel, torch.bfloat16)
+    x_BTHWC, weight = make(machine, 1 if machine.dry else BATCH, channels, lengths, kernel, machine.dtype)
     y_BTHWC = Depthwise.apply(x_BTHWC, weight, stride, padding)
     arriving = torch.randn_like(y_BTHWC)
     x = x_BTHWC.detach().permute(0, 4, 1, 2, 3).contiguous().requires_grad_()
-    w = weight.detach().bfloat16().requires_grad_()
+    w = weight.detach().to(x.dtype).requires_grad_()
     y = F.conv3d(x, w, None, stride, padding, groups=channels)
     arriving_plain = arriving.permute(0, 4, 1, 2, 3).contiguous()
-    times = {
+
+    def gradient(of: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(y_BTHWC, of, arriving, retain_graph=True)[0]
+
+    def plain_gradient(of: torch.Tensor) -> torch.Tensor:
+        return torch.autograd.grad(y, of, arriving_plain, retain_graph=True)[0]
+
+    forward = ROWS if kernel[1] == 3 and stride[1] == 1 else FORWARD
+    ways = {
         "forward": (
-            seconds(lambda: Depthwise.apply(x_BTHWC, weight, stride, padding), machine.device),
-            seconds(lambda: F.conv3d(x, w, None, stride, padding, groups=channels), machine.device),
+            forward,
+            lambda: Depthwise.apply(x_BTHWC, weight, stride, padding).detach(),
+            lambda: F.conv3d(x, w, None, stride, padding, groups=channels),
         ),
-        "input": gradient_seconds(machine, (y_BTHWC, x_BTHWC, arriving), (y, x, arriving_plain)),
-        "weight": gradient_seconds(machine, (y_BTHWC, weight, arriving), (y, w, arriving_plain)),
+        "input": (
+            forward if stride == (1, 1, 1) else INPUT,
+            lambda: gradient(x_BTHWC),
+            lambda: plain_gradient(x),
+        ),
+        "weight": (WEIGHT, lambda: gradient(weight), lambda: plain_gradient(w)),
     }
-    floor_ms = 2e3 * (x.numel() + y.numel()) / machine.sheet_tbps / 1e12
-    words = ", ".join(
-        f"{name} {ours * 1e3:.3f} (cuDNN {theirs * 1e3:.3f})" for name, (ours, theirs) in times.items()
-    )
+    repeats = {"warm_up": 0, "repeats": 1} if machine.dry else {}
+    words, equal = [], True
+    for way, (name, ours, theirs) in ways.items():
+        times, first = {}, None
+        for tile in CANDIDATES[name][: 2 if machine.dry else None]:
+            with forced(**{name: tile}):
+                found = ours()
+                first = found if first is None else first
+                equal &= torch.equal(found, first)
+                times[tile] = 1e3 * seconds(ours, machine.device, **repeats)
+        best = min(times, key=times.__getitem__)
+        others = ", ".join(f"{time:.3f}" for tile, time in times.items() if tile != best)
+        plain = 1e3 * seconds(theirs, machine.device, **repeats)
+        words.append(f"{way} {times[best]:.3f} at {best} ({others}; PyTorch {plain:.3f})")
+    floor_ms = 1e3 * x.element_size() * (x.numel() + y.numel()) / machine.sheet_tbps / 1e12
     report.add(
-        "kernel-times", title(shape), f"{words} ms; each moves its values in {floor_ms:.3f} ms at best"
-    )
-
-
-def gradient_seconds(
-    machine: Machine, *ways: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-) -> tuple[float, ...]:
-    """Seconds of a gradient by every way: (output, what it is taken of, gradient of the output)."""
-    return tuple(
-        seconds(lambda y=y, of=of, g=g: torch.autograd.grad(y, of, g, retain_graph=True), machine.device)
-        for y, of, g in ways
+        "kernel-times",
+        title(shape),
+        f"{'; '.join(words)} ms; each moves its values in {floor_ms:.3f} ms at best; "
+        f"tiles {'agree to the last bit' if equal else 'DISAGREE'}",
+        equal,
     )
 
 
@@ -126,8 +150,5 @@ def check_kernels(report: Report, machine: Machine) -> None:
 
 def time_kernels(report: Report, machine: Machine) -> None:
     """The times of every shape."""
-    if machine.gpus:
-        for shape in SHAPES:
-            report.run(
-                "kernel-times", title(shape), 10, lambda shape=shape: time_shape(report, machine, shape)
-            )
+    for shape in [DRY_TIMED] if machine.dry else SHAPES:
+        report.run("kernel-times", title(shape), 12, lambda shape=shape: time_shape(report, machine, shape))

@@ -30,6 +30,11 @@ class Machine:
         return int(self.device.type == "cuda")
 
     @property
+    def dtype(self) -> torch.dtype:
+        """Of most values in training here."""
+        return torch.bfloat16 if self.gpus else torch.float32
+
+    @property
     def precision(self) -> str:
         """Of training here."""
         return "bf16-mixed" if self.gpus else "32-true"
