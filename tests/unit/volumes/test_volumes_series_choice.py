@@ -112,6 +112,20 @@ def test_primary_images_come_before_those_made_later(tmp_path, hu):
     assert report.repairs == [("dropped_derived", "9 file(s)")]
 
 
+@pytest.mark.parametrize("values", [("ORIGINAL", "SECONDARY", "AXIAL"), ("DERIVED", "PRIMARY", "AXIAL")])
+def test_images_that_watch_a_bolus_do_not_stand_for_the_scan(tmp_path, hu, values):
+    """They are original, but lie at one position."""
+    folder = write_series(tmp_path / "s", hu, edit=setting("ImageType", list(values)))
+    bolus = phantom((9, 12, 16), seed=3)
+    write_series(folder, bolus, series="1.2.3.9", order=range(50, 59), step=(0, 0, 0))
+    scan, report = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert report.notes[0] == "9 original file(s) at one position left out"
+    for path in folder.glob("00*.dcm"):
+        path.unlink()
+    assert refusal(folder).reason == "too_few_slices"
+
+
 def test_value_2_may_change_within_a_series(tmp_path, hu):
     """Left out, the slices would be missing at an end, where no gap tells of it."""
     edit = setting("ImageType", ["ORIGINAL", "SECONDARY", "AXIAL"], only=5)

@@ -60,15 +60,20 @@ def _usable(headers: list[SliceHeader], kinds: list[str], report: Report) -> lis
         name: [header for header, kind in zip(headers, kinds, strict=True) if kind == name]
         for name in (LATER, DERIVED_SLICE, DERIVED)
     }
-    if primary:
+    # Images of one position, by which a bolus was watched, make no scan: another one may be meant.
+    others = [header.position for kind in (LATER, DERIVED_SLICE) for header in by_kind[kind]]
+    if primary and (len(set(others)) < 2 or _has_stack(headers, kinds)):
         # Value 2 may change within a series, whose slices stay together.
         return [
             header
             for header, kind in zip(headers, kinds, strict=True)
             if kind == ORIGINAL or (kind == LATER and header.series_uid in primary)
         ]
+    if primary:
+        report.notes.append(f"{kinds.count(ORIGINAL)} original file(s) at one position left out")
     if kept := by_kind[LATER]:
-        report.notes.append(f"{len(kept)} file(s) of type ORIGINAL\\SECONDARY, none of type PRIMARY")
+        none = "" if primary else ", none of type PRIMARY"
+        report.notes.append(f"{len(kept)} file(s) of type ORIGINAL\\SECONDARY{none}")
     elif kept := by_kind[DERIVED_SLICE]:
         report.repairs.append(("accepted_derived", f"{len(kept)} file(s) of type DERIVED\\PRIMARY\\AXIAL"))
     elif "no_original_images" in report.accept and (kept := by_kind[DERIVED]):
@@ -77,13 +82,19 @@ def _usable(headers: list[SliceHeader], kinds: list[str], report: Report) -> lis
     return kept
 
 
+def _has_stack(headers: list[SliceHeader], kinds: list[str]) -> bool:
+    """Whether original images of some series lie at two positions or more."""
+    places = {(h.series_uid, h.position) for h, kind in zip(headers, kinds, strict=True) if kind == ORIGINAL}
+    return len(places) > len({series for series, _ in places})
+
+
 def _only_ct_slices(headers: list[SliceHeader], report: Report) -> list[SliceHeader]:
     """Leave out whatever is not a CT slice, and report it."""
     kinds = [kind_of(header) for header in headers]
     kept = _usable(headers, kinds, report)
     taken = {id(header) for header in kept}
     left = [kind for header, kind in zip(headers, kinds, strict=True) if id(header) not in taken]
-    computed = sum(kind not in (_SECONDARY, LOCALIZER) for kind in left)
+    computed = sum(kind not in (_SECONDARY, LOCALIZER, ORIGINAL) for kind in left)
     counts = {"secondary": left.count(_SECONDARY), "localizers": left.count(LOCALIZER), "derived": computed}
     if not kept:
         types = sorted({"\\".join(header.image_type) for header in headers})

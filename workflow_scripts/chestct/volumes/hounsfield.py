@@ -164,14 +164,15 @@ def _check_slices(values: np.ndarray) -> list[str]:
     for lost, what, cause in (
         (alike & ~padding, "one value", "as where a copy was cut, or voxels were left out"),
         (dense, "dense voxels and no air", "as where their rescale was lost"),
-        (empty & (between | (4 * empty.sum() > len(values))), "air", "as where they were rescaled twice"),
+        (empty & between, "air", "as where they were rescaled twice"),
     ):
         if lost.any():
             words = f"{np.count_nonzero(lost)} of {len(values)} slices hold nothing but {what}, {cause}"
             remedy = "copy the scan again, or take one without such slices"
             raise RefusedScan("not_hounsfield", f"{words}: {remedy}")
-    count = np.count_nonzero(padding)
-    return [f"{count} slice(s) of one value, air, at the ends"] if count else []
+    count, num_empty = np.count_nonzero(padding), np.count_nonzero(empty)
+    notes = [f"{count} slice(s) of one value, air, at the ends"] if count else []
+    return notes + ([f"{num_empty} slices of air at the ends"] if 4 * num_empty > len(values) else [])
 
 
 def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> list[str]:
