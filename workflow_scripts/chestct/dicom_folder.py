@@ -125,8 +125,12 @@ def _places(content: bytes, part: bytes) -> Iterator[int]:
         at = content.find(part, at + 1)
 
 
-def _list(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """DICOM files, other files and folders of a folder, without hidden ones."""
+def list_folder(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """DICOM files, other files and folders of a folder, without hidden ones.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
     with os.scandir(folder) as found:
         entries = [entry for entry in found if not entry.name.startswith(".")]
     files = sorted(folder / entry.name for entry in entries if entry.is_file())
@@ -150,7 +154,7 @@ def find_dicom(folder: Path) -> DicomFolder:
     Raises:
         OSError: the folder cannot be listed.
     """
-    dicom, others, folders = _list(folder)
+    dicom, others, folders = list_folder(folder)
     if dicom:
         return DicomFolder(dicom=dicom, others=others, inside=[], num_folders=len(folders))
     inside, below = [], []
@@ -161,7 +165,7 @@ def find_dicom(folder: Path) -> DicomFolder:
         if place in seen or len(seen) > _MAX_FOLDERS:
             continue  # a link to a folder that another path leads to
         seen.add(place)
-        found, more, deeper = _list(path)
+        found, more, deeper = list_folder(path)
         others += more
         if found:
             inside.append(path)

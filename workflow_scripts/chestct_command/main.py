@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chestct.errors import InputError
+from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_arguments
 from chestct.yaml_file import read_yaml
 from chestct_command import begin, cite
 from chestct_command.project import configuration_files, list_studies, project_folder
@@ -55,10 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         help="with --write: results of the study, and of studies that differ from it in seeds alone "
         "(default: results/STUDY)",
     )
-    convert = commands.add_parser("convert", help="convert one scan, and print its ledger row")
-    convert.add_argument("series", type=Path, help="folder of one DICOM series, or a volume file")
-    convert.add_argument("out", help="volume file to write, such as scan.nii.gz")
-    convert.add_argument("--size", default="native", help="rows and columns, or 'native' (default)")
+    add_convert_arguments(commands.add_parser("convert", help=CONVERT_HELP))
     predicts = commands.add_parser("predict", help="score new scans with a trained run")
     predicts.add_argument("run", type=Path, metavar="RUN_FOLDER", help=_RUN_HELP)
     predicts.add_argument(
@@ -120,9 +118,9 @@ def _call(arguments: Sequence[str], folder: Path) -> int:
 
 def _command(options: argparse.Namespace) -> int:
     if options.command == "convert":
-        from chestct.volumes.__main__ import main as volumes
+        from chestct.volumes.__main__ import convert
 
-        return volumes(["convert", str(options.series), options.out, f"--size={options.size}"])
+        return convert(options)
     if options.command == "predict":
         from chestct_command.predict import predict
 

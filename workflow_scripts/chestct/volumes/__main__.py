@@ -1,9 +1,9 @@
 """Command line of the volumes step.
 
-``convert SERIES OUT.nii.gz [--size 256|native] [--intensity hu] [--accept REASON...]`` converts one scan by
-the code of the workflow and prints its ledger row. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a
-shard. ``sheet SCAN OUT.png [--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan,
-of a shard, or of a series.
+``convert SCAN OUT.nii.gz [--size 256|native] [--intensity hu] [--accept REASON...]`` converts one scan by
+the code of the workflow and prints its ledger row; ``convert FOLDER OUT_FOLDER`` converts all scans below a
+folder. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a shard. ``sheet SCAN OUT.png
+[--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan, of a shard, or of a series.
 ``check SHARD...`` compares all that shards hold with their checksums. Exit status: 0 done, 1 refused,
 damaged or failed (the reason on standard error), 2 wrong usage.
 """
@@ -18,30 +18,21 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.files import atomic_path
-from chestct.intensity import DISPLAY, HU, HU_PLUS_1024
 from chestct.open_scan import not_there
 from chestct.pictures import YES
 from chestct.tables import check_table, read_table
 from chestct.volume_store import Volume, check_shard, list_scans, read_volume
 from chestct.volumes.contact_sheet import DISPLAY_WINDOWS, contact_sheet
+from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_arguments, add_intensity, count
+from chestct.volumes.convert_folder import Settings, convert_folder
 from chestct.volumes.convert_scan import convert_one
-from chestct.volumes.refusals import ACCEPTABLE
+from chestct.volumes.file_content import WRITABLE
 from chestct.volumes.scan import Scan
-from chestct.volumes.volume_file import WRITABLE, write_volume_file
+from chestct.volumes.volume_file import write_volume_file
 
 _SHARD_SUFFIX = ".h5"
-
-
-def _size(text: str) -> int | None:
-    if text == "native":
-        return None
-    try:
-        size = int(text)
-    except ValueError:
-        size = 0
-    if not 1 <= size <= 8192:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither 'native' nor a number from 1 to 8192")
-    return size
+#: Reasons of the ledger by which a folder holds more than one scan.
+_SEVERAL = {"chose_largest_series", "several_series", "several_studies"}
 
 
 def _file(*suffixes: str) -> Callable[[str], Path]:
@@ -66,37 +57,10 @@ def _display_window(text: str) -> tuple[float, float]:
     return centre, width
 
 
-def _count(text: str) -> int:
-    if not (text.isdigit() and 1 <= int(text) <= 100):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 100")
-    return int(text)
-
-
-def _add_intensity(command: argparse.ArgumentParser) -> None:
-    words = "what the values in the files are, as the dataset's key intensity (default hu)"
-    command.add_argument("--intensity", choices=[HU, HU_PLUS_1024, DISPLAY], default=HU, help=words)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chestct.volumes", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    convert = commands.add_parser("convert", help="convert one DICOM series or volume file")
-    convert.add_argument("series", type=Path, help="folder of one DICOM series, or a volume file")
-    convert.add_argument("out", type=_file(*WRITABLE), help="volume file to write, such as scan.nii.gz")
-    convert.add_argument(
-        "--size",
-        type=_size,
-        default=None,
-        help="rows and columns after averaging, or 'native' (default)",
-    )
-    convert.add_argument(
-        "--accept",
-        nargs="+",
-        default=[],
-        choices=ACCEPTABLE,
-        help="reasons to convert a scan in spite of (docs/volumes.md), after OUT",
-    )
-    _add_intensity(convert)
+    add_convert_arguments(commands.add_parser("convert", help=CONVERT_HELP))
     export = commands.add_parser("export", help="write one scan of a shard as a volume file")
     export.add_argument("shard", type=Path, help="HDF5 shard of the volumes step")
     export.add_argument("study_id", help="study_id of the scan")
@@ -111,11 +75,29 @@ def _parser() -> argparse.ArgumentParser:
         default="lung",
         help=f"{', '.join(DISPLAY_WINDOWS)}, or --window=CENTRE,WIDTH in HU (default lung)",
     )
-    _add_intensity(sheet)
-    sheet.add_argument("--slices", type=_count, default=12, help="axial slices to show (default 12)")
+    add_intensity(sheet)
+    sheet.add_argument("--slices", type=count, default=12, help="axial slices to show (default 12)")
     check = commands.add_parser("check", help="compare shards with their checksums")
     check.add_argument("shards", type=Path, nargs="+", help="HDF5 shards of the volumes step")
     return parser
+
+
+def convert(options: argparse.Namespace) -> int:
+    """``convert`` with the arguments of ``add_convert_arguments``; returns the exit status.
+
+    Raises:
+        InputError: something cannot be read or written.
+    """
+    if options.out.name.lower().endswith(WRITABLE) and not options.out.is_dir():
+        settings = {"intensity": options.intensity, "accept": options.accept}
+        return _convert(options.series, options.out, options.size, **settings)
+    chosen = Settings(
+        size_px=options.size,
+        intensity=options.intensity,
+        accept=tuple(options.accept),
+        suffix=options.suffix,
+    )
+    return convert_folder(options.series, options.out, chosen, processes=options.processes)
 
 
 def _print_row(series: Path, row: dict[str, Any]) -> None:
@@ -130,6 +112,12 @@ def _convert(series: Path, out: Path, size_px: int | None, **settings: Any) -> i
     """``settings``: intensity and accept of ``convert_one``."""
     row, scan = convert_one(series, dataset="command_line", size_px=size_px, **settings)
     _print_row(series, row)
+    if _SEVERAL & set((row["reason"] or "").split("; ")):
+        print(
+            "the folder holds several scans; a folder in the place of the file converts all of them: "
+            "convert SCAN OUT_FOLDER",
+            file=sys.stderr,
+        )
     if scan is None:
         return 1
     write_volume_file(out, scan.hu, scan.spacing_mm, scan.origin_mm)
@@ -218,8 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "convert":
-            settings = {"intensity": options.intensity, "accept": options.accept}
-            return _convert(options.series, options.out, options.size, **settings)
+            return convert(options)
         if options.command == "sheet":
             return _sheet(options)
         if options.command == "check":

@@ -20,6 +20,11 @@ from chestct.volumes.scan import Report, Scan
 _UID = re.compile(r"\d+(\.\d+){4,}|2\.25\.\d{6,}")
 
 
+def is_uid(name: str) -> bool:
+    """Whether an identifier is a DICOM UID, not a stand-in for one."""
+    return _UID.fullmatch(name) is not None
+
+
 def read_series(
     path: str | Path,
     *,
@@ -111,9 +116,9 @@ def convert_one(
         The row of the ledger (``schemas/ledger.schema.yaml``), and the scan, None where it is refused.
     """
     report = Report(accept=frozenset(accept))
-    is_uid = {name for name in (series_id, study_id) if name is not None and _UID.fullmatch(name)}
-    expected = series_id if series_id in is_uid and series_id != study_id else None
-    meant = study_id if study_id in is_uid and expected is None else None
+    uids = {name for name in (series_id, study_id) if name is not None and is_uid(name)}
+    expected = series_id if series_id in uids and series_id != study_id else None
+    meant = study_id if study_id in uids and expected is None else None
     scan: Scan | None = None
     try:
         scan, _ = read_series(

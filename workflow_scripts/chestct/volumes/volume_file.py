@@ -31,8 +31,6 @@ from chestct.volumes.resample import resample_plane, resampled_grid
 from chestct.volumes.scan import Report, Scan
 from chestct.volumes.volume_header import VolumeHeader, check_axes, check_finite, check_spacing
 
-#: Suffixes that can be written: ``READABLE`` without the two that split header and data.
-WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
 #: Keys of a header: SliceThickness in mm; names of the slices, feet to head, separated by blanks.
 THICKNESS_KEY, SLICES_KEY = "slice_thickness_mm", "slice_names"
 _INT16_MAX = np.iinfo(np.int16).max

@@ -1,0 +1,224 @@
+"""All scans below a folder, converted to volume files: what is done is skipped, what is refused is told."""
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from chestct.errors import InputError
+from chestct.files import digest_object
+from chestct.obtained_files import state_of
+from chestct.tables import read_table, write_table
+from chestct.volumes.convert_scan import convert_one
+from chestct.volumes.find_scans import FoundScan, find_scans
+from chestct.volumes.volume_file import write_volume_file
+
+log = logging.getLogger(__name__)
+
+#: Table of what was converted, in the folder of the volume files.
+TABLE = "conversions.csv"
+_UNEXPECTED = "unexpected_error"
+_SAVED_EVERY = 5.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How scans are converted.
+
+    Attributes:
+        size_px: rows and columns; None: as stored.
+        intensity: what the values in the files are (``chestct.intensity``).
+        accept: reasons by which no scan is refused (``refusals.ACCEPTABLE``).
+        suffix: of the volume files.
+    """
+
+    size_px: int | None
+    intensity: str
+    accept: tuple[str, ...]
+    suffix: str
+
+
+def convert_folder(root: Path, out: Path, settings: Settings, *, processes: int = 1) -> int:
+    """Convert all scans below a folder to volume files, print a line for each, and write ``TABLE``.
+
+    What an earlier call converted or refused is left as it is while files and settings are the same. A call
+    that is stopped keeps what it has done.
+
+    Args:
+        root: folder to search.
+        out: folder for the volume files, in folders as below ``root``, and the table.
+        settings: how scans are converted.
+        processes: that convert at once; a scan is in memory in each.
+
+    Returns:
+        Exit status: 1 where no scan is converted, 130 where a person stopped it.
+
+    Raises:
+        InputError: the folder holds no scan, the other one holds something else, or cannot be written to.
+    """
+    rows = _earlier_rows(root, out)
+    scans = find_scans(root, leave_out=out)
+    if not scans:
+        raise InputError(
+            "there is no scan in the folder, nor in those inside it",
+            where=root,
+            expected="DICOM files, or volume files (.nii, .nii.gz, .nrrd, .mha)",
+            remedy="name the folder above your scans; unpack archives before",
+        )
+    states = {scan.name: _state(scan, settings) for scan in scans}
+    to_do = [scan for scan in scans if not _is_done(rows.get(scan.name), states[scan.name], out)]
+    print(f"{len(scans)} scans found, {len(scans) - len(to_do)} of them done before", file=sys.stderr)
+    stopped, saved = False, time.monotonic()
+    try:
+        # disable=None: none where standard error is no terminal.
+        with tqdm(total=len(to_do), unit="scan", file=sys.stderr, disable=None, leave=False) as bar:
+            for scan, row in _converted(to_do, out, settings, processes):
+                rows[scan.name] = row | {"state": states[scan.name]}
+                tqdm.write(_line(row), file=sys.stdout)
+                bar.update()
+                if time.monotonic() - saved > _SAVED_EVERY:
+                    _save(rows, out)
+                    saved = time.monotonic()
+    except KeyboardInterrupt:
+        stopped = True
+    finally:
+        if rows:
+            _save(rows, out)
+    mine = [rows[scan.name] for scan in scans if scan.name in rows]
+    num_refused = sum(row["status"] == "refused" for row in mine)
+    ended = "stopped: " if stopped else ""
+    print(
+        f"{ended}{len(mine) - num_refused} of {len(scans)} scans converted, {num_refused} refused; "
+        f"table: {out / TABLE}",
+        file=sys.stderr,
+    )
+    return 130 if stopped else 0 if num_refused < len(mine) else 1
+
+
+def _earlier_rows(root: Path, out: Path) -> dict[str, dict[str, Any]]:
+    """Rows of an earlier call, by scan.
+
+    Raises:
+        InputError: there is no folder to search, or the other one is not for its scans.
+    """
+    if not root.is_dir():
+        raise InputError(
+            "there is no such folder",
+            where=root,
+            expected="a folder with scans, to convert them into a folder; or one scan, and a volume file",
+            remedy="check the path; for one scan name a file to write, such as scan.nii.gz",
+        )
+    remedy = "name a new folder"
+    if out.is_file() or root.resolve() == out.resolve():
+        raise InputError(
+            "volumes are written into a folder of their own", where=out, expected="a folder", remedy=remedy
+        )
+    if not (out / TABLE).is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise InputError(
+                "the folder holds other files",
+                where=out,
+                expected=f"a new or empty folder, or one of an earlier call, with {TABLE}",
+                remedy=remedy,
+            )
+        return {}
+    table = read_table(out / TABLE, "conversions")
+    others = [path for path in table["source"] if not Path(path).is_relative_to(root.resolve())]
+    if others:
+        raise InputError(
+            f"the folder holds scans from elsewhere: {others[0]}",
+            where=out,
+            expected=f"scans of {root.resolve()} alone",
+            remedy=remedy,
+        )
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {str(row["scan"]): {str(key): value for key, value in row.items()} for row in rows}
+
+
+def _state(scan: FoundScan, settings: Settings) -> str:
+    return digest_object([state_of(scan.path).times, scan.series_id, json.dumps(vars(settings))])
+
+
+def _is_done(row: Mapping[str, Any] | None, state: str, out: Path) -> bool:
+    if row is None or row["state"] != state:
+        return False
+    return row["status"] == "refused" or (out / str(row["volume"])).is_file()
+
+
+def _converted(
+    scans: Sequence[FoundScan], out: Path, settings: Settings, processes: int
+) -> Iterator[tuple[FoundScan, dict[str, Any]]]:
+    """Convert scans, in this process or in several; yields each with its row, as it is done."""
+    if processes == 1 or len(scans) < 2:
+        yield from ((scan, convert_found(scan, out, settings)) for scan in scans)
+        return
+    # Started anew: libraries that are loaded here have threads, which forks would lose.
+    with ProcessPoolExecutor(
+        min(processes, len(scans)), mp_context=get_context("spawn"), initializer=_leave_to_parent
+    ) as pool:
+        waiting = {pool.submit(convert_found, scan, out, settings): scan for scan in scans}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _leave_to_parent() -> None:
+    """Ctrl-C reaches all processes of a terminal: the first one ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def convert_found(scan: FoundScan, out: Path, settings: Settings) -> dict[str, Any]:
+    """Convert one scan to its volume file; its row of the table ``conversions``, but for ``state``.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    row: dict[str, Any]
+    try:
+        row, converted = convert_one(
+            scan.path,
+            dataset="command_line",
+            size_px=settings.size_px,
+            series_id=scan.series_id,
+            intensity=settings.intensity,
+            accept=settings.accept,
+        )
+    except Exception as error:  # one odd scan does not stop the others
+        log.exception("%s: unexpected error", scan.path)
+        name, converted = scan.path.name, None
+        row = {"dataset": "command_line", "patient_id": name, "study_id": name, "series_id": name}
+        row |= {
+            "status": "refused",
+            "reason": _UNEXPECTED,
+            "detail": f"{type(error).__name__}: {error}"[:500],
+        }
+        row |= {"num_files": 0, "num_slices": 0, "burned_in_annotation": None}
+    volume = None
+    if converted is not None:
+        volume = f"{scan.name}{settings.suffix}"
+        write_volume_file(out / volume, converted.hu, converted.spacing_mm, converted.origin_mm)
+    return {"scan": scan.name, "source": str(scan.path.resolve()), "volume": volume, **row}
+
+
+def _save(rows: Mapping[str, Mapping[str, Any]], out: Path) -> None:
+    table = pd.DataFrame([rows[name] for name in sorted(rows)])
+    write_table(table, out / TABLE, "conversions")
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    why = f"{row['reason']}: {row['detail']}"
+    if row["status"] == "refused":
+        return f"refused    {row['scan']}  {why}"
+    return f"converted  {row['scan']}  {row['num_slices']} slices" + (f"  ({why})" if row["reason"] else "")
