@@ -120,6 +120,13 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
             expected="the name of a new study",
             remedy=f"give another one with --name, or go on with it: make study STUDY={name}",
         )
+    if not options.table.is_file():
+        raise InputError(
+            "the table is a folder" if options.table.is_dir() else "there is no such table",
+            where=options.table,
+            expected="a CSV with a row a scan: patient, file or folder, label (docs/own_data.md)",
+            remedy="check the path after --table",
+        )
     entry: dict[str, Any] = {"name": "scans", "source": "own_data", "table": str(options.table.absolute())}
     rows = read_user_csv(options.table, (), where=options.table)
     chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key)}
@@ -175,8 +182,11 @@ def _unique(rows: pd.DataFrame, found: Mapping[str, str]) -> bool:
 
 
 def _only_label(rows: pd.DataFrame, names: list[str]) -> str | None:
-    """The only column, among those of a name that says nothing, that holds 0 and 1 and nothing else."""
-    labels = [name for name in names if set(rows[name].str.strip()) == {"0", "1"}]
+    """The only column, among those of a name that says nothing, that holds 0 and 1 and nothing else.
+
+    A column that is left alone is meant, whatever it holds: what is wrong with it is then told by its name.
+    """
+    labels = [name for name in names if set(rows[name].str.strip()) == {"0", "1"}] or names
     return labels[0] if len(labels) == 1 else None
 
 

@@ -96,6 +96,30 @@ def test_a_table_that_cannot_be_used_leaves_no_study(folder, capsys, labels, col
     assert list((folder / "studies").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "message"), [("nothere.csv", "there is no such table"), ("my scans", "the table is a folder")]
+)
+def test_a_table_that_is_not_there_is_one_message(folder, capsys, name, message):
+    scans(folder, [0, 1] * 6)
+    assert main(["init", "--table", str(folder / name)]) == 1
+    printed = capsys.readouterr().err
+    assert message in printed and "remedy: check the path" in printed and "Errno" not in printed
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1] * 12, "all 12 values of `cancer` are 1"),
+        (["benign", "1"] * 6, "column 'cancer' are neither 0 nor 1"),
+    ],
+)
+def test_the_one_column_that_is_left_is_the_label_that_messages_name(folder, capsys, labels, message):
+    table = scans(folder, labels)
+    pd.read_csv(table).drop(columns="age").to_csv(table, index=False)
+    assert main(["init", "--table", str(table)]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_names_of_columns_that_users_have_are_found():
     for names in (
         ("patient", "scan", "file", "label"),

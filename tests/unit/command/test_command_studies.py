@@ -83,3 +83,11 @@ def test_a_wrong_study_is_one_message_and_no_traceback(capsys, monkeypatch):
         printed = capsys.readouterr()
         assert printed.out == "" and printed.err.startswith("ERROR: there is no study 'papre'")
         assert "did you mean 'paper'?" in printed.err
+
+
+def test_without_a_command_all_of_them_are_told(capsys):
+    assert main([]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and all(
+        f"    {name} " in printed.err for name in ("run", "init", "predict", "check")
+    )
