@@ -29,6 +29,7 @@ WITHOUT = (
     "training.gpus",
     "training.nodes",
     "training.num_workers",
+    "training.compile",
     "training.fast_forms",
     "training.tensorboard",
 )

@@ -23,7 +23,8 @@ from chestct.files import atomic_path, write_text
 from chestct.intensity import DISPLAY
 from chestct.records import recorded_path
 from chestct.training.machine.device import tune
-from chestct.training.windows.display_window import InputSettings, score_windows
+from chestct.training.windows.device_input import score_windows
+from chestct.training.windows.display_window import InputSettings
 from chestct.window_forms import WindowRule
 from chestct_command.model_card import model_card, read_study
 from chestct_command.trained_run import TrainedRun, read_trained_run
@@ -64,7 +65,7 @@ class WindowScores(nn.Module):
     """Stored values of windows to scores: what is exported.
 
     Written out of operations that ``torch.export`` follows; that it does what training does
-    (``windows.display_window.score_windows``) is compared, not assumed.
+    (``windows.device_input.score_windows``) is compared, not assumed.
 
     Args:
         network: gives a logit a window.

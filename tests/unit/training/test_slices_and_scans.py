@@ -28,7 +28,8 @@ from chestct.subsets.windows import list_windows
 from chestct.tables import read_table, write_table
 from chestct.training.predict import predict
 from chestct.training.windows.dataset import TrainingWindows
-from chestct.training.windows.display_window import InputSettings, score_windows
+from chestct.training.windows.device_input import score_windows
+from chestct.training.windows.display_window import InputSettings
 from chestct.volume_store import read_slices
 from chestct.window_forms import TABLES, window_rule
 

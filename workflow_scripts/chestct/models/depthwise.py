@@ -39,6 +39,11 @@ def find_gpus() -> bool:
     return len(_gpus) == found
 
 
+def runs_kernels(device: torch.device) -> bool:
+    """Whether the project's Triton kernels run on a device, as ``find_gpus`` found."""
+    return device.type == "cuda" and device.index in _gpus
+
+
 def _output_lengths(lengths: tuple[int, ...], kernel: Triple, stride: Triple, padding: Triple) -> Triple:
     def one(axis: int) -> int:
         return (lengths[axis] + 2 * padding[axis] - kernel[axis]) // stride[axis] + 1
@@ -274,7 +279,7 @@ def depthwise(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, paddi
     device = x_BTHWC.device
     if torch.is_autocast_enabled(device.type):
         x_BTHWC = x_BTHWC.to(torch.get_autocast_dtype(device.type))
-    if x_BTHWC.dtype in _TYPES and device.type == "cuda" and device.index in _gpus:
+    if x_BTHWC.dtype in _TYPES and runs_kernels(device):
         return Depthwise.apply(x_BTHWC, weight, stride, padding)
     x_BCTHW = x_BTHWC.permute(0, 4, 1, 2, 3)
     if device.type == "cuda":  # cuDNN is three times slower where channels lie last

@@ -14,16 +14,20 @@ import torch
 from torch import nn
 
 from chestct.files import digest_object, sha256_file
+from chestct.models.fast_forms import input_form
 from chestct.training.budget import (
     check_parts,
+    count_validations,
     num_training_steps,
     patience_windows,
     steps_between_validations,
 )
 from chestct.training.checkpoint import clear
+from chestct.training.compiling import start_compiling
 from chestct.training.early_stopping import BestWeights, Validation
 from chestct.training.loop import Loop, Step
 from chestct.training.machine.bf16_check import check_bf16
+from chestct.training.machine.compiled import is_compiled
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import (
     check_hardware,
@@ -47,8 +51,8 @@ from chestct.training.windows.training_input import WindowInput
 
 def _train(
     job: Job, scans: Sequence[list[Scan]], computation: Computation
-) -> tuple[list[dict[str, float]], dict[str, torch.Tensor], dict[str, Any]]:
-    """Train one run; returns its learning curve, its best weights and columns of its record."""
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor], dict[str, Any], bool]:
+    """Train one run; returns its learning curve, its best weights, columns of its record, and if it was compiled."""
     run, settings, seed = job.run, job.settings, run_seed(job.run)
     batches, processes = computation.batches, computation.processes
     training, held_out = scans
@@ -65,7 +69,9 @@ def _train(
         num_steps=num_steps,
         warm_up_steps=None if patience is None else validate_every,
     )
-    prepare = WindowInput(input_settings, batches, seed=seed)
+    prepare = WindowInput(
+        input_settings, batches, seed=seed, form=input_form(model), precision=settings.precision
+    )
     step = Step(
         model,
         prepare,
@@ -79,6 +85,15 @@ def _train(
         shape_BCTHW = (batches.piece, 3, job.window_slices, settings.crop_px, settings.crop_px)
         where = f"start of the training of {run}"
         check_bf16(model, shape_BCTHW, device=step.device, precision=settings.precision, where=where)
+    windows_scored = count_validations(settings) * sum(len(scan.starts) for scan in held_out)
+    trial = start_compiling(
+        model,
+        run.model,
+        settings,
+        computation,
+        num_slices=job.window_slices,
+        windows=(num_steps * batches.size, windows_scored),
+    )
     validation = Validation(
         labels=torch.tensor([scan.label for scan in held_out]),
         loader=scoring_loader(
@@ -100,6 +115,7 @@ def _train(
         computation,
         validation=validation,
         generator=prepare.generator,
+        trial=trial,
     )
     loop.run()
     best = validation.best
@@ -121,7 +137,7 @@ def _train(
         "device": device_name(gpus=job.gpus, world=processes.world),
         "cudnn": cudnn_release(gpus=job.gpus),
     }
-    return loop.history, best.weights, measured | loop.progress.measured(loop.done)
+    return loop.history, best.weights, measured | loop.progress.measured(loop.done), is_compiled(model)
 
 
 def finetune(job: Job, folder: str, *, threads: int) -> None:
@@ -169,9 +185,10 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
     computation = Computation.of_run(
         str(run), settings, place, row, gpus=job.gpus, num_workers=job.num_workers
     )
-    history, weights, measured = _train(job, scans, computation)
+    history, weights, measured, compiled = _train(job, scans, computation)
     if computation.processes.first:
         row = row | measured
-        write_results(place, weights, history, resolved | {"initial": initial}, row, run_facts(job, row))
+        facts = run_facts(job, row, compiled=compiled)
+        write_results(place, weights, history, resolved | {"initial": initial}, row, facts)
         clear(place)
     computation.processes.barrier()

@@ -18,6 +18,8 @@ from chestct.training.adam import Adam
 from chestct.training.budget import Batches
 from chestct.training.checkpoint import random_state, set_random_state
 from chestct.training.early_stopping import Validation
+from chestct.training.machine.compile_trial import CompileTrial
+from chestct.training.machine.compiled import keeps_gradients
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import autocast, memory_errors
 from chestct.training.machine.preemption import PreemptedError, Preemption
@@ -28,7 +30,7 @@ from chestct.training.scoring import scan_logits, validation_metrics
 from chestct.training.windows.batch_order import BatchStream, begin_pass
 from chestct.training.windows.loader import Loader
 
-#: Steps of a GPU between looks at its losses: a look waits for the GPU, which then waits for new work.
+#: Steps of a GPU between looks at its losses.
 _LOOK_EVERY = 10
 
 
@@ -73,11 +75,13 @@ class Step:
         self.optimizer = Adam(trained, lr=rate, weight_decay=decay, fused=True)
         self.scheduler = schedule.build(self.optimizer)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "16-mixed")
+        #: Steps between looks at the losses; on a GPU one waits for it, which then waits for new work.
+        self.look_every = _LOOK_EVERY if gpus else 1
 
     def __call__(self, pieces: Iterable[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
         """Take a step on the pieces of one batch; returns the loss of each."""
         losses: list[torch.Tensor] = []
-        self.optimizer.zero_grad()
+        self.optimizer.zero_grad(set_to_none=not keeps_gradients(self.model))
         for piece in pieces:
             batch = [values.to(self.device, non_blocking=True) for values in piece]
             inputs_BCTHW, targets = self.prepare(batch)
@@ -106,6 +110,7 @@ class Loop:
         validation: what the run is validated on, if on anything.
         record_every: steps between rows of the history without validation.
         generator: of the augmentation, if there is one.
+        trial: finds out whether compiling pays, if that is not known.
 
     Attributes:
         done: steps that were taken, over all tries.
@@ -123,8 +128,9 @@ class Loop:
         validation: Validation | None = None,
         record_every: int | None = None,
         generator: torch.Generator | None = None,
+        trial: CompileTrial | None = None,
     ) -> None:
-        self.step, self.validation, self.generator = step, validation, generator
+        self.step, self.validation, self.generator, self.trial = step, validation, generator, trial
         self.every = validation.every if validation else record_every
         self.computation, self.processes = computation, computation.processes
         self.file, self.preemption = computation.file, Preemption(computation.processes)
@@ -197,8 +203,10 @@ class Loop:
         losses = self.step(pieces)
         self.losses += losses
         self.unchecked += losses
-        if self.step.device.type == "cpu" or (self.done + 1) % _LOOK_EVERY == 0:
+        if (self.done + 1) % self.step.look_every == 0:
             self.check_losses()
+            if self.trial:
+                self.trial.look(self.done + 1)
         self.done += 1
 
     def check_losses(self) -> None:
@@ -217,6 +225,8 @@ class Loop:
     def look(self) -> bool:
         """Validate, add a row to the history, keep the best weights; returns whether the run stops here."""
         self.check_losses()
+        if self.trial:
+            self.trial.interrupted()
         found = self.validate(self.validation) if self.validation else {}
         row: dict[str, float] = {"step": self.done, "windows_seen": self.done * self.computation.batches.size}
         row["train_loss"] = self.processes.mean(float(torch.stack(self.losses).mean()))
@@ -240,6 +250,7 @@ class Loop:
             PreemptedError: a signal came; torch's generator is then as if validation had not begun.
         """
         step, loader, labels = self.step, validation.loader, validation.labels
+        model, seen = step.model, validation.input_settings
 
         def on_batch(number: int) -> None:
             self.preemption.check()
@@ -247,22 +258,15 @@ class Loop:
 
         before = random_state(step.device)
         begin_pass()
-        step.model.eval()
+        model.eval()
         try:
             with autocast(step.device, step.precision):
-                logits = scan_logits(
-                    step.model,
-                    loader,
-                    len(labels),
-                    validation.input_settings,
-                    device=step.device,
-                    on_batch=on_batch,
-                )
+                logits = scan_logits(model, loader, len(labels), seen, device=step.device, on_batch=on_batch)
         except PreemptedError:
             set_random_state(before)
             raise
         finally:
-            step.model.train()
+            model.train()
         logits = self.processes.maximum(logits)
         if not torch.isfinite(logits).all():
             what = f"scores of validation scans are no numbers at step {self.done}"

@@ -11,6 +11,7 @@ from chestct.models import build_model
 from chestct.models.load_weights import load_own_weights
 from chestct.run import Run, shown_runs
 from chestct.tables import read_table
+from chestct.training.compiling import compile_for_scoring
 from chestct.training.machine.device import check_hardware, memory_errors, tune
 from chestct.training.prediction_rows import (
     predictions_of,
@@ -135,6 +136,14 @@ def predict(
         check_weights(path)
         load_own_weights(model, name=run.model, path=path)
         tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
+        compile_for_scoring(
+            model,
+            run.model,
+            settings,
+            gpus=gpus,
+            num_slices=window_slices,
+            num_windows=len(listed) * len(runs),
+        )
         input_settings = InputSettings.of_model(run.model, settings, display_window_hu, intensity)
         where = f"prediction with {path}"
         with memory_errors(where, windows=batch_size, precision=settings.precision):

@@ -20,6 +20,7 @@ from chestct.models import build_model
 from chestct.tables import write_table
 from chestct.training.budget import check_parts
 from chestct.training.checkpoint import clear
+from chestct.training.compiling import start_compiling
 from chestct.training.early_stopping import copy_state
 from chestct.training.loop import Loop, Step
 from chestct.training.machine.bf16_check import check_bf16
@@ -134,12 +135,21 @@ def _train(job: PretrainingJob, computation: Computation) -> Loop:
         shape_BCTHW = (batches.piece, 3, job.window_slices, settings.crop_px, settings.crop_px)
         where = f"start of the pretraining of {job.model_name}"
         check_bf16(model, shape_BCTHW, device=step.device, precision=settings.precision, where=where)
+    trial = start_compiling(
+        model,
+        job.model_name,
+        settings,
+        computation,
+        num_slices=job.window_slices,
+        windows=(num_steps * batches.size, 0),
+    )
     loop = Loop(
         step,
         TensorDataset(torch.from_numpy(clips), torch.from_numpy(labels.astype(np.int64))),
         partial(ShuffledStream, len(clips), batches, seed=seed, num_steps=num_steps),
         computation,
         record_every=max(1, num_steps // _NUM_RECORDS),
+        trial=trial,
     )
     loop.run()
     return loop

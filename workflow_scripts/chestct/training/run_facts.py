@@ -30,21 +30,22 @@ def model_facts(model: str) -> dict[str, Any]:
 
 def _without_forms(settings: dict[str, Any]) -> dict[str, Any]:
     # Faster forms are the same network: whoever scores with its weights chooses anew, for another machine.
-    return {key: value for key, value in settings.items() if key != "fast_forms"}
+    return {key: value for key, value in settings.items() if key not in ("fast_forms", "compile_form")}
 
 
-def run_facts(job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
+def run_facts(job: Job, row: Mapping[str, Any], *, compiled: bool = False) -> dict[str, Any]:
     """The facts of a trained run.
 
     Args:
         job: the run and what its training took.
         row: its record, of the table ``runs``.
+        compiled: whether its network was compiled.
     """
     return {
         "holds": NETWORK,
         "run": job.run.asdict(),
         "model": model_facts(job.run.model),
-        "settings": _without_forms(asdict(job.settings)),
+        "settings": _without_forms(asdict(job.settings)) | {"compile": compiled},
         "scoring": _without_forms(asdict(FeatureSettings.of(job.settings))),
         "display_window_hu": dict(job.display_window_hu),
         "intensity": job.intensity,

@@ -14,7 +14,8 @@ from torch import nn
 from chestct.log import REPORT_SECONDS
 from chestct.training.machine.processes import Processes
 from chestct.training.windows.dataset import Scan, ScoringWindows
-from chestct.training.windows.display_window import InputSettings, score_windows
+from chestct.training.windows.device_input import score_windows
+from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.loader import Loader
 
 

@@ -32,7 +32,9 @@ class TrainingSettings:
     Attributes:
         nodes: machines that train one run together.
         precision: 32-true, bf16-mixed or 16-mixed.
-        compile: whether torch.compile translates the model first.
+        compile: whether torch.compile translates the model first: auto, always or never; true and false are
+            always and never (``compile_choice.wish``).
+        compile_form: what of it: blocks, whole or graphs.
         fast_forms: where models take their faster forms: on_gpus, always or never.
         tensorboard: whether event files are written beside history.csv.
         batch_size: windows of an optimisation step, over all processes.
@@ -57,7 +59,8 @@ class TrainingSettings:
 
     nodes: int
     precision: str
-    compile: bool
+    compile: bool | str
+    compile_form: str
     fast_forms: str
     tensorboard: bool
     batch_size: int

@@ -172,13 +172,7 @@ def lay_out(model: nn.Module, settings: TrainingSettings, *, gpus: int) -> None:
         gpus: 0 where it stays on the CPU.
     """
     set_batchnorm_momentum(model, settings.batchnorm_momentum)
-    tune(
-        model,
-        gpus=gpus,
-        precision=settings.precision,
-        compiled=settings.compile,
-        fast_forms=settings.fast_forms,
-    )
+    tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
 
 
 def seed_everything(seed: int) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from chestct.errors import InputError
 from chestct.models import tune_for_cpu
-from chestct.models.fast_forms import ON_GPUS, apply_fast_forms, wants_fast_forms
+from chestct.models.fast_forms import ON_GPUS, apply_fast_forms, put_input, wants_fast_forms
 from chestct.training.machine.compiler_caches import own_compiler_caches
 from chestct.training.machine.gpu_support import check_kernels, few_gpus
 
@@ -44,9 +44,7 @@ def check_hardware(*, gpus: int, precision: str) -> None:
         )
 
 
-def tune(
-    model: nn.Module, *, gpus: int, precision: str, compiled: bool = False, fast_forms: str = ON_GPUS
-) -> tuple[str, ...]:
+def tune(model: nn.Module, *, gpus: int, precision: str, fast_forms: str = ON_GPUS) -> tuple[str, ...]:
     """Lay a model out for the device; outputs stay what they were, to rounding.
 
     On GPUs in mixed precision, 3D convolutions run channels last, as tensor cores read them; depthwise
@@ -57,7 +55,6 @@ def tune(
         model: on the CPU still.
         gpus: whether it will run on a GPU.
         precision: of the training.
-        compiled: compile it at the first call; names of parameters stay.
         fast_forms: where the model takes its faster forms (``chestct.models.fast_forms``).
 
     Returns:
@@ -66,6 +63,8 @@ def tune(
     taken: dict[str, int] = {}
     if wants_fast_forms(fast_forms, gpus=gpus):
         taken = apply_fast_forms(model, mixed=precision != "32-true")
+        if gpus and put_input(model, mixed=precision != "32-true"):
+            taken["input"] = 1
     if not gpus:
         tune_for_cpu(model)
     else:
@@ -75,10 +74,8 @@ def tune(
         for module in model.modules():
             if mixed and isinstance(module, nn.Conv3d) and module.groups == 1:
                 module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
-    if compiled or (gpus and taken):  # Triton compiles some of the forms
+    if gpus and taken:  # Triton compiles some of the forms
         own_compiler_caches()
-    if compiled:
-        model.compile()
     return tuple(taken)
 
 

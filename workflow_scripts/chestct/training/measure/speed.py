@@ -22,12 +22,15 @@ from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.intensity import AIR_HU
 from chestct.models import build_model
-from chestct.models.fast_forms import ON_GPUS
+from chestct.models.fast_forms import ON_GPUS, input_form
 from chestct.training.budget import Batches
+from chestct.training.compile_choice import BLOCKS
 from chestct.training.loop import Step
+from chestct.training.machine.compiled import CompiledModel
 from chestct.training.machine.device import autocast, memory_errors, peak_memory_mb, reset_peak_memory, tune
 from chestct.training.schedule import Schedule
-from chestct.training.windows.display_window import InputSettings, score_windows
+from chestct.training.windows.device_input import score_windows
+from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.training_input import WindowInput
 
 #: Stored slices are this much wider than the crop that a model sees (256 for 224).
@@ -48,6 +51,7 @@ class Setting:
     compiled: bool
     plain: bool
     fast_forms: str = ON_GPUS
+    compile_form: str = BLOCKS
 
     @property
     def device(self) -> torch.device:
@@ -66,6 +70,7 @@ class Measurement:
         peak_memory_gb: of training: the GPU's, or the process's with its libraries.
         first_seconds: of the first step, in which kernels are compiled and chosen.
         forms: names of the faster forms that the model took.
+        compile_seconds: that torch.compile took, for training and for scoring; None: nothing was compiled.
     """
 
     train: list[float]
@@ -76,6 +81,7 @@ class Measurement:
     peak_memory_gb: float
     first_seconds: float
     forms: tuple[str, ...]
+    compile_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +93,7 @@ class EngineTimes:
     peak_memory_gb: float
     first_seconds: float
     forms: tuple[str, ...]
+    compile_seconds: float | None = None
 
 
 def build_trained(name: str, window: int, size: int) -> nn.Module:
@@ -203,12 +210,12 @@ def time_engine(name: str, setting: Setting) -> EngineTimes:
         model,
         gpus=setting.gpus,
         precision=setting.precision,
-        compiled=setting.compiled,
         fast_forms=setting.fast_forms,
     )
+    form = input_form(model)
     step = Step(
         model,
-        WindowInput(input_settings, batches, seed=0),
+        WindowInput(input_settings, batches, seed=0, form=form, precision=setting.precision),
         binary_cross_entropy_with_logits,
         # A rate of next to nothing: weights that random labels pull about would change what is measured.
         Schedule(learning_rate=1e-30, weight_decay=0.0, num_steps=1_000_000, warm_up_steps=1),
@@ -216,6 +223,7 @@ def time_engine(name: str, setting: Setting) -> EngineTimes:
         gpus=setting.gpus,
         batches=batches,
     )
+    compiled = CompiledModel(model, setting.compile_form, say=print) if setting.compiled else None
     hu_BTHW = torch.zeros((setting.batch, setting.window, setting.size, setting.size), dtype=torch.int16)
 
     def score_batch() -> None:
@@ -226,9 +234,18 @@ def time_engine(name: str, setting: Setting) -> EngineTimes:
     train, first_seconds = _seconds(lambda: step([batch]), setting)
     peak_memory_gb = peak_memory_mb(setting.gpus) * 2**20 / 1e9
     model.eval()
+    score = _seconds(score_batch, setting)[0]
+    if compiled is not None and compiled.failed:
+        raise InputError(
+            f"'{name}' does not compile here: the lines above say why",
+            where="--compile",
+            expected="a network that torch.compile takes",
+            remedy="measure it without --compile",
+        )
     return EngineTimes(
         train=train,
-        score=_seconds(score_batch, setting)[0],
+        score=score,
+        compile_seconds=round(compiled.seconds, 2) if compiled is not None else None,
         peak_memory_gb=round(peak_memory_gb, 2),
         first_seconds=first_seconds,
         forms=forms,

@@ -26,12 +26,13 @@ from chestct.errors import InputError
 from chestct.models.fast_forms import NEVER, ON_GPUS, SETTINGS, wants_fast_forms
 from chestct.records import record_path
 from chestct.tables import read_table, write_table
+from chestct.training.compile_choice import BLOCKS, FORMS, THROUGHPUT
 from chestct.training.machine.device import check_hardware
 from chestct.training.measure.machine_speeds import peak_tflops, product_tflops
 from chestct.training.measure.speed import Measurement, Setting, measure_apart
 
 #: Speeds by device and model, which the plan of a study reads.
-TABLE = Path(__file__).resolve().parents[2] / "plan" / "throughput.csv"
+TABLE = THROUGHPUT
 
 #: Slices that a model sees at once in the paper's study.
 WINDOWS = {"window": 32, "slice": 1, "scan": 150}
@@ -57,6 +58,7 @@ def update_table(path: Path, row: dict[str, object]) -> None:
     if len(table):
         keys = ("device", "model", "precision", "window", "size", "batch")
         same = pd.concat([table[key] == row[key] for key in keys], axis=1).all(axis=1)
+        same &= table["compiled"].fillna("") == (row.get("compiled") or "")
         table = table[~same]
     write_table(pd.DataFrame([*table.to_dict("records"), row]), path, "throughput")
     record_path(path).unlink()  # a table that the package brings has none
@@ -169,6 +171,8 @@ def _table_row(name: str, found: Measurement, setting: Setting, device: str) -> 
         "score_windows_per_second": _round(setting.batch / min(found.score)),
         "gflops_per_window": _round(found.forward_flops / 1e9),
         "peak_memory_gb": found.peak_memory_gb,
+        "compiled": setting.compile_form if setting.compiled else None,
+        "compile_seconds": found.compile_seconds,
         "standing": ", ".join([*standing, *(f"{form} form" for form in found.forms)]),
         "date": date.today().isoformat(),
     }
@@ -190,7 +194,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=None, help="windows at once; default 16, 1 on a CPU")
     parser.add_argument("--repeats", type=int, default=None, help="default 20, 2 on a CPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the CPU")
-    parser.add_argument("--compile", action="store_true", help="with torch.compile")
+    parser.add_argument(
+        "--compile",
+        nargs="?",
+        choices=FORMS,
+        const=BLOCKS,
+        help=f"with torch.compile, of training.compile_form; default {BLOCKS}",
+    )
     parser.add_argument("--fast-forms", choices=SETTINGS, default=ON_GPUS, help="as training.fast_forms")
     parser.add_argument(
         "--plain",
@@ -220,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         precision=given.precision or ("bf16-mixed" if gpus else "32-true"),
         repeats=given.repeats or (20 if gpus else 2),
         threads=given.threads,
-        compiled=given.compile,
+        compiled=given.compile is not None,
+        compile_form=given.compile or BLOCKS,
         plain=bool(gpus) if given.plain is None else given.plain,
         fast_forms=given.fast_forms,
     )
@@ -239,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in given.models or full_size_models(setting.size):
         if name in MODELS and not given.window:
             setting = replace(setting, window=WINDOWS[MODELS[name].sees])
-        variants = list_variants(setting, compiled=given.compile)
+        variants = list_variants(setting, compiled=setting.compiled)
         for variant, of_variant in variants.items():
             found = measure_apart(name, of_variant)
             if isinstance(found, str):

@@ -66,8 +66,11 @@ def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Gen
     """
     batch, _, height, width = hu_BTHW.shape
     crop = settings.crop_px
-    theta = random_theta(batch, height, width, settings, generator).to(hu_BTHW.device)
-    grid = F.affine_grid(theta, [batch, 1, crop, crop], align_corners=False)
+    theta = random_theta(batch, height, width, settings, generator)
+    if hu_BTHW.device.type == "cuda":
+        # From pinned memory, so that nothing waits; in float64, since places in TF32 are off by a tenth of a pixel.
+        theta = theta.double().pin_memory().to(hu_BTHW.device, non_blocking=True)
+    grid = F.affine_grid(theta, [batch, 1, crop, crop], align_corners=False).float()
     above_fill = hu_BTHW.float() - settings.fill
     turned = F.grid_sample(
         above_fill, grid, mode=settings.interpolation, padding_mode="zeros", align_corners=False

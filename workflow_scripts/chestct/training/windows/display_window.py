@@ -1,13 +1,13 @@
-"""HU as a model sees them: crop, display window, normalisation; and the logits of whole windows.
+"""HU as a model sees them: crop, display window, normalisation.
 
 Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
-from torch import nn
 
 from chestct.catalogue import MODELS
 from chestct.intensity import FILL
@@ -77,10 +77,17 @@ def centre_crop(hu_BTHW: torch.Tensor, crop_px: int) -> torch.Tensor:
     return hu_BTHW[..., top : top + crop_px, left : left + crop_px].float()
 
 
+@cache
+def _on_device(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    # Once: a copy to a GPU waits until it is there.
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)
+
+
 def normalise(values_BTHW: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Repeat grey values in [0, 1] over three channels and normalise: (B, 3, T, H, W)."""
     batch, *size = values_BTHW.shape
-    means, stds = (torch.tensor(values, device=values_BTHW.device) for values in (mean, std))
+    means, stds = (_on_device(tuple(values), values_BTHW.device) for values in (mean, std))
     out = torch.empty((batch, 3, *size), dtype=values_BTHW.dtype, device=values_BTHW.device)
     for channel in range(3):
         torch.sub(values_BTHW, means[channel], out=out[:, channel]).div_(stds[channel])
@@ -93,8 +100,3 @@ def to_input(hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
     # In place: at full size every copy more is as slow as the arithmetic.
     values = (hu_BTHW - low).div_(settings.width_hu).clamp_(0, 1)
     return normalise(values, settings.mean, settings.std)
-
-
-def score_windows(model: nn.Module, hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
-    """Logits of windows, centre-cropped: shape (B,)."""
-    return model(to_input(centre_crop(hu_BTHW, settings.crop_px), settings)).squeeze(1)

@@ -1,4 +1,6 @@
-"""Training windows as model input: what ``to_input(augment(...))`` gives, on CPUs sooner.
+"""Training windows as model input: what ``to_input(augment(...))`` gives, sooner.
+
+On a GPU one kernel makes it (``device_input``), for networks that want it so.
 
 Large windows go four slices at a time through crop, rotation, display window and normalisation on a CPU, so
 that they stay in the cache; memory is claimed once. Shape suffixes: B batch, C channel, T slices (z), H rows
@@ -11,8 +13,11 @@ import cv2
 import numpy as np
 import torch
 
+from chestct.models.depthwise import runs_kernels
+from chestct.models.fast_forms import InputForm
 from chestct.training.budget import Batches
 from chestct.training.windows.augmentation import augment, random_theta
+from chestct.training.windows.device_input import fused_input, input_type
 from chestct.training.windows.display_window import InputSettings, to_input
 
 #: Voxels of a window from which on this way is the faster one; smaller ones do better a batch at once.
@@ -29,10 +34,18 @@ class TrainingInput:
     Args:
         settings: sizes, limits, display window, normalisation.
         generator: source of the random parameters (CPU).
+        form: how the network wants its input.
+        precision: of the training: the kernel gives the type that first layers compute in.
     """
 
-    def __init__(self, settings: InputSettings, generator: torch.Generator) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: InputSettings,
+        generator: torch.Generator,
+        form: InputForm | None = None,
+        precision: str = "32-true",
+    ) -> None:
+        self.settings, self.form, self.dtype = settings, form or InputForm(), input_type(precision)
         self.generator = generator
         self._buffers: dict[str, torch.Tensor] = {}
         channels = set(zip(settings.mean, settings.std, strict=True))
@@ -46,7 +59,13 @@ class TrainingInput:
 
     def __call__(self, hu_BTHW: torch.Tensor) -> torch.Tensor:
         """Return the input, (B, 3, T, crop_px, crop_px); on a CPU the next call may write over it."""
-        on_cpu = hu_BTHW.device.type == "cpu" and self.settings.interpolation == "bilinear"
+        bilinear = self.settings.interpolation == "bilinear"
+        if self.form.fused and bilinear and runs_kernels(hu_BTHW.device):
+            theta = random_theta(*hu_BTHW.shape[::2], hu_BTHW.shape[3], self.settings, self.generator)
+            return fused_input(
+                hu_BTHW, theta, self.settings, dtype=self.dtype, channels_last=self.form.channels_last
+            )
+        on_cpu = hu_BTHW.device.type == "cpu" and bilinear
         if not on_cpu or hu_BTHW[0].numel() < _LARGE:
             return to_input(augment(hu_BTHW, self.settings, self.generator), self.settings)
         batch, slices, height, width = hu_BTHW.shape
@@ -117,12 +136,22 @@ class WindowInput:
         settings: sizes and limits.
         batches: this process's piece of a batch.
         seed: of the augmentation.
+        form: how the network wants its input (``chestct.models.fast_forms.input_form``).
+        precision: of the training.
     """
 
-    def __init__(self, settings: InputSettings, batches: Batches, *, seed: int) -> None:
+    def __init__(
+        self,
+        settings: InputSettings,
+        batches: Batches,
+        *,
+        seed: int,
+        form: InputForm | None = None,
+        precision: str = "32-true",
+    ) -> None:
         self.batches = batches
         self.generator = torch.Generator().manual_seed(seed)
-        self.training_input = TrainingInput(settings, self.generator)
+        self.training_input = TrainingInput(settings, self.generator, form, precision)
 
     def _pass_over(self, num_windows: int) -> None:
         torch.rand((num_windows, _NUMBERS_OF_A_WINDOW), generator=self.generator)
@@ -133,4 +162,4 @@ class WindowInput:
         self._pass_over(self.batches.before)
         inputs = self.training_input(hu_BTHW)
         self._pass_over(self.batches.after)
-        return inputs, labels.to(inputs.dtype).unsqueeze(1)
+        return inputs, labels.float().unsqueeze(1)

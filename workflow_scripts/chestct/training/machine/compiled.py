@@ -1,0 +1,201 @@
+"""torch.compile of networks, such that a network whose compilation fails goes on as it was.
+
+Three forms (``compile_choice.FORMS``). In the first, blocks are compiled that a network repeats, each kind of
+them once, which takes seconds where the whole network takes a minute or more: BatchNorm, ReLU, residuals and
+squeeze-and-excitation of a block then move through memory once. Parameters, their names and state_dict stay;
+random numbers are those of PyTorch without a compiler. Compiled is what has the shape of the first batch, in
+training and in evaluation; other batches (the last of a validation) are computed as they are.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from chestct.training.checkpoint import random_state, set_random_state
+from chestct.training.compile_choice import BLOCKS, FORMS, GRAPHS
+from chestct.training.machine.compiler_caches import own_compiler_caches
+from chestct.training.machine.device import is_out_of_memory
+
+#: What compiles; tests take one that needs no C++ compiler.
+BACKEND = "inductor"
+#: Blocks that networks repeat: module and name of their classes.
+_BLOCKS = {
+    ("pytorchvideo.models.resnet", "ResBlock"),
+    ("pytorchvideo.models.stem", "ResNetBasicStem"),
+    ("pytorchvideo.models.slowfast", "FuseFastToSlow"),
+    ("pytorchvideo.models.x3d", "ProjectedPool"),
+    ("pytorchvideo.layers.attention", "MultiScaleBlock"),
+    ("torchvision.models.swin_transformer", "SwinTransformerBlock"),
+    ("torchvision.models.swin_transformer", "PatchMerging"),
+    ("torchvision.models.resnet", "BasicBlock"),
+    ("torchvision.models.resnet", "Bottleneck"),
+    ("transformers.models.videomae.modeling_videomae", "VideoMAELayer"),
+    ("efficientnet_lite_pytorch.model", "MBConvBlock"),
+    ("chestct.models.penet", "PENetBottleneck"),
+    ("chestct.models.i3d", "Unit3D"),
+    ("chestct.models.i3d", "Mixed"),
+    ("chestct.models.shufflenet3d", "ShuffleUnit"),
+}
+#: Kinds of one class of blocks, in training and in evaluation, at most: PyTorch's own limit is 8.
+_MOST_KINDS = 64
+#: Largest difference of the first compiled output from the plain one, relative to its length: what shows that
+#: a kernel is wrong. Rounding of bf16 stays far below.
+_LIMIT = 0.2
+
+
+def find_blocks(model: nn.Module) -> list[nn.Module]:
+    """The outermost blocks of a network that are compiled each by itself."""
+    found: list[nn.Module] = []
+    for child in model.children():
+        if any((kind.__module__, kind.__name__) in _BLOCKS for kind in type(child).__mro__):
+            found.append(child)
+        else:
+            found += find_blocks(child)
+    return found
+
+
+def keeps_gradients(model: nn.Module) -> bool:
+    """Whether gradients of a network must stay where they are in memory, and be set to zero in place."""
+    return getattr(model._compiled_call_impl, "keeps_gradients", False)
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether a network is called as compiled code."""
+    return getattr(model._compiled_call_impl, "on", False)
+
+
+class CompiledModel:
+    """What is called in the place of a network's own forward pass.
+
+    Args:
+        model: on its device; changed in place.
+        form: what is compiled; a network without blocks is compiled as a whole.
+        say: takes a line for the log.
+
+    Attributes:
+        on: whether compiled code is used.
+        seconds: that compiling took so far.
+        keeps_gradients: whether gradients must stay where they are in memory: with CUDA graphs, whose own
+            memory the next replay writes over.
+    """
+
+    def __init__(self, model: nn.Module, form: str, *, say: Callable[[str], None]) -> None:
+        assert form in FORMS, form
+        own_compiler_caches()
+        import torch._dynamo  # six seconds: not for those that do not compile
+
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MOST_KINDS)
+        self.model, self.form, self._say = model, form, say
+        self.on, self.failed, self.seconds, self.keeps_gradients = True, False, 0.0, False
+        self._blocks = find_blocks(model) if form == BLOCKS else []
+        self._calls = [self._compile(block.forward) for block in self._blocks]
+        self._whole = None if self._blocks else self._compile(model._call_impl)
+        self._shapes: dict[tuple[bool, bool], torch.Size] = {}
+        model._compiled_call_impl = self  # type: ignore[assignment]
+
+    def _compile(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": self.form == GRAPHS}
+        return torch.compile(
+            call, dynamic=False, backend=BACKEND, options=options if BACKEND == "inductor" else None
+        )
+
+    def switch(self, on: bool) -> None:
+        """Use compiled code, or not; after a failure it is not used any more."""
+        self.on = on and not self.failed
+
+    def __call__(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
+        """The network's output."""
+        kind = (self.model.training, torch.is_grad_enabled())
+        if self.on and kind not in self._shapes:
+            self._shapes[kind] = x_BCTHW.shape
+            self._begin(x_BCTHW)
+        if not self.on or x_BCTHW.shape != self._shapes[kind]:
+            return self._plain(x_BCTHW)
+        try:
+            return self._compiled(x_BCTHW)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            self._give_up(f"{type(error).__name__}: {error}")
+            return self._plain(x_BCTHW)
+
+    def _plain(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
+        for block in self._blocks:
+            block._compiled_call_impl = None
+        return self.model._call_impl(x_BCTHW)
+
+    def _compiled(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
+        for block, call in zip(self._blocks, self._calls, strict=True):
+            block._compiled_call_impl = call  # type: ignore[assignment]
+        if self._whole is None:
+            return self.model._call_impl(x_BCTHW)
+        if self.form != GRAPHS:
+            return self._whole(x_BCTHW)
+        torch.compiler.cudagraph_mark_step_begin()
+        # Out of the graphs' memory.
+        return self._whole(x_BCTHW).clone()
+
+    def _begin(self, x_BCTHW: torch.Tensor) -> None:
+        """Compile for batches like this one; the network, its gradients and random states stay as they are."""
+        begun, state = time.perf_counter(), _State(self.model, x_BCTHW.device)
+        expected = self._plain(x_BCTHW).detach()
+        drawn = state.restore()
+        try:
+            found = self._compiled(x_BCTHW)
+            if found.requires_grad:
+                self._compile_backward(found)
+            found = found.detach()
+        except Exception as error:
+            self._give_up(f"{type(error).__name__}: {error}")
+            return
+        finally:
+            state.restore()
+        # Where random numbers are drawn, code that is compiled as a whole may draw them in another order.
+        difference = float((found - expected).float().norm()) if not drawn else 0.0
+        if not torch.isfinite(found).all() and torch.isfinite(expected).all():
+            self._give_up("its output is no number, and that of the plain network is")
+        elif difference > _LIMIT * float(expected.float().norm()) + 0.01:
+            self._give_up(f"its output differs from that of the plain network by {difference:.2g}")
+        seconds = time.perf_counter() - begun
+        self.seconds += seconds
+        if self.on:
+            what = f"{len(self._blocks)} blocks" if self._blocks else "the network"
+            mode = "training" if self.model.training else "evaluation"
+            self._say(f"torch.compile: {what} for {mode}, {seconds:.1f} s")
+
+    def _compile_backward(self, found: torch.Tensor) -> None:
+        trained = [weight for weight in self.model.parameters() if weight.requires_grad]
+        # Not backward(): nothing is added to gradients, and no other process is told of them.
+        gradients = torch.autograd.grad(found.float().sum(), trained, allow_unused=True)
+        if self.form != GRAPHS:
+            return
+        self.keeps_gradients = True
+        for weight, gradient in zip(trained, gradients, strict=True):
+            if gradient is not None and weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+
+    def _give_up(self, why: str) -> None:
+        self.on, self.failed = False, True
+        lines = why.strip().splitlines()
+        self._say(f"torch.compile failed, the network goes on as it is, with the same results: {lines[0]}")
+
+
+class _State:
+    """What a forward pass changes: running statistics, and the states of random generators."""
+
+    def __init__(self, model: nn.Module, device: torch.device) -> None:
+        self._buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+        self._device, self._random = device, random_state(device)
+
+    def restore(self) -> bool:
+        """Put it back; returns whether random numbers were drawn."""
+        now = random_state(self._device)
+        with torch.no_grad():
+            for buffer, value in self._buffers:
+                buffer.copy_(value)
+        set_random_state(self._random)
+        torch.clear_autocast_cache()  # of weights, which a pass without gradients may have filled
+        return any(not torch.equal(state, self._random[name]) for name, state in now.items())
