@@ -51,7 +51,7 @@ def expected_hours(configuration: dict[str, Any], num_scans: int, *, gpu: bool) 
 def _speeds(configuration: dict[str, Any], model: str, device: str) -> tuple[float, float] | None:
     """Windows a second, trained and scored, at the study's size."""
     table = read_table(THROUGHPUT, "throughput", recorded=False)
-    rows = table[(table["device"] == device) & (table["model"] == model)]
+    rows = table[(table["device"] == device) & (table["model"] == model) & table["compiled"].isna()]
     if rows.empty:
         return None
     wanted = slices_seen(configuration["subsets"], model) * configuration["training"]["crop_px"] ** 2

@@ -50,7 +50,7 @@ def test_runs_get_every_key_that_is_theirs(config):
     settings = run_grid.training_settings(change(config, "models.0.accumulate", 2), "slow_narrow")
     assert (settings.patience, settings.compile, settings.tensorboard, settings.nodes) == (
         None,
-        False,
+        "auto",
         False,
         1,
     )

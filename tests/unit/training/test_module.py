@@ -10,7 +10,6 @@ from engine_data import (
     RUN,
     SETTINGS,
     assert_close_runs,
-    assert_equal_runs,
     history,
     make_job,
     record,
@@ -117,16 +116,6 @@ def test_training_in_bf16_is_near_that_in_float32(data, tmp_path, plain):
     assert weights(tmp_path / "mixed")["head.weight"].dtype == torch.float32
     assert (full["train_loss"] - mixed["train_loss"]).abs().max() < 0.02
     assert not (full["train_loss"] == mixed["train_loss"]).all()
-
-
-def test_compiling_is_asked_for_in_place(data, tmp_path, plain, monkeypatch):
-    # The compiler itself takes a minute; "eager" takes its way without it.
-    usual, calls = nn.Module.compile, []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: calls.append(self) or usual(self, backend="eager"))
-    train(make_job(data), tmp_path / "plain")
-    train(make_job(data, compile=True), tmp_path / "compiled")
-    assert [type(model) for model in calls] == [tracing_worker.Plain]
-    assert_equal_runs(tmp_path / "plain", tmp_path / "compiled")
 
 
 def rates(schedule):

@@ -18,6 +18,10 @@ from chestct.plan.scans import Scans
 from chestct.run import RUN_KEYS, Run
 from chestct.run_grid import list_runs, selection_run, training_settings
 from chestct.training.budget import count_validations, num_training_steps
+from chestct.training.compile_choice import ALWAYS, NEVER
+
+#: Rules whose jobs may compile the network.
+COMPILING = ("pretrain", "try_learning_rates", "finetune", "predict", "predict_outside")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +103,41 @@ def count_windows(
     return pd.DataFrame(rows, columns=["rule", "model", "init", "to_do", "train", "score"])
 
 
-def hours_of_jobs(windows: pd.DataFrame, speeds: pd.DataFrame) -> pd.Series:
-    """Hours of every job on one device, from ``count_windows`` and a device's ``read_speeds``."""
-    speed = speeds.reindex(windows["model"]).set_axis(windows.index)
+def _of_jobs(windows: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
+    return speeds.reindex(windows["model"]).set_axis(windows.index)
+
+
+def compiled_jobs(windows: pd.DataFrame, speeds: pd.DataFrame, *, chosen: str, devices: int = 1) -> pd.Series:
+    """Which jobs compile their network, by measured speeds: True or False, a job.
+
+    Args:
+        windows: of ``count_windows``.
+        speeds: of a device, of ``read_speeds``.
+        chosen: never, auto or always (``speeds.compile_setting``).
+        devices: that a run is shared by.
+    """
+    speed = _of_jobs(windows, speeds)
+    saved = windows["train"] * (1 / speed["train"] - 1 / speed["compiled_train"])
+    saved += windows["score"] * (1 / speed["score"] - 1 / speed["compiled_score"])
+    pays = saved / devices > speed["compile_seconds"]
+    works = windows["rule"].isin(COMPILING) & ((windows["train"] > 0) | (windows["score"] > 0))
+    return works & speed["compile_seconds"].notna() & (pays | (chosen == ALWAYS)) & (chosen != NEVER)
+
+
+def hours_of_jobs(
+    windows: pd.DataFrame, speeds: pd.DataFrame, *, chosen: str = NEVER, devices: int = 1
+) -> pd.Series:
+    """Hours of every job on one device, from ``count_windows`` and a device's ``read_speeds``.
+
+    Args:
+        windows, speeds, chosen, devices: as of ``compiled_jobs``.
+    """
+    speed = _of_jobs(windows, speeds)
     hours = (windows["train"] / speed["train"] + windows["score"] / speed["score"]) / 3600
+    if chosen != NEVER:
+        seconds = windows["train"] / speed["compiled_train"] + windows["score"] / speed["compiled_score"]
+        compiled = (seconds + devices * speed["compile_seconds"]) / 3600
+        hours = hours.mask(compiled_jobs(windows, speeds, chosen=chosen, devices=devices), compiled)
     return hours.mask((windows["train"] == 0) & (windows["score"] == 0), 0.0).astype(float)
 
 

@@ -7,7 +7,9 @@ import pandas as pd
 
 from chestct.catalogue import LONGER
 from chestct.plan.columns import number, table
+from chestct.plan.compiling import compile_lines
 from chestct.plan.cost import PlannedJob, hours_of_jobs, longest_chain
+from chestct.plan.speeds import compile_setting
 from chestct.window_forms import slices_seen
 
 #: Seconds of one core until a job of training or prediction has its windows and its network: the default
@@ -39,7 +41,9 @@ def device_lines(
         device: its name.
         speeds: of the device, of ``read_speeds``.
     """
-    hours = hours_of_jobs(windows, speeds)
+    # GPUs that share a run.
+    devices = max(1, config["training"]["gpus"]) * config["training"]["nodes"]
+    hours = hours_of_jobs(windows, speeds, chosen=compile_setting(config), devices=devices)
     by_model = pd.DataFrame(
         {
             step: {
@@ -73,10 +77,11 @@ def device_lines(
         lines += ["", f"To do now: {factor * hours[windows['to_do']].sum():,.1f} {unit}."]
         lines += _longer_lines(windows, hours * factor, unit)
         lines += _share_lines(shown, speeds, total)
-        lines += _several_lines(config, jobs, hours, total)
+        lines += _several_lines(devices, jobs, hours, total)
         if total < _HOURS:
             lines.append(_start_line(jobs))
-    return lines
+    about = compile_lines(config, windows, speeds, devices=devices)
+    return lines + (["", *about] if about else [])
 
 
 def _longer_lines(windows: pd.DataFrame, spent: pd.Series, unit: str) -> list[str]:
@@ -93,12 +98,9 @@ def _share_lines(windows: pd.DataFrame, speeds: pd.DataFrame, total: float) -> l
     return [f"Scoring validation scans is {100 * validation / total:.0f} % of the total."]
 
 
-def _several_lines(
-    config: Mapping[str, Any], jobs: Sequence[PlannedJob], hours: pd.Series, total: float
-) -> list[str]:
+def _several_lines(devices: int, jobs: Sequence[PlannedJob], hours: pd.Series, total: float) -> list[str]:
     """How long several devices take at least, and the longest chain."""
     # Of the runs that share several devices, the chain is as much shorter.
-    devices = max(1, config["training"]["gpus"]) * config["training"]["nodes"]
     chain = longest_chain(jobs, hours.fillna(0.0).tolist()) / devices
     unit, factor = ("Hours", 1.0) if total < _HOURS else ("Days", 1 / 24)
     if total < _MINUTES:

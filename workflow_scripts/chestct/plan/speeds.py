@@ -1,15 +1,22 @@
 """How fast devices train and score: the table throughput.csv beside this file."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from chestct.catalogue import MODELS
 from chestct.tables import read_table
+from chestct.training.compile_choice import AUTO, NEVER, THROUGHPUT, measured_both_ways, wish
 from chestct.window_forms import slices_seen
 
-THROUGHPUT = Path(__file__).with_name("throughput.csv")
+#: What ``read_speeds`` says of compiled networks.
+COMPILED = ("compiled_train", "compiled_score", "compile_seconds")
+
+
+def compile_setting(config: dict[str, Any]) -> str:
+    """never, auto or always: what ``training.compile`` comes to on the study's devices."""
+    chosen = wish(config["training"]["compile"])
+    return NEVER if chosen == AUTO and not config["training"]["gpus"] else chosen
 
 
 def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
@@ -20,7 +27,9 @@ def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
 
     Returns:
         tables with a row a model: ``train`` (what it sees at once, a second: forward, backward and update),
-        ``score`` (forward alone) and ``standing`` ("measured", or how it was estimated).
+        ``score`` (forward alone) and ``standing`` ("measured", or how it was estimated); and, where networks
+        may be compiled and both ways were measured, ``compiled_train``, ``compiled_score`` and
+        ``compile_seconds``, else NaN.
 
     Raises:
         InputError: the table is broken.
@@ -32,11 +41,20 @@ def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
         & (table["window"] == table["model"].map(seen))
         & (table["size"] == config["training"]["crop_px"])
     )
+    chosen, form = compile_setting(config), config["training"]["compile_form"]
+    both = measured_both_ways(table[same], form) if chosen != NEVER else {}
+    plain, compiled = table["compiled"].isna(), (table["compiled"] == form).fillna(False)
+    # What was measured in one way only counts, too.
+    table = pd.concat([table[same & compiled & (chosen != NEVER)], table[same & plain]])
     columns = {"train_windows_per_second": "train", "score_windows_per_second": "score"}
-    table = table[same].rename(columns=columns).drop_duplicates(["device", "model"], keep="last")
+    table = table.rename(columns=columns).drop_duplicates(["device", "model"], keep="last")
     speeds = {}
     for device, rows in table.set_index("model").groupby("device"):
         known = rows[["train", "score", "standing"]].copy()
+        for column in COMPILED:
+            known[column] = [
+                getattr(both.get((str(device), name)), column, float("nan")) for name in known.index
+            ]
         for name, entry in MODELS.items():
             if name not in known.index and entry.probe_of in known.index:
                 known.loc[name] = known.loc[entry.probe_of]

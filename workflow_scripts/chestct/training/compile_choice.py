@@ -13,8 +13,8 @@ from chestct.tables import read_table
 
 #: Values of ``training.compile``: nowhere, where it pays (never on a CPU), or everywhere.
 NEVER, AUTO, ALWAYS = "never", "auto", "always"
-#: Values of ``training.compile_form``: every kind of repeated block by itself, the whole network, or the whole
-#: network with its kernels launched all at once (CUDA graphs).
+#: Values of ``training.compile_form``: every kind of repeated block by itself, the whole network, or the
+#: whole network with its kernels launched all at once (CUDA graphs).
 BLOCKS, WHOLE, GRAPHS = "blocks", "whole", "graphs"
 FORMS = (BLOCKS, WHOLE, GRAPHS)
 #: Speeds by device and model.
@@ -63,12 +63,10 @@ def measured_both_ways(table: pd.DataFrame, form: str) -> dict[tuple[str, str], 
         form: what is compiled.
     """
     table = table[table["standing"].str.startswith("measured")]
+    keys, is_compiled = ["device", "model"], (table["compiled"] == form).fillna(False)
     plain, compiled = (
-        table[chosen].drop_duplicates(["device", "model"], keep="last").set_index(["device", "model"])
-        for chosen in (
-            table["compiled"].isna(),
-            (table["compiled"] == form) & table["compile_seconds"].notna(),
-        )
+        table[chosen].drop_duplicates(keys, keep="last").set_index(keys)
+        for chosen in (table["compiled"].isna(), is_compiled & table["compile_seconds"].notna())
     )
     found = {}
     for device, model in compiled.index.intersection(plain.index):

@@ -56,13 +56,11 @@ def start_compiling(
         form=form,
     )
     if known is None:
-        return CompileTrial(
-            CompiledModel(model, form, say=say), windows[0] // settings.batch_size, processes, say
-        )
+        num_steps = windows[0] // settings.batch_size
+        return CompileTrial(CompiledModel(model, form, say=say), num_steps, processes, say)
     saved = known.saving(*(number / processes.world for number in windows))
-    say(
-        f"compiling saves {saved:.0f} s of the run, by measured speeds: {'' if saved > 0 else 'not '}compiled"
-    )
+    verdict = "compiled" if saved > 0 else "not compiled"
+    say(f"compiling saves {saved:.0f} s of the run, by measured speeds: {verdict}")
     if saved > 0:
         CompiledModel(model, form, say=say)
     return None

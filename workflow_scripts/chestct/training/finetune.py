@@ -52,7 +52,7 @@ from chestct.training.windows.training_input import WindowInput
 def _train(
     job: Job, scans: Sequence[list[Scan]], computation: Computation
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor], dict[str, Any], bool]:
-    """Train one run; returns its learning curve, its best weights, columns of its record, and if it was compiled."""
+    """Train one run; returns learning curve, best weights, columns of its record, and if it was compiled."""
     run, settings, seed = job.run, job.settings, run_seed(job.run)
     batches, processes = computation.batches, computation.processes
     training, held_out = scans

@@ -12,7 +12,7 @@ EXPECTED_SHARE, EXPECTED_SECONDS = 0.15, 120.0
 
 
 class CompileTrial:
-    """Times some steps of a run as they are, compiles where the rest of the run is long enough, and times again.
+    """Times some steps of a run as they are, compiles where the rest is long enough, and times again.
 
     If compiled steps are no shorter, the run goes on without.
 

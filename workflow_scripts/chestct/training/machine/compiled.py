@@ -139,7 +139,7 @@ class CompiledModel:
         return self._whole(x_BCTHW).clone()
 
     def _begin(self, x_BCTHW: torch.Tensor) -> None:
-        """Compile for batches like this one; the network, its gradients and random states stay as they are."""
+        """Compile for batches like this one; network, gradients and random states stay as they are."""
         begun, state = time.perf_counter(), _State(self.model, x_BCTHW.device)
         expected = self._plain(x_BCTHW).detach()
         drawn = state.restore()
@@ -179,8 +179,8 @@ class CompiledModel:
 
     def _give_up(self, why: str) -> None:
         self.on, self.failed = False, True
-        lines = why.strip().splitlines()
-        self._say(f"torch.compile failed, the network goes on as it is, with the same results: {lines[0]}")
+        words = " ".join(why.split()[:40])
+        self._say(f"torch.compile failed, the network goes on as it is, with the same results: {words}")
 
 
 class _State:

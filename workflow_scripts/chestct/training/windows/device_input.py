@@ -23,7 +23,7 @@ def input_type(precision: str) -> torch.dtype:
 
 
 def pixel_matrices(theta: torch.Tensor, size: tuple[int, int], crop: int) -> torch.Tensor:
-    """``F.affine_grid``'s matrices for pixel indices, as ``training_input.pixel_matrix`` says: (B, 2, 3), float64."""
+    """``F.affine_grid``'s matrices for pixel indices, as ``pixel_matrix``: (B, 2, 3), float64."""
     matrix = theta.double()
     sides = torch.tensor(size[::-1], dtype=torch.float64)
     linear = matrix[:, :, :2] * sides[:, None] / crop

@@ -1,0 +1,201 @@
+"""Compiled networks: the same numbers and names, each kind of block once, and a failure that costs a line.
+
+The compiler's own back end takes minutes; "eager" and "aot_eager" take its way without it, and need no g++.
+"""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from engine_data import SETTINGS, assert_equal_runs, make_job, record, train, windows
+from torch import nn
+
+from chestct.training.compile_choice import ALWAYS, BLOCKS, GRAPHS, NEVER, WHOLE, wish
+from chestct.training.header import read_facts
+from chestct.training.machine import compiled
+from chestct.training.machine.compiled import CompiledModel, is_compiled, keeps_gradients
+
+
+class Block(nn.Module):
+    """Convolution, BatchNorm, squeeze-and-excitation, dropout, residual, ReLU."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, out_channels, 1, bias=False)
+        self.norm = nn.BatchNorm3d(out_channels)
+        self.excite = nn.Linear(out_channels, out_channels)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.conv(x_BCTHW))
+        x = x * torch.sigmoid(self.excite(x.mean(dim=(2, 3, 4))))[:, :, None, None, None]
+        return torch.relu(self.drop(x) + x_BCTHW) if x.shape == x_BCTHW.shape else torch.relu(x)
+
+
+class Network(nn.Module):
+    """Three blocks of two kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(Block(3, 4), nn.Sequential(Block(4, 4), Block(4, 4)))
+        self.head = nn.Linear(4, 1)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
+        return self.head(self.blocks(x_BCTHW).mean(dim=(2, 3, 4)))
+
+
+@pytest.fixture(autouse=True)
+def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """A back end that counts what is compiled; blocks are those of the network above."""
+    graphs: list[int] = []
+
+    def count(module: torch.fx.GraphModule, _: object) -> object:
+        graphs.append(len(module.graph.nodes))
+        return module.forward
+
+    monkeypatch.setattr(compiled, "BACKEND", count)
+    monkeypatch.setattr(compiled, "_BLOCKS", {(Block.__module__, "Block")})
+    yield graphs
+    torch._dynamo.reset()
+
+
+def pair() -> tuple[Network, Network]:
+    torch.manual_seed(0)
+    plain = Network()
+    return plain, copy.deepcopy(plain)
+
+
+def batch(number: int = 4) -> torch.Tensor:
+    return torch.randn(number, 3, 2, 5, 5, generator=torch.Generator().manual_seed(1))
+
+
+def outcome(model: nn.Module, x_BCTHW: torch.Tensor, pieces: int = 1) -> dict[str, torch.Tensor]:
+    """Output, gradients and running statistics of a training step in pieces, and the output in evaluation."""
+    torch.manual_seed(2)
+    model.train().zero_grad(set_to_none=not keeps_gradients(model))
+    logits = []
+    for piece in x_BCTHW.chunk(pieces):
+        logits.append(model(piece))
+        (logits[-1] * torch.linspace(0.5, 1, len(piece))[:, None]).sum().backward()
+    found = {
+        name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None
+    }
+    found |= {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.no_grad():
+        return found | {"training": torch.cat(logits).detach(), "evaluation": model.eval()(x_BCTHW)}
+
+
+def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], limit: float) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        difference = (ours[name] - value).double().norm() / value.double().norm().clamp(min=1e-9)
+        assert difference <= limit, f"{name} differs by {difference:.1e}"
+
+
+@pytest.mark.parametrize("form", [BLOCKS, GRAPHS])
+def test_every_form_is_the_network_as_it_was(form: str, backend: list[int]) -> None:
+    plain, fast = pair()
+    CompiledModel(fast, form, say=lambda text: None)
+    for _ in range(2):  # the first call compiles
+        assert_same(outcome(fast, batch()), outcome(plain, batch()), 0)
+    assert list(fast.state_dict()) == list(plain.state_dict()), "no _orig_mod"
+    assert is_compiled(fast) and backend
+    assert list(copy.deepcopy(fast).state_dict()) == list(plain.state_dict())
+
+
+def test_gradients_through_the_compilers_own_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    plain, fast = pair()
+    CompiledModel(fast, BLOCKS, say=lambda text: None)
+    assert_same(outcome(fast, batch()), outcome(plain, batch()), 1e-5)
+    assert is_compiled(fast)
+
+
+def test_every_kind_of_block_is_compiled_once(backend: list[int]) -> None:
+    plain, fast = pair()
+    lines: list[str] = []
+    CompiledModel(fast, BLOCKS, say=lines.append)
+    outcome(fast, batch())
+    assert len(backend) == 4, "two kinds, in training and in evaluation"
+    outcome(fast, batch())
+    CompiledModel(plain, BLOCKS, say=lines.append)
+    outcome(plain, batch())
+    assert len(backend) == 4, "another network of the same kind, as in prediction, compiles nothing"
+    assert [line.split(",")[0] for line in lines[:2]] == [
+        "torch.compile: 3 blocks for training",
+        "torch.compile: 3 blocks for evaluation",
+    ]
+
+
+def test_a_smaller_last_batch_is_computed_as_it_is(backend: list[int]) -> None:
+    plain, fast = pair()
+    CompiledModel(fast, BLOCKS, say=lambda text: None)
+    outcome(fast, batch()), outcome(plain, batch())
+    number = len(backend)
+    assert_same(outcome(fast, batch(3)), outcome(plain, batch(3)), 0)
+    assert len(backend) == number
+
+
+def test_with_cuda_graphs_gradients_of_pieces_add_up_where_they_are() -> None:
+    """What a replay gives is written over by the next: nothing of it may be kept."""
+    plain, fast = pair()
+    CompiledModel(fast, GRAPHS, say=lambda text: None)
+    assert not keeps_gradients(plain)
+    outcome(fast, batch(), pieces=2)
+    assert keeps_gradients(fast)
+    places = [weight.grad.data_ptr() for weight in fast.parameters() if weight.grad is not None]
+    outcome(plain, batch(), pieces=2)
+    assert_same(outcome(fast, batch(), pieces=2), outcome(plain, batch(), pieces=2), 1e-6)
+    assert places == [weight.grad.data_ptr() for weight in fast.parameters() if weight.grad is not None]
+    assert fast.unused.weight.grad is None, "Adam would move what has a gradient of zero"
+
+
+@pytest.mark.parametrize(("form", "where"), [(BLOCKS, "compiling"), (WHOLE, "wrong numbers")])
+def test_a_failure_is_a_line_and_the_plain_network(
+    form: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(module: torch.fx.GraphModule, _: object) -> object:
+        if where == "compiling":
+            raise RuntimeError("no compiler here\nand much more")
+        return lambda *values: tuple(value * 3 + 1 for value in module(*values))
+
+    monkeypatch.setattr(compiled, "BACKEND", fail)
+    plain, fast = pair()
+    for model in (plain, fast):
+        for part in model.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0
+    lines: list[str] = []
+    CompiledModel(fast, form, say=lines.append)
+    for _ in range(2):
+        assert_same(outcome(fast, batch()), outcome(plain, batch()), 0)
+    assert not is_compiled(fast)
+    (line,) = lines
+    assert "torch.compile failed, the network goes on as it is" in line and "\n" not in line
+    assert ("no compiler here" if where == "compiling" else "differs") in line
+
+
+def test_a_run_compiled_is_the_run_and_goes_on_where_it_was(data, tmp_path, plain) -> None:
+    short = {"budget": windows(16), "num_validations": 2}
+    usual = train(make_job(data, compile=NEVER, **short), tmp_path / "usual")
+    fast = train(make_job(data, compile=ALWAYS, compile_form=WHOLE, **short), tmp_path / "fast")
+    assert_equal_runs(usual, fast)
+    headers = [read_facts(folder / "weights.safetensors") for folder in (usual, fast)]
+    assert [facts["settings"].pop("compile") for facts in headers] == [False, True]
+    assert headers[0] == headers[1] and "compile_form" not in headers[0]["settings"]
+    assert record(usual)["num_parameters"] == record(fast)["num_parameters"]
+
+
+def test_automatically_nothing_is_compiled_on_a_cpu(data, tmp_path, plain, backend: list[int]) -> None:
+    assert SETTINGS.compile == "auto"
+    short = {"budget": windows(8), "num_validations": 1}
+    auto = train(make_job(data, **short), tmp_path / "auto")
+    off = train(make_job(data, compile=False, **short), tmp_path / "off")
+    assert (auto / "weights.safetensors").read_bytes() == (off / "weights.safetensors").read_bytes()
+    assert not backend
+
+
+def test_old_values_of_the_setting_stay_valid() -> None:
+    assert [wish(value) for value in (True, False, "auto")] == [ALWAYS, NEVER, "auto"]

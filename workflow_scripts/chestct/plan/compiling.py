@@ -1,0 +1,49 @@
+"""What the plan says of torch.compile: which jobs compile their network, and how that is known."""
+
+from typing import Any
+
+import pandas as pd
+
+from chestct.plan.cost import COMPILING, compiled_jobs
+from chestct.plan.speeds import compile_setting
+from chestct.training.compile_choice import ALWAYS, NEVER
+
+
+def compile_lines(
+    config: dict[str, Any], windows: pd.DataFrame, speeds: pd.DataFrame, *, devices: int
+) -> list[str]:
+    """Lines on the jobs of a study on one device; none where no network is compiled.
+
+    Args:
+        config: of the study.
+        windows: of ``cost.count_windows``.
+        speeds: of the device, of ``speeds.read_speeds``.
+        devices: that a run is shared by.
+    """
+    chosen, form = compile_setting(config), config["training"]["compile_form"]
+    if chosen == NEVER:
+        return []
+    jobs = windows[windows["rule"].isin(COMPILING) & windows["model"].isin(speeds.index)]
+    compiled = compiled_jobs(jobs, speeds, chosen=chosen, devices=devices)
+    lines, unknown = [], []
+    for model, of_model in jobs.groupby("model", sort=False):
+        speed = speeds.loc[model]
+        if pd.isna(speed["compile_seconds"]):
+            unknown.append(str(model))
+            continue
+        lines.append(
+            f"torch.compile ({form}) of {model}: {compiled[of_model.index].sum()} of {len(of_model)} jobs, "
+            f"measured: {speed['compiled_train']:.4g} instead of {speed['train']:.4g} windows/s, "
+            f"{speed['compile_seconds']:.0f} s to compile."
+        )
+    if unknown:
+        how = (
+            "they are compiled, which is not in these hours"
+            if chosen == ALWAYS
+            else "each of their runs times its first steps, and compiles where a guess says that it pays"
+        )
+        lines.append(
+            f"torch.compile ({form}): not measured both ways here, {how} (docs/full_study.md): "
+            f"{', '.join(unknown)}."
+        )
+    return lines
