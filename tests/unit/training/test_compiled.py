@@ -177,7 +177,7 @@ def test_a_failure_is_a_line_and_the_plain_network(
     assert ("no compiler here" if where == "compiling" else "differs") in line
 
 
-def test_a_run_compiled_is_the_run_and_goes_on_where_it_was(data, tmp_path, plain) -> None:
+def test_a_run_compiled_is_the_run(data, tmp_path, plain) -> None:
     short = {"budget": windows(16), "num_validations": 2}
     usual = train(make_job(data, compile=NEVER, **short), tmp_path / "usual")
     fast = train(make_job(data, compile=ALWAYS, compile_form=WHOLE, **short), tmp_path / "fast")
