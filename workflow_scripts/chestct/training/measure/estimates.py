@@ -45,7 +45,7 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
     Raises:
         InputError: none of a model, nor of one of its kind, was measured on ``source``.
     """
-    full = table[(table["precision"] == PRECISION) & (table["size"] == 224)]
+    full = table[(table["precision"] == PRECISION) & (table["size"] == 224) & table["compiled"].isna()]
     measured = full[full["standing"].str.startswith("measured")]
     there = measured[measured["device"] == source].drop_duplicates("model", keep="last").set_index("model")
     known = set(measured.loc[measured["device"] == device, "model"])

@@ -58,7 +58,8 @@ def update_table(path: Path, row: dict[str, object]) -> None:
     if len(table):
         keys = ("device", "model", "precision", "window", "size", "batch")
         same = pd.concat([table[key] == row[key] for key in keys], axis=1).all(axis=1)
-        same &= table["compiled"].fillna("") == (row.get("compiled") or "")
+        form = row.get("compiled")
+        same &= table["compiled"].fillna("") == (form if isinstance(form, str) else "")
         table = table[~same]
     write_table(pd.DataFrame([*table.to_dict("records"), row]), path, "throughput")
     record_path(path).unlink()  # a table that the package brings has none
