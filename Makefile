@@ -24,9 +24,20 @@
 #   make test-cluster the study on a real Slurm, which the tests start themselves (Debian: slurm-wlm, munge)
 #   make test-envs    an environment a step, made by conda
 #   make lock         compiles requirements.lock from requirements.in
+#
+# Installation, asked for once (docs/installation.md):
+#   PYTHON=python3.13 another Python than the first of 3.11, 3.12 and 3.13 that runs
+#   TORCH=cpu TORCH_INDEX=... PyTorch without CUDA, from the index or the folder that is named
 
 SHELL := /bin/bash
-PYTHON ?= python3.11
+# What was asked for last holds until something else is.
+CHOSEN := $(shell cat .uv/chosen 2>/dev/null)
+TORCH ?= $(or $(word 1,$(CHOSEN)),cuda)
+TORCH_INDEX ?= $(word 3,$(CHOSEN))
+# A name may be there without an interpreter behind it.
+PYTHON ?= $(or $(word 2,$(CHOSEN)),$(shell for name in python3.11 python3.12 python3.13 python3; do \
+  "$$name" -c "$(RIGHT_PYTHON)" 2>/dev/null && { command -v "$$name"; break; }; done))
+RIGHT_PYTHON := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 # uv's own version stands in requirements-uv.lock.
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-uv.lock)
 CORES ?= all
@@ -127,14 +138,31 @@ unlock: known-study setup
 
 setup: .venv/.installed
 
+# Not on macOS, whose builds are all without CUDA.
+CPU_BUILD := $(filter cpu-Linux,$(TORCH)-$(shell uname -s))
+
+# Another Python or another PyTorch than what is installed begins anew.
+.uv/chosen: FORCE
+	@case "$(TORCH)" in cuda|cpu) ;; *) \
+	  echo "there is no TORCH=$(TORCH): it is cuda or cpu (docs/installation.md)"; exit 1;; esac >&2
+	@[ -z "$(CPU_BUILD)" ] || [ -n "$(TORCH_INDEX)" ] || { \
+	  echo "TORCH=cpu needs TORCH_INDEX: the address of PyTorch's index of builds for CPUs (its page 'Start locally'"; \
+	  echo "  shows it), or a folder with the two wheels of requirements-cpu.lock (docs/installation.md)"; exit 1; } >&2
+	@"$(PYTHON)" -c "$(RIGHT_PYTHON)" 2>/dev/null || { \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, and $(or $(PYTHON:%=% is none that runs),none was found):"; \
+	  echo "  install one, or set PYTHON=/path/to/python3.13 (docs/installation.md)"; exit 1; } >&2
+	@mkdir -p .uv; chosen="$(strip $(TORCH) $(PYTHON) $(if $(CPU_BUILD),$(TORCH_INDEX)))"; \
+	if [ "$$(cat $@ 2>/dev/null)" != "$$chosen" ]; then rm -f .venv/.installed; echo "$$chosen" > $@; fi
+
+.PHONY: FORCE
+FORCE:
+
 # uv installs the locked requirements in seconds and checks every hash: of uv itself, of the requirements, and of
 # what builds those that come as source. Both markers are written last, after a look whether what was installed
 # works: a set-up that was interrupted begins anew. Of two at once the second waits, where the disk has locks.
-.uv/.installed: requirements-uv.lock
-	command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is needed: install Python 3.11, or set PYTHON=/path/to/python3.11"; exit 1; }
-	@mkdir -p .uv
+.uv/.installed: requirements-uv.lock | .uv/chosen
 	@exec 9>.uv/lock; flock 9 2>/dev/null || true; set -e; if [ $@ -nt $< ]; then exit 0; fi; rm -f $@; set -x; \
-	$(PYTHON) -m venv --clear .uv/venv; \
+	"$(PYTHON)" -m venv --clear .uv/venv; \
 	.uv/venv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r $<; \
 	.uv/venv/bin/uv --version; mkdir -p .uv/bin; ln -sf ../venv/bin/uv .uv/bin/uv; touch $@
 
@@ -143,21 +171,35 @@ IMPORTS := torch, torchvision, pytorchvideo.models, transformers, safetensors.to
   cv2, numpy, pandas, pyarrow.parquet, scipy.stats, sklearn, yaml, jsonschema, boto3, requests, matplotlib.pyplot, \
   jinja2, snakemake.api, snakemake_executor_plugin_slurm, chestct.tables
 
-.venv/.installed: requirements.lock pyproject.toml .uv/.installed
+# PyTorch without CUDA: its two wheels are not on the package index, so they come from where TORCH_INDEX says.
+LOCKED := $(if $(CPU_BUILD),.uv/without-cuda.lock,requirements.lock)
+INSTALL_TORCH = .uv/bin/uv pip install --quiet --no-deps --require-hashes --only-binary :all: --compile-bytecode \
+  $(if $(wildcard $(TORCH_INDEX)/.),--no-index --find-links,--index-url) "$(TORCH_INDEX)" \
+  --python .venv/bin/python -r requirements-cpu.lock
+
+.uv/without-cuda.lock: requirements.lock | .uv/chosen
+	@awk '/^[^ ]/ {cuda = /^(torch|torchvision|triton|nvidia-[^=]*|cuda-[^=]*)==/} !cuda' $< > $@.new && mv $@.new $@
+
+.venv/.installed: $(LOCKED) requirements-cpu.lock pyproject.toml .uv/.installed .uv/chosen
 	@exec 9>.uv/lock; flock 9 2>/dev/null || true; set -e; \
-	if [ $@ -nt requirements.lock ] && [ $@ -nt pyproject.toml ] && [ $@ -nt .uv/.installed ]; then exit 0; fi; \
-	[ -e $@ ] && old=--allow-existing || old=--clear; rm -f $@; set -x; \
-	.uv/bin/uv venv --quiet $$old --python $(PYTHON) .venv; \
+	[ -e $@ ] && old=--allow-existing || old=--clear; \
+	missing=; for made_from in $^; do [ $@ -nt $$made_from ] || missing=yes; done; [ "$$missing" ] || exit 0; \
+	rm -f $@; set -x; \
+	.uv/bin/uv venv --quiet $$old --python "$(PYTHON)" .venv; \
 	.uv/bin/uv pip sync --quiet --require-hashes --preview-features build-dependency-hashes --require-build-hashes \
-	  --build-constraints requirements.lock --compile-bytecode --python .venv/bin/python requirements.lock; \
+	  --build-constraints requirements.lock --compile-bytecode --python .venv/bin/python $(LOCKED); \
+	$(if $(CPU_BUILD),$(INSTALL_TORCH);) \
 	.uv/bin/uv pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python -e .; \
 	{ set +x; } 2>/dev/null; .venv/bin/python -c "import $(IMPORTS)" || { \
 	  echo "the environment in .venv does not work: call make again, which installs it anew;"; \
 	  echo "if that does not help, free the disk (df -h) or empty uv's cache (.uv/bin/uv cache clean)"; exit 1; } >&2; \
 	touch $@
 
+# One lock for Python 3.11 to 3.13, Linux and macOS: what only some of them need has a condition. With TORCH_INDEX
+# (an address), also the builds for CPUs.
+COMPILE := .uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: .uv/.installed
-	.uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  requirements.in -o requirements.lock
-	echo "uv==$(UV_VERSION)" | .uv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header \
-	  --no-annotate - -o requirements-uv.lock
+	$(COMPILE) requirements.in -o requirements.lock
+	echo "uv==$(UV_VERSION)" | $(COMPILE) - -o requirements-uv.lock
+	[ -z "$(TORCH_INDEX)" ] || sed -n 's/^\(torch[a-z]*==.*\)/\1+cpu/p' requirements.in | \
+	  $(COMPILE) --no-deps --index-url "$(TORCH_INDEX)" - -o requirements-cpu.lock
