@@ -11,6 +11,23 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 LOCKS = ("requirements.lock", "requirements-uv.lock", "requirements-cpu.lock")
+#: All that `make setup` calls besides a Python.
+TOOLS = [
+    "bash",
+    "sh",
+    "make",
+    "cat",
+    "sed",
+    "awk",
+    "mv",
+    "cp",
+    "rm",
+    "mkdir",
+    "touch",
+    "flock",
+    "uname",
+    "id",
+]
 #: What `make` also takes from the environment.
 CHOICES = ("PYTHON", "TORCH", "TORCH_INDEX")
 #: Stands in for uv: notes how it is called, makes an environment, and is interrupted where a file says so.
