@@ -24,6 +24,7 @@ from chestct.files import atomic_path
 from chestct.subsets.windows import window_places
 from chestct.tables import check_table
 from chestct.training.machine.device import is_out_of_memory, tune
+from chestct.training.machine.gpu_support import is_mac
 from chestct.training.predict import KeptBatches, score_scans
 from chestct.training.scoring import scoring_loader
 from chestct.training.windows.dataset import Scan
@@ -63,7 +64,7 @@ class Scorer:
     ) -> None:
         if gpu and not torch.cuda.is_available():
             raise InputError(
-                "PyTorch finds no GPU",
+                "a Mac's own GPU (MPS) is not used" if is_mac() else "PyTorch finds no GPU",
                 where="--gpu",
                 expected="a CUDA device that this process sees",
                 remedy="leave out --gpu: scores are the same, to rounding",

@@ -1,5 +1,7 @@
 """Whether the installed PyTorch works with a GPU and its driver is said before a job computes anything."""
 
+import sys
+
 import pytest
 import torch
 
@@ -93,3 +95,13 @@ def test_why_there_is_no_gpu(machine, monkeypatch, cuda, said, words):
     with pytest.raises(InputError, match=words) as error:
         check_hardware(gpus=1, precision="32-true")
     assert "set training.gpus to 0" in str(error.value)
+
+
+def test_a_mac_is_told_to_train_on_its_cpu(machine, monkeypatch):
+    machine((9, 0), number=0)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    check_hardware(gpus=0, precision="32-true")
+    with pytest.raises(InputError, match=r"this is a Mac, whose own GPU \(MPS\) is not used") as error:
+        check_hardware(gpus=1, precision="32-true")
+    assert "set training.gpus to 0" in str(error.value) and "driver" not in str(error.value)

@@ -5,6 +5,7 @@ release, which need a driver of a least version. docs/full_study.md has the tabl
 """
 
 import re
+import sys
 
 import torch
 
@@ -14,6 +15,11 @@ from chestct.errors import InputError
 LEAST_DRIVER = {"11": "450.80", "12": "525.60", "13": "580.65"}
 _OTHER_BUILD = "install the build of PyTorch for this machine (docs/full_study.md, GPUs and drivers)"
 _ARCHITECTURE = re.compile(r"(sm|compute)_(\d+)(\d)([a-z]?)")
+
+
+def is_mac() -> bool:
+    """Whether this is macOS, for which no PyTorch has CUDA."""
+    return sys.platform == "darwin"
 
 
 def why_no_gpu() -> str:
@@ -87,6 +93,14 @@ def check_kernels(gpus: int) -> None:
 
 def few_gpus(wanted: int, found: int) -> InputError:
     """The error where a job asks for more GPUs than there are, with the reason where it is known."""
+    if is_mac():
+        return InputError(
+            f"training asks for {wanted} GPU(s), and this is a Mac, whose own GPU (MPS) is not used: 3D "
+            "networks were never compared on it with the CPU",
+            where="configuration key 'training.gpus'",
+            expected="0 on a Mac",
+            remedy="set training.gpus to 0 to train on the CPU, or run where there are NVIDIA GPUs",
+        )
     reason = why_no_gpu()
     return InputError(
         f"training asks for {wanted} GPU(s), and this machine has {found}{reason and f': {reason}'}",

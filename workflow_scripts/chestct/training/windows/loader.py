@@ -115,6 +115,8 @@ class Loader:
             num_workers=num_workers,
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
+            # Started afresh, as macOS does by itself, workers would run the job's script once more.
+            multiprocessing_context="fork" if num_workers else None,
             worker_init_fn=_start_worker,
             collate_fn=_collate,
             generator=torch.Generator(),  # see batch_order.begin_pass
