@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from model_sets import build_on_meta
 from torch import nn
 
+from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.models.channels_last import DepthwiseConv3d, PointwiseConv3d
 from chestct.models.depthwise import find_gpus
@@ -116,3 +118,18 @@ def test_a_gpu_that_cannot_run_the_kernels_keeps_the_published_form(monkeypatch:
     assert not find_gpus()
     model = build_model("x3d_narrow", num_slices=8, size_px=32, seed=0)
     assert not {"depthwise", "pointwise"} & apply_fast_forms(model, mixed=True).keys()
+
+
+def test_networks_that_take_forms_are_those_that_are_compared() -> None:
+    """Here and in test_fused_attention.py, at two sizes, in training and evaluation."""
+    taken = {}
+    for name, entry in MODELS.items():
+        if not entry.frozen and entry.build.endswith("narrow"):
+            model = build_on_meta(name, num_slices=16, size_px=32)
+            taken[name] = set(apply_fast_forms(model, mixed=False))
+    assert {name: forms for name, forms in taken.items() if forms} == {
+        "csn_narrow": {"depthwise", "pointwise"},
+        "x3d_narrow": {"depthwise", "pointwise"},
+        "mvit_narrow": {"attention", "depthwise"},
+        "swin_narrow": {"attention"},
+    }
