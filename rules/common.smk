@@ -35,12 +35,16 @@ from chestct.jobs.resource_requests import memory_and_time, nodes_and_gpus, part
 from chestct.jobs.starting_weights import starting_weights
 from chestct.tables import read_table
 from chestct.training.settings import FeatureSettings
+from chestct.yaml_file import read_yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 prepare_environment(os.environ, PACKAGE_DIR.parent, Path.cwd())
 
 try:
+    if workflow.is_main_process:
+        for path in workflow.configfiles:  # of which Snakemake takes the last of two keys of one name
+            read_yaml(Path(path))
     check_configuration(config)
 except InputError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}") from None
@@ -164,7 +168,7 @@ def label_source(wildcards):
     return [path] if path and Path(path).is_file() else []
 
 
-own_version = cache(own_files.version)
+own_version = cache(own_files.count_changes)
 
 
 def version_of_files(wildcards):

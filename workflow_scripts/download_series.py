@@ -18,4 +18,5 @@ else:
         int(snakemake.wildcards.shard),
         transfer_settings(snakemake.resources),
         Path(snakemake.output.shard),
+        version=snakemake.params.files,
     )

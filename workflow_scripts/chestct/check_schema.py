@@ -27,6 +27,7 @@ _KINDS = {"integer": "a whole number", "number": "a number", "boolean": "true or
 _PATTERNS = {
     "^[a-z0-9][a-z0-9_]*$": "of lower case letters, digits and underscores, no underscore first",
     "^https?://": "that begins with http:// or https://",
+    r"\S": "that is not blank",
 }
 
 

@@ -4,19 +4,16 @@ import math
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from chestct.configuration_problem import Problems, problem
+from chestct.secrets_in_text import holds_secret
 
-#: Parameters of addresses that hold a secret, or what it was made for, in lower case: of AWS, Google, Azure,
-#: and by the names that others give them.
-_SECRETS = re.compile(
-    r"x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|sig|signature|policy|key-pair-id|auth|authorization|"
-    r".*(token|secret|passw|credential|api[-_]?key|access[-_]?key).*|key|pwd|jwt|sas"
-)
-#: A text as long, of letters and digits, is no setting but a secret by any other name.
-_LONG = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/=_%]{24,}")
-_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+#: Letters that do not show, or turn the order of others: of C0, C1, halves of pairs, line and paragraph
+#: ends, and those that set a direction.
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069\u200e\u200f\ufeff]")
+#: No configuration is as deep or as long; references within a file multiply, and may lead in a circle.
+_MOST_LEVELS = 32
+_MOST_VALUES = 100_000
 #: Folders of the workflow's own, beside those that carry the names of datasets.
 _RESERVED = ("weights", "pretraining")
 
@@ -54,54 +51,53 @@ def check_values(config: dict[str, Any]) -> None:
 
 
 def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """All keys and values below a value, with the dotted names of their keys."""
-    if isinstance(value, dict):
-        for name, below in value.items():
-            yield f"{key} (the name of a key)", name
-            yield from _leaves(below, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list):
-        for number, below in enumerate(value):
-            yield from _leaves(below, f"{key}.{number}")
-    else:
-        yield key, value
+    """All keys and values below a value, with the dotted names of their keys.
+
+    Raises:
+        InputError: there are too many, or too many levels of them.
+    """
+    below: list[tuple[str, Any, int]] = [(key, value, 0)]
+    given = 0
+    while below:
+        key, value, level = below.pop()
+        given += 1
+        if level > _MOST_LEVELS or given > _MOST_VALUES:
+            raise problem(
+                "its values lie too deep, or are too many: references (&, *) may lead in a circle",
+                key[:100],
+                f"at most {_MOST_VALUES} values, on {_MOST_LEVELS} levels",
+                "write the values themselves in the place of references",
+            )
+        if isinstance(value, dict):
+            inside: list[tuple[str, Any, int]] = []
+            for name, part in value.items():
+                inside.append((f"{key} (the name of a key)", name, level + 1))
+                inside.append((f"{key}.{name}" if key else str(name), part, level + 1))
+            below += reversed(inside)
+        elif isinstance(value, list):
+            below += [(f"{key}.{number}", value[number], level + 1) for number in reversed(range(len(value)))]
+        else:
+            yield key, value
 
 
 def _check_text(key: str, text: str) -> None:
     # A label in words may be written over several lines.
     words = text.replace("\n", " ") if key.endswith(".label") else text
-    odd = [
-        letter for letter in words if ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000
-    ]
+    odd = _CONTROLS.search(words)
     if odd:
         raise problem(
             f"the text holds a control character (U+{ord(odd[0]):04X})",
             key,
-            "a text of one line, without NUL, tabs and line ends",
+            "a text of one line, without NUL, tabs, line ends and marks that do not show",
             "remove the character",
         )
-    if "://" in text and _holds_secret(text):
+    if holds_secret(text):
         raise problem(
-            "the address holds a credential: a user, a password, a token or a signature",
+            "the address holds a credential: a user, a password, a token or a signature, or a parameter that "
+            "may be one",
             key,
             "an address that everybody may see: the report and the tables show the configuration",
             "put the whole address, or what is secret of it, in an environment variable, and name that here: "
             "${VARIABLE} in `archive`; AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
             "place of `endpoint_url`",
         )
-
-
-def _holds_secret(address: str) -> bool:
-    try:
-        parts = urlsplit(address.strip())
-    except ValueError:
-        return True  # nobody can tell where its credentials end
-    if "@" in parts.netloc and _VARIABLE.sub("", parts.netloc.rpartition("@")[0]).strip(":"):
-        return True
-    given = parse_qsl(parts.query, keep_blank_values=True) + parse_qsl(parts.fragment, keep_blank_values=True)
-    return any(_is_secret(unquote(name), value) for name, value in given)
-
-
-def _is_secret(name: str, value: str) -> bool:
-    literal = _VARIABLE.sub("", value)
-    named = bool(literal) and _SECRETS.fullmatch(name.lower()) is not None
-    return named or _LONG.fullmatch(literal or name) is not None

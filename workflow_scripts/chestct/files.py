@@ -182,6 +182,23 @@ def write_text(path: str | Path, text: str, *, durable: bool = True) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def digested(text: str) -> str:
+    """A text with its SHA-256 on a line before it, so that damage of a file is noticed (``undigested``)."""
+    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def undigested(content: str) -> str:
+    """The text of ``digested``.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    text = content.partition("\n")[2]
+    if digested(text) != content:
+        raise ValueError("damaged")
+    return text
+
+
 def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's content, read in blocks."""
     with open(path, "rb") as file:

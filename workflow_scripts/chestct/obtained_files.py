@@ -96,7 +96,7 @@ def read_states(shard_path: str | Path) -> dict[str, str]:
     """The states of the files of a shard, by series_id; empty where nothing is noted."""
     try:
         return dict(json.loads(states_path(shard_path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 

@@ -24,8 +24,10 @@ SCHEMA_DIR = Path(__file__).resolve().parents[2] / "schemas"
 _DTYPES = {"string": "string", "integer": "Int64", "number": "float64"}
 #: Columns of tables that are not everybody's to read, but for tables that are published.
 _PRIVATE = {"patient_id", "study_id", "jpeg"}
-#: What a spreadsheet would compute, but for plain numbers and intervals with a sign.
-_FORMULA = re.compile(r"[=@\t\r].*|[+-](?!(?:[\d\s.,:%()\[\]±+\u2212\u2013-]|to|e)*$).*", re.DOTALL)
+#: What a spreadsheet would compute, but for plain numbers and intervals with a sign. Some take wide signs.
+_FORMULA = re.compile(
+    r"[=@\t\r\n\uff1d\uff0b\uff20\uff0d].*|[+-](?!(?:[\d\s.,:%()\[\]±+\u2212\u2013-]|to|e)*$).*", re.DOTALL
+)
 
 
 @cache

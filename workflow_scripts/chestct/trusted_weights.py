@@ -39,17 +39,25 @@ def read_trusted(folder: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     rows: dict[str, dict[str, str]] = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise _damaged(path, f"its columns are {', '.join(reader.fieldnames or ()) or 'missing'}")
-        for row in reader:
-            weights_id = row["weights_id"]
-            if weights_id in rows:
-                raise _damaged(path, f"'{weights_id}' has two rows")
-            if not re.fullmatch("[0-9a-f]{64}", row["sha256"] or ""):
-                raise _damaged(path, f"'{weights_id}' has no SHA-256")
-            rows[weights_id] = row
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            heading, *cells = list(csv.reader(file, strict=True)) or [[]]
+    except (ValueError, csv.Error) as error:
+        raise _damaged(path, str(error)) from error
+    except OSError as error:
+        raise _damaged(path, f"it cannot be read ({error.strerror})") from error
+    if tuple(heading) != COLUMNS:
+        raise _damaged(path, f"its columns are {', '.join(heading)[:200] or 'missing'}")
+    for line, values in enumerate(cells, start=2):
+        row = dict(zip(COLUMNS, values, strict=False))
+        weights_id = row.get("weights_id", "")[:200]
+        if len(values) != len(COLUMNS) or not weights_id or not row["size_bytes"].isdecimal():
+            raise _damaged(path, f"row {line} has {len(values)} cells, or lacks a name or a size")
+        if weights_id in rows:
+            raise _damaged(path, f"'{weights_id}' has two rows")
+        if not re.fullmatch("[0-9a-f]{64}", row["sha256"]):
+            raise _damaged(path, f"'{weights_id}' has no SHA-256")
+        rows[weights_id] = row
     return rows
 
 

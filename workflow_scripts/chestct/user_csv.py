@@ -153,7 +153,7 @@ def _fit(rows: list[_Row], wanted: Sequence[str]) -> tuple[int, int]:
 
 
 def _check_heading(heading: list[str], wanted: Sequence[str], where: object) -> None:
-    missing = [name for name in dict.fromkeys(wanted) if name not in heading]
+    missing = [name for name in dict.fromkeys(wanted) if not name or name not in heading]
     if missing:
         raise _problem(
             f"the table lacks the columns {missing}",

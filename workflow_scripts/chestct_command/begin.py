@@ -131,7 +131,10 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
     rows = read_user_csv(options.table, (), where=options.table)
     chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key)}
     entry["columns"] = find_columns(rows, chosen, options.table)
-    cohort = Cohort.of(_checked(read_own_table(entry), options.table))
+    own = read_own_table(entry)
+    cohort = Cohort.of(_checked(own, options.table))
+    if own.attrs["look_alikes"]:
+        print(f"WARNING: {own.attrs['look_alikes']}")
     text = overlay_text(name, entry, cohort_sizes(cohort), gpu=options.gpu)
     write_text(target, text)
     try:

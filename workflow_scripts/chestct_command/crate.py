@@ -23,6 +23,7 @@ from chestct.figures.names import SCHEMAS, TABLES
 from chestct.figures.wording import hide_folders
 from chestct.files import sha256_file
 from chestct.records import check_record, read_recorded
+from chestct.status.events import read_events
 from chestct.tables import is_private, read_table, without_formulas
 from chestct_command.crate_metadata import (
     CONFIGURATION,
@@ -239,12 +240,7 @@ def _put(
 
 def _times(events: Path) -> tuple[str, str]:
     """When the first job began and the last event came, ISO 8601."""
-    times = []
-    for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            times.append(float(json.loads(line)["time"]))
-        except (ValueError, KeyError, TypeError):
-            continue
+    times = [float(event["time"]) for event in read_events(events)]
     if not times:
         raise InputError(
             "the study has no events, by which a run is known",

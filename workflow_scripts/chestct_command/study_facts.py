@@ -18,6 +18,7 @@ from chestct.dataset_entries import trained_datasets
 from chestct.errors import DamageError
 from chestct.evidence.publish import FinishedStudy
 from chestct.records import read_recorded
+from chestct.status.events import read_events
 from chestct.tables import read_table
 from chestct.volume_store import list_scans, read_volume
 from chestct.window_forms import TABLES as WINDOW_TABLES
@@ -185,14 +186,8 @@ def _spread(means: pd.DataFrame) -> pd.DataFrame:
 
 
 def _machine(events: Path, runs: pd.DataFrame) -> dict[str, str]:
-    processors = set()
-    for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if event.get("event") == "begun":
-            processors.add(event.get("processor", NOT_RECORDED))
+    begun = (event for event in read_events(events) if event["event"] == "begun")
+    processors = {str(event.get("processor", NOT_RECORDED)) for event in begun}
     facts = {"processor": "; ".join(sorted(processors)) or NOT_RECORDED}
     return facts | {
         name: "; ".join(sorted(runs[name].dropna().astype(str).unique()))

@@ -26,7 +26,7 @@ from chestct.status.slurm_queue import job_states
 #: Lines of a failed job's log that are shown.
 _LOG_LINES = 40
 #: Rules whose logs hold what their user should know before more is computed, in lines that begin with this.
-_WARNING_RULES, _WARNING = ("split_patients", "sample_subset"), "WARNING: "
+_WARNING_RULES, _WARNING = ("list_series", "split_patients", "sample_subset"), "WARNING: "
 #: Where profiles/slurm puts Slurm's own logs.
 _SLURM_LOGS = Path(".snakemake/slurm_logs")
 #: What Snakemake says of its own doings. Messages that are not listed here are shown.

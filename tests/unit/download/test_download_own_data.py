@@ -77,9 +77,9 @@ def test_files_are_read_once_when_they_are_taken_and_known_afterwards(
     with monkeypatch.context() as patch:
         patch.setattr(own_files, "content_digest", lambda path: pytest.fail("read again"))
         run_steps(entry, root, num_shards=3, shard_size=2)
-        assert [own_files.version(root, shard) for shard in range(3)] == [0, 0, 0]
+        assert [own_files.count_changes(root, shard) for shard in range(3)] == [0, 0, 0]
     (tmp_path / "own" / "volumes" / "3.nii.gz").write_bytes(b"another volume")
-    assert [own_files.version(root, shard) for shard in range(3)] == [0, 1, 0]
+    assert [own_files.count_changes(root, shard) for shard in range(3)] == [0, 1, 0]
 
 
 def test_without_a_rule_labels_are_0_or_1(

@@ -27,7 +27,7 @@ def remembered(tmp_path):
         paths = paths or ("a.nii.gz", "b.mhd", "c")
         own_files.remember(root, 3, dict(map(seen, (tmp_path / "own" / name for name in paths))))
 
-    assert own_files.version(root, 3) == 0, "nothing was taken yet"
+    assert own_files.count_changes(root, 3) == 0, "nothing was taken yet"
     remember()
     return root, tmp_path / "own", remember
 
@@ -40,47 +40,59 @@ def later(path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.nii.gz", "b.mhd", "b.raw", "c/1.dcm", "c/deeper/2.dcm"])
 def test_a_new_content_counts_and_a_new_time_does_not(remembered, name):
     root, own, remember = remembered
-    assert own_files.version(root, 3) == 0
+    assert own_files.count_changes(root, 3) == 0
     later(own / name)
-    assert own_files.version(root, 3) == 0, "the same content"
+    assert own_files.count_changes(root, 3) == 0, "the same content"
     (own / name).write_bytes(b"x" * len(name))  # the same size
     later(own / name)
-    assert own_files.version(root, 3) == own_files.version(root, 3) == 1
+    assert own_files.count_changes(root, 3) == own_files.count_changes(root, 3) == 1
     remember()
-    assert own_files.version(root, 3) == 1, "as it was taken the second time"
+    assert own_files.count_changes(root, 3) == 1, "as it was taken the second time"
     (own / name).write_bytes(b"another size")
-    assert own_files.version(root, 3) == 2
+    assert own_files.count_changes(root, 3) == 2
 
 
 def test_files_that_come_or_go_are_changes(remembered):
     root, own, remember = remembered
     (own / "c" / "3.dcm").write_bytes(b"new")
-    assert own_files.version(root, 3) == 1
+    assert own_files.count_changes(root, 3) == 1
     remember()
     (own / "c" / "1.dcm").unlink()
-    assert own_files.version(root, 3) == 2
+    assert own_files.count_changes(root, 3) == 2
     remember()
     (own / "a.nii.gz").unlink()
-    assert own_files.version(root, 3) == 3
-    assert own_files.version(root, 4) == 0, "another shard"
+    assert own_files.count_changes(root, 3) == 3
+    assert own_files.count_changes(root, 4) == 0, "another shard"
 
 
 def test_unchanged_files_are_not_read(remembered, monkeypatch):
     root, own, remember = remembered
     monkeypatch.setattr(own_files, "content_digest", lambda path: pytest.fail("read"))
-    assert own_files.version(root, 3) == 0
+    assert own_files.count_changes(root, 3) == 0
     remember()
     own_files.remember(root, 4, dict([seen(own / "a.nii.gz")]))
-    assert own_files.version(root, 4) == 0
+    assert own_files.count_changes(root, 4) == 0
 
 
-def test_a_damaged_record_counts_as_none(remembered):
-    root, own, _ = remembered
+def test_a_damaged_or_lost_record_counts_as_a_change(remembered):
+    root, _, _ = remembered
     (record,) = (root / "shards").glob(".shard-3*")
     assert record.stat().st_mode & 0o007 == 0, "it holds paths"
-    record.write_text("{")
-    (own / "a.nii.gz").write_bytes(b"new")
-    assert own_files.version(root, 3) == 0
+    content = record.read_bytes()
+    (root / "shards" / "shard-3.csv").write_text("the shard is there")
+    for damaged in (b"{", b"", b"\0" * 50, b"[" * 10**5, b'{"version": Infinity, "scans": {}}', content[:-9]):
+        record.write_bytes(damaged)
+        changed = own_files.count_changes(root, 3)
+        assert changed != 0 and changed == own_files.count_changes(root, 3)
+    for position in range(0, len(content), len(content) // 20):  # version, names, states and digests alike
+        flipped = bytearray(content)
+        flipped[position] ^= 4
+        record.write_bytes(flipped)
+        assert own_files.count_changes(root, 3) != 0, position
+    record.unlink()
+    assert own_files.count_changes(root, 3) == -1
+    own_files.remember(root, 3, {}, version=-1)
+    assert own_files.count_changes(root, 3) == -1, "as the job that took the files began with"
 
 
 def test_what_is_not_there_has_no_state(tmp_path):
@@ -96,9 +108,9 @@ def test_files_that_links_lead_to_count_and_links_in_a_circle_end(remembered):
     (own.parent / "disk" / "around").symlink_to(own / "c" / "deeper")
     (own / "c" / "itself").symlink_to("itself")
     remember()
-    before = own_files.version(root, 3)
+    before = own_files.count_changes(root, 3)
     (own.parent / "disk" / "5.dcm").write_bytes(b"another")
-    assert own_files.version(root, 3) == before + 1
+    assert own_files.count_changes(root, 3) == before + 1
 
 
 def test_entries_that_are_no_files_are_neither_read_nor_in_the_way(remembered):
@@ -106,12 +118,12 @@ def test_entries_that_are_no_files_are_neither_read_nor_in_the_way(remembered):
     (own / "c" / "3.dcm").symlink_to("nowhere")
     os.mkfifo(own / "c" / "4.dcm")  # reading it would wait for ever
     os.mkfifo(own / "b.pipe")
-    assert own_files.version(root, 3) == 1, "entries that were not there"
+    assert own_files.count_changes(root, 3) == 1, "entries that were not there"
     remember()
-    assert own_files.version(root, 3) == 1
+    assert own_files.count_changes(root, 3) == 1
     (own / "c" / "3.dcm").unlink()
     (own / "c" / "3.dcm").write_bytes(b"fetched")
-    assert own_files.version(root, 3) == 2
+    assert own_files.count_changes(root, 3) == 2
 
 
 def test_voxels_in_a_folder_below_their_header_count(tmp_path):

@@ -71,7 +71,7 @@ def test_secrets_are_told_alone(config):
         ),
         ("evaluation.confidence", "a number above 0 and below 1"),
         ("training.batch_size", "a whole number from 1 to 65536"),
-        ("training.weight_decay", "a number of at least 0"),
+        ("training.weight_decay", "a number from 0 to 1000"),
         ("training.compile", "one of auto, always, never, or true or false"),
         ("training.patience", "the keys windows_per_scan, min_windows, or null"),
         ("training.precision", "one of 32-true, bf16-mixed, 16-mixed"),

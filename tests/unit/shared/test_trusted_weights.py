@@ -60,7 +60,12 @@ HEADER = ",".join(trusted.COLUMNS)
         ("weights_id,sha256\n", "columns are weights_id, sha256"),
         (f"{HEADER}\na,{ONE},7,2026-01-01,x\na,{OTHER},7,2026-01-01,x\n", "'a' has two rows"),
         (f"{HEADER}\na,,7,2026-01-01,x\n", "'a' has no SHA-256"),
-        (f"{HEADER}\na\n", "'a' has no SHA-256"),
+        (f"{HEADER}\na\n", "row 2 has 1 cells"),
+        (f"{HEADER}\na,{ONE},7,2026-01-01,x,y\n", "row 2 has 6 cells"),
+        (f"{HEADER}\na,{ONE},seven,2026-01-01,x\n", "lacks a name or a size"),
+        (f"{HEADER}\n\0\0\0\n", "row 2 has 1 cells"),
+        (f"{HEADER}\na,{ONE},7,2026-01-01,{'x' * 200_000}\n", "field larger"),
+        (f'{HEADER}\n"a,{ONE}', "end of data"),
     ],
 )
 def test_a_damaged_table_trusts_nothing(tmp_path: Path, text: str, words: str) -> None:

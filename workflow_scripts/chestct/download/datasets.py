@@ -137,11 +137,22 @@ def obtain_shard(
     shard: int,
     settings: TransferSettings,
     shard_path: Path,
+    *,
+    version: int | None = None,
 ) -> None:
     """Obtain the series of one shard and write the table ``shard``.
 
     A series that cannot be obtained gets its reason there and the others go on. Before anything is fetched,
     the disk must have room for all that the whole dataset still lacks, for shards run side by side.
+
+    Args:
+        entry: the dataset's entry in the configuration.
+        root: the dataset's data folder.
+        series_path: table ``series``.
+        shard: its number.
+        settings: of transfers.
+        shard_path: CSV to write.
+        version: of the user's own files, with which the workflow started the job (``own_files``).
 
     Raises:
         InputError: the disk is too small, or a failure that concerns all series.
@@ -169,7 +180,7 @@ def obtain_shard(
     if remember is not None:
         places = [str(root / str(path)) for path in rows["path"]]
         seen = [(states[str(row["series_id"])].times, row["sha256"] or "") for row in table]
-        remember(root, shard, dict(zip(places, seen, strict=True)))
+        remember(root, shard, dict(zip(places, seen, strict=True)), version=version)
 
 
 def extract_labels(

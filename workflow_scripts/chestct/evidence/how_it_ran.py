@@ -14,6 +14,7 @@ import pandas as pd
 from chestct.figures.wording import hide_folders
 from chestct.files import digest_object
 from chestct.processor import line_of
+from chestct.status.events import read_events
 
 _PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "snakemake")
 _OVER = ("finished", "failed")
@@ -34,12 +35,8 @@ def wall_seconds(events: Path) -> float:
         events: the study's events.jsonl; broken lines are left out.
     """
     spans: list[tuple[float, float]] = []
-    running: dict[int, float] = {}
-    for line in events.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
+    running: dict[str, float] = {}
+    for event in read_events(events):
         if event["event"] == "begun":
             running = {}  # jobs of a run that was killed never end
         elif event["event"] == "started":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chestct.errors import InputError
-from chestct.files import digest_object, sha256_file, write_text
+from chestct.files import digest_object, digested, sha256_file, undigested, write_text
 
 #: Folder of the entry scripts and of the package.
 SCRIPTS = Path(__file__).resolve().parents[2]
@@ -66,7 +66,7 @@ def code_of(script: str, *modules: str) -> str:
         start += _templates_of(path, source.templates)
     if len(_parsed()) > known and not sys.dont_write_bytecode:
         with suppress(InputError):  # in a folder that is not the user's own
-            write_text(_CACHE, json.dumps(_parsed()), durable=False)
+            write_text(_CACHE, digested(json.dumps(_parsed())), durable=False)
     return digest_object({str(path.relative_to(SCRIPTS)): digest for path, digest in digests.items()})
 
 
@@ -114,8 +114,8 @@ def _source(path: Path) -> Source:
 @cache
 def _parsed() -> dict[str, Source]:
     try:
-        return json.loads(_CACHE.read_text())
-    except (OSError, ValueError):
+        return json.loads(undigested(_CACHE.read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # whatever is damaged is parsed again
         return {}
 
 

@@ -32,6 +32,12 @@ class LoadReport:
     sha256: str
 
 
+def _same_kind(found: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """Whether both are fractions or both whole numbers; fractions of 8 bits are no weights as they are."""
+    coarse = found.is_floating_point() and found.element_size() < 2
+    return found.is_floating_point() == wanted.is_floating_point() and not coarse and not found.is_complex()
+
+
 def _check(tensors: Tensors, wanted: Tensors, optional: set[str], *, name: str, path: str | Path) -> None:
     missing = sorted(wanted.keys() - tensors.keys() - optional)
     unexpected = sorted(tensors.keys() - wanted.keys())
@@ -42,7 +48,8 @@ def _check(tensors: Tensors, wanted: Tensors, optional: set[str], *, name: str, 
         if tensors[key].shape != wanted[key].shape
     ]
     fitting = [key for key in shared if tensors[key].shape == wanted[key].shape]
-    kinds = [key for key in fitting if tensors[key].is_floating_point() != wanted[key].is_floating_point()]
+    kinds = [key for key in fitting if not _same_kind(tensors[key], wanted[key])]
+    fitting = [key for key in fitting if key not in kinds]
     broken = [key for key in fitting if not torch.isfinite(tensors[key]).all()]
     # Whole numbers are no weights: tables that the architecture gives, such as Swin's of relative positions.
     tables = [

@@ -192,5 +192,5 @@ def parse_own(content: bytes, path: str | Path) -> Tensors:
     """
     try:
         return parse_safetensors(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # KeyError: numbers of a kind that PyTorch does not have
         raise _refusal(path, "a safetensors file", error) from error

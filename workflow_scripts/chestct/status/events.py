@@ -4,10 +4,24 @@ Each has an ``event`` and the ``time`` in seconds since 1970; ``RunState.apply``
 """
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from chestct.status.run_state import RunState
+
+#: What an event must tell, of which type: all of them, and by their kind.
+_OF_ALL: dict[str, tuple[type, ...]] = {"time": (int, float)}
+_FACTS: dict[str, dict[str, tuple[type, ...]]] = {
+    "begun": {"planned": (dict,), "total": (int,)},
+    "total": {"total": (int,)},
+    "ended": {},
+    "started": {"job": (str,), "rule": (str,), "label": (str,), "model": (str,), "log": (str,)},
+    "submitted": {"job": (str,), "slurm": (str,)},
+    "finished": {"job": (str,)},
+    "failed": {"job": (str,)},
+}
 
 
 def append_event(path: Path, event: dict[str, Any]) -> None:
@@ -23,19 +37,42 @@ def append_event(path: Path, event: dict[str, Any]) -> None:
         file.write(f"{before}{json.dumps(event)}\n")
 
 
-def latest_run(path: Path) -> RunState | None:
-    """The last run of a file of events; None where none has begun. Broken lines are left out."""
-    run = None
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a file, in order. Lines that a killed run or a power cut broke are left out.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
                 event = json.loads(line)
-            except ValueError:
+                whole = isinstance(event, dict) and all(
+                    name in event and isinstance(event[name], kinds)
+                    for name, kinds in (_OF_ALL | _FACTS[event["event"]]).items()
+                )
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            if event["event"] == "begun":
-                run = RunState()
-            if run is not None:
-                run.apply(event)
+            if whole and math.isfinite(event["time"]) and _is_counted(event.get("planned", {})):
+                yield event
+
+
+def _is_counted(planned: dict[str, Any]) -> bool:
+    return all(isinstance(number, int) for number in planned.values())
+
+
+def latest_run(path: Path) -> RunState | None:
+    """The last run of a file of events; None where none has begun.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    run = None
+    for event in read_events(path):
+        if event["event"] == "begun":
+            run = RunState()
+        if run is not None:
+            run.apply(event)
     return run
 
 

@@ -38,7 +38,7 @@ def read_facts(path: str | Path) -> dict[str, Any]:
         facts = json.loads(header.get(HEADER_NAME, "{}"))
         if not isinstance(facts, dict):
             raise ValueError(f"they are {type(facts).__name__}")
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise InputError(
             f"what weights say of themselves does not read: {error}",
             where=path,

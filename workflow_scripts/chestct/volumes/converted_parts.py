@@ -6,7 +6,6 @@ outcome, so that a part made with other code, settings or files is never used. S
 outputs that a rule declares before it runs the job again; this folder is not among them.
 """
 
-import hashlib
 import json
 import shutil
 import zlib
@@ -17,7 +16,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from chestct.files import atomic_path
+from chestct.files import atomic_path, digested, undigested
 from chestct.shard_files import write_errors
 from chestct.volume_store import StoredScan
 
@@ -72,18 +71,6 @@ def to_text(facts: Mapping[str, Any]) -> str:
 _written = partial(atomic_path, private=True, durable=False)
 
 
-def _digested(text: str) -> str:
-    return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
-
-
-def _undigested(content: str) -> str:
-    """The text of ``_digested``; a ValueError where it is damaged."""
-    text = content.partition("\n")[2]
-    if _digested(text) != content:
-        raise ValueError("damaged")
-    return text
-
-
 def remove_parts(folder: Path) -> None:
     """Remove what killed jobs left in a folder of shards, once all its shards are complete."""
     for parts in folder.glob(f".*{_SUFFIX}"):
@@ -126,12 +113,12 @@ class Parts:
                     file.writelines(slices)
         text = to_text({"outcome": outcome.facts(), "lengths": [len(content) for content in slices]})
         with _written(self._facts(key)) as temporary:
-            temporary.write_text(_digested(text), encoding="utf-8")
+            temporary.write_text(digested(text), encoding="utf-8")
 
     def load(self, key: str) -> Outcome | None:
         """The outcome that an earlier job left whole and undamaged, or None."""
         try:
-            saved = json.loads(_undigested(self._facts(key).read_text(encoding="utf-8")))
+            saved = json.loads(undigested(self._facts(key).read_text(encoding="utf-8")))
             content = self._slices(key).read_bytes() if saved["outcome"]["stored"] is not None else b""
             bounds = pairwise(accumulate(saved["lengths"], initial=0))
             return Outcome.from_facts(saved["outcome"], [content[start:stop] for start, stop in bounds])

@@ -18,11 +18,11 @@ from chestct.download.sources import imaging_data_commons, study_folders
 from chestct.download.sources.choose_series import one_series_per_study
 from chestct.download.sources.dicom_header import read_header
 from chestct.download.sources.study_folders import LEFT_OUT_COLUMNS, Listing
-from chestct.download.transfer.http import without_secrets
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.download.transfer.s3 import endpoint_of
 from chestct.errors import InputError
 from chestct.image_type import rank_of_image
+from chestct.secrets_in_text import without_secrets
 
 __all__ = ["list_series", "manifest", "obtain", "read_labels"]
 

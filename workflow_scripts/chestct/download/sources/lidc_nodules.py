@@ -27,11 +27,11 @@ from chestct.download.sources.nodule_stacks import (
     PackedStacks,
 )
 from chestct.download.transfer.disk import remove_leftovers
-from chestct.download.transfer.http import without_secrets
 from chestct.download.transfer.pinned_archive import fetch_pinned
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.download.transfer.zip_members import write_whole
 from chestct.errors import InputError
+from chestct.secrets_in_text import without_secrets
 
 REPOSITORY, COMMIT = "nikeboke/lidc_project", "773f8ad94d12841a0b815e118a7a75659cdd294c"
 ADDRESS = f"https://codeload.github.com/{REPOSITORY}/zip/{COMMIT}"

@@ -26,6 +26,8 @@ def list_series(
         InputError: see ``read_own_table``; or a patient named in ``patients`` is not there.
     """
     own = read_own_table(entry)
+    if own.attrs["look_alikes"]:
+        print(f"WARNING: {own.attrs['look_alikes']}")
     table = pd.DataFrame(
         {
             "dataset": entry["name"],

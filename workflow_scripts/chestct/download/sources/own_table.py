@@ -14,10 +14,19 @@ from chestct.user_csv import read_user_csv
 _REQUIRED = ("patient_id", "study_id", "path", "label")
 #: Longest identifier: what others write in names of files and headers is shorter by far.
 _MAX_ID = 255
-_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-#: What a spreadsheet makes of an identifier: a formula, an error, a long number that it has rounded.
-_SPREADSHEET = re.compile(r"[=+@-].*|#[A-Z]+[!?]|[0-9]([.,][0-9]+)?E\+[0-9]+")
-_SHOWN = 5
+_NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+#: What a spreadsheet makes of an identifier: a formula (some take wide signs, too), an error, a long number
+#: that it has rounded.
+_SPREADSHEET = re.compile(
+    r"[=+@\-\uff1d\uff0b\uff20\uff0d\u2212].*|#[A-Z/0-9]+[!?]?|[0-9]([.,][0-9]+)?E\+[0-9]+"
+)
+#: Letters of other alphabets that look like Latin ones.
+_LOOK_ALIKE = str.maketrans(
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0430\u0435\u043e\u0440\u0441\u0445"
+    "\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a7",
+    "ABEKMHOPCTXaeopcx" + "ABEZHIKMNOPTX",
+)
+_SHOWN, _SHOWN_LETTERS = 5, 100
 
 
 def refusal(entry: dict, what: str, expected: str, remedy: str) -> InputError:
@@ -32,8 +41,12 @@ def _check_rows(
 ) -> None:
     """Refuse the table where some rows are ``bad``; the first of them are shown with their line numbers."""
     if bad.any():
-        lines = [f"line {line}: {value!r}" for line, value in values[bad].items()]
+        lines = [f"line {line}: {_short(value)}" for line, value in values[bad].items()]
         raise refusal(entry, f"{len(lines)} {what}: {', '.join(lines[:_SHOWN])}", expected, remedy)
+
+
+def _short(text: str) -> str:
+    return repr(text) if len(text) <= _SHOWN_LETTERS else f"{text[:_SHOWN_LETTERS]!r}..."
 
 
 def _is_identifier(text: str) -> bool:
@@ -52,7 +65,8 @@ def read_own_table(entry: dict) -> pd.DataFrame:
     """Read the user's table: columns patient_id, study_id, path (absolute), label, baseline (floats).
 
     A relative path starts at the folder that the table is named in; of a table that is a link, at the link's
-    folder. The index is that of the rows, from 0.
+    folder. The index is that of the rows, from 0. ``attrs["look_alikes"]`` are words on patients who may be
+    one, or empty.
 
     Raises:
         InputError: the table or a column is missing; a row is ragged (``read_user_csv``); an identifier is
@@ -88,7 +102,10 @@ def read_own_table(entry: dict) -> pd.DataFrame:
     result["label"] = _labels(entry, result["label"], names["label"])
     if "baseline" in names:
         result["baseline"] = _numbers(entry, result["baseline"], names["baseline"])
-    return result.reset_index(drop=True)
+    words = _look_alikes(entry, result["patient_id"], names["patient_id"])
+    result = result.reset_index(drop=True)
+    result.attrs["look_alikes"] = words
+    return result
 
 
 def _check_identifiers(entry: dict, table: pd.DataFrame, names: dict[str, str]) -> None:
@@ -111,6 +128,25 @@ def _check_identifiers(entry: dict, table: pd.DataFrame, names: dict[str, str]) 
         "rows repeat the identifier of a scan",
         "one row a scan",
         "give every scan an identifier of its own",
+    )
+
+
+def _look_alikes(entry: dict, patients: pd.Series, name: str) -> str:
+    """Words on patients who may be one, empty if there are none; the index holds the lines of the table."""
+    first: dict[str, tuple[str, object]] = {}
+    pairs = []
+    for line, text in patients.drop_duplicates().items():
+        plain = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKE).casefold()
+        other, other_line = first.setdefault(re.sub(r"[\s_.-]+", "-", plain), (text, line))
+        if other != text:
+            pairs.append(f"{_short(other)} and {_short(text)} (lines {other_line} and {line})")
+    if not pairs:
+        return ""
+    more = f", and {len(pairs) - _SHOWN} more" if len(pairs) > _SHOWN else ""
+    return (
+        f"{entry['name']}: identifiers of column '{name}' look alike, but count as different patients: "
+        f"{', '.join(pairs[:_SHOWN])}{more}. "
+        "Write them alike if they are one: under two names, one patient can be in training and test"
     )
 
 
@@ -160,7 +196,7 @@ def _labels(entry: dict, cells: pd.Series, name: str) -> pd.Series:
     else:
         labels = cells.map(_number).astype(float)
         bad = ~labels.isin([0.0, 1.0])
-        words = ", ".join(repr(word) for word in cells[bad].drop_duplicates()[:_SHOWN])
+        words = ", ".join(_short(word) for word in cells[bad].drop_duplicates()[:_SHOWN])
         _check_rows(
             entry,
             cells,

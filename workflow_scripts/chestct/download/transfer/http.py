@@ -1,10 +1,11 @@
 """Files and byte ranges over HTTP, retried; which answers are worth another try is decided here."""
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,9 +22,12 @@ from chestct.download.transfer.retries import (
     retrying,
 )
 from chestct.errors import InputError
+from chestct.secrets_in_text import without_secrets
 
 TIMEOUT_S = (15, 60)  # to connect; between two blocks
 _BLOCK = 1 << 17
+#: A server that sends fewer bytes a second for so many seconds is as good as silent.
+_SLOWEST, _PATIENCE_S = 100, 300.0
 _TOO_MANY_REQUESTS, _UNAVAILABLE = 429, 503
 _BUSY = (408, 425, _TOO_MANY_REQUESTS)
 _NO_ADDRESS = (
@@ -57,18 +61,36 @@ def session(parallel: int = 8) -> requests.Session:
     return made
 
 
-def without_secrets(url: str) -> str:
-    """The URL without user, password and query, which may hold a signature; for messages and manifests."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
-
-
 def _retry_after_s(response: requests.Response) -> float | None:
     try:
         return Retry().get_retry_after(response.raw)
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):  # such as a date beyond the calendar
         return None
+
+
+def _number(text: str | None) -> int | None:
+    """A number that a header gives; None where it is none, or beyond any file."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,18}", text) else None
+
+
+def _blocks(response: requests.Response, url: str) -> Iterator[bytes]:
+    """The body as it comes; one that all but stands still is Transient, like one that is cut."""
+    since, number = time.monotonic(), 0
+    chunked = getattr(response.raw, "chunked", False)
+    pieces = response.iter_content(_BLOCK) if chunked else iter(lambda: _read_some(response), b"")
+    for block in pieces:
+        yield block
+        number += len(block)
+        seconds = time.monotonic() - since
+        if seconds > _PATIENCE_S:
+            if number < _SLOWEST * seconds:
+                raise Transient(f"{number} bytes in {seconds:.0f} s from {without_secrets(url)}")
+            since, number = time.monotonic(), 0
+
+
+def _read_some(response: requests.Response) -> bytes:
+    # Not iter_content: it waits until a block is full, however slowly that fills.
+    return response.raw.read1(_BLOCK, decode_content=True) or b""
 
 
 def _check_status(response: requests.Response, url: str, remedy: str) -> None:
@@ -95,13 +117,13 @@ def _answer(
 ) -> Iterator[requests.Response]:
     """An answer whose status is good, or accepted; a connection that fails, also while read, is Transient."""
     try:
-        with client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+        with _ask(client, url, headers) as response:
             if response.status_code not in accepted:
                 _check_status(response, url, remedy)
             yield response
     except _NO_ADDRESS:
         raise InputError(
-            "not an address",
+            "not an address, or the server leads from it to none",
             where=without_secrets(url),
             expected="https://...",
             remedy="correct the address",
@@ -109,6 +131,15 @@ def _answer(
     except (requests.exceptions.RequestException, HTTPError) as error:
         # The error's own text, and so its traceback, may hold the query, and with it a signature.
         raise Transient(f"{type(error).__name__}: {without_secrets(url)}") from None
+
+
+def _ask(client: requests.Session, url: str, headers: dict[str, str] | None) -> requests.Response:
+    try:
+        return client.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+    except (requests.exceptions.RequestException, HTTPError):
+        raise
+    except ValueError:  # an address that does not parse, whose own text may repeat a password
+        raise requests.exceptions.InvalidURL from None
 
 
 def _without_ranges(url: str) -> InputError:
@@ -131,10 +162,11 @@ def probe(client: requests.Session, url: str, settings: TransferSettings, *, rem
     def ask() -> Remote:
         # A first byte instead of HEAD: signed addresses often admit GET alone.
         with _answer(client, url, remedy, {"Range": "bytes=0-0"}) as response:
-            total = response.headers.get("Content-Range", "").rpartition("/")[2]
-            if response.status_code != 206 or not total.isdigit():
+            size = _number(response.headers.get("Content-Range", "").rpartition("/")[2])
+            if response.status_code != 206 or size is None:
                 raise _without_ranges(url)
-            return Remote(size=int(total), etag=response.headers.get("ETag"))
+            _check_range(response, 0, url)
+            return Remote(size=size, etag=response.headers.get("ETag"))
 
     return retrying(ask, settings, without_secrets(url))
 
@@ -153,10 +185,15 @@ def read_range(
         with _answer(client, url, remedy, {"Range": f"bytes={start}-{stop - 1}"}) as response:
             if response.status_code != 206:
                 raise _without_ranges(url)
-            content = response.content
+            _check_range(response, start, url)
+            content = bytearray()
+            for block in _blocks(response, url):
+                content += block
+                if len(content) > stop - start:
+                    break  # more than was asked for, perhaps without an end
         if len(content) != stop - start:
             raise Transient(f"{len(content)} of {stop - start} bytes from {without_secrets(url)}")
-        return content
+        return bytes(content)
 
     return retrying(ask, settings, without_secrets(url))
 
@@ -184,24 +221,32 @@ def download(
 
     def attempt() -> None:
         start = path.stat().st_size if resume and path.is_file() and etag_path.is_file() else 0
+        known = etag_path.read_text(encoding="utf-8", errors="replace") if start else ""
         wanted = {"Range": f"bytes={start}-"} if start else None
         with _answer(client, url, remedy, wanted, (416,) if start else ()) as response:
             etag = response.headers.get("ETag", "")
-            if start and not _continues(response, start, etag_path.read_text(encoding="utf-8")):
+            if start and not _continues(response, start, known):
                 etag_path.unlink()
                 if response.status_code != 200:
                     raise Transient(f"another file, or another part of it, from {without_secrets(url)}")
                 start = 0
-            if resume and etag and not start:
+            if not start and response.status_code != 200:
+                raise Transient(f"a part that nobody asked for from {without_secrets(url)}")
+            # A weak one may stay where bytes change.
+            if resume and etag and not etag.startswith("W/") and not start:
                 path.unlink(missing_ok=True)
                 etag_path.write_text(etag, encoding="utf-8")
-            size = int(response.headers.get("Content-Length", 0))
+            size = _number(response.headers.get("Content-Length")) or 0
             check_space(path.parent, size, settings)
             with open(path, "ab" if start else "wb") as sink, ByteProgress(size, title) as progress:
                 # urllib3 raises where fewer bytes arrive than were announced.
-                for block in response.iter_content(_BLOCK):
+                for block in _blocks(response, url):
                     sink.write(block)
                     progress.update(len(block))
+            whole = _number(response.headers.get("Content-Range", "").rpartition("/")[2]) if start else None
+            if whole is not None and path.stat().st_size != whole:
+                path.unlink()
+                raise Transient(f"not the rest of the file from {without_secrets(url)}")
 
     etag_path = path.with_name(f"{path.name}.etag")
     with session() as client:
@@ -209,7 +254,14 @@ def download(
     etag_path.unlink(missing_ok=True)
 
 
+def _check_range(response: requests.Response, start: int, url: str) -> None:
+    """Transient where an answer says that it holds another part of the file."""
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        raise Transient(f"another part of the file from {without_secrets(url)}")
+
+
 def _continues(response: requests.Response, start: int, etag: str) -> bool:
     """Whether an answer is the rest, from byte ``start``, of the file that has this ETag."""
     begins = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-    return response.status_code == 206 and begins and response.headers.get("ETag") == etag
+    same = response.headers.get("ETag") == etag and not etag.startswith("W/")
+    return response.status_code == 206 and begins and same

@@ -10,12 +10,13 @@ from pathlib import Path
 from secrets import token_hex
 
 from chestct.download.transfer.disk import disk_errors
-from chestct.download.transfer.http import download, without_secrets
+from chestct.download.transfer.http import download
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.download.transfer.zip_on_disk import open_zip
 from chestct.errors import InputError
 from chestct.files import put_in_place, sha256_file
 from chestct.locks import locked
+from chestct.secrets_in_text import without_secrets
 from chestct.trusted_weights import check_trusted, read_trusted
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import requests
 
-from chestct.download.transfer.http import Remote, probe, read_range, session, without_secrets
+from chestct.download.transfer.http import Remote, probe, read_range, session
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
 from chestct.errors import InputError
+from chestct.secrets_in_text import without_secrets
 
 REQUEST_BYTES = 16 << 20  # of one range request, at most: with 8 in parallel a job stays below 1 GB
 
