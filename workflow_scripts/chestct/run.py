@@ -1,5 +1,6 @@
 """A training run: what tells it from the others of a study, where its files lie, which columns name it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass, fields
 from typing import Any
@@ -13,6 +14,7 @@ RUN_FILES = {
 }
 #: Folder of a run, relative to the training results of the study, by the run's fields.
 RUN_FOLDER = "{dataset}/{model}/{init}/percent-{percent}/seed-{seed}/fold-{fold}"
+_LAST_FOLDERS = re.compile(r"percent-\d+/seed-\d+/fold-\d+")
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -36,6 +38,12 @@ class Run:
     def folder(self) -> str:
         """Folder of the run, relative to the training results of the study."""
         return RUN_FOLDER.format(**vars(self))
+
+    @staticmethod
+    def folder_in(path: str) -> str | None:
+        """The folder of a run that the path of one of its files ends with; None where it ends otherwise."""
+        parts = path.split("/")[-7:-1]
+        return "/".join(parts) if _LAST_FOLDERS.fullmatch("/".join(parts[3:])) else None
 
     def asdict(self) -> dict[str, Any]:
         """The run's key columns."""

@@ -19,7 +19,7 @@ from torch import nn
 from torch.export import Dim
 
 from chestct.errors import InputError
-from chestct.files import atomic_path, write_text
+from chestct.files import atomic_path, sync_folder, write_text
 from chestct.intensity import DISPLAY
 from chestct.records import recorded_path
 from chestct.training.machine.device import tune
@@ -126,6 +126,7 @@ def export(folder: Path, target: Path) -> int:
         if target.is_dir():
             target.rmdir()  # it is empty
         place.rename(target)
+        sync_folder(target.parent)
     windows = "any number of windows" if several else "one window at a time (this model allows no more)"
     print(f"Written: {target}: model.pt2 takes {windows}, largest difference of a score {difference:.1e}")
     print("Read MODEL_CARD.md before you pass it on: licences of data and starting weights hold for it too.")

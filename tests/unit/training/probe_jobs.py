@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from engine_data import RUN, SCRATCH, SETTINGS, WINDOW
 
-from chestct.tables import read_table
+from chestct.tables import read_table, write_table
 from chestct.training.probes.features import FeaturesJob, extract_features
 from chestct.training.probes.fit import ProbesJob, fit_probes
 from chestct.training.probes.scores import predict_probes
@@ -42,6 +42,16 @@ def extract(data: dict[str, str], path: Path, **changes) -> str:
     return str(path)
 
 
+def _subset(path: str, seed: int) -> str:
+    """The data's subset, as the one of a seed."""
+    table = read_table(path, "subset")
+    if set(table["seed"]) == {seed}:
+        return path
+    other = str(Path(path).with_name(f"subset-{seed}.csv"))
+    write_table(table.assign(seed=seed), other, "subset")
+    return other
+
+
 def fit(
     data: dict[str, str], features: str | list[str], folder: Path, runs=(PROBE,), **changes
 ) -> list[Path]:
@@ -49,7 +59,7 @@ def fit(
     job = ProbesJob(
         runs=list(runs),
         features=[features] * len(runs) if isinstance(features, str) else features,
-        subsets=[data["subset"]] * len(runs),
+        subsets=[_subset(data["subset"], run.seed) for run in runs],
         negative_windows="negative_scans",
         window_slices=8,
         **{name: data[name] for name in ("index", "windows", "splits")},

@@ -10,7 +10,7 @@ import pytest
 import torch
 from engine_data import RUN, SCRATCH, WINDOW, history, make_job, record, train, weights, windows, write_data
 from probe_jobs import PROBE, extract, features_job, fit, predict
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from chestct import records, tables
@@ -19,6 +19,7 @@ from chestct.training import predict as networks
 from chestct.training import start
 from chestct.training.probes.features import read_features
 from chestct.training.probes.heads import STRENGTHS, fit_heads, window_weights
+from chestct.training.record import save_weights
 from chestct.training.windows.dataset import Scan, drawn_parts
 
 FILES = {"weights.safetensors", "history.csv", "run.csv", "config.yaml"}
@@ -176,8 +177,11 @@ def test_damaged_features_and_weights_of_a_whole_network_are_refused(data, featu
     records.record(broken)
     with pytest.raises(InputError, match="does not read"):
         fit(data, str(broken), tmp_path)
-    with pytest.raises(InputError, match="the head of a probe and nothing else"):
+    with pytest.raises(InputError, match="weights are those of another run"):
         predict(data, features, [trained], tmp_path / "p.csv")
+    save_weights(load_file(trained / "weights.safetensors"), tmp_path / "weights.safetensors")
+    with pytest.raises(InputError, match="the head of a probe and nothing else"):
+        predict(data, features, [tmp_path], tmp_path / "p.csv")
 
 
 def test_scans_outside_are_scored_from_features_of_their_own(data, features, fitted, tmp_path):

@@ -18,7 +18,7 @@ from chestct.evidence.how_it_ran import digests, job_times, machine, wall_second
 from chestct.evidence.page import BY_MODEL, contrasts_by_model, page
 from chestct.figures.names import TABLES
 from chestct.figures.study_tables import StudyTables, read_study
-from chestct.files import digest_object, sha256_file, sync_disk
+from chestct.files import digest_object, sha256_file, sync_disk, sync_folder
 from chestct.records import read_recorded
 from chestct.run_grid import list_runs
 
@@ -237,6 +237,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             if old.exists():
                 old.replace(folder)
             raise
+        sync_folder(folder.parent)
 
 
 def _facts(study: FinishedStudy, tables: StudyTables, command: str, written: list[Path]) -> Mapping[str, Any]:

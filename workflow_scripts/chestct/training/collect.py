@@ -14,6 +14,31 @@ def collect_tables(paths: Sequence[str], output: str, schema: str) -> None:
     write_table(pd.concat([read_table(path, schema) for path in paths], ignore_index=True), output, schema)
 
 
+def check_curve(record: pd.Series, curve: pd.DataFrame, where: str) -> None:
+    """Refuse the learning curve of another run, which may lie in the place of this one's with its record.
+
+    Args:
+        record: row of the run.
+        curve: its learning curve.
+        where: its path.
+
+    Raises:
+        InputError: the best validation of the curve is not the one that the record names.
+    """
+    best = curve["validation_auroc"].max()
+    at_best = curve.loc[curve["step"] == record["best_step"], "validation_auroc"]
+    is_other = best != record["validation_auroc"] or (
+        pd.notna(record["best_step"]) and best not in set(at_best)
+    )
+    if is_other or curve["windows_seen"].max() > record["windows_seen"]:
+        raise InputError(
+            "the learning curve is that of another run",
+            where=where,
+            expected=f"a best validation AUROC of {record['validation_auroc']}, as the run's record says",
+            remedy=f"put the right one back, or train the run again: snakemake --forcerun {where}",
+        )
+
+
 def collect_histories(records: Sequence[str], histories: Sequence[str], output: str) -> None:
     """Concatenate learning curves (schema ``history``), with the key columns of their runs.
 
@@ -23,7 +48,8 @@ def collect_histories(records: Sequence[str], histories: Sequence[str], output: 
         output: table of schema ``histories``.
 
     Raises:
-        InputError: a table is missing or broken, or a record does not hold exactly its one run.
+        InputError: a table is missing or broken, a record does not hold exactly its one run, or a curve is of
+            another.
     """
     parts = []
     for record, history in zip(records, histories, strict=True):
@@ -35,6 +61,8 @@ def collect_histories(records: Sequence[str], histories: Sequence[str], output: 
                 expected="one row",
                 remedy=f"let the workflow train it again: snakemake --forcerun {record}",
             )
-        curve = read_table(history, "history").drop(columns=["learning_rate", "l2_strength"])
+        curve = read_table(history, "history")
+        check_curve(rows.iloc[0], curve, history)
+        curve = curve.drop(columns=["learning_rate", "l2_strength"])
         parts.append(rows[RUN_KEYS].merge(curve, how="cross"))
     write_table(pd.concat(parts, ignore_index=True), output, "histories")

@@ -133,7 +133,7 @@ def predict(
         model = build_model(
             run.model, num_slices=window_slices, size_px=settings.crop_px, num_classes=1, seed=0
         )
-        check_weights(path)
+        check_weights(path, run.folder)
         load_own_weights(model, name=run.model, path=path)
         tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
         compile_for_scoring(

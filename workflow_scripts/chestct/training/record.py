@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from chestct.errors import InputError
 from chestct.files import sha256_file
 from chestct.records import check_record, recorded_path, write_recorded
-from chestct.run import RUN_FILES
+from chestct.run import RUN_FILES, Run
 from chestct.tables import read_table, write_table
-from chestct.training.header import header_of
+from chestct.training.header import header_of, read_facts
 
 
 def save_weights(
@@ -68,8 +68,13 @@ def write_results(
     write_table(pd.DataFrame([row]), folder / "run.csv", "runs")
 
 
-def check_weights(path: str | Path) -> str:
+def check_weights(path: str | Path, folder: str | None = None) -> str:
     """Compare weights with the record of the run that left them; pretraining leaves none.
+
+    Args:
+        path: of the weights.
+        folder: of the run whose weights they must be (``Run.folder``), if that is known. A whole folder of
+            another run, such as another fold, matches its record too.
 
     Returns:
         Their SHA-256.
@@ -86,5 +91,13 @@ def check_weights(path: str | Path) -> str:
             where=path,
             expected=f"SHA-256 {known[0]}, as {record.name} says",
             remedy=f"put the run's own weights there, or train it again: snakemake --forcerun {path}",
+        )
+    of_run = read_facts(path).get("run") if folder is not None else None
+    if of_run is not None and Run(**of_run).folder != folder:
+        raise InputError(
+            f"weights are those of another run: {Run(**of_run)}",
+            where=path,
+            expected=f"those of {folder}",
+            remedy=f"put the run's own folder there, or train it again: snakemake --forcerun {path}",
         )
     return found

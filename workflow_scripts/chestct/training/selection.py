@@ -16,6 +16,7 @@ from chestct.errors import InputError
 from chestct.records import check_record, recorded_path
 from chestct.run import RUN_KEYS, Run
 from chestct.tables import read_table, write_table
+from chestct.training.collect import check_curve
 
 _COPIED = ["num_steps", "windows_seen", "seconds", "final_weights_sha256"]
 
@@ -59,6 +60,14 @@ def _trial(run: Run, rate: float, record: str, history: str) -> dict[str, Any]:
     records, validations = read_table(record, "runs"), read_table(history, "history")
     if records.empty:
         return row | dict.fromkeys(_COPIED)
+    check_curve(records.iloc[0], validations, history)
+    if records.loc[0, "learning_rate"] != rate:
+        raise InputError(
+            f"the trial is of another learning rate: {records.loc[0, 'learning_rate']:g}",
+            where=record,
+            expected=f"{rate:g}",
+            remedy=f"put the right one back, or train the run again: snakemake --forcerun {record}",
+        )
     columns = ["validation_auroc", "validation_loss"]
     best = validations.sort_values(columns, ascending=[False, True]).iloc[0]
     return row | {key: best[key] for key in columns} | {key: records.loc[0, key] for key in _COPIED}

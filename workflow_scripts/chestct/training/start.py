@@ -120,7 +120,8 @@ def build_network(
         return model, None
     own = not (initial["sha256"] or initial.get("trusted_as"))
     if own and Path(initial["path"]).is_file():
-        check_weights(initial["path"])
+        # What a run starts from may be another run, whose folder says which; pretraining says nothing.
+        check_weights(initial["path"], Run.folder_in(initial["path"]))
     sha256 = expected_sha256(initial)
     unknown = sha256 is None and initial.get("trusted_as")
     try:

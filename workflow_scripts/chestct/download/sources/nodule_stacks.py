@@ -8,6 +8,7 @@ The published layout is PATIENT/nodule-N/images/slice-K.png with the readers' ma
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +34,7 @@ _MAX_PICTURE_BYTES = 1 << 24
 TOP = "LIDC-IDRI-slices"
 #: The layout below any folder, as it may lie in an archive.
 _FILE = re.compile(
-    rf"(?:.*/)?{TOP}/(?P<folder>[\w-]+/nodule-\d+)/(?P<kind>images|mask-\d)/slice-(?P<slice>\d+)\.png"
+    rf"(?:.*/)?{TOP}/(?P<folder>[\w-]+/nodule-\d+)/(?P<kind>images|mask-\d)/slice-(?P<slice>\d{{1,9}})\.png"
 )
 
 
@@ -44,10 +45,12 @@ class Stack:
     Attributes:
         slices: number of a slice -> where its picture lies.
         has_masks: whether a reader's mask lies beside them.
+        doubled: a slice that is there twice (also as slice-1 and slice-01): nobody knows which counts.
     """
 
     slices: dict[int, str] = field(default_factory=dict)
     has_masks: bool = False
+    doubled: str = ""
 
 
 class Origin(Protocol):
@@ -78,6 +81,8 @@ def collect(names: Iterable[str]) -> dict[str, Stack]:
             continue
         stack = found.setdefault(match["folder"], Stack())
         if match["kind"] == "images":
+            if int(match["slice"]) in stack.slices:
+                stack.doubled = f"slice-{match['slice']}.png"
             stack.slices[int(match["slice"])] = name
         else:
             stack.has_masks = True
@@ -92,9 +97,12 @@ def check_complete(stack: Stack | None, folder: str) -> Stack:
     """
     if stack is None or not stack.slices:
         raise Unobtainable("not_found", f"{folder} has no slices")
-    lacking = sorted(set(range(max(stack.slices))) - set(stack.slices))
-    if lacking:
-        raise Unobtainable("incomplete", f"{folder} lacks slice-{lacking[0]}.png ({len(lacking)} missing)")
+    if stack.doubled:
+        raise Unobtainable("altered", f"{folder} has {stack.doubled} twice")
+    num_lacking = max(stack.slices) + 1 - len(stack.slices)
+    if num_lacking:
+        first = next(number for number in count() if number not in stack.slices)
+        raise Unobtainable("incomplete", f"{folder} lacks slice-{first}.png ({num_lacking} missing)")
     if not stack.has_masks:
         raise Unobtainable("incomplete", f"{folder} has no masks, so that nothing says which nodule it is")
     return stack

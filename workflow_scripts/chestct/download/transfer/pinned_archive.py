@@ -6,13 +6,14 @@ other is refused from then on (``chestct.trusted_weights``).
 """
 
 import logging
+import zipfile
 from pathlib import Path
 from secrets import token_hex
 
 from chestct.download.transfer.disk import disk_errors
 from chestct.download.transfer.http import download
 from chestct.download.transfer.retries import TransferSettings, Unobtainable
-from chestct.download.transfer.zip_on_disk import open_zip
+from chestct.download.transfer.zip_on_disk import MEMBER_ERRORS, open_zip
 from chestct.errors import InputError
 from chestct.files import put_in_place, sha256_file
 from chestct.locks import locked
@@ -78,6 +79,15 @@ def fetch_pinned(
 def _check_commit(found: Path, commit: str, where: str, remedy: str) -> None:
     with open_zip(found, expected=f"the archive of commit {commit}", remedy=remedy, where=where) as file:
         named = file.comment.decode("ascii", "replace")
+        # Before it is trusted for good: a download that a power cut tore can end as it should.
+        damaged = _damaged_member(file) if named == commit else None
+    if damaged is not None:
+        raise InputError(
+            f"the archive is damaged: {damaged}",
+            where=where,
+            expected=f"the archive of commit {commit}, whole",
+            remedy=remedy,
+        )
     if named != commit:
         raise InputError(
             f"the archive is of another commit: {named[:40] or 'it names none'}",
@@ -85,6 +95,13 @@ def _check_commit(found: Path, commit: str, where: str, remedy: str) -> None:
             expected=f"the archive of commit {commit}",
             remedy=remedy,
         )
+
+
+def _damaged_member(file: zipfile.ZipFile) -> str | None:
+    try:
+        return file.testzip()
+    except (*MEMBER_ERRORS, OSError) as error:
+        return str(error) or type(error).__name__
 
 
 def _trust(found: Path, path: Path, *, name: str, source: str) -> None:

@@ -79,7 +79,7 @@ def predict_probes(
         starts, stops = listed["start"].tolist(), listed["stop"].tolist()
         rows = read.rows_of(study_ids, starts, stops, where=path)
         numbers = torch.tensor(listed["number"].to_numpy(dtype="int64"))
-        check_weights(weights[number])
+        check_weights(weights[number], run.folder)
         logits = read_head(weights[number], read).logits(read.values[rows])
         scores = largest(logits, numbers, len(chosen)).sigmoid().numpy()
         top = top_windows(logits, numbers, len(chosen)).numpy()

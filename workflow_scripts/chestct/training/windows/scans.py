@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.files import digest_object
@@ -28,8 +30,10 @@ def load_scans(
     """
     index, windows = read_table(tables["index"], "index"), read_table(tables["windows"], "windows")
     splits = read_table(tables["splits"], "splits")
+    _check_columns(splits, tables["splits"], dataset=run.dataset)
     splits = splits[splits["fold"] == run.fold]
     members = read_table(subset, "subset")
+    _check_columns(members, subset, dataset=run.dataset, percent=run.percent, seed=run.seed)
     members = members[members["fold"] == run.fold]
     members, held_out = (members[members["split"] == name] for name in ("train", "validation"))
     own = windows["study_id"].isin(members["study_id"])
@@ -46,6 +50,19 @@ def load_scans(
     _check_classes(training, "training subset", subset, f"{remedy}, or a larger percent")
     _check_classes(validation, "validation split", subset, f"{remedy}, or a larger share of it")
     return training, validation, digest
+
+
+def _check_columns(table: pd.DataFrame, path: str, **values: str | int) -> None:
+    """Refuse a whole table of another run, which lies in the place of this one's with its record."""
+    for name, value in values.items():
+        found = sorted(set(table[name]) - {value})
+        if found:
+            raise InputError(
+                f"the table is that of another run: {name} {found[0]}",
+                where=path,
+                expected=f"{name} {value}",
+                remedy=f"put the right one back, or make it again: snakemake --forcerun {path}",
+            )
 
 
 def _check_classes(scans: Sequence[Scan], what: str, where: str, remedy: str) -> None:
