@@ -244,3 +244,51 @@ def test_a_scan_removed_after_listing_is_named(
 def test_unknown_source_is_named() -> None:
     with pytest.raises(InputError, match="'own' is not known"):
         sources.source_of({"name": "x", "source": "own"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("p001", "P001"),
+        ("P\uff10\uff101", "P001"),
+        ("\u0420001", "P001"),
+        ("P  1", "P_1"),
+        ("\ufb011", "fi1"),
+    ],
+    ids=["case", "width", "alphabet", "blanks", "ligature"],
+)
+def test_patients_who_look_alike_are_told_with_their_lines(write, frame, one, other, tmp_path, capsys):
+    frame = frame.assign(patient=["a", "b", one, other, "c"])
+    series = own_data.list_series(write(frame), tmp_path, 10, SETTINGS).series
+    assert series["patient_id"].nunique() == 5, "they are told, and stay what the table says"
+    words = capsys.readouterr().out
+    assert (
+        words.startswith("WARNING: own: identifiers of column 'patient' look alike")
+        and "(lines 4 and 5)" in words
+    )
+
+
+def test_unlike_patients_are_not_told_of(write, frame, tmp_path, capsys):
+    frame = frame.assign(patient=["007", "7", "P1", "P11", "Q1"])
+    own_data.list_series(write(frame), tmp_path, 10, SETTINGS)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"malignancy": "1" * 130_000 + "x"}, r"are not numbers: line 2: '1{100}'\.\.\."),
+        ({"patient": "\uff1d1"}, "are no identifiers"),
+        ({"file": "a" * 5000}, "are not there"),
+    ],
+)
+def test_cells_beyond_reason_are_refused_at_once_and_briefly(write, frame, change, words):
+    with pytest.raises(InputError, match=words) as caught:
+        own_data.read_own_table(write(frame.assign(**change)))
+    assert len(str(caught.value)) < 2000
+
+
+def test_a_column_without_a_name_is_none(write, frame):
+    entry = write(frame.rename(columns={"volume": ""}), baseline_column=" ")
+    with pytest.raises(InputError, match="lacks the columns"):
+        own_data.read_own_table(entry)

@@ -109,6 +109,18 @@ def test_an_archive_that_was_altered_on_disk_is_refused(server, tmp_path):
         listed(server, tmp_path)
 
 
+def test_an_archive_that_is_damaged_inside_is_not_trusted(server, tmp_path):
+    right = server.content
+    damaged = bytearray(right)
+    damaged[500] ^= 1  # its directory, and so its commit, are whole
+    server.content = bytes(damaged)
+    with pytest.raises(InputError, match=r"the archive is damaged: .*slice-0.png"):
+        listed(server, tmp_path)
+    assert not (tmp_path / "trusted.csv").exists() and not (tmp_path / NAME).exists()
+    server.content = right
+    assert len(listed(server, tmp_path).series) == 3
+
+
 def test_an_archive_that_is_gone_says_what_to_do(server, tmp_path):
     server.faults = [Fault("status", status=404)]
     with pytest.raises(InputError, match=r"no longer where it was published[\s\S]*key `archive`"):

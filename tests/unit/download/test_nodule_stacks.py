@@ -119,6 +119,8 @@ def flipped(files: dict[str, bytes]) -> bytes:
         (lambda f: f | {IMAGE: b""}, "altered", "is no picture"),
         (lambda f: f | {IMAGE: flipped(f)}, "altered", "CRC-32"),
         (lambda f: f | {IMAGE.replace("-1.png", "-4.png"): f[IMAGE]}, "altered", "5 slices instead of 4"),
+        (lambda f: f | {IMAGE.replace("-1.png", "-01.png"): f[IMAGE]}, "altered", "slice-0?1.png twice"),
+        (lambda f: f | {IMAGE.replace("-1.png", "-999999999.png"): f[IMAGE]}, "incomplete", "slice-4.png"),
     ],
 )
 @pytest.mark.parametrize("way", ["folder", "archive"])

@@ -1,6 +1,7 @@
 """Initial weights: all or an error, from files that can run nothing."""
 
 import hashlib
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from model_sets import Bomb
 from safetensors.torch import load_file, save_file
 
 from chestct.errors import InputError
-from chestct.models import build_model, is_head
+from chestct.models import build_model, is_head, load_weights
 from chestct.models.i3d import MIXED
 from chestct.models.load_weights import load_initial_weights
-from chestct.models.weight_files import parse_numpy_pickle, parse_torch
+from chestct.models.weight_files import parse_numpy_pickle, parse_own, parse_torch
 
 NAME = "swin_narrow"
 
@@ -191,3 +192,15 @@ def test_published_i3d_layout_maps_onto_the_model(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(tree))
     with pytest.raises(InputError, match=r"lacks parameters: layers.mixed_5c.branch_0.*running_mean"):
         load(build("i3d"), path, name="i3d")
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "C64", "X9"])
+def test_numbers_of_a_kind_that_are_no_weights_are_refused(tmp_path: Path, kind: str) -> None:
+    size = {"C64": 64, "F4": 4}.get(kind, 8)
+    header = json.dumps({"w": {"dtype": kind, "shape": [8], "data_offsets": [0, size]}}).encode()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\1" * size)
+    with pytest.raises(InputError, match=r"numbers of another kind|not a safetensors file"):
+        load_weights._check(
+            parse_own(path.read_bytes(), path), {"w": torch.zeros(8)}, set(), name="m", path=path
+        )

@@ -120,6 +120,12 @@ def test_no_number_is_refused_wherever_it_stands(config, path, value):
         ("volumes.size_px", 10**6, "greater than the maximum"),
         ("datasets.0.num_patients", 10**9, "greater than the maximum"),
         ("datasets.0.display_window_hu.width", 1e300, "greater than the maximum"),
+        ("datasets.0.display_window_hu.width", 1e-320, "less than the minimum"),
+        ("training.learning_rate", 10**400, "greater than the maximum"),
+        ("training.num_workers", 10**9, "greater than the maximum"),
+        ("download.reserve_gb", 1e300, "greater than the maximum"),
+        ("data_dir", "a\u202eb", "control character .U.202E"),
+        ("data_dir", "a\x85b", "control character .U.0085"),
     ],
 )
 def test_what_would_fail_later_is_refused_at_once(config, path, value, message):
@@ -140,6 +146,39 @@ def test_the_longest_names_make_names_of_files_that_every_disk_takes(config):
     outside = "d" * longest + "_on_" + "d" * longest
     # The longest name of a log, with the hidden forms that files have while they are written.
     assert len(f".{outside}-efficientnet_lite0_slices_probe.log.sha256.12345678.partial".encode()) < 255
+
+
+@pytest.mark.parametrize("key", ["datasets.0.label", "datasets.0.title", "data_dir"])
+def test_a_secret_in_any_text_is_refused(config, key):
+    with pytest.raises(InputError, match=rf"holds a credential[\s\S]*{key}") as caught:
+        check_configuration(change(config, key, f"nodule, see https://user:{SECRET}@example.org/x"))
+    assert SECRET not in str(caught.value)
+
+
+def _nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def _multiplied():
+    value = ["x"]
+    for _ in range(9):
+        value = [value] * 10
+    return value
+
+
+def _circle():
+    value = {}
+    value["again"] = value
+    return value
+
+
+@pytest.mark.parametrize("value", [_nested(3000), _multiplied(), _circle()], ids=["deep", "many", "circle"])
+def test_values_without_an_end_are_refused_at_once(config, value):
+    with pytest.raises(InputError, match="too deep, or are too many"):
+        check_configuration(change(config, "study", "a") | {"seeds": value})
 
 
 def test_a_label_in_words_may_have_several_lines(config):

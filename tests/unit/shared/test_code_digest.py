@@ -90,3 +90,14 @@ def test_folders_are_listed_and_no_file_is_asked_for(tree: Path, monkeypatch: py
     digest()
     monkeypatch.undo()
     assert len(asked) <= 2 * folders, "a list of each folder, and whether it is a link"
+
+
+def test_a_damaged_cache_is_made_again(tree: Path) -> None:
+    expected, cache = digest(), tree / "__pycache__" / "code_digest.json"
+    content = cache.read_bytes()
+    others = [b"[]", b"5", b"null", b"\0" * 99, b"\xff", b"[" * 10**5, content.partition(b"\n")[2]]
+    flips = [content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :] for at in range(0, len(content), 40)]
+    for damaged in (*others, *flips, content[:-5]):
+        cache.write_bytes(damaged)
+        assert digest() == expected
+    assert cache.read_bytes() == content

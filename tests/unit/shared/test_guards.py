@@ -1,5 +1,7 @@
 """Guards against what users do: several mistakes at once, misspelt names, files that do not parse."""
 
+from itertools import pairwise
+
 import pytest
 
 from chestct.check_configuration import check_configuration
@@ -124,3 +126,50 @@ def test_yaml_that_does_not_parse_is_told_with_its_line(tmp_path, capsys, text, 
     (tmp_path / "list.yaml").write_text("- a\n")
     with pytest.raises(InputError, match="holds no keys"):
         read_yaml(tmp_path / "list.yaml")
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seeds: [0]\nseeds: [1]\n", r"'seeds' stands here twice[\s\S]*line 2"),
+        ("a:\n  b: 1\n  'b': 2\n", r"'b' stands here twice[\s\S]*line 3"),
+        ("a: [{b: 1, b: 2}]\n", "'b' stands here twice"),
+        ("? [a]\n: 1\n", "name of a key is a text"),
+        ("seeds: [010]\n", "'010' is no decimal number"),
+        ("seeds: [1:30]\n", "'1:30' is no decimal number"),
+        ("seeds: [1_0]\n", "'1_0' is no decimal number"),
+        ("a: 0x10\n", "'0x10' is no decimal number"),
+        ("a: 0b_\n", "'0b_' is no decimal number"),
+        ("a: 1:30.5\n", "'1:30.5' is no decimal number"),
+        (f"a: {'9' * 5000}\n", "is no decimal number"),
+        ("study: 2024-01-02\n", "of the kind timestamp"),
+        ("study: 2024-13-45\n", "of the kind timestamp"),
+        ("a: !!binary '*'\n", "of the kind binary"),
+        ("a: !!python/object/apply:os.system [id]\n", "of the kind python"),
+        ("a: !!int abc\n", "no YAML"),
+        ("a: !!bool abc\n", "no YAML"),
+        (BOMB, "lie too deep, are too many"),
+        ("a: &a [*a]\n", "lie too deep, are too many"),
+        ("a: &a {b: *a}\n", "lie too deep, are too many"),
+        ("a: " + "[" * 1500 + "]" * 1500, "lie too deep"),
+    ],
+)
+def test_yaml_that_reads_as_something_else_is_refused(tmp_path, text, words):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_yaml(tmp_path / "mine.yaml")
+
+
+def test_references_and_other_plain_forms_are_read(tmp_path):
+    text = "\ufeffa: &x {b: 1, c: '010'}\nd: {<<: *x, b: 2}\ne: [1, -2, 0.5, 1.0e-4, no, ~]\n"
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    assert read_yaml(tmp_path / "mine.yaml") == {
+        "a": {"b": 1, "c": "010"},
+        "d": {"b": 2, "c": "010"},
+        "e": [1, -2, 0.5, 1e-4, False, None],
+    }

@@ -1,6 +1,7 @@
 """The state of a run and its status page, from events; and what the logger plugin prints and writes."""
 
 import os
+import random
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from snakemake.settings.enums import Quietness
 from snakemake.settings.types import OutputSettings
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from chestct.evidence.how_it_ran import wall_seconds
 from chestct.status.events import append_event, event_file, latest_run
 from chestct.status.page import describe, last_lines
 from chestct.status.slurm_queue import job_states
@@ -239,3 +241,20 @@ def test_a_label_names_what_tells_a_job_from_others():
     assert job_label({"dataset": "lidc", "shard": "3"}) == "lidc shard 3"
     assert job_label({"weights_id": "i3d_kinetics"}) == "i3d_kinetics"
     assert job_label({}) == ""
+
+
+def test_whatever_is_damaged_in_the_events_is_left_out(tmp_path):
+    path, rng = write(tmp_path / "events.jsonl", EVENTS), random.Random(0)
+    content = path.read_bytes()
+    others = [b"5\n", b"null\n", b"[]\n", b"[" * 10**5 + b"\n", b"\0" * 99 + b"\n", b'{"event": "begun"}\n']
+    for damaged in [*others, b'{"event": "begun", "time": NaN, "planned": {}, "total": 1}\n']:
+        path.write_bytes(content + damaged)
+        assert latest_run(path) == latest_run(write(tmp_path / "whole.jsonl", EVENTS))
+        (tmp_path / "whole.jsonl").unlink()
+    for _ in range(200):
+        flipped = bytearray(content)
+        flipped[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        path.write_bytes(flipped)
+        run = latest_run(path)
+        assert run is None or run.seconds_left(NOW)
+        wall_seconds(path)
