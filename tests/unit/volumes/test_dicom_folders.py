@@ -189,6 +189,12 @@ def test_a_file_that_may_not_be_read_is_missing_not_damaged(series, monkeypatch)
     assert (refused.reason, refused.detail) == ("missing_files", "Permission denied")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300, "000.dcm/below"])
+def test_paths_that_no_file_has(series, name):
+    row, _ = convert_one(f"{series}/{name}", dataset="d", size_px=None)
+    assert row["reason"] == "missing_files"
+
+
 def test_what_lies_beside_without_a_suffix(series, hu):
     for name in ("SHA256SUMS", "COPYING", "manifest", "._000.dcm"):
         (series / name).write_text("no image\n")

@@ -120,7 +120,7 @@ CORPUS = {
     "zeros of a download that broke off": (rewritten(lambda content: bytes(len(content))), "unreadable_file"),
     "noise": (rewritten(lambda content: np.random.default_rng(0).bytes(2000)), "unreadable_file"),
     "another image format": (rewritten(lambda content: PNG), "unreadable_file"),
-    "compressed as a whole": (rewritten(gzip.compress), "unreadable_file"),
+    "compressed as a whole": (rewritten(gzip.compress), "packed_files"),
     "bytes swapped": (
         rewritten(lambda content: np.frombuffer(content, "<u2").byteswap().tobytes()),
         "unreadable_file",
@@ -257,6 +257,20 @@ def test_a_damaged_file_at_the_end_does_not_shorten_the_scan(folder, damage):
     (folder / "002.dcm").rename(folder / "000.dcm")
     (folder / "aside").rename(folder / "002.dcm")
     assert refusal(folder).reason in ("unreadable_file", "mixed_identifiers")
+
+
+def test_a_deflated_file_is_not_unpacked_beyond_reason(tmp_path, monkeypatch):
+    """A small file may hold gigabytes, for which a parser would take memory."""
+    series = write_series(tmp_path / "s", phantom(), syntax=DeflatedExplicitVRLittleEndian)
+    read_series(series)
+    monkeypatch.setattr("chestct.volumes.deflated_file._MAX_BYTES", 1 << 20)
+    content = (series / "003.dcm").read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
+    pack = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = pack.compress(zlib.decompress(content[start:], -15) + bytes(1 << 21)) + pack.flush()
+    (series / "003.dcm").write_bytes(content[:start] + packed)
+    refused = refusal(series)
+    assert refused.reason == "unreadable_file" and "deflated, of more than 1 MiB" in refused.detail
 
 
 def test_bytes_behind_the_pixels_change_nothing(folder):

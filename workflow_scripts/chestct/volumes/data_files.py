@@ -154,7 +154,7 @@ def read_packed(path: Path, start: int, num_bytes: int, packing: str, skip: int 
     openers: dict[str, Callable[[BinaryIO, int], Iterator[bytes]]] = {
         "gzip": lambda file, most: _blocks(gzip.GzipFile(fileobj=file).read, most),
         "bzip2": lambda file, most: _blocks(bz2.BZ2File(file).read, most),
-        "zlib": _inflated,
+        "zlib": inflated,
     }
     found, crc32 = -skip, 0
     with open(path, "rb") as file:
@@ -174,8 +174,13 @@ def _blocks(read: Callable[[int], bytes], most: int) -> Iterator[bytes]:
         yield block
 
 
-def _inflated(file: BinaryIO, most: int) -> Iterator[bytes]:
-    inflate = zlib.decompressobj(wbits=47)  # zlib or gzip, whichever it is
+def inflated(file: BinaryIO, most: int, wbits: int = 47) -> Iterator[bytes]:
+    """Blocks of at most so many bytes in all, unpacked by zlib; 47: zlib or gzip, whichever it is.
+
+    Raises:
+        EOFError, zlib.error: they are damaged.
+    """
+    inflate = zlib.decompressobj(wbits=wbits)
     while not inflate.eof and most > 0:
         packed = inflate.unconsumed_tail or file.read(_BLOCK)
         block = inflate.decompress(packed, min(_BLOCK, most))  # of nothing: what is left over

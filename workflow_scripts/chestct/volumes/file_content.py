@@ -32,6 +32,8 @@ def unfetched(path: Path) -> str | None:
     """
     try:
         mode = path.stat().st_mode
+    except ValueError:
+        return "a path that no file can have"  # with a NUL in it
     except OSError:
         if path.is_symlink():
             annex = ": fetch it with `git annex get`" if "annex" in str(path.readlink()) else ""

@@ -76,8 +76,15 @@ def _can_name(text: str) -> bool:
     return text.lower() not in _OURS and len(text) >= (_SHORTEST if has_letter else _SHORTEST_NUMBER)
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _places(path: Path) -> Iterator[tuple[str, str]]:
-    if not path.is_dir():
+    if not _is_folder(path):
         if _can_name(path.name):
             yield path.name, "the file"
         return
@@ -90,7 +97,7 @@ def _places(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _folders(path: Path) -> Iterator[str]:
-    if path.is_dir():
+    if _is_folder(path):
         inside = (name for _, folders, _ in os.walk(path) for name in folders)
         yield from filter(_can_name, (path.name, *inside))
 

@@ -19,6 +19,7 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from chestct.volumes.deflated_file import check_deflated
 from chestct.volumes.error_words import error_words
 from chestct.volumes.raw_elements import (
     DEFER_BYTES,
@@ -266,6 +267,7 @@ def read_header(path: Path) -> SliceHeader | None:
         OSError: the system does not give the file.
     """
     try:
+        check_deflated(path)
         # force: files without the 128-byte preamble are common in old archives.
         dataset = pydicom.dcmread(path, defer_size=DEFER_BYTES, specific_tags=list(TAGS.values()), force=True)
         meta = dataset.file_meta
