@@ -6,13 +6,12 @@ import numpy as np
 
 from chestct.catalogue import MODELS
 from chestct.plan.cost import windows_of_run
-from chestct.plan.scans import Scans
+from chestct.plan.scans import ASSUMED_SLICES, Scans
 from chestct.plan.speeds import THROUGHPUT
 from chestct.run_grid import list_runs
 from chestct.tables import read_table
 from chestct.window_forms import slices_seen
 
-_SLICES = 150.0
 _PROCESSOR, _GPU = "AMD EPYC, 1 thread(s)", "NVIDIA A100"
 
 
@@ -30,7 +29,7 @@ def expected_hours(configuration: dict[str, Any], num_scans: int, *, gpu: bool) 
     Returns:
         None where the speed of a model is not known at any size.
     """
-    scans = Scans(num_scans=num_scans, slices=_SLICES, num_bytes=0, num_shards=1, origin="the table")
+    scans = Scans(num_scans=num_scans, slices=ASSUMED_SLICES, num_bytes=0, num_shards=1, origin="the table")
     subsets = configuration["subsets"]
     speeds = {
         name: _speeds(configuration, name, _GPU if gpu else _PROCESSOR)

@@ -21,7 +21,7 @@ from chestct.plan.cost import (
     longest_chain,
     windows_of_run,
 )
-from chestct.plan.scans import PUBLISHED, Scans, count_scans
+from chestct.plan.scans import ASSUMED_SLICES, PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.records import record
 from chestct.run import Run
@@ -250,6 +250,24 @@ def test_the_study_on_real_nodules_knows_its_hours():
         }
     speeds = read_speeds(config)["AMD EPYC, 1 thread(s)"]
     assert {entry["name"] for entry in config["models"]} <= set(speeds.index)
+
+
+def test_own_scans_are_counted_in_their_table_before_they_are_listed(tmp_path):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"data_dir": str(tmp_path)}
+    entry = {"name": "own", "source": "own_data", "table": str(tmp_path / "scans.csv")}
+    assert math.isnan(count_scans(config, entry).num_scans)
+    (tmp_path / "scans.csv").write_text("patient;file\np1;a.nii\np2;b.nii\n")
+    found = count_scans(config, entry)
+    assert (found.num_scans, found.slices, found.num_bytes, found.num_shards) == (2, ASSUMED_SLICES, 0, 1)
+    assert "assumed" in found.origin
+    # Listed, volume files have no number of images yet.
+    (tmp_path / "own").mkdir()
+    rows = "\n".join(f"own,p{i},s{i},s{i},v{i}.nii,0,1000,0" for i in range(3))
+    header = "dataset,patient_id,study_id,series_id,path,num_instances,num_bytes,shard"
+    (tmp_path / "own" / "series.csv").write_text(f"{header}\n{rows}\n")
+    record(tmp_path / "own" / "series.csv")
+    found = count_scans(config, entry)
+    assert (found.num_scans, found.slices) == (3, ASSUMED_SLICES) and "assumed" in found.origin
 
 
 def test_what_is_not_known_is_called_unknown():

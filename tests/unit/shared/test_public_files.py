@@ -18,6 +18,8 @@ def test_the_version_is_the_same_wherever_it_stands():
     codemeta, zenodo = (json.loads((ROOT / name).read_text()) for name in ("codemeta.json", ".zenodo.json"))
     assert citation["version"] == codemeta["version"] == zenodo["version"] == chestct.__version__
     assert citation["license"] == zenodo["license"] == "MIT"
+    assert citation["keywords"] == codemeta["keywords"] == zenodo["keywords"]
+    assert zenodo["title"] == citation["title"] and codemeta["license"].endswith("/MIT")
 
 
 @pytest.mark.parametrize(

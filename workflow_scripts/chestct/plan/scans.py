@@ -13,6 +13,7 @@ import numpy as np
 from chestct.catalogue import Sees
 from chestct.download.phantoms.anatomy import SHAPE
 from chestct.tables import read_table
+from chestct.user_csv import read_user_csv
 from chestct.window_forms import window_rule
 
 #: Scans, slices and bytes of the public datasets. LIDC-IDRI: Imaging Data Commons' index (CT series).
@@ -25,6 +26,8 @@ PUBLISHED = {
 }
 
 
+#: Slices of a user's own scan, where nothing is converted yet.
+ASSUMED_SLICES = 150.0
 #: Slices and bytes of a phantom scan of either source.
 PHANTOM_SLICES, PHANTOM_BYTES = SHAPE[0], 0.5e6
 
@@ -84,18 +87,22 @@ def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
         known = series.loc[series["num_instances"] > 0, "num_instances"]
         if index_path.is_file():
             known = read_table(index_path, "index")["num_slices"]
+        is_assumed = entry["source"] == "own_data" and known.empty
         return Scans(
             num_scans=len(series),
-            slices=float(entry.get("num_slices", known.mean())),
+            slices=float(entry.get("num_slices", ASSUMED_SLICES if is_assumed else known.mean())),
             num_bytes=float(series["num_bytes"].sum()) or num_bytes * len(series) / published,
             num_shards=series["shard"].nunique(),
-            origin=f"listed in {series_path}",
+            origin=f"listed in {series_path}" + (", slices assumed" if is_assumed else ""),
         )
     taken = entry.get("num_patients", published)  # phantoms: a scan a patient
     taken = len(entry["patients"]) if "patients" in entry else taken
     of_scan, bytes_of_scan, origin = slices / published, num_bytes / published, "as published"
     if entry["source"].startswith("phantom_"):
         of_scan, bytes_of_scan, origin = PHANTOM_SLICES, PHANTOM_BYTES, "as it will be drawn"
+    elif entry["source"] == "own_data" and Path(entry["table"]).is_file():
+        taken = len(read_user_csv(Path(entry["table"]), (), where=entry["table"]))
+        of_scan, bytes_of_scan, origin = ASSUMED_SLICES, 0.0, "rows of the table, slices assumed"
     elif entry["source"] not in PUBLISHED:
         origin = "not listed yet"
     return Scans(
