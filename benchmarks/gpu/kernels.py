@@ -1,12 +1,16 @@
-"""Every depthwise kernel against PyTorch's own convolution, and every tile's time beside cuDNN's."""
+"""Every kernel against PyTorch's own operations, and every tile's time beside cuDNN's."""
 
 import torch
 from findings import Report
 from machine import Machine, seconds
 from torch.nn import functional as F
 
+from chestct.intensity import AIR_HU
 from chestct.models.depthwise import Depthwise
 from chestct.models.depthwise_tiles import CANDIDATES, FORWARD, INPUT, ROWS, WEIGHT, forced
+from chestct.training.windows.augmentation import augment, random_theta
+from chestct.training.windows.device_input import fused_input
+from chestct.training.windows.display_window import InputSettings, to_input
 
 Triple = tuple[int, int, int]
 
@@ -137,6 +141,24 @@ def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
     )
 
 
+def check_input(report: Report, machine: Machine, *, channels_last: bool, dtype: torch.dtype) -> None:
+    """Note whether the kernel of a network's input gives what its single operations give."""
+    size, crop, slices = (16, 12, 3) if machine.dry else (256, 224, 32)
+    settings = InputSettings(
+        crop_px=crop, max_rotation_degrees=20.0, max_shift_px=None, flip=True, interpolation="bilinear",
+        centre_hu=-600.0, width_hu=1500.0, fill=AIR_HU, mean=(0.45, 0.4, 0.5), std=(0.225, 0.2, 0.25),
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    stored = torch.randint(-1400, 200, (2, slices, size, size), generator=generator).to(torch.int16)
+    stored = stored.to(machine.device)
+    theta = random_theta(2, size, size, settings, torch.Generator().manual_seed(1))
+    found = fused_input(stored, theta, settings, dtype=dtype, channels_last=channels_last)
+    expected = to_input(augment(stored, settings, torch.Generator().manual_seed(1)), settings)
+    apart = float((found.float() - expected).norm() / expected.norm())
+    layout = "channels last" if channels_last else "contiguous"
+    report.add("kernels", f"input {layout} {str(dtype)[6:]}", f"{apart:.1e}", apart < LIMITS[dtype])
+
+
 def check_kernels(report: Report, machine: Machine) -> None:
     """Every shape in bfloat16, three in float32 too; on a CPU small ones by Triton's interpreter."""
     if machine.dry:
@@ -146,6 +168,13 @@ def check_kernels(report: Report, machine: Machine) -> None:
         checks += [(shape, torch.bfloat16) for shape in SHAPES]
     for shape, dtype in checks:
         report.run("kernels", title(shape), 10, lambda s=shape, d=dtype: check_shape(report, machine, s, d))
+    for last, dtype in ((True, torch.float32), (False, machine.dtype)):
+        report.run(
+            "kernels",
+            "input",
+            10,
+            lambda c=last, d=dtype: check_input(report, machine, channels_last=c, dtype=d),
+        )
 
 
 def time_kernels(report: Report, machine: Machine) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.models.fast_forms import ALWAYS, NEVER
+from chestct.training.machine import compiled
 from chestct.training.machine.device import autocast, tune
 from chestct.training.measure.floor import Floor
 from chestct.training.measure.speed import EngineTimes, Setting, time_engine
@@ -23,6 +24,8 @@ FULL = [
     "csn_r101", "x3d_m", "mvit_base_32x3", "swin3d_t", "penet", "slowfast_r50", "slow_r50", "r2plus1d_r50",
     "i3d", "videomae_base", "resnet18",
 ]  # fmt: skip
+#: In the order of what compiling may gain.
+COMPILED = ["mvit_base_32x3", "csn_r101", "x3d_m", "swin3d_t", "penet", "slowfast_r50", "i3d", "resnet18"]
 NARROW = ["csn_narrow", "x3d_narrow", "mvit_narrow", "swin_narrow"]
 DRY = ["csn_narrow", "x3d_narrow", "mvit_narrow"]
 
@@ -128,8 +131,10 @@ def check_mixed(report: Report, machine: Machine, name: str, sizes: Sizes) -> No
     free()
 
 
-def time_model(report: Report, machine: Machine, name: str, sizes: Sizes) -> None:
-    """Windows a second of both forms, their share of the hardware and of the floor."""
+def time_model(
+    report: Report, machine: Machine, name: str, sizes: Sizes, *, by_compiler: bool = False
+) -> None:
+    """Windows a second of both forms, or of the compiled one; shares of the hardware and of the floor."""
     floor = Floor.of(name, window=sizes.window, size=sizes.size)
     value_bytes = 2 if machine.gpus else 4
     compute, memory = floor.seconds(
@@ -137,14 +142,15 @@ def time_model(report: Report, machine: Machine, name: str, sizes: Sizes) -> Non
     )
     least = max(compute, memory)
     moved_gb = floor.bytes(sizes.batch, value_bytes=value_bytes) / 1e9
-    report.add(
-        "floor",
-        name,
-        f"{floor.flops * sizes.batch / 1e12:.3g} TFLOP: {compute * 1e3:.3g} ms; {moved_gb:.3g} GB: "
-        f"{memory * 1e3:.3g} ms; {'operations bind' if compute > memory else 'memory binds'}: "
-        f"{sizes.batch / least:.4g} windows/s at most",
-    )
-    for setting_of_forms in (NEVER, ALWAYS):
+    if not by_compiler:
+        report.add(
+            "floor",
+            name,
+            f"{floor.flops * sizes.batch / 1e12:.3g} TFLOP: {compute * 1e3:.3g} ms; {moved_gb:.3g} GB: "
+            f"{memory * 1e3:.3g} ms; {'operations bind' if compute > memory else 'memory binds'}: "
+            f"{sizes.batch / least:.4g} windows/s at most",
+        )
+    for setting_of_forms in [ALWAYS] if by_compiler else [NEVER, ALWAYS]:
         setting = Setting(
             window=sizes.window,
             size=sizes.size,
@@ -153,17 +159,18 @@ def time_model(report: Report, machine: Machine, name: str, sizes: Sizes) -> Non
             precision=machine.precision,
             repeats=1 if machine.dry else 6,
             threads=torch.get_num_threads(),
-            compiled=False,
+            compiled=by_compiler,
             plain=False,
             fast_forms=setting_of_forms,
         )
         times = time_engine(name, setting)
         free()
-        if setting_of_forms == ALWAYS and not times.forms:
+        if setting_of_forms == ALWAYS and not (times.forms or by_compiler):
             report.add("speed", f"{name} fast", "no faster form")
             continue
-        what = f"{name} {'plain' if setting_of_forms == NEVER else ' '.join(times.forms)}"
-        report.add("speed", what, _speed(times, floor, sizes.batch, least, machine))
+        forms = ["plain"] if setting_of_forms == NEVER else [*times.forms, *["compiled"] * by_compiler]
+        part, what = "compiled" if by_compiler else "speed", f"{name} {' '.join(forms)}"
+        report.add(part, what, _speed(times, floor, sizes.batch, least, machine))
 
 
 def _speed(times: EngineTimes, floor: Floor, batch: int, least: float, machine: Machine) -> str:
@@ -175,6 +182,7 @@ def _speed(times: EngineTimes, floor: Floor, batch: int, least: float, machine: 
         f"{100 * tflops / machine.product_tflops:.1f} % of a matrix product; "
         f"{100 * least / step:.0f} % of the floor; peak {times.peak_memory_gb:.3g} GB; "
         f"first step {times.first_seconds:.3g} s"
+        + (f", of which compiling {times.compile_seconds:.3g} s" if times.compile_seconds else "")
     )
 
 
@@ -195,3 +203,14 @@ def time_models(report: Report, machine: Machine) -> None:
     for name in DRY[1:2] if machine.dry else FULL:
         assert MODELS[name].sees == "window"
         report.run("speed", name, 25, lambda name=name: time_model(report, machine, name, sizes))
+
+
+def time_compiled_models(report: Report, machine: Machine) -> None:
+    """The models whose steps are most of all made of small operations, compiled by blocks."""
+    sizes = Sizes(window=8, size=32, batch=2) if machine.dry else Sizes(window=32, size=224, batch=16)
+    if machine.dry:
+        compiled.BACKEND = "eager"  # which needs no C++ compiler
+    for name in DRY[1:2] if machine.dry else COMPILED:
+        report.run(
+            "compiled", name, 60, lambda name=name: time_model(report, machine, name, sizes, by_compiler=True)
+        )

@@ -44,13 +44,25 @@ _FOLDER = "chestct_tiles"
 _VERSION = 1
 
 _chosen: dict[Key, Tile] = {}
+#: Keys that were looked for on disk.
+_looked_for: set[Key] = set()
 _forced: dict[str, Tile] = {}
 _timing = True
 
 
 def chosen(key: Key) -> Tile:
-    """The tile of a kernel for a map: as it was chosen, else the first candidate."""
-    return _forced.get(key[0]) or _chosen.get(key) or CANDIDATES[key[0]][0]
+    """The tile of a kernel for a map: as it was chosen here or by another job of the node, else the first.
+
+    While a network is compiled, this alone is called.
+    """
+    if key[0] in _forced:
+        return _forced[key[0]]
+    if _timing and key not in _chosen and key not in _looked_for:
+        _looked_for.add(key)
+        found = _read(_place(key), key[0]) if torch.cuda.is_available() else None
+        if found:
+            _chosen[key] = found
+    return _chosen.get(key, CANDIDATES[key[0]][0])
 
 
 # What torch.compiler.assume_constant_result notes, without the six seconds that importing the compiler takes.
@@ -91,7 +103,7 @@ def find(key: Key, launch: Callable[[Tile], None], like: torch.Tensor) -> None:
     wanted = _timing and key not in _chosen and key[0] not in _forced and like.numel() >= _LARGE
     if not wanted or like.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
         return
-    place = _place(key, like.device)
+    place = _place(key)
     tile = _read(place, key[0])
     if tile is None:
         times = time_candidates(key[0], launch)
@@ -117,11 +129,11 @@ def time_candidates(kernel: str, launch: Callable[[Tile], None]) -> dict[Tile, f
     return times
 
 
-def _place(key: Key, device: torch.device) -> Path | None:
+def _place(key: Key) -> Path | None:
     folder = os.environ.get("TRITON_CACHE_DIR")
     if not folder:
         return None
-    what = json.dumps([_VERSION, torch.cuda.get_device_name(device), CANDIDATES[key[0]], key])
+    what = json.dumps([_VERSION, torch.cuda.get_device_name(), CANDIDATES[key[0]], key])
     return Path(folder) / _FOLDER / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.json"
 
 
