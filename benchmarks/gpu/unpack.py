@@ -21,7 +21,9 @@ def make_environment(folder: Path) -> Path:
     (place,) = (folder / "environment" / "lib").glob("python*/site-packages")
     own = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     packed = [folder / "project" / "workflow_scripts", folder / "site"]
-    (place / "packed.pth").write_text("".join(f"{path}\n" for path in [*packed, *own]))
+    # Of the machine's own places the .pth files count too.
+    lines = [*map(str, packed), *(f"import site; site.addsitedir({path!r})" for path in own)]
+    (place / "packed.pth").write_text("".join(f"{line}\n" for line in lines))
     return python
 
 

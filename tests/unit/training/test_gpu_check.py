@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-MODULES = ("findings", "run", "recovery", "study", "pack")
+MODULES = ("findings", "run", "recovery", "study", "pack", "unpack")
 
 
 @pytest.fixture
@@ -90,6 +90,16 @@ def test_packages_that_are_packed_are_installed_here(script: dict[str, ModuleTyp
     pack.copy_packages(tmp_path, ["tabulate", "snakemake-interface-common"])
     assert (tmp_path / "tabulate" / "__init__.py").is_file()
     assert list(tmp_path.glob("snakemake_interface_common-*.dist-info/METADATA"))
+
+
+def test_what_is_packed_and_what_the_machine_has_are_imported(
+    script: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    for name in ("project/workflow_scripts/ours.py", "site/packed.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("")
+    python = script["unpack"].make_environment(tmp_path)
+    subprocess.run([python, "-c", "import ours, packed, yaml"], env={}, check=True)
 
 
 def running(study: ModuleType, folder: Path, program: str) -> Any:
