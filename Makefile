@@ -74,13 +74,22 @@ help:
 	@sed -n '/^SHELL/q;s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 	@echo "Studies: $(notdir $(basename $(wildcard studies/*.yaml)))"
 
-# A misspelt name ends at once, with those that there are.
+# A misspelt name ends at once, with those that there are: Snakemake would run here where it finds no profile.
 known-study:
 	@unknown="$(filter-out $(basename $(notdir $(wildcard studies/*.yaml))),$(STUDY))"; \
 	if [ -n "$$unknown" ]; then \
 	  echo "there is no study '$$unknown': studies/ has no such file"; \
 	  echo "  expected: STUDY=name with one of $(notdir $(basename $(wildcard studies/*.yaml)));"; \
 	  echo "            without STUDY it is the default study"; exit 1; fi >&2
+	@before=" "; for name in $(STUDY); do \
+	  base=$$(sed -n 's/^#.*An overlay over \([a-z0-9_]*\)\.yaml.*/\1/p' studies/$$name.yaml | head -n 1); \
+	  case "$$before" in *" $${base:-$$name} "*) ;; *) if [ -n "$$base" ]; then \
+	    echo "the study '$$name' is an overlay over '$$base', and changes nothing else"; \
+	    echo "  expected: STUDY=\"$$base $$name\""; exit 1; fi;; esac; before="$$before$$name "; done >&2
+	@if [ -n "$(PROFILE)" ] && [ ! -d "profiles/$(PROFILE)" ]; then \
+	  echo "there is no profile '$(PROFILE)': profiles/ has no such folder"; \
+	  echo "  expected: PROFILE=name with one of $(notdir $(wildcard profiles/*)); without it the run is on this machine"; \
+	  exit 1; fi >&2
 
 # Snakemake names no line of a file that is no YAML.
 study: known-study setup

@@ -15,7 +15,7 @@ from chestct.errors import InputError
 from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_arguments
 from chestct.yaml_file import read_yaml
 from chestct_command import begin, cite
-from chestct_command.project import configuration_files, list_studies, project_folder
+from chestct_command.project import check_profile, configuration_files, list_studies, project_folder
 
 _RUN_HELP = "results/STUDY/training/DATASET/MODEL/START/percent-P/seed-S/fold-F, or what export wrote"
 
@@ -97,6 +97,8 @@ def _options(options: argparse.Namespace, folder: Path) -> list[str]:
 
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
+    if options.profile:
+        check_profile(folder, options.profile)
     where = (
         ["--workflow-profile", f"profiles/{options.profile}"]
         if options.profile

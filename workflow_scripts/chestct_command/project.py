@@ -13,6 +13,8 @@ from chestct.errors import InputError
 from chestct.near_words import near, suggestion
 from chestct.yaml_file import read_yaml
 
+#: How the file of a study says that it is laid over another, not over the default study.
+_OVER = re.compile(r"^#.*An overlay over ([a-z0-9_]+)\.yaml", re.MULTILINE)
 _MARKS = ("Snakefile", "config.yaml", "workflow_scripts")
 DEFAULT = "default"
 
@@ -56,14 +58,17 @@ def _first_sentence(path: Path) -> str:
 
 
 def check_studies(folder: Path, names: Sequence[str]) -> None:
-    """Stop where a name is no study.
+    """Stop where a name is no study, or an overlay over another that is not given before it.
 
     Raises:
         InputError: lists those that there are, the nearest first.
     """
     known = list_studies(folder)
-    for name in names:
-        if name in known or (name == DEFAULT and len(names) == 1):
+    for place, name in enumerate(names):
+        if name in known:
+            _check_base(folder, names[:place], name)
+            continue
+        if name == DEFAULT and len(names) == 1:
             continue
         similar = near(name, known)
         listed = "".join(f"\n    {study}: {what}" for study, what in known.items())
@@ -73,6 +78,36 @@ def check_studies(folder: Path, names: Sequence[str]) -> None:
             expected=f"no name, for the default study, or one of{listed}",
             remedy=suggestion(name, similar) if similar else "take one of these, or write that file",
         )
+
+
+def _check_base(folder: Path, before: Sequence[str], name: str) -> None:
+    path = folder / "studies" / f"{name}.yaml"
+    base = _OVER.search(path.read_text(encoding="utf-8", errors="replace"))
+    if base is not None and base[1] not in before:
+        raise InputError(
+            f"the study '{name}' is an overlay over '{base[1]}', and changes nothing else",
+            where=path,
+            expected=f"both names, in this order: {base[1]} {name}",
+            remedy=f'with make: STUDY="{base[1]} {name}"',
+        )
+
+
+def check_profile(folder: Path, name: str) -> None:
+    """Stop where a name is no profile: Snakemake would then run on this machine.
+
+    Raises:
+        InputError: lists those that there are.
+    """
+    known = sorted(path.parent.name for path in folder.glob("profiles/*/config.yaml"))
+    if name in known:
+        return
+    similar = near(name, known)
+    raise InputError(
+        f"there is no profile '{name}'",
+        where=folder / "profiles" / name,
+        expected=f"one of {', '.join(known)}; without --profile the run is on this machine",
+        remedy=suggestion(name, similar) if similar else "take one of these, or write that folder",
+    )
 
 
 def configuration_files(folder: Path, names: Sequence[str]) -> list[Path]:

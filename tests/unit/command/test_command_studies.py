@@ -85,6 +85,24 @@ def test_a_wrong_study_is_one_message_and_no_traceback(capsys, monkeypatch):
         assert "did you mean 'paper'?" in printed.err
 
 
+def test_an_overlay_without_what_it_lies_over_is_refused(folder):
+    with pytest.raises(InputError, match="paper paper_lean"):
+        check_studies(folder, ["paper_lean"])
+    with pytest.raises(InputError, match="an overlay over 'paper'"):
+        check_studies(folder, ["paper_lean", "paper"])
+    check_studies(folder, ["paper", "paper_lean"])
+    check_studies(folder, ["lidc_nodules", "lidc_nodules_quick"])
+
+
+def test_a_misspelt_profile_does_not_run_on_this_machine(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("chestct_command.main._call", lambda *_: pytest.fail("it ran"))
+    assert main(["run", "smoke", "--profile", "slrum"]) == 1
+    assert (
+        "one of default, slurm" in (printed := capsys.readouterr().err) and "did you mean 'slurm'?" in printed
+    )
+
+
 def test_without_a_command_all_of_them_are_told(capsys):
     assert main([]) == 2
     printed = capsys.readouterr()

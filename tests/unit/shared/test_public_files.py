@@ -65,4 +65,11 @@ def test_bare_make_prints_help_and_a_misspelt_study_ends_before_anything_is_set_
     assert shown.returncode == 0 and "make study" in shown.stdout and "smoke" in shown.stdout
     wrong = subprocess.run(["make", "study", "STUDY=smokee"], cwd=tmp_path, capture_output=True, text=True)
     assert wrong.returncode != 0 and "no study 'smokee'" in wrong.stderr and "smoke" in wrong.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "studies"]
+    (tmp_path / "studies" / "quick.yaml").write_text("# Small. An overlay over smoke.yaml, given after it:\n")
+    wrong = subprocess.run(["make", "plan", "STUDY=quick"], cwd=tmp_path, capture_output=True, text=True)
+    assert wrong.returncode != 0 and 'expected: STUDY="smoke quick"' in wrong.stderr
+    (tmp_path / "profiles" / "slurm").mkdir(parents=True)
+    command = ["make", "study", "STUDY=smoke", "PROFILE=slrum"]
+    wrong = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert wrong.returncode != 0 and "no profile 'slrum'" in wrong.stderr and "slurm" in wrong.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "profiles", "studies"]

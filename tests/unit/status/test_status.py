@@ -123,6 +123,11 @@ def test_the_command_says_that_there_is_no_run(tmp_path):
     )
     assert done.returncode == 1
     assert "no run has started jobs here yet" in done.stderr
+    (tmp_path / "results" / "smoke").mkdir(parents=True)
+    (tmp_path / "results" / "smoke" / "events.jsonl").touch()
+    command = [sys.executable, "-m", "chestct.status", str(tmp_path), "--study", "smokee"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "'smokee' has started jobs here yet; runs of: smoke" in done.stderr
 
 
 def test_jobs_of_other_folders_are_no_part_of_the_queue(tmp_path, monkeypatch):

@@ -30,8 +30,17 @@ def main() -> None:
     path = event_file(arguments.folder, arguments.study)
     run = latest_run(path) if path else None
     if run is None:
-        raise SystemExit("no run has started jobs here yet")
+        raise SystemExit(_none_yet(arguments.folder, arguments.study))
     print(describe(run, arguments.folder, time.time(), states), end="")
+
+
+def _none_yet(folder: Path, study: str | None) -> str:
+    """That no run has started jobs, and of which studies one has."""
+    if study is None:
+        return "no run has started jobs here yet"
+    others = sorted(path.parent.name for path in folder.glob("results/*/events.jsonl"))
+    have = f"; runs of: {', '.join(others)}" if others else ""
+    return f"no run of a study '{study}' has started jobs here yet{have}"
 
 
 if __name__ == "__main__":
