@@ -18,7 +18,7 @@ from pathlib import Path
 
 from chestct.errors import InputError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: How libraries that are no Python name a full disk or quota in their own errors.
 _FULL_WORDS = tuple(os.strerror(number) for number in _FULL) + tuple(f"os error {number}" for number in _FULL)
 #: What a folder or a file system answers that cannot be asked to write itself out.
@@ -134,7 +134,7 @@ def is_full(error: BaseException, folder: Path) -> bool:
     """Whether an error that came up while a file was written means that its disk or quota is full."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (*_FULL, errno.EFBIG):
+        if isinstance(cause, OSError) and cause.errno in _FULL:
             return True
         if isinstance(cause, InputError):
             return False

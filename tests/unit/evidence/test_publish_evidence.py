@@ -1,5 +1,6 @@
 """What a finished study publishes, and that an unfinished one publishes nothing."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from synthetic_study import make_study
 
 from chestct.errors import DamageError, InputError
 from chestct.evidence.how_it_ran import job_times, wall_seconds
-from chestct.evidence.publish import COPIED, FinishedStudy, publish
+from chestct.evidence.publish import COPIED, FinishedStudy, publish, replaced_folder
 from chestct.figures.claim_sentences import read_claims
 from chestct.figures.publication_tables import write_tables
 from chestct.figures.study_tables import read_study
@@ -281,3 +282,14 @@ def test_a_crate_holds_what_its_metadata_name_and_nothing_private(copy, tmp_path
     (path.parent / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds other files: notes\.txt"):
         write_crate(copy, root, path.parent, "make study", None)
+
+
+def test_a_full_disk_is_one_message_and_leaves_the_former_folder(tmp_path):
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(InputError, match=r"cannot be written[\s\S]*make room"):
+        with replaced_folder(tmp_path / "kept"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError):  # nothing that a disk could be blamed for
+        with replaced_folder(tmp_path / "kept"):
+            (tmp_path / "nowhere").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

@@ -102,6 +102,7 @@ def test_file_systems_that_cannot_be_asked_to_write_out_are_used_all_the_same(tm
         OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
         RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
         ValueError("Disk quota exceeded (os error 122)"),
+        RuntimeError("Error while serializing: I/O error: File too large (os error 27)"),
     ],
 )
 def test_a_full_disk_is_one_message_whoever_writes(tmp_path, error):

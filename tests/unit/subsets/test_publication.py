@@ -113,12 +113,14 @@ def test_a_key_is_never_half_there_nor_open(tmp_path, umask, monkeypatch):
         Path(source).rename(target)
 
     monkeypatch.setattr("chestct.subsets.publication.os.link", link)
+    written_out = lambda folder: seen.append("folder written out")  # noqa: E731
+    monkeypatch.setattr("chestct.subsets.publication.sync_folder", written_out)
     before = os.umask(umask)
     try:
         key = read_or_make_key(tmp_path / "a.key")
     finally:
         os.umask(before)
-    assert seen == [(0o600, 32)]
+    assert seen == [(0o600, 32), "folder written out"]
     assert stat.S_IMODE((tmp_path / "a.key").stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["a.key"]
     (tmp_path / "a.key").chmod(0o644)

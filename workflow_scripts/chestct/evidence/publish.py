@@ -1,5 +1,6 @@
 """Copy what a finished study shows into a folder that is kept with the project, with a page about it."""
 
+import errno
 import json
 import shutil
 import tempfile
@@ -18,7 +19,15 @@ from chestct.evidence.how_it_ran import digests, job_times, machine, wall_second
 from chestct.evidence.page import BY_MODEL, contrasts_by_model, page
 from chestct.figures.names import TABLES
 from chestct.figures.study_tables import StudyTables, read_study
-from chestct.files import digest_object, sha256_file, sync_disk, sync_folder
+from chestct.files import (
+    cannot_write,
+    digest_object,
+    is_full,
+    make_folder,
+    sha256_file,
+    sync_disk,
+    sync_folder,
+)
 from chestct.records import read_recorded
 from chestct.run_grid import list_runs
 
@@ -222,8 +231,23 @@ def _check_folder(folder: Path, name: str) -> None:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of ``folder`` on success and vanishes on failure."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """Yield an empty folder that takes the place of ``folder`` on success and vanishes on failure.
+
+    Raises:
+        InputError: the disk or quota is full, or there is no permission.
+    """
+    try:
+        with _replaced_folder(folder) as new:
+            yield new
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) or is_full(error, folder.parent):
+            raise cannot_write(folder, error) from error
+        raise
+
+
+@contextmanager
+def _replaced_folder(folder: Path) -> Iterator[Path]:
+    make_folder(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
         new, old = Path(beside, "new"), Path(beside, "old")
         new.mkdir()

@@ -6,21 +6,20 @@ Each has an ``event`` and the ``time`` in seconds since 1970; ``RunState.apply``
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from chestct.status.run_state import RunState
 
-#: What an event must tell, of which type: all of them, and by their kind.
-_OF_ALL: dict[str, tuple[type, ...]] = {"time": (int, float)}
-_FACTS: dict[str, dict[str, tuple[type, ...]]] = {
-    "begun": {"planned": (dict,), "total": (int,)},
-    "total": {"total": (int,)},
-    "ended": {},
-    "started": {"job": (str,), "rule": (str,), "label": (str,), "model": (str,), "log": (str,)},
-    "submitted": {"job": (str,), "slurm": (str,)},
-    "finished": {"job": (str,)},
-    "failed": {"job": (str,)},
+#: Kinds of events of a run, and of one of its jobs.
+_OF_RUN = ("begun", "total", "ended")
+_OF_JOB = ("started", "submitted", "finished", "failed")
+#: What else is asked of an event, of which type.
+_TYPES: dict[str, tuple[type, ...]] = {
+    "planned": (dict,),
+    "total": (int,),
+    **dict.fromkeys(("rule", "label", "model", "log", "slurm"), (str,)),
 }
 
 
@@ -47,18 +46,22 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         for line in lines:
             try:
                 event = json.loads(line)
-                whole = isinstance(event, dict) and all(
-                    name in event and isinstance(event[name], kinds)
-                    for name, kinds in (_OF_ALL | _FACTS[event["event"]]).items()
-                )
-            except (ValueError, KeyError, TypeError, RecursionError):
+                whole = isinstance(event, dict) and _is_event(event)
+            except (ValueError, OverflowError, RecursionError):
                 continue
-            if whole and math.isfinite(event["time"]) and _is_counted(event.get("planned", {})):
+            if whole:
                 yield event
 
 
-def _is_counted(planned: dict[str, Any]) -> bool:
-    return all(isinstance(number, int) for number in planned.values())
+def _is_event(event: dict[str, Any]) -> bool:
+    kind, time = event.get("event"), event.get("time")
+    if not isinstance(time, int | float) or not math.isfinite(time) or kind not in (*_OF_RUN, *_OF_JOB):
+        return False
+    if kind in _OF_JOB and not isinstance(event.get("job"), str | int):
+        return False
+    if not all(isinstance(event[name], kinds) for name, kinds in _TYPES.items() if name in event):
+        return False
+    return all(isinstance(number, int) for number in event.get("planned", {}).values())
 
 
 def latest_run(path: Path) -> RunState | None:
@@ -72,7 +75,8 @@ def latest_run(path: Path) -> RunState | None:
         if event["event"] == "begun":
             run = RunState()
         if run is not None:
-            run.apply(event)
+            with suppress(KeyError):  # one that lacks something
+                run.apply(event)
     return run
 
 

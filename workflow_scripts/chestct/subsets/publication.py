@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from chestct.errors import InputError
-from chestct.files import cannot_write
+from chestct.files import cannot_write, make_folder, sync_folder
 from chestct.tables import column_types, read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def _make_key(path: Path) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # mkstemp creates the file for its owner alone: the key is never readable by others.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -74,6 +74,8 @@ def _make_key(path: Path) -> None:
         except OSError:
             if not path.exists():  # by another process
                 Path(name).replace(path)  # a disk without hard links
+        # Or a power cut loses it, and another key gives other pseudonyms than those that are published.
+        sync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
