@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from chestct.catalogue import MODELS
+from chestct.errors import InputError
 from chestct.models import build_model
 from chestct.tables import read_table
 from chestct.training.measure import throughput
+from chestct.training.measure.estimates import estimated_rows
 from chestct.training.measure.speed import Setting, count_flops, measure, measure_or_explain
 from chestct.training.measure.throughput import (
     Peaks,
@@ -154,3 +157,25 @@ def test_the_projects_own_table_is_whole(root: Path) -> None:
     full = {name for name, e in MODELS.items() if e.seven and not e.build.endswith("narrow")}
     assert full <= set(table["model"])
     assert table["standing"].str.match("measured|estimated: ").all(), "an estimate is named as one"
+
+
+def test_another_device_is_taken_to_reach_the_same_share_of_its_peak() -> None:
+    of_h200 = ROW | {"device": "NVIDIA H200", "precision": "bf16-mixed", "size": 224, "compiled": None}
+    rows = [of_h200 | {"model": "swin3d_t", "train_windows_per_second": 98.9}]
+    rows += [of_h200 | {"model": "resnet18", "train_windows_per_second": 989.0}]
+    rows += [of_h200 | {"model": "resnet18_slices", "device": "elsewhere", "gflops_per_window": 1.0}]
+    found = pd.DataFrame(estimated_rows(pd.DataFrame(rows), "NVIDIA A100", "NVIDIA H200")).set_index("model")
+    assert found["train_windows_per_second"].to_dict() == {
+        "swin3d_t": 31.2,
+        "resnet18": 312.0,
+        "resnet18_slices": 3120.0,  # a tenth of the operations
+    }
+    assert found.loc["swin3d_t", "score_windows_per_second"] == 3 * 31.2
+    assert (
+        found.loc["resnet18_slices", "standing"]
+        == "estimated: 3 % of 312 TFLOP/s, as resnet18 on NVIDIA H200"
+    )
+    with pytest.raises(InputError, match="nothing like 'swin3d_t' was measured"):
+        estimated_rows(pd.DataFrame(rows), "NVIDIA A100", "NVIDIA H100")
+    with pytest.raises(InputError, match="the peak of 'a GPU' is not known"):
+        estimated_rows(pd.DataFrame(rows), "a GPU", "NVIDIA H200")

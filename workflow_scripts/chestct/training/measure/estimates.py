@@ -15,7 +15,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.tables import read_table
-from chestct.training.measure.machine_speeds import PEAK_TFLOPS
+from chestct.training.measure.machine_speeds import PEAK_TFLOPS, peak_tflops
 from chestct.training.measure.throughput import TABLE, update_table
 
 PRECISION = "bf16-mixed"
@@ -40,18 +40,20 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
     Args:
         table: of schema ``throughput``.
         device: whose name begins as one of ``PEAK_TFLOPS``.
-        source: device of the measurements.
+        source: device of the measurements, likewise.
 
     Raises:
-        InputError: none of a model, nor of one of its kind, was measured on ``source``.
+        InputError: none of a model, nor of one of its kind, was measured on ``source``, or a device's peak is
+            not known.
     """
+    peak, peak_there = _peak(device), _peak(source)
     full = table[(table["precision"] == PRECISION) & (table["size"] == 224) & table["compiled"].isna()]
     measured = full[full["standing"].str.startswith("measured")]
     there = measured[measured["device"] == source].drop_duplicates("model", keep="last").set_index("model")
     known = set(measured.loc[measured["device"] == device, "model"])
     rows: list[dict[str, object]] = []
     for _, row in full.drop_duplicates("model").iterrows():
-        name, peak = str(row["model"]), PEAK_TFLOPS[device][PRECISION]
+        name = str(row["model"])
         like = name if name in there.index else LIKE.get(name, name)
         if name in known:
             continue
@@ -64,7 +66,7 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
             )
         of = there.loc[like]
         work_tflop = num_passes(like) * float(of["gflops_per_window"]) / 1e3
-        share = work_tflop * float(of["train_windows_per_second"]) / PEAK_TFLOPS[source][PRECISION]
+        share = work_tflop * float(of["train_windows_per_second"]) / peak_there
         score = share * peak * 1e3 / float(row["gflops_per_window"])
         rows.append(
             {
@@ -80,11 +82,23 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
     return rows
 
 
+def _peak(device: str) -> float:
+    peak = peak_tflops(device, PRECISION)
+    if peak is None:
+        raise InputError(
+            f"the peak of '{device}' is not known",
+            where="chestct/training/measure/machine_speeds.py",
+            expected=f"a device whose name begins as one of {', '.join(PEAK_TFLOPS)}",
+            remedy="add its data sheet's numbers there, or measure on it",
+        )
+    return peak
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Put the estimated rows of a device into the table of speeds."""
     parser = argparse.ArgumentParser(prog="python -m chestct.training.measure.estimates", description=__doc__)
-    parser.add_argument("device", choices=PEAK_TFLOPS)
-    parser.add_argument("--source", choices=PEAK_TFLOPS, default="NVIDIA H200", help="where was measured")
+    parser.add_argument("device", help="its name in the table")
+    parser.add_argument("--source", default="NVIDIA H200", help="device that was measured")
     parser.add_argument("--output", type=Path, default=TABLE, help="table to update")
     given = parser.parse_args(arguments)
     try:
