@@ -109,7 +109,7 @@ def _identifiers(path: Path) -> tuple[str, str]:
         return "", ""  # the conversion says what is wrong with it
 
 
-def _series(folders: dict[Path, Sequence[Path]], root: Path) -> list[FoundScan]:
+def _series(folders: Mapping[Path, Sequence[Path]], root: Path) -> list[FoundScan]:
     """The series in some folders with DICOM files."""
     images: dict[str, dict[Path, set[str]]] = defaultdict(lambda: defaultdict(set))
     for folder, files in folders.items():
@@ -141,7 +141,7 @@ def _below(folder: Path, images: Mapping[str, Mapping[Path, set[str]]]) -> set[s
 
 
 def _common_folder(
-    places: dict[Path, set[str]], folders: dict[Path, Sequence[Path]], root: Path
+    places: Mapping[Path, set[str]], folders: Mapping[Path, Sequence[Path]], root: Path
 ) -> Path | None:
     """The folder above the parts of one series; None where they are copies, or no folder reads as a whole."""
     if len(places) < 2:
