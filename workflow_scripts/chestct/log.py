@@ -6,6 +6,7 @@ An ``InputError`` ends the script with its message alone, without a traceback, a
 import logging
 import os
 import sys
+import warnings
 from contextlib import suppress
 from types import TracebackType
 
@@ -32,6 +33,10 @@ def set_up_log(path: str, *, level: int = logging.INFO) -> None:
     logging.basicConfig(
         level=level, stream=stream, format="%(asctime)s %(levelname)s %(message)s", force=True
     )
+
+    # pydicom quotes values of headers, which may be names, in what it warns of.
+    warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
 
     def on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, InputError):

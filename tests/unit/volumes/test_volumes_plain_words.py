@@ -1,6 +1,7 @@
 """No name of a file and no text of a header reaches a ledger or a log, wherever it stands."""
 
 import logging
+from types import SimpleNamespace
 
 import pydicom
 import pytest
@@ -12,6 +13,8 @@ from shard_jobs import run, series_table
 from chestct.tables import read_table
 from chestct.volumes.error_words import error_words
 from chestct.volumes.plain_words import without_names
+from chestct.volumes.refusals import RefusedScan
+from chestct.volumes.volume_header import check_units
 
 NAME = "Quartermaine"
 
@@ -42,6 +45,8 @@ def named(field, value):
         named("SOPInstanceUID", f"1.2.{NAME}.3"),
         named("FrameOfReferenceUID", f"{NAME}"),
         named("ConvolutionKernel", NAME),
+        named("SpecificCharacterSet", NAME.upper()),
+        named("SOPClassUID", f"1.2.{NAME}.3"),
         named("Rows", 7),
     ],
 )
@@ -86,3 +91,18 @@ def test_details_name_places_and_keep_numbers(tmp_path):
 )
 def test_what_an_error_quotes_is_left_out(text):
     assert f"'{text}'" not in error_words(ValueError(f"invalid value: '{text}' is no number"))
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown"), [("um", "um"), ("cm", "cm"), ("inches", "inches"), (NAME, "(text)")]
+)
+def test_units_of_volumes_are_shown_if_they_are_units(unit, shown):
+    with pytest.raises(RefusedScan) as caught:
+        check_units(["mm", unit])
+    assert caught.value.detail.startswith(f"lengths in {shown}, ")
+
+
+@pytest.mark.parametrize("field", ["phase", "sop_class", "manufacturer", "scanner_model", "contrast_agent"])
+def test_texts_of_other_fields_are_not_repeated_either(tmp_path, field):
+    header = SimpleNamespace(**{field: ("", NAME) if field == "phase" else NAME})
+    assert without_names(f"2 phases (, {NAME})", tmp_path, [header]) == "2 phases (, (text))"

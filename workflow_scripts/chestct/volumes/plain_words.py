@@ -47,7 +47,8 @@ _TEXTS: tuple[str, ...] = (
     "study_uid",
     "series_uid",
 )
-_TEXTS += ("frame_uid", "sop_uid", "kernel", "description")
+_TEXTS += ("frame_uid", "sop_uid", "sop_class", "kernel", "description", "phase")
+_TEXTS += ("manufacturer", "scanner_model", "contrast_agent")
 #: Shorter names cannot be told from numbers and words of the detail itself, and name nobody.
 _SHORTEST, _SHORTEST_NUMBER = 3, 5
 

@@ -1,6 +1,7 @@
 """What the header of a volume file says, judged alike in every format before a library reads it."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,11 @@ MAX_SIDE, MAX_VOXELS = 4096, 1 << 30
 LEAST_SPACING_MM, MOST_SPACING_MM = 0.1, 50
 #: How mm are written, or that nothing is known.
 _MM = ("", "mm", "millimeter", "millimetre", "?", "???")
+#: Other units, as files write them.
+_OTHER_UNITS = re.compile(
+    r"(u|\u00b5|\u03bc|n|c|d|k)?m|(micro|nano|centi|deci|kilo)?met(er|re)s?|microns?|inch(es)?|in|ft|feet|s|sec|ms|us|"
+    r"hz|ppm|rads?|unit \d+|pixels?|voxels?|none"
+)
 #: Relative difference of two spacings, and cosine between axes, that are rounding.
 _ROUNDING = 0.01
 #: Directions that are the same: within a degree.
@@ -83,7 +89,10 @@ def check_units(units: Sequence[str]) -> None:
     """Refuse lengths that are not in mm, as ``other_units``; what is empty or unknown counts as mm."""
     other = sorted({unit for unit in units if unit.strip().lower() not in _MM})
     if other:
-        shown = ", ".join(other)[:60]
+        # Whatever else stands there may be a name.
+        shown = ", ".join(
+            sorted({unit if _OTHER_UNITS.fullmatch(unit.strip().lower()) else "(text)" for unit in other})
+        )
         raise RefusedScan("other_units", f"lengths in {shown}, expected mm: write the scan anew in mm")
 
 
