@@ -71,8 +71,9 @@ def _problems(top: Node) -> Iterator[yaml.MarkedYAMLError]:
             kind = node.tag.removeprefix(_TAG)
             yield _problem(f"a value of the kind {kind}: put a text that looks like one in quotes", node)
         elif isinstance(node, ScalarNode):
-            if not node.style and (words := _misread(node)):
-                yield _problem(words, node)
+            misread = None if node.style else _misread(node)
+            if misread:
+                yield _problem(misread, node)
         elif isinstance(node, SequenceNode):
             todo += [(item, level + 1) for item in reversed(node.value)]
         elif isinstance(node, MappingNode):

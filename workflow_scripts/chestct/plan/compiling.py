@@ -1,5 +1,6 @@
 """What the plan says of torch.compile: which jobs compile their network, and how that is known."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ from chestct.training.compile_choice import ALWAYS, NEVER
 
 
 def compile_lines(
-    config: dict[str, Any], windows: pd.DataFrame, speeds: pd.DataFrame, *, devices: int
+    config: Mapping[str, Any], windows: pd.DataFrame, speeds: pd.DataFrame, *, devices: int
 ) -> list[str]:
     """Lines on the jobs of a study on one device; none where no network is compiled.
 
@@ -25,7 +26,8 @@ def compile_lines(
         return []
     jobs = windows[windows["rule"].isin(COMPILING) & windows["model"].isin(speeds.index)]
     compiled = compiled_jobs(jobs, speeds, chosen=chosen, devices=devices)
-    lines, unknown = [], []
+    lines: list[str] = []
+    unknown: list[str] = []
     for model, of_model in jobs.groupby("model", sort=False):
         speed = speeds.loc[model]
         if pd.isna(speed["compile_seconds"]):

@@ -1,5 +1,6 @@
 """How fast devices train and score: the table throughput.csv beside this file."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from chestct.window_forms import slices_seen
 COMPILED = ("compiled_train", "compiled_score", "compile_seconds")
 
 
-def compile_setting(config: dict[str, Any]) -> str:
+def compile_setting(config: Mapping[str, Any]) -> str:
     """never, auto or always: what ``training.compile`` comes to on the study's devices."""
     chosen = wish(config["training"]["compile"])
     return NEVER if chosen == AUTO and not config["training"]["gpus"] else chosen

@@ -61,9 +61,10 @@ def _trial(run: Run, rate: float, record: str, history: str) -> dict[str, Any]:
     if records.empty:
         return row | dict.fromkeys(_COPIED)
     check_curve(records.iloc[0], validations, history)
-    if records.loc[0, "learning_rate"] != rate:
+    trained = records.iloc[0]["learning_rate"]
+    if trained != rate:
         raise InputError(
-            f"the trial is of another learning rate: {records.loc[0, 'learning_rate']:g}",
+            f"the trial is of another learning rate: {trained:g}",
             where=record,
             expected=f"{rate:g}",
             remedy=f"put the right one back, or train the run again: snakemake --forcerun {record}",

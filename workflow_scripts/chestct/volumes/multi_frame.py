@@ -20,7 +20,6 @@ from chestct.volumes.slice_header import SliceHeader
 _ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 _SHARED, _PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 _OFFSET = "ConcatenationFrameOffsetNumber"
-#: Where conversion from files of one image puts what the enhanced object has no place for.
 #: Groups of a frame that hold constants and settings of single images (``raw_elements``), by keyword there.
 _GROUPS = {
     "ReconstructionDiameter": ("CTReconstructionSequence", "ReconstructionDiameter"),
@@ -37,6 +36,7 @@ _GROUPS = {
     "SpiralPitchFactor": ("CTTableDynamicsSequence", "SpiralPitchFactor"),
     "ImageComments": ("FrameContentSequence", "FrameComments"),
 }
+#: Where conversion from files of one image puts what the enhanced object has no place for.
 _UNASSIGNED = ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence")
 
 

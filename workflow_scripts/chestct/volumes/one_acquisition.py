@@ -59,7 +59,7 @@ def _check_one_reconstruction(headers: Sequence[SliceHeader], report: Report) ->
         },
     }
     # Free text may name a patient: of these only the number goes to the ledger.
-    texts = {
+    texts: dict[str, set[Any]] = {
         "contrast agents": {header.contrast_agent.upper() for header in headers},
         "series numbers": {header.series_number for header in headers},
         "series descriptions": {header.description for header in headers},

@@ -64,13 +64,13 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
                 expected="a measured row of every model, or of one of its kind (LIKE in this module)",
                 remedy=f"python -m chestct.training.measure.throughput {name} on that device",
             )
-        of = there.loc[like]
+        of: pd.Series = there.loc[like]  # type: ignore[assignment]
         work_tflop = num_passes(like) * float(of["gflops_per_window"]) / 1e3
         share = work_tflop * float(of["train_windows_per_second"]) / peak_there
         score = share * peak * 1e3 / float(row["gflops_per_window"])
         rows.append(
             {
-                **row.to_dict(),
+                **{str(key): value for key, value in row.items()},
                 "device": device,
                 "train_windows_per_second": float(f"{score / num_passes(name):.4g}"),
                 "score_windows_per_second": float(f"{score:.4g}"),

@@ -61,7 +61,8 @@ class TrainingInput:
         """Return the input, (B, 3, T, crop_px, crop_px); on a CPU the next call may write over it."""
         bilinear = self.settings.interpolation == "bilinear"
         if self.form.fused and bilinear and runs_kernels(hu_BTHW.device):
-            theta = random_theta(*hu_BTHW.shape[::2], hu_BTHW.shape[3], self.settings, self.generator)
+            batch, _, height, width = hu_BTHW.shape
+            theta = random_theta(batch, height, width, self.settings, self.generator)
             return fused_input(
                 hu_BTHW, theta, self.settings, dtype=self.dtype, channels_last=self.form.channels_last
             )
