@@ -15,8 +15,8 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.models.channels_last import DepthwiseConv3d, PointwiseConv3d
-from chestct.models.depthwise import find_gpus
 from chestct.models.fast_forms import apply_fast_forms
+from chestct.models.kernel_gpus import find_gpus
 
 
 def test_kernels_compute_what_pytorch_does() -> None:

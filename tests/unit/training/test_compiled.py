@@ -5,12 +5,16 @@ The compiler's own back end takes minutes; "eager" and "aot_eager" take its way 
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from engine_data import SETTINGS, assert_equal_runs, make_job, record, train, windows
 from torch import nn
+from torch.nn import functional as F
 
+from chestct.models import depthwise
+from chestct.models.channels_last import put_depthwise
 from chestct.training.compile_choice import ALWAYS, BLOCKS, GRAPHS, NEVER, WHOLE, wish
 from chestct.training.header import read_facts
 from chestct.training.machine import compiled
@@ -195,6 +199,44 @@ def test_automatically_nothing_is_compiled_on_a_cpu(data, tmp_path, plain, backe
     off = train(make_job(data, compile=False, **short), tmp_path / "off")
     assert (auto / "weights.safetensors").read_bytes() == (off / "weights.safetensors").read_bytes()
     assert not backend
+
+
+def test_the_compiler_takes_depthwise_kernels_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU alone they run: here PyTorch computes in their place what they would."""
+    calls: list[str] = []
+    lines: list[str] = []
+
+    def convolution(x: torch.Tensor, weight: torch.Tensor, stride: Any, padding: Any) -> torch.Tensor:
+        x = x.permute(0, 4, 1, 2, 3)
+        y = F.conv3d(x, weight, None, stride, padding, groups=len(weight))
+        return y.permute(0, 2, 3, 4, 1).contiguous()
+
+    def convolve(*arguments: Any) -> torch.Tensor:
+        calls.append("forward")
+        return convolution(*arguments)
+
+    def gradients(grad: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, *geometry: Any) -> Any:
+        calls.append("backward")
+        grad, x = (values.permute(0, 4, 1, 2, 3) for values in (grad, x))
+        rest = (None, *geometry[:2], (1, 1, 1), False, (0, 0, 0), len(weight), (True, True, False))
+        found_x, found_weight, _ = torch.ops.aten.convolution_backward(grad, x, weight, *rest)
+        return (found_x.permute(0, 2, 3, 4, 1).contiguous() if geometry[2][0] else None), found_weight
+
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    monkeypatch.setattr(depthwise, "convolve", convolve)
+    monkeypatch.setattr(depthwise, "gradients", gradients)
+    monkeypatch.setattr(depthwise, "runs_kernels", lambda device: True)
+    torch.manual_seed(0)
+    first = nn.Conv3d(3, 3, 3, stride=(1, 2, 2), padding=1, groups=3)
+    plain = nn.Sequential(
+        first, nn.ReLU(), nn.Conv3d(3, 3, 3, padding=1, groups=3), nn.Flatten(), nn.Linear(54, 1)
+    )
+    fast = copy.deepcopy(plain)
+    assert put_depthwise(fast, False) == 2
+    CompiledModel(fast, WHOLE, say=lines.append)
+    assert_same(outcome(fast, batch()), outcome(plain, batch()), 1e-5)
+    assert is_compiled(fast), lines
+    assert {"forward", "backward"} == set(calls)
 
 
 def test_old_values_of_the_setting_stay_valid() -> None:

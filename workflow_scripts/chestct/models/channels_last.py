@@ -12,7 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from chestct.models.depthwise import depthwise, find_gpus
+from chestct.models.depthwise import Depthwise, depthwise
+from chestct.models.depthwise_ops import depthwise_op
+from chestct.models.kernel_gpus import find_gpus
 
 
 class DepthwiseConv3d(nn.Conv3d):
@@ -23,7 +25,10 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """(B, C, T', H', W') with channels last in memory."""
-        y_BTHWC = depthwise(x_BCTHW.permute(0, 2, 3, 4, 1), self.weight, self.stride, self.padding)  # type: ignore[arg-type]
+        # A compiler takes the kernels as they are.
+        apply = depthwise_op if torch.compiler.is_compiling() else Depthwise.apply
+        x_BTHWC = x_BCTHW.permute(0, 2, 3, 4, 1)
+        y_BTHWC = depthwise(x_BTHWC, self.weight, self.stride, self.padding, apply=apply)  # type: ignore[arg-type]
         if self.bias is not None:
             y_BTHWC = y_BTHWC + self.bias.to(y_BTHWC.dtype)
         return y_BTHWC.permute(0, 4, 1, 2, 3)

@@ -6,45 +6,27 @@ and a GPU of compute capability 8.0; everywhere else PyTorch computes the same.
 Shape suffixes: B batch, C channels, T slices (z), H rows (y), W columns (x).
 """
 
-import importlib.util
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from chestct.models.depthwise_tiles import FORWARD, INPUT, ROWS, WEIGHT, Tile, chosen, find
+from chestct.models.kernel_gpus import runs_kernels
 
 Triple = tuple[int, int, int]
 
-#: Compute capability of the first GPUs that Triton supports (Ampere).
-_LEAST_CAPABILITY = (8, 0)
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 #: Programs that share the gradient of the weights, about: parts that it is added up from.
 _PROGRAMS, _PROGRAM_CHANNELS = 1024, 64
 
-#: Numbers of the GPUs that the kernels run on, once ``find_gpus`` has looked.
-_gpus: set[int] = set()
 
+def output_lengths(lengths: tuple[int, ...], kernel: Triple, stride: Triple, padding: Triple) -> Triple:
+    """Lengths of the output along T, H and W."""
 
-def find_gpus() -> bool:
-    """Look which GPUs of this process the kernels run on; whether they are all of them.
-
-    Apart from the convolutions themselves, so that these can be compiled.
-    """
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if found and importlib.util.find_spec("triton") is not None and torch.version.hip is None:
-        _gpus.update(i for i in range(found) if torch.cuda.get_device_capability(i) >= _LEAST_CAPABILITY)
-    return len(_gpus) == found
-
-
-def runs_kernels(device: torch.device) -> bool:
-    """Whether the project's Triton kernels run on a device, as ``find_gpus`` found."""
-    return device.type == "cuda" and device.index in _gpus
-
-
-def _output_lengths(lengths: tuple[int, ...], kernel: Triple, stride: Triple, padding: Triple) -> Triple:
     def one(axis: int) -> int:
         return (lengths[axis] + 2 * padding[axis] - kernel[axis]) // stride[axis] + 1
 
@@ -66,9 +48,10 @@ def _warps(values: int) -> int:
     return max(1, min(8, values // 256))
 
 
-def _is_dense(x_BTHWC: torch.Tensor) -> bool:
-    """Whether every sample lies in one piece, wherever the next begins."""
-    return x_BTHWC[0].is_contiguous() and (len(x_BTHWC) == 1 or x_BTHWC.stride(0) >= x_BTHWC[0].numel())
+def _dense(x_BTHWC: torch.Tensor) -> torch.Tensor:
+    """The map such that every sample lies in one piece, wherever the next begins."""
+    pieces = x_BTHWC[0].is_contiguous() and (len(x_BTHWC) == 1 or x_BTHWC.stride(0) >= x_BTHWC[0].numel())
+    return x_BTHWC if pieces else x_BTHWC.contiguous()
 
 
 def _taps(weight: torch.Tensor) -> torch.Tensor:
@@ -81,7 +64,7 @@ def _forward(
 ) -> torch.Tensor:
     batch, *lengths, channels = x_BTHWC.shape
     assert math.prod(lengths) * channels < 2**31, "a sample has too many values"
-    out = _output_lengths(tuple(lengths), kernel, stride, padding)
+    out = output_lengths(tuple(lengths), kernel, stride, padding)
     y_BTHWC = x_BTHWC.new_empty((batch, *out, channels))
     if not y_BTHWC.numel():
         return y_BTHWC
@@ -230,6 +213,31 @@ def _launch_weight_gradient(
     )  # fmt: skip
 
 
+def convolve(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, padding: Triple) -> torch.Tensor:
+    """The convolution by the kernels, without gradients: (B, T', H', W', C), of the input's type."""
+    return _forward(_dense(x_BTHWC), _taps(weight), tuple(weight.shape[2:]), stride, padding)  # type: ignore[arg-type]
+
+
+def gradients(
+    grad_BTHWC: torch.Tensor,
+    x_BTHWC: torch.Tensor,
+    weight: torch.Tensor,
+    stride: Triple,
+    padding: Triple,
+    needed: tuple[bool, bool],
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Gradients of the input and of the weight, where they are needed, by the kernels."""
+    x_BTHWC, grad_BTHWC = _dense(x_BTHWC), grad_BTHWC.contiguous()
+    geometry = tuple(weight.shape[2:]), stride, padding
+    grad_x = grad_weight = None
+    if needed[0]:
+        grad_x = _input_gradient(grad_BTHWC, _taps(weight), x_BTHWC.shape[1:4], *geometry)  # type: ignore[arg-type]
+    if needed[1]:
+        found = _weight_gradient(x_BTHWC, grad_BTHWC, *geometry)  # type: ignore[arg-type]
+        grad_weight = found.t().reshape(weight.shape).to(weight.dtype)
+    return grad_x, grad_weight
+
+
 class Depthwise(torch.autograd.Function):
     """Depthwise convolution by the kernels: ``apply(x_BTHWC, weight, stride, padding)``.
 
@@ -241,28 +249,24 @@ class Depthwise(torch.autograd.Function):
         ctx: Any, x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, padding: Triple
     ) -> torch.Tensor:
         """(B, T', H', W', C), of the input's type."""
-        if not _is_dense(x_BTHWC):
-            x_BTHWC = x_BTHWC.contiguous()
-        kernel = tuple(weight.shape[2:])
+        x_BTHWC, ctx.geometry = _dense(x_BTHWC), (stride, padding)
         ctx.save_for_backward(x_BTHWC, weight)
-        ctx.geometry = (kernel, stride, padding)
-        return _forward(x_BTHWC, _taps(weight), *ctx.geometry)
+        return convolve(x_BTHWC, weight, stride, padding)
 
     @staticmethod
     def backward(ctx: Any, grad_BTHWC: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         """Gradients of the input and of the weight, where they are needed."""
-        x_BTHWC, weight = ctx.saved_tensors
-        grad_BTHWC = grad_BTHWC.contiguous()
-        grad_x = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_x = _input_gradient(grad_BTHWC, _taps(weight), x_BTHWC.shape[1:4], *ctx.geometry)
-        if ctx.needs_input_grad[1]:
-            found = _weight_gradient(x_BTHWC, grad_BTHWC, *ctx.geometry)
-            grad_weight = found.t().reshape(weight.shape).to(weight.dtype)
-        return grad_x, grad_weight, None, None
+        return *gradients(grad_BTHWC, *ctx.saved_tensors, *ctx.geometry, ctx.needs_input_grad[:2]), None, None
 
 
-def depthwise(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, padding: Triple) -> torch.Tensor:
+def depthwise(
+    x_BTHWC: torch.Tensor,
+    weight: torch.Tensor,
+    stride: Triple,
+    padding: Triple,
+    *,
+    apply: Callable[..., torch.Tensor] = Depthwise.apply,
+) -> torch.Tensor:
     """Depthwise convolution with zero padding of a map whose channels lie last.
 
     In autocast it computes in the type that convolutions have there.
@@ -272,6 +276,7 @@ def depthwise(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, paddi
         weight: (C, 1, KT, KH, KW).
         stride: along T, H and W.
         padding: zeros along T, H and W, on either side.
+        apply: what calls the kernels.
 
     Returns:
         (B, T', H', W', C).
@@ -280,7 +285,7 @@ def depthwise(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, paddi
     if torch.is_autocast_enabled(device.type):
         x_BTHWC = x_BTHWC.to(torch.get_autocast_dtype(device.type))
     if x_BTHWC.dtype in _TYPES and runs_kernels(device):
-        return Depthwise.apply(x_BTHWC, weight, stride, padding)
+        return apply(x_BTHWC, weight, stride, padding)
     x_BCTHW = x_BTHWC.permute(0, 4, 1, 2, 3)
     if device.type == "cuda":  # cuDNN is three times slower where channels lie last
         x_BCTHW = x_BCTHW.contiguous()

@@ -11,8 +11,8 @@ from typing import Final
 from torch import nn
 
 from chestct.models.channels_last import PointwiseConv3d, put_depthwise, put_pointwise
-from chestct.models.depthwise import find_gpus
 from chestct.models.fused_attention import use_fused_attention
+from chestct.models.kernel_gpus import find_gpus
 
 #: Values of the key: on GPUs alone, on CPUs too (slower there, for tests), or nowhere.
 ON_GPUS: Final = "on_gpus"

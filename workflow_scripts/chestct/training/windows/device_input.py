@@ -9,8 +9,8 @@ Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 import torch
 from torch import nn
 
-from chestct.models.depthwise import runs_kernels
 from chestct.models.fast_forms import input_form
+from chestct.models.kernel_gpus import runs_kernels
 from chestct.training.windows.display_window import InputSettings, centre_crop, to_input
 
 #: Pixels and slices that a program of the kernel makes; not yet timed on a GPU.

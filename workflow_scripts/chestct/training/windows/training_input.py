@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from chestct.models.depthwise import runs_kernels
 from chestct.models.fast_forms import InputForm
+from chestct.models.kernel_gpus import runs_kernels
 from chestct.training.budget import Batches
 from chestct.training.windows.augmentation import augment, random_theta
 from chestct.training.windows.device_input import fused_input, input_type
