@@ -18,6 +18,7 @@ from chestct.training.budget import Batches
 from chestct.training.checkpoint import StateFile
 from chestct.training.loop import Loop, Step
 from chestct.training.machine.compile_trial import EXPECTED_SECONDS, CompileTrial
+from chestct.training.machine.compiled import find_blocks
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.processes import Processes
 from chestct.training.schedule import Schedule
@@ -201,3 +202,15 @@ def test_the_steps_of_a_trial_are_the_runs_own(tmp_path: Any) -> None:
     )
     assert found == [10, 20]
     assert SETTINGS.compile == "auto"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("x3d_narrow", 9), ("swin_narrow", 8), ("mvit_narrow", 5), ("penet_narrow", 8)]
+)
+def test_blocks_that_are_compiled_are_found_in_the_libraries_networks(name: str, number: int) -> None:
+    model = build_model(name, num_slices=8, size_px=32, seed=0)
+    found = find_blocks(model)
+    assert len(found) == number
+    held = {id(weight) for block in found for weight in block.parameters()}
+    share = len(held) / len(list(model.parameters()))
+    assert share > 0.85, "but for the ends of the network"

@@ -13,7 +13,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from chestct.models.depthwise import Depthwise, depthwise
-from chestct.models.depthwise_ops import depthwise_op
 from chestct.models.kernel_gpus import find_gpus
 
 
@@ -25,8 +24,8 @@ class DepthwiseConv3d(nn.Conv3d):
 
     def forward(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """(B, C, T', H', W') with channels last in memory."""
-        # A compiler takes the kernels as they are.
-        apply = depthwise_op if torch.compiler.is_compiling() else Depthwise.apply
+        # A compiler takes the kernels as they are (``depthwise_ops``, which ``put_depthwise`` imports).
+        apply = torch.ops.chestct.depthwise if torch.compiler.is_compiling() else Depthwise.apply
         x_BTHWC = x_BCTHW.permute(0, 2, 3, 4, 1)
         y_BTHWC = depthwise(x_BTHWC, self.weight, self.stride, self.padding, apply=apply)  # type: ignore[arg-type]
         if self.bias is not None:
@@ -72,6 +71,8 @@ def put_depthwise(model: nn.Module, mixed: bool) -> int:
     grouped = [module for module in model.modules() if isinstance(module, nn.Conv3d) and module.groups > 1]
     if not find_gpus() or not all(_plainly_padded(module) and _is_depthwise(module) for module in grouped):
         return 0
+    if grouped:
+        import chestct.models.depthwise_ops  # noqa: F401 (not for those who have no use for it)
     for module in grouped:
         module.__class__ = DepthwiseConv3d
     return len(grouped)

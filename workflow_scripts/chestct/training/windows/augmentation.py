@@ -68,7 +68,7 @@ def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Gen
     crop = settings.crop_px
     theta = random_theta(batch, height, width, settings, generator)
     if hu_BTHW.device.type == "cuda":
-        # From pinned memory, so that nothing waits; in float64, since TF32 is off by a tenth of a pixel.
+        # From pinned memory, so that nothing waits; in float64, since TF32 may be off by a tenth of a pixel.
         theta = theta.double().pin_memory().to(hu_BTHW.device, non_blocking=True)
     grid = F.affine_grid(theta, [batch, 1, crop, crop], align_corners=False).float()
     above_fill = hu_BTHW.float() - settings.fill

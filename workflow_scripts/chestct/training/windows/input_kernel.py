@@ -2,7 +2,7 @@
 
 Each stored value is read where it is needed, and the input is written once, in its type and layout. Sums run
 in float32, places in a slice are computed in float64: in float32 they are off by a hundred-thousandth of a
-pixel, in TF32 by a tenth.
+pixel, in TF32 by nearly a tenth.
 """
 
 import triton
