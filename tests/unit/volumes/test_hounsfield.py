@@ -54,11 +54,12 @@ NO_HU = {
     "constant": (CHEST * 0 - 1000, "nothing else"),
     "window without lungs": (np.clip(CHEST, -500, 500), "window without air"),
     "half of it zeros": (holed(slice(6, None), 0), "6 of 12 slices hold nothing but one value"),
-    "zeros from half a slice on": (holed(slice(7, None), 0), "copy the scan again"),
+    "zeros to the end": (holed(slice(7, None), 0), "copy the scan again"),
     "a slice of zeros": (holed(0, 0), "1 of 12 slices"),
-    "rescale lost in a few": (shifted(slice(3, 6), 1024), "3 of 12 slices hold nothing but dense voxels"),
-    "rescale lost in one at the end": (shifted(11, 1000), "1 of 12 slices hold nothing but dense voxels"),
-    "rescaled twice in a few": (shifted(slice(3, 6), -1024), "3 of 12 slices hold nothing but air"),
+    "rescale lost in a few": (shifted(slice(3, 6), 1024), "all values move by"),
+    "rescale lost in one at the end": (shifted(11, 1000), "from one slice to the next"),
+    "another offset in half": (shifted(slice(6, None), 512), "all values move by"),
+    "rescaled twice in a few": (shifted(slice(3, 6), -1000), "3 slices without tissue between others"),
     "a hole of air": (holed(5, -1024), "1 of 12 slices hold nothing but one value"),
     "nearly constant": (np.where(np.arange(CHEST.size).reshape(CHEST.shape) < 20, 40, -1000), "mask"),
 }
@@ -99,7 +100,7 @@ def test_what_is_hu_is_taken(name):
     if name.startswith("slices of"):
         assert notes == ["3 slice(s) of one value, air, at the ends"]
     else:
-        assert notes == (["6 slices of air at the ends"] if name.startswith("many slices") else [])
+        assert notes == (["6 slices without tissue at the ends"] if name.startswith("many slices") else [])
 
 
 @given(offset=st.integers(450, 40000), sign=st.sampled_from([1, -1]))

@@ -24,12 +24,10 @@ LUNG_HU = -800
 TISSUE_ABOVE_HU, TISSUE_MEDIAN_HU = -400, (-350, 500)
 #: Bone and metal lie above, and are at most so many percent; of a scan in HU + 1024 it is the whole body.
 DENSE_ABOVE_HU, MOST_DENSE_PERCENT = 700, 10
-#: So much of one slice is never bone, unless it is all that there is.
-MOST_DENSE_SLICE_PERCENT = 15
-#: Nor does a slice hold so much more tissue than one of air beside it.
-MOST_LOST_TISSUE_PERCENT = 10
-#: Nearly all of a slice of air lies below; of emphysema, less.
-ALL_AIR_HU = -930
+#: Percent of a slice above ``TISSUE_ABOVE_HU`` that is little, and that is much: a chest fills 30 to 60.
+LITTLE_TISSUE_PERCENT, MUCH_TISSUE_PERCENT = 10, 20
+#: By how much the lowest tenth and the highest thirtieth of a slice may both move to those of the next.
+MOST_JUMP_HU = 300
 #: Nothing real lies below, but noise and padding; padding is one value, and not counted.
 BELOW_AIR_HU, MOST_BELOW_AIR_PERCENT = -1200, 5
 #: Fewer voxels have no distribution to speak of: only their range is judged.
@@ -132,47 +130,61 @@ def _likely_causes(values: np.ndarray, intensity: str) -> Iterator[str]:
     yield "take the volume in HU, or leave the scan out"
 
 
+def _largest_jump(few: np.ndarray) -> float:
+    """By how much the lowest and the highest values move together from one slice to the next, at most, HU.
+
+    Args:
+        few: values of slices, shape (slices, values).
+    """
+    count = few.shape[1]
+    ends = [count // 10, count - 1 - count // 32]
+    jumps = np.diff(np.partition(few, ends, axis=1)[:, ends].astype(np.float64), axis=0)
+    together = np.sign(jumps[:, 0]) == np.sign(jumps[:, 1])
+    return float(np.where(together, np.abs(jumps).min(axis=1), 0).max(initial=0))
+
+
 def _check_slices(values: np.ndarray) -> list[str]:
     """Refuse volumes some of whose slices cannot be of the scan that the others are; returns notes.
 
-    A copy that was cut, or a hole in a file, reads as zeros: slices of one value are refused, but for those
-    of air at the ends, which were added to volumes of one depth. Slices whose rescale was lost are dense all
-    over, those that were rescaled twice are nearly nothing but air.
+    - A copy that was cut, or a hole in a file, reads as zeros: slices of one value are refused, but for
+      those of air at the ends, which were added to volumes of one depth.
+    - Where some slices lost their rescale, the lowest and the highest values jump together from one slice to
+      the next. Anatomy moves one or the other.
+    - Where some were rescaled twice, tissue is gone between slices with much of it. A neck or an ankle is
+      thin, but so is what lies beside it.
     """
     steps = [max(length // _GRID, 1) for length in values.shape[1:]]
     few = values[:, :: steps[0], :: steps[1]].reshape(len(values), -1)
-
-    def percent(found: np.ndarray) -> np.ndarray:
-        return 100 * np.count_nonzero(found, axis=1) / few.shape[1]
-
     alike = (few == few[:, :1]).all(axis=1)  # most slices differ in a few voxels
     for i in np.flatnonzero(alike):
         alike[i] = (values[i] == few[i, 0]).all()
-    dense = (percent(few > DENSE_ABOVE_HU) > MOST_DENSE_SLICE_PERCENT) & (few > AIR_BELOW_HU).all(axis=1)
-    tissue = percent(few > TISSUE_ABOVE_HU)
-    empty = ~alike & (percent(few <= ALL_AIR_HU) > 90) & (tissue < 2)
-    inside = np.flatnonzero(~(alike | empty))
-    if not inside.size:
+    tissue = 100 * np.count_nonzero(few > TISSUE_ABOVE_HU, axis=1) / few.shape[1]
+    full = np.flatnonzero(~alike & (tissue >= LITTLE_TISSUE_PERCENT))
+    if not full.size:
         return []
+    bare = ~alike & (tissue < LITTLE_TISSUE_PERCENT)
     numbers = np.arange(len(values))
-    between = (numbers > inside[0]) & (numbers < inside[-1])
-    # A body that ends grows thin before: of ankles or the top of a head, the next slice holds little more.
-    for i in np.flatnonzero(empty):
-        beside = [*inside[inside < i][-1:], *inside[inside > i][:1]]
-        empty[i] = tissue[beside].max() > MOST_LOST_TISSUE_PERCENT
+    # The tissue of the next slices below and above that have some; 100 beyond the ends.
+    steps_up = np.searchsorted(full, numbers)
+    below, above = (np.r_[100, tissue[full], 100][steps_up + side] for side in (0, 1))
+    between = (numbers > full[0]) & (numbers < full[-1])
+    beside_much = np.minimum(below, above) > MUCH_TISSUE_PERCENT
     padding = alike & ~between & (few[:, 0] <= LUNG_HU)
-    for lost, what, cause in (
-        (alike & ~padding, "one value", "as where a copy was cut, or voxels were left out"),
-        (dense, "dense voxels and no air", "as where their rescale was lost"),
-        (empty & between, "air", "as where they were rescaled twice"),
-    ):
-        if lost.any():
-            words = f"{np.count_nonzero(lost)} of {len(values)} slices hold nothing but {what}, {cause}"
-            remedy = "copy the scan again, or take one without such slices"
-            raise RefusedScan("not_hounsfield", f"{words}: {remedy}")
-    count, num_empty = np.count_nonzero(padding), np.count_nonzero(empty)
-    notes = [f"{count} slice(s) of one value, air, at the ends"] if count else []
-    return notes + ([f"{num_empty} slices of air at the ends"] if 4 * num_empty > len(values) else [])
+    jump = _largest_jump(few[full])
+    if lost := np.count_nonzero(alike & ~padding):
+        fault = f"{lost} of {len(values)} slices hold nothing but one value, as of a copy that was cut"
+    elif jump > MOST_JUMP_HU:
+        fault = (
+            f"all values move by {jump:.0f} HU from one slice to the next, as where some lost their rescale"
+        )
+    elif lost := np.count_nonzero(bare & between & beside_much):
+        fault = f"{lost} slices without tissue between others with much, as where they were rescaled twice"
+    else:
+        num_padded, num_bare = np.count_nonzero(padding), np.count_nonzero(bare & ~between & beside_much)
+        notes = [f"{num_padded} slice(s) of one value, air, at the ends"] if num_padded else []
+        more = [f"{num_bare} slices without tissue at the ends"] if 4 * num_bare > len(values) else []
+        return notes + more
+    raise RefusedScan("not_hounsfield", f"{fault}: copy the scan again, or take one without such slices")
 
 
 def check_hounsfield(values: np.ndarray, *, intensity: str = HU) -> list[str]:
