@@ -15,6 +15,7 @@ from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.models.fast_forms import ALWAYS, NEVER
 from chestct.training.machine import compiled
+from chestct.training.machine.bf16_check import check_bf16
 from chestct.training.machine.device import autocast, tune
 from chestct.training.measure.floor import Floor
 from chestct.training.measure.speed import EngineTimes, Setting, time_engine
@@ -131,6 +132,19 @@ def check_mixed(report: Report, machine: Machine, name: str, sizes: Sizes) -> No
     free()
 
 
+def check_layers(report: Report, machine: Machine, name: str, sizes: Sizes) -> None:
+    """In bf16, every kind of layer computes what it does in float32, as a run looks at its start."""
+    model = build_model(name, num_slices=sizes.window, size_px=sizes.size, seed=0).train()
+    tune(model, gpus=machine.gpus, precision="bf16-mixed", fast_forms=ALWAYS)
+    shape = (sizes.batch, 3, sizes.window, sizes.size, sizes.size)
+    found = check_bf16(
+        model.to(machine.device), shape, device=machine.device, precision="bf16-mixed", where=name
+    )
+    report.add("forms", f"{name} layers in bf16", f"{found} kinds agree with float32", found > 0)
+    del model
+    free()
+
+
 def time_model(
     report: Report, machine: Machine, name: str, sizes: Sizes, *, by_compiler: bool = False
 ) -> None:
@@ -191,10 +205,13 @@ def check_forms(report: Report, machine: Machine) -> None:
     small = Sizes(window=8, size=32, batch=2) if machine.dry else Sizes(window=16, size=64, batch=4)
     for name in DRY if machine.dry else NARROW:
         report.run("forms", name, 15, lambda name=name: check_form(report, machine, name, small))
+    full = Sizes(window=32, size=224, batch=2)
     if machine.gpus:
-        full = Sizes(window=32, size=224, batch=2)
         for name in FULL[:4]:
             report.run("forms", name, 25, lambda name=name: check_mixed(report, machine, name, full))
+    for name in DRY[2:] if machine.dry else FULL:
+        sizes = small if machine.dry else full
+        report.run("forms", f"{name} layers", 10, lambda n=name, s=sizes: check_layers(report, machine, n, s))
 
 
 def time_models(report: Report, machine: Machine) -> None:
