@@ -58,6 +58,10 @@ NO_HU = {
     "a slice of zeros": (holed(0, 0), "1 of 12 slices"),
     "rescale lost in a few": (shifted(slice(3, 6), 1024), "all values move by"),
     "rescale lost in one at the end": (shifted(11, 1000), "from one slice to the next"),
+    "rescale lost in a few, padded": (
+        np.where(padded_chest(-2000) == -2000, -1024, shifted(slice(5, 7), 1024)),
+        "all values move by",
+    ),
     "another offset in half": (shifted(slice(6, None), 512), "all values move by"),
     "rescaled twice in a few": (shifted(slice(3, 6), -1000), "3 slices without tissue between others"),
     "a hole of air": (holed(5, -1024), "1 of 12 slices hold nothing but one value"),

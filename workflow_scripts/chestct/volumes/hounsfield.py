@@ -134,11 +134,13 @@ def _largest_jump(few: np.ndarray) -> float:
     """By how much the lowest and the highest values move together from one slice to the next, at most, HU.
 
     Args:
-        few: values of slices, shape (slices, values).
+        few: values of slices, shape (slices, values); those of -1024 HU or less are padding, or cut, and do
+            not count.
     """
-    count = few.shape[1]
-    ends = [count // 10, count - 1 - count // 32]
-    jumps = np.diff(np.partition(few, ends, axis=1)[:, ends].astype(np.float64), axis=0)
+    ordered, num_padded = np.sort(few, axis=1), np.count_nonzero(few <= AIR_HU, axis=1)
+    count = few.shape[1] - num_padded
+    ends = np.stack([num_padded + count // 10, few.shape[1] - 1 - count // 32], axis=1)
+    jumps = np.diff(np.take_along_axis(ordered, ends, axis=1).astype(np.float64), axis=0)
     together = np.sign(jumps[:, 0]) == np.sign(jumps[:, 1])
     return float(np.where(together, np.abs(jumps).min(axis=1), 0).max(initial=0))
 
