@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from chestct.errors import InputError
-from chestct.subsets.cohort import select_cohort
+from chestct.subsets.cohort import select_cohort, write_cohort
+from chestct.tables import column_types, write_table
 
 NAMES = ["a", "b", "c", "d", "e"]
 
@@ -76,3 +77,21 @@ def test_no_usable_scan_stops_with_the_reasons():
     labels["exclusion"] = "indeterminate"
     with pytest.raises(InputError, match="no scan of the dataset can be used"):
         select_cohort(series, labels, *others)
+
+
+def test_a_whole_table_of_another_dataset_is_refused(tmp_path):
+    columns = {"series_id": "1", "path": "x", "num_instances": 1, "num_bytes": 1, "shard": 0}
+    keys = pd.DataFrame({"dataset": "d", "patient_id": ["p", "q"], "study_id": ["a", "b"]})
+    own = {
+        "series": keys.assign(**columns),
+        "labels": keys.assign(label=[0, 1], exclusion=None, baseline=None),
+        "left_out": pd.DataFrame(columns=list(column_types("left_out"))),
+    }
+    for name in ("ledger", "index"):
+        own[name] = pd.DataFrame(columns=list(column_types(name)))
+    paths = {name: str(tmp_path / f"{name}.csv") for name in own}
+    for name, table in own.items():
+        write_table(table, paths[name], name)
+    write_table(own["labels"].assign(dataset="e"), paths["labels"], "labels")
+    with pytest.raises(InputError, match=r"that of another dataset: e[\s\S]*labels.csv[\s\S]*dataset d"):
+        write_cohort(**paths, output=str(tmp_path / "cohort.csv"))

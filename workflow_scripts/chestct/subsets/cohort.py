@@ -112,13 +112,24 @@ def _joined_patients(series: pd.DataFrame, copies: Mapping[str, str]) -> dict[st
 
 
 def write_cohort(*, series: str, labels: str, ledger: str, index: str, left_out: str, output: str) -> None:
-    """Read the five tables, write the cohort."""
-    cohort = select_cohort(
-        read_table(series, "series"),
-        read_table(labels, "labels"),
-        read_table(ledger, "ledger"),
-        read_table(index, "index"),
-        read_table(left_out, "left_out"),
-    )
+    """Read the five tables, write the cohort.
+
+    Raises:
+        InputError: as of ``select_cohort``; or a table is of another dataset, and lies with its record in the
+            place of this one's.
+    """
+    paths = {"series": series, "labels": labels, "ledger": ledger, "index": index, "left_out": left_out}
+    tables = {name: read_table(path, name) for name, path in paths.items()}
+    own = set(tables["series"]["dataset"])
+    for name, table in tables.items():
+        others = sorted(set(table["dataset"]) - own) if own else []
+        if others:
+            raise InputError(
+                f"the table is that of another dataset: {others[0]}",
+                where=paths[name],
+                expected=f"dataset {min(own)}",
+                remedy=f"put the right one back, or make it again: snakemake --forcerun {paths[name]}",
+            )
+    cohort = select_cohort(**tables)
     write_table(cohort, output, "cohort")
     print(cohort.groupby(["status", "label"], dropna=False).size())
