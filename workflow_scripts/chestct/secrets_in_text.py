@@ -27,7 +27,7 @@ _FILE_NAME = re.compile(r"[\w .+-]+\.[A-Za-z][A-Za-z0-9]{1,4}")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 #: Where an address begins in a text: its scheme (also a variable) and slashes, as programs forgive them.
 _ADDRESS = re.compile(
-    r"(?:(?:[A-Za-z][A-Za-z0-9+.-]+|\$\{\w+\}):[/\\]+|(?<![^\s(<\"'])[/\\]{2})(?P<rest>[^\s<>\"']*)"
+    r"(?:(?:[A-Za-z][A-Za-z0-9+.-]{1,30}|\$\{\w+\}):[/\\]+|(?<![^\s(<\"'])[/\\]{2})(?P<rest>[^ \t\r\n<>\"']*)"
 )
 
 
@@ -40,7 +40,9 @@ def holds_secret(text: str) -> bool:
     found = [match["rest"] for match in _ADDRESS.finditer(text)]
     if not found and _VARIABLE.search(text):
         found = [text]  # a variable may hold an address, to which the rest belongs
-    return any(_secret_in(rest.replace("\\", "/")) for rest in found)
+    # One address may stand within another, or right behind it.
+    parts = [part for rest in found for part in rest.replace("\\", "/").split("://")]
+    return any(_secret_in(part) for part in parts)
 
 
 def without_secrets(url: str) -> str:
@@ -65,18 +67,24 @@ def _secret_in(rest: str) -> bool:
         return True  # nobody can tell where its credentials end
     if "@" in place and _VARIABLE.sub("", place.rpartition("@")[0]).strip(":"):
         return True
-    plain = unquote(unquote(others))
-    pairs = [part.partition("=") for part in re.split(r"[?&;#]", plain) if part]
-    if any(_is_secret(name.rpartition("/")[2], value) for name, _, value in pairs):
+    query, _, fragment = unquote(unquote(others)).partition("#")
+    if any(_is_secret(*part.partition("=")[::2]) for part in re.split("[?&;]", query) if part):
+        return True
+    # Programs forgive a question mark that lacks; a fragment may be the name of a section.
+    loose = re.split("[?&;#/]", f"{unquote(path)}&{fragment}".partition("&")[2])
+    if any(_is_secret(*part.partition("=")[::2]) for part in loose if "=" in part or _LONG.fullmatch(part)):
         return True
     return any(_LONG_PART.fullmatch(_VARIABLE.sub("", part)) for part in unquote(path).split("/"))
 
 
 def _is_secret(name: str, value: str) -> bool:
+    """Whether a parameter, or a part of a query without a value, holds a secret."""
     literal = _VARIABLE.sub("", value)
-    if not literal:
-        return not value and _LONG.fullmatch(_VARIABLE.sub("", name)) is not None
-    if _SECRETS.fullmatch(name.lower()) or _LONG.fullmatch(literal):
+    name = _VARIABLE.sub("", name).rpartition("/")[2].strip().lower()
+    if value and not literal:
+        return False
+    if literal and _SECRETS.fullmatch(name):
         return True
-    harmless = name.lower() in _HARMLESS or len(literal) <= _SHORT or _FILE_NAME.fullmatch(literal)
-    return not harmless
+    text = literal or name
+    harmless = name in _HARMLESS or len(text) <= _SHORT or _FILE_NAME.fullmatch(text)
+    return not harmless or _LONG.fullmatch(text) is not None

@@ -20,6 +20,7 @@ _PLAIN_TAGS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null
 _DECIMAL = re.compile(r"[+-]?(0|[1-9][0-9]{0,99})")
 #: References within a file multiply: no configuration has so many parts, or as many levels.
 _MOST_PARTS, _MOST_LEVELS = 100_000, 64
+_BRACKETS = re.compile(r"(?:[\[{]\s*){65}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -30,7 +31,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
             that is read as something else than it looks like.
     """
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        if _BRACKETS.search(text):  # of which each takes the parser longer than the one before
+            raise RecursionError
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         problem = next(_problems(node), None) if node is not None else None
         if problem is not None:
