@@ -136,25 +136,7 @@ def test_every_hash_is_checked_of_uv_of_requirements_and_of_what_builds_them(pro
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all that `make setup` calls besides a Python."""
     folder = tmp_path_factory.mktemp("tools")
-    for name in [
-        "bash",
-        "sh",
-        "make",
-        "cat",
-        "sed",
-        "awk",
-        "mv",
-        "cp",
-        "rm",
-        "mkdir",
-        "touch",
-        "flock",
-        "uname",
-        "id",
-        "test",
-        "cmp",
-        "ln",
-    ]:
+    for name in TOOLS:
         if found := shutil.which(name):
             (folder / name).symlink_to(found)
     return folder
