@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from chestct.intensity import AIR_HU
 from chestct.models.depthwise import Depthwise
-from chestct.models.depthwise_tiles import CANDIDATES, FORWARD, INPUT, ROWS, WEIGHT, forced
+from chestct.models.depthwise_tiles import CANDIDATES, FORWARD, INPUT, ROWS, WEIGHT, Tile, forced
 from chestct.training.windows.augmentation import augment, random_theta
 from chestct.training.windows.device_input import fused_input
 from chestct.training.windows.display_window import InputSettings, to_input
@@ -118,9 +118,11 @@ def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
         "weight": (WEIGHT, lambda: gradient(weight), lambda: plain_gradient(w)),
     }
     repeats = {"warm_up": 0, "repeats": 1} if machine.dry else {}
-    words, equal = [], True
+    words: list[str] = []
+    equal = True
     for way, (name, ours, theirs) in ways.items():
-        times, first = {}, None
+        times: dict[Tile, float] = {}
+        first: torch.Tensor | None = None
         for tile in CANDIDATES[name][: 2 if machine.dry else None]:
             with forced(**{name: tile}):
                 found = ours()

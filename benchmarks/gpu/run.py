@@ -7,7 +7,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
     import torch
     from kernels import check_kernels, time_kernels
-    from machine import look_at_machine
+    from machine import Machine, look_at_machine
     from networks import check_forms, time_compiled_models, time_models
     from recovery import check_recovery
     from study import Study
@@ -79,18 +79,23 @@ def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
     torch.backends.cudnn.benchmark = not dry
     device = torch.device("cpu") if dry else torch.device("cuda", torch.cuda.current_device())
     machine = look_at_machine(report, device, dry=dry)
-    running = None
+    running: Study | None = None
     if "study" in parts:
         try:
             running = Study.start(machine)
         except Exception as error:  # the others must still run
             report.add("study", "start", f"{type(error).__name__}: {error}", False)
-    ways = {
+
+    def wait_for_study(report: Report, _: Machine) -> None:
+        if running:
+            running.wait(report)
+
+    ways: dict[str, Callable[[Report, Machine], None]] = {
         "kernels": check_kernels,
         "forms": check_forms,
         "recovery": check_recovery,
         # What is timed has the machine to itself.
-        "study": lambda report, _: running.wait(report) if running else None,
+        "study": wait_for_study,
         "speed": time_models,
         "compiled": time_compiled_models,
         "kernel-times": time_kernels,

@@ -247,7 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sheet=given.peak_tflops or peak_tflops(device, setting.precision),
         product=product_tflops(setting.device, setting.precision),
     )
-    rows, failed = [], 0
+    rows: list[Sequence[str]] = [_COLUMNS, ["---"] * len(_COLUMNS)]
+    failed = 0
     for name in given.models or full_size_models(setting.size):
         if name in MODELS and not given.window:
             setting = replace(setting, window=WINDOWS[MODELS[name].sees])
@@ -263,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if variant != "published" or len(variants) == 1:
                 update_table(given.output, _table_row(name, found, of_variant, device))
     print(f"\n{device}: a matrix product reaches {peaks.product:.4g} TFLOP/s")
-    for row in [_COLUMNS, ["---"] * len(_COLUMNS), *rows]:
+    for row in rows:
         print(f"| {' | '.join(row)} |")
     return failed
 
