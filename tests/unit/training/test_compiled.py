@@ -98,15 +98,25 @@ def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], 
         assert difference <= limit, f"{name} differs by {difference:.1e}"
 
 
-@pytest.mark.parametrize("form", [BLOCKS, GRAPHS])
-def test_every_form_is_the_network_as_it_was(form: str, backend: list[int]) -> None:
+def test_every_kind_of_block_is_compiled_once_and_is_what_it_was(backend: list[int]) -> None:
     plain, fast = pair()
-    CompiledModel(fast, form, say=lambda text: None)
+    lines: list[str] = []
+    CompiledModel(fast, BLOCKS, say=lines.append)
     for _ in range(2):  # the first call compiles
         assert_same(outcome(fast, batch()), outcome(plain, batch()), 0)
+    assert len(backend) == 4, "two kinds, in training and in evaluation"
+    assert [line.split(",")[0] for line in lines] == [
+        "torch.compile: 3 blocks for training",
+        "torch.compile: 3 blocks for evaluation",
+    ]
     assert list(fast.state_dict()) == list(plain.state_dict()), "no _orig_mod"
-    assert is_compiled(fast) and backend
     assert list(copy.deepcopy(fast).state_dict()) == list(plain.state_dict())
+    assert_same(outcome(fast, batch(3)), outcome(plain, batch(3)), 0)
+    assert len(backend) == 4, "a smaller last batch is computed as it is"
+    CompiledModel(plain, BLOCKS, say=lines.append)
+    outcome(plain, batch())
+    assert len(backend) == 4, "another network of the same kind, as in prediction, compiles nothing"
+    assert is_compiled(fast) and is_compiled(plain)
 
 
 def test_gradients_through_the_compilers_own_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,31 +125,6 @@ def test_gradients_through_the_compilers_own_autograd(monkeypatch: pytest.Monkey
     CompiledModel(fast, BLOCKS, say=lambda text: None)
     assert_same(outcome(fast, batch()), outcome(plain, batch()), 1e-5)
     assert is_compiled(fast)
-
-
-def test_every_kind_of_block_is_compiled_once(backend: list[int]) -> None:
-    plain, fast = pair()
-    lines: list[str] = []
-    CompiledModel(fast, BLOCKS, say=lines.append)
-    outcome(fast, batch())
-    assert len(backend) == 4, "two kinds, in training and in evaluation"
-    outcome(fast, batch())
-    CompiledModel(plain, BLOCKS, say=lines.append)
-    outcome(plain, batch())
-    assert len(backend) == 4, "another network of the same kind, as in prediction, compiles nothing"
-    assert [line.split(",")[0] for line in lines[:2]] == [
-        "torch.compile: 3 blocks for training",
-        "torch.compile: 3 blocks for evaluation",
-    ]
-
-
-def test_a_smaller_last_batch_is_computed_as_it_is(backend: list[int]) -> None:
-    plain, fast = pair()
-    CompiledModel(fast, BLOCKS, say=lambda text: None)
-    outcome(fast, batch()), outcome(plain, batch())
-    number = len(backend)
-    assert_same(outcome(fast, batch(3)), outcome(plain, batch(3)), 0)
-    assert len(backend) == number
 
 
 def test_with_cuda_graphs_gradients_of_pieces_add_up_where_they_are() -> None:
