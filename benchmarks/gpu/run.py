@@ -29,7 +29,7 @@ def _ended(number: int, _: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dry", action="store_true", help="tiny sizes on a CPU")
-    parser.add_argument("--seconds", type=float, help="that all may take (default: 450, dry 900)")
+    parser.add_argument("--seconds", type=float, help="that all may take (default: 450, dry 1200)")
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order"
     )
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.dry:
         os.environ["TRITON_INTERPRET"] = "1"  # read as Triton is imported
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    seconds = given.seconds or (900.0 if given.dry else 450.0)
+    seconds = given.seconds or (1200.0 if given.dry else 450.0)
     report = Report(seconds)
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.signal(signal.SIGTERM, _ended)

@@ -45,7 +45,7 @@ OVERLAY: dict[str, Any] = {
     "evaluation": {"num_resamples": 100, "simulations": 20},
 }
 #: Seconds that it may take where speeds are to be measured after it, and in the dry form.
-LIMIT_SECONDS, DRY_LIMIT_SECONDS = 200.0, 600.0
+LIMIT_SECONDS, DRY_LIMIT_SECONDS = 200.0, 900.0
 _STOP_SECONDS = 10.0
 
 
