@@ -21,6 +21,7 @@ from chestct.plan.cost import (
     longest_chain,
     windows_of_run,
 )
+from chestct.plan.device_hours import device_lines
 from chestct.plan.scans import ASSUMED_SLICES, PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.records import record
@@ -238,6 +239,16 @@ def test_the_default_study_knows_its_minutes():
     assert list(minutes) == [*(entry["name"] for entry in config["models"]), "total"]
     assert 3 < minutes["total"] < 30 and minutes["i3d"] > minutes["slow_narrow"] > 0
     assert "On top comes the start of 103 of these jobs, about 5 s of a core each: 8.6 minutes." in plan
+
+
+def test_a_model_without_speed_and_without_a_job_costs_nothing():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text()) | {"data_dir": "nowhere"}
+    jobs = study_jobs(config)
+    config["models"] = [*config["models"], {"name": "x3d_narrow"}]
+    speeds = read_speeds(config)["AMD EPYC, 1 thread(s)"].drop(index="x3d_narrow", errors="ignore")
+    windows = count_windows(config, {e["name"]: count_scans(config, e) for e in config["datasets"]}, jobs)
+    lines = device_lines(config, jobs, windows, "X", speeds)
+    assert [line.split()[1:5] for line in lines if line.startswith("x3d_narrow")] == [["0.0"] * 4]
 
 
 def test_the_study_on_real_nodules_knows_its_hours():

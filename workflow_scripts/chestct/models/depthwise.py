@@ -256,7 +256,10 @@ class Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_BTHWC: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         """Gradients of the input and of the weight, where they are needed."""
-        return *gradients(grad_BTHWC, *ctx.saved_tensors, *ctx.geometry, ctx.needs_input_grad[:2]), None, None
+        x_BTHWC, weight = ctx.saved_tensors
+        stride, padding = ctx.geometry
+        found = gradients(grad_BTHWC, x_BTHWC, weight, stride, padding, ctx.needs_input_grad[:2])
+        return *found, None, None
 
 
 def depthwise(

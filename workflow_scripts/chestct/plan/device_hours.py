@@ -64,7 +64,7 @@ def device_lines(
             name,
             *(number(factor * value, 1) for value in values),
             str(slices_seen(config["subsets"], name)),
-            speeds.loc[name, "standing"],
+            str(speeds["standing"].get(name, "")),  # none of a model without a job
         )
         for name, *values in by_model.itertuples()
     ]
