@@ -15,8 +15,12 @@ from chestct.training.measure.throughput import WINDOWS
 
 @pytest.mark.parametrize("name", PARAMETERS.index)
 def test_parameters_of_the_plan(name: str) -> None:
-    model = build_on_meta(name, num_slices=WINDOWS[MODELS[name].sees], size_px=224)
-    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == PARAMETERS[name]
+    # Narrow models refuse the windows of full size; the default study's are 16 x 32 x 32.
+    narrow = MODELS[name].build == "build_narrow"
+    num_slices, size_px = (16, 32) if narrow else (WINDOWS[MODELS[name].sees], 224)
+    model = build_on_meta(name, num_slices=num_slices, size_px=size_px)
+    millions = sum(p.numel() for p in model.parameters()) / 1e6
+    assert round(millions, 1 if millions >= 1 else 2) == PARAMETERS[name]
 
 
 def test_estimated_speeds_follow_from_the_operations(root) -> None:
