@@ -11,7 +11,7 @@ around the mean of the repeats that were had. A repeat is the study trained once
   assumes that training varies no more than that.
 
 The level is such that all AUROCs of a study together lie within their bands in 95 of 100 runs (Bonferroni).
-AUROCs that nothing is trained for (arms of init ``none``) are expected within 0.005.
+AUROCs that nothing is trained for (arms of init ``none``) are expected within 0.005 of the study's own.
 """
 
 import json
@@ -133,7 +133,9 @@ def _bands(values: pd.DataFrame, study: StudyFacts, confidence: float) -> dict[s
             quantile = stats.norm.ppf(level)
         reach = quantile * math.sqrt(1 / num_seeds + 1 / num_repeats) * deviation
         bands |= {arm: _band(centre[arm], reach[arm]) for arm in kind}
-    bands |= {arm: _band(centre[arm], _COMPUTED) for arm in values.index if arm not in bands}
+    # Of its own seeds alone: what nothing is trained for still depends on the subset that a seed draws.
+    own_seeds = study.auroc.groupby(ARM)["value"].mean()
+    bands |= {arm: _band(own_seeds[arm], _COMPUTED) for arm in values.index if arm not in bands}
     return {name_of(arm): bands[arm] for arm in values.index}
 
 

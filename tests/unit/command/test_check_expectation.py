@@ -77,6 +77,12 @@ def test_one_repeat_takes_the_interval_over_patients_widened_and_says_so():
     assert width(expected, "lidc/metadata/none/10") == pytest.approx(0.01, abs=0.0021)
 
 
+def test_what_nothing_is_trained_for_is_expected_of_the_study_s_own_seeds():
+    one, other = facts(), facts(seed=1, draw=1)
+    other.auroc.loc[other.auroc["init"] == "none", "value"] = 0.5  # another subset
+    assert repeats(one, other).auroc["lidc/metadata/none/10"] == [0.595, 0.6, 0.605]
+
+
 def test_more_repeats_make_bands_narrower_and_cover_other_runs():
     several = [facts(seed, processor=processor) for processor in "AB" for seed in range(5)]
     expected = repeats(*several)
