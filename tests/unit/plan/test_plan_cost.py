@@ -7,15 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from snakemake.utils import update_config
+from planned_jobs import ARM, RULES, RUN, job, study_jobs
 
-from chestct.catalogue import MODELS
 from chestct.errors import InputError
-from chestct.plan import speeds as plan_speeds
 from chestct.plan import text
 from chestct.plan.cost import (
-    PlannedJob,
-    compiled_jobs,
     count_windows,
     hours_of_jobs,
     longest_chain,
@@ -26,21 +22,11 @@ from chestct.plan.scans import ASSUMED_SLICES, PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
 from chestct.records import record
 from chestct.run import Run
-from chestct.run_grid import list_arms, list_runs, list_searches, selection_run, training_settings
+from chestct.run_grid import list_runs, selection_run, training_settings
 from chestct.subsets.windows import window_starts
-from chestct.tables import write_table
-from chestct.training import compile_choice
 from chestct.training.budget import num_training_steps
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def paper(tmp_path):
-    """The paper's study, with nothing listed yet."""
-    config, overlay = (yaml.safe_load((ROOT / p).read_text()) for p in ("config.yaml", "studies/paper.yaml"))
-    update_config(config, overlay)
-    return config | {"data_dir": str(tmp_path)}
 
 
 def scans(num_scans=1000, slices=240.0):
@@ -104,14 +90,6 @@ def test_a_run_trains_its_steps_and_scores_every_validation(paper):
     assert num_training_steps(700, training_settings(paper, "slow_r50")) * 16 == train
 
 
-def job(rule, after=(), to_do=True, **wildcards):
-    return PlannedJob(rule=rule, wildcards=wildcards, after=after, to_do=to_do)
-
-
-ARM = {"dataset": "lidc", "model": "slow_r50", "init": "video"}
-RUN = {"percent": "10", "seed": "0", "fold": "0"}
-
-
 def test_every_job_counts_the_windows_of_its_runs(paper):
     jobs = [
         job("pretrain", model="slow_narrow"),
@@ -172,32 +150,6 @@ def test_what_is_listed_counts_instead_of_what_is_published(paper, tmp_path):
     (tmp_path / "lidc" / "series.csv").write_text("nothing\n")
     with pytest.raises(InputError, match="series"):
         count_scans(paper, entry)
-
-
-def study_jobs(config, to_do=True):
-    """Trials, choices and runs of a study, and a rule of shards that are not known yet."""
-    names = ("dataset", "model", "init")
-    arms = [dict(zip(names, arm, strict=True)) for arm in list_searches(config)]
-    rates = config["training"]["learning_rates"]
-    jobs = [job("try_learning_rates", rate=str(rate), to_do=False, **arm) for arm in arms for rate in rates]
-    jobs += [job("choose_learning_rate", **arm) for arm in arms if rates]
-    adopted = {selection_run(config, *arm.values()) for arm in arms if rates}
-    runs = [run.asdict() for run in list_runs(config) if run not in adopted]
-    trained = [run for run in runs if not MODELS[run["model"]].frozen]
-    jobs += [job("finetune", **{key: str(value) for key, value in run.items()}) for run in trained]
-    probes = [arm for arm in list_arms(config) if MODELS[arm[1]].frozen]
-    rules = ("extract_features", "fit_probes")
-    return jobs + [job(rule, **dict(zip(names, arm, strict=True))) for arm in probes for rule in rules]
-
-
-RULES = {
-    "convert_series": ["shard", "dataset"],
-    "try_learning_rates": ["dataset", "model", "init", "rate"],
-    "finetune": ["dataset", "model"],
-    "extract_features": ["dataset", "model", "init"],
-    "fit_probes": ["dataset", "model", "init"],
-    "cite_data": [],
-}
 
 
 def test_the_text_holds_jobs_hours_and_disk(paper):
@@ -289,79 +241,3 @@ def test_what_is_not_known_is_called_unknown():
     assert "unknown" in plan
     assert "python -m chestct.training.measure.throughput MODEL" in plan
     assert "upper bounds" not in plan
-
-
-@pytest.fixture
-def both_ways(paper, tmp_path, monkeypatch):
-    """A study on GPUs, and a table in which Swin was measured both ways and Slow as it is."""
-    row = {
-        "device": "NVIDIA X",
-        "precision": "bf16-mixed",
-        "window": 32,
-        "size": 224,
-        "batch": 16,
-        "gflops_per_window": 1.0,
-        "standing": "measured",
-        "date": "2026-11-27",
-    }
-    speeds = [
-        ("swin3d_t", 100.0, 300.0, "blocks", 60.0),
-        ("swin3d_t", 80.0, 240.0, None, None),
-        ("slow_r50", 100.0, 300.0, None, None),
-        ("csn_r101", 70.0, 210.0, "whole", 500.0),
-    ]
-    names = ["model", "train_windows_per_second", "score_windows_per_second", "compiled", "compile_seconds"]
-    rows = [row | dict(zip(names, values, strict=True)) for values in speeds]
-    table = pd.DataFrame(rows).assign(peak_memory_gb=None)
-    write_table(table, tmp_path / "throughput.csv", "throughput")
-    for module in (compile_choice, plan_speeds):
-        monkeypatch.setattr(module, "THROUGHPUT", tmp_path / "throughput.csv")
-    paper["models"] = [entry for entry in paper["models"] if entry["name"] in ("swin3d_t", "slow_r50")]
-    paper["training"] |= {"gpus": 1, "compile": "auto", "compile_form": "blocks"}
-    return paper
-
-
-def test_a_job_compiles_where_measured_speeds_say_that_it_pays(both_ways):
-    speeds = read_speeds(both_ways)["NVIDIA X"].loc[["swin3d_t", "slow_r50"]]
-    assert speeds["train"].to_dict() == {"swin3d_t": 80, "slow_r50": 100}
-    assert speeds["compile_seconds"].tolist() == [60.0, pytest.approx(math.nan, nan_ok=True)]
-    # A window takes a quarter of a hundredth of a second less: 60 s are 24,000 windows.
-    columns = ["rule", "model", "train", "score"]
-    rows = [
-        ("finetune", "swin3d_t", 23_000.0, 0.0),
-        ("finetune", "swin3d_t", 25_000.0, 0.0),
-        ("predict", "swin3d_t", 0.0, 1e6),
-        ("extract_features", "swin3d_t", 0.0, 1e6),
-        ("finetune", "slow_r50", 1e9, 0.0),
-    ]
-    windows = pd.DataFrame(rows, columns=columns)
-    assert compiled_jobs(windows, speeds, chosen="auto").tolist() == [False, True, True, False, False]
-    assert compiled_jobs(windows, speeds, chosen="auto", devices=2).tolist()[:2] == [False, False]
-    assert compiled_jobs(windows, speeds, chosen="always").tolist() == [True, True, True, False, False]
-    plain, auto = (hours_of_jobs(windows, speeds, chosen=chosen) for chosen in ("never", "auto"))
-    assert plain[1] == pytest.approx(25_000 / 80 / 3600)
-    assert auto[1] == pytest.approx((60 + 25_000 / 100) / 3600)
-    assert (auto <= plain).all() and auto[0] == plain[0]
-    known = compile_choice.measured_on(
-        "NVIDIA X", "swin3d_t", precision="bf16-mixed", window=32, size=224, form="blocks"
-    )
-    assert known.saving(25_000, 0) == pytest.approx(2.5)
-    assert (
-        compile_choice.measured_on(
-            "NVIDIA X", "csn_r101", precision="bf16-mixed", window=32, size=224, form="whole"
-        )
-        is None
-    ), "measured in one way only"
-
-
-def test_the_plan_says_what_is_compiled_and_how_that_is_known(both_ways):
-    jobs = [job("finetune", **ARM | {"model": name}, **RUN) for name in ("swin3d_t", "slow_r50")]
-    plan = text.plan_text(both_ways, RULES, jobs)
-    assert (
-        "torch.compile (blocks) of swin3d_t: 1 of 1 jobs, measured: 100 instead of 80 windows/s, 60 s" in plan
-    )
-    assert "not measured both ways here, each of their runs times its first steps" in plan
-    assert ": slow_r50." in plan
-    for changes in ({"gpus": 0}, {"compile": False}):
-        other = both_ways | {"training": both_ways["training"] | changes}
-        assert "torch.compile" not in text.plan_text(other, RULES, jobs)
