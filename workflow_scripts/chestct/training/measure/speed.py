@@ -5,7 +5,6 @@ Shape suffixes: B batch, T slices (z), H rows (y), W columns (x).
 
 import math
 import multiprocessing
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +27,7 @@ from chestct.training.compile_choice import BLOCKS
 from chestct.training.loop import Step
 from chestct.training.machine.compiled import CompiledModel
 from chestct.training.machine.device import autocast, memory_errors, peak_memory_mb, reset_peak_memory, tune
+from chestct.training.measure.machine_speeds import clock_of
 from chestct.training.schedule import Schedule
 from chestct.training.windows.device_input import score_windows
 from chestct.training.windows.display_window import InputSettings
@@ -138,12 +138,10 @@ def count_flops(name: str, *, window: int, size: int) -> tuple[int, int]:
 def _seconds(step: Callable[[], object], setting: Setting) -> tuple[list[float], float]:
     """Seconds of every repeat, after some that warm up caches, allocators and the choice of kernels.
 
-    Of a single CPU thread they are processor seconds, in which other processes do not count.
-
     Returns:
         Seconds of the repeats, and of the first step of all.
     """
-    clock = time.process_time if not setting.gpus and setting.threads == 1 else time.perf_counter
+    clock = clock_of(setting.device)
     seconds = []
     warm_up = 3 if setting.gpus else 1
     for _ in range(warm_up + setting.repeats):
