@@ -73,3 +73,89 @@ def test_bare_make_prints_help_and_a_misspelt_study_ends_before_anything_is_set_
     wrong = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert wrong.returncode != 0 and "no profile 'slrum'" in wrong.stderr and "slurm" in wrong.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Makefile", "profiles", "studies"]
+
+
+def _pages() -> list[Path]:
+    """The project's Markdown, without what lies in folders that hold packages or results."""
+    below = ("docs", "schemas", "benchmarks", ".github")
+    pages = [
+        *ROOT.glob("*.md"),
+        ROOT / "results/README.md",
+        *(p for d in below for p in ROOT.glob(f"{d}/**/*.md")),
+    ]
+    return [page for page in pages if page.is_file()]
+
+
+def _without_code(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def _anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _without_code(page), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_pages_lead_to_files_and_headings_that_are_there():
+    links = [
+        (page, *target.partition("#")[::2])
+        for page in _pages()
+        for target in re.findall(r"\]\(([^)\s]+)\)", _without_code(page))
+        if "://" not in target
+    ]
+    assert len(links) > 50
+    dead = [
+        (page.name, path, anchor)
+        for page, path, anchor in links
+        for leads_to in [page.parent / path if path else page]
+        if not leads_to.exists() or (anchor and anchor not in _anchors(leads_to))
+    ]
+    assert not dead
+
+
+def test_pages_and_their_sections_that_are_named_in_words_exist_and_the_index_lists_every_page():
+    sources = [*_pages(), ROOT / "config.yaml", ROOT / "Makefile"]
+    for folder, suffixes in {"studies": "*.yaml", "profiles": "**/*.yaml", "rules": "*.smk"}.items():
+        sources += ROOT.glob(f"{folder}/{suffixes}")
+    sources += (ROOT / "workflow_scripts").glob("**/*.py")
+    texts = {path: " ".join(path.read_text(encoding="utf-8").split()) for path in sources}
+    named = {
+        (path.name, page) for path, text in texts.items() for page in re.findall(r"\bdocs/(\w+\.md)", text)
+    }
+    assert len(named) > 50
+    assert not {(where, page) for where, page in named if not (ROOT / "docs" / page).is_file()}
+    sections = {
+        (path.name, *found)
+        for path, text in texts.items()
+        for found in re.findall(r'docs/(\w+\.md), \\?"([^"\\]+)\\?"', text)
+    }
+    assert len(sections) >= 5
+    assert not {
+        (where, page, section)
+        for where, page, section in sections
+        if section
+        not in re.findall(r"^(?:#+ |\*\*)(.+?)(?:\.?\*\*.*)?$", (ROOT / "docs" / page).read_text(), re.M)
+    }
+    index = set(re.findall(r"\]\((\w+\.md)\)", (ROOT / "docs" / "README.md").read_text()))
+    assert index == {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"}
+
+
+def test_messages_that_the_page_on_troubleshooting_quotes_are_said_somewhere():
+    """What stands between placeholders (numbers, names, ...) is looked for in the code's own texts."""
+    sources = [*(ROOT / "workflow_scripts").glob("**/*.py"), ROOT / "Makefile"]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    said = " ".join(re.sub(r'"\s*\n\s*f?"', "", code).split())
+    rows = [
+        row
+        for row in (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8").splitlines()
+        if row.startswith("| ") and "LockException" not in row  # Snakemake's own
+    ]
+    quoted = [text for row in rows for text in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
+    pieces = {
+        piece.strip()
+        for text in quoted
+        for piece in re.split(r"\.\.\.|'[^']*'|\b(?:\d+|n|m|nan)\b", text)
+        if len(piece.split()) > 1
+    }
+    assert len(pieces) > 25
+    assert not {piece for piece in pieces if piece not in said}
