@@ -36,8 +36,9 @@ def test_a_run_leaves_weights_curve_record_and_configuration(trained):
     assert pd.isna(row["initial_weights"])
     assert (row["stopped_early"], row["resumed"], row["device"]) == (0, 0, "cpu")
     assert row["learning_rate"] == SETTINGS.learning_rate
-    assert 0 < row["data_wait_percent"] < 100
-    assert row["windows_per_second"] == pytest.approx(48 / row["seconds"], rel=0.02)
+    assert 0 <= row["data_wait_percent"] < 100
+    # Both are rounded to two places.
+    assert 48 / row["windows_per_second"] == pytest.approx(row["seconds"], abs=0.011)
 
 
 def test_it_learns_what_can_be_learnt(trained):
@@ -89,9 +90,9 @@ def test_the_last_step_is_validated(data, tmp_path):
 
 
 def test_without_progress_a_run_stops_and_keeps_its_best_weights(data, tmp_path):
-    # A rate of next to nothing: no validation is better than the first, beyond rounding.
+    # A rate at which no weight changes: no validation is better than the first.
     train(
-        make_job(data, learning_rate=1e-12, num_validations=6, patience=windows(32), budget=windows(96)),
+        make_job(data, learning_rate=1e-30, num_validations=6, patience=windows(32), budget=windows(96)),
         tmp_path,
     )
     curve, row = history(tmp_path), record(tmp_path)
@@ -194,7 +195,7 @@ def test_longer_training_takes_the_steps_of_the_shorter_and_goes_on(data, tmp_pa
 
 def test_a_run_stops_once_it_saw_its_patience_in_windows(data, tmp_path):
     # 17 windows are more than one validation's 16, so that two must pass without a better one.
-    patient = {"learning_rate": 1e-12, "num_validations": 6, "budget": windows(96)}
+    patient = {"learning_rate": 1e-30, "num_validations": 6, "budget": windows(96)}
     for number, validations in ((16, 1), (17, 2), (33, 3)):
         folder = train(make_job(data, patience=windows(number), **patient), tmp_path / str(number))
         row = record(folder)

@@ -156,7 +156,7 @@ def test_it_may_be_killed_again_and_again(data, trained, tmp_path):
 
 
 def test_early_stopping_counts_over_a_kill(data, tmp_path):
-    job = make_job(data, learning_rate=1e-12, num_validations=6, patience=windows(32), budget=windows(96))
+    job = make_job(data, learning_rate=1e-30, num_validations=6, patience=windows(32), budget=windows(96))
     train(job, tmp_path / "whole")
     train_killed(job, tmp_path / "cut", lambda patch: kill_at_step(patch, 6, signal.SIGTERM))
     train(job, tmp_path / "cut")
