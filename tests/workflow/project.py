@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.warm_start import run_warm
+
 COPIED = ["Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies"]
 COPIED += ["report", "workflow_scripts"]
 #: Configuration files of a study of one of every kind of job, for the other ways to run a study.
@@ -30,21 +32,22 @@ class Project:
         self, *arguments: str, study: str | None = "smoke", check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run Snakemake in the copy; its output comes back as text."""
+        command = self.command(*arguments, study=study)
         done = subprocess.run(
-            self.command(*arguments, study=study),
-            cwd=self.folder,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
+            command, cwd=self.folder, env=clean_environment(), capture_output=True, text=True
         )
-        done.stdout += done.stderr
-        if check and done.returncode:
-            pytest.fail(f"{done.args} ended with {done.returncode}:\n{done.stdout[-6000:]}")
-        return done
+        return _checked(done, check)
+
+    def ask(
+        self, *arguments: str, study: str | None = "smoke", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """The same without a start of Python (warm_start.py), for what runs no job of a study."""
+        command = self.command(*arguments, study=study)
+        return _checked(run_warm(command, self.folder, clean_environment()), check)
 
     def planned(self, *arguments: str, study: str | None = "smoke") -> dict[str, int]:
         """Jobs by rule that a run would start."""
-        lines = self.run("--dry-run", "--quiet", "rules", *arguments, study=study).stdout.splitlines()
+        lines = self.ask("--dry-run", "--quiet", "rules", *arguments, study=study).stdout.splitlines()
         counts = {}
         for line in lines:
             words = line.split()
@@ -66,7 +69,8 @@ class Project:
 
     def plan(self, study: str | None = "smoke") -> str:
         """What a study costs, as ``make plan`` prints it."""
-        return self.python("workflow_scripts/print_plan.py", *self.command(study=study)[1:])
+        command = ["workflow_scripts/print_plan.py", *self.command(study=study)[1:]]
+        return _checked(run_warm(command, self.folder, clean_environment())).stdout
 
     def cost_plan(self, study: str) -> dict[str, tuple[int, int]]:
         """Jobs by rule, in all and to do now, as the plan prints them."""
@@ -78,10 +82,24 @@ class Project:
         assert total == tuple(sum(numbers) for numbers in zip(*counts.values(), strict=True))
         return counts
 
+    def copy(self, folder: Path) -> "Project":
+        """The same in another folder, with what was run, and the times of its files."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-a", self.folder, folder], check=True)
+        return Project(folder)
+
     def append(self, path: str, text: str) -> None:
         """Add text at the end of a file of the copy."""
         with open(self.folder / path, "a") as file:
             file.write(text)
+
+
+def _checked(done: subprocess.CompletedProcess[str], check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Put both outputs into one, and fail where the command did."""
+    done.stdout += done.stderr
+    if check and done.returncode:
+        pytest.fail(f"{done.args} ended with {done.returncode}:\n{done.stdout[-6000:]}")
+    return done
 
 
 def clean_environment() -> dict[str, str]:
@@ -98,7 +116,8 @@ def copy_project(root: Path, folder: Path) -> Project:
     for name in COPIED:
         source = root / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # Compiled modules come along, but for those that are just being written.
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy2(source, folder / name)
     if (root / "data" / "weights").is_dir():

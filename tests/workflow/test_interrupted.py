@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from tests.workflow.warm_start import run_warm
+
 SNAKEFILE = """
 rule all:
     input: "run/a.txt", "run/b.txt"
@@ -43,8 +45,9 @@ def test_snakemake_leaves_the_folder_of_states_alone(tmp_path, end):
                 time.sleep(0.1)
             os.killpg(process.pid, signal.SIGKILL)
     assert state.exists()
+    again = command[2:]
     if end != "exit 143":
-        subprocess.run([*command, "--unlock"], cwd=tmp_path, check=True)
-    subprocess.run(command, cwd=tmp_path, check=True)
+        assert run_warm([*again, "--unlock"], tmp_path, dict(os.environ)).returncode == 0
+    assert run_warm(again, tmp_path, dict(os.environ)).returncode == 0
     assert (tmp_path / "run" / "b.txt").exists()
     assert not state.parent.exists()

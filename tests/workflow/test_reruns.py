@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -74,9 +74,9 @@ def edits(copied: Project) -> Iterator[Edits]:
     edits.undo()
 
 
-def pending(project: Project) -> dict[str, str]:
+def pending(project: Project, start: Callable = Project.ask) -> dict[str, str]:
     """Files that a run would make again, with the names of their rules."""
-    rows = (line.split("\t") for line in project.run("--summary").stdout.splitlines())
+    rows = (line.split("\t") for line in start(project, "--summary").stdout.splitlines())
     return {row[0]: row[2] for row in rows if len(row) == 6 and row[-1] == "update pending"}
 
 
@@ -91,7 +91,7 @@ def test_what_no_result_depends_on_redoes_nothing(copied: Project, edits: Edits)
         edits.edit(*change)
     for path in [*copied.folder.glob("workflow_scripts/*.py"), *copied.folder.rglob("*.csv")]:
         path.touch()
-    if pending(copied):
+    if pending(copied, Project.run):
         guilty = {}
         for name in changes:
             edits.undo()

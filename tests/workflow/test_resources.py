@@ -10,7 +10,7 @@ def test_a_machines_memory_and_gpus_are_limits(project, monkeypatch, visible, nu
         '    shell: "echo {resources.gpu} {resources.mem_mb} > {output}"\n'
     )
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    project.run("--snakefile", "probe.smk", study=None)
+    project.ask("--snakefile", "probe.smk", study=None)
     gpus, memory = (int(word) for word in (project.folder / "probe.txt").read_text().split())
     assert gpus == number
     assert 500 < memory < 10**8

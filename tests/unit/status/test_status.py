@@ -17,6 +17,7 @@ from chestct.status.events import append_event, event_file, latest_run
 from chestct.status.page import describe, last_lines
 from chestct.status.slurm_queue import job_states
 from snakemake_logger_plugin_chestct import LogHandler, job_label
+from tests.workflow.warm_start import run_warm
 
 BEGAN = 1_795_676_400.0
 NOW = BEGAN + 150
@@ -163,8 +164,8 @@ rule report:
 
 
 def snakemake(folder, *arguments):
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--keep-going", "--logger", "chestct"]
-    done = subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True)
+    command = ["snakemake", "--cores", "1", "--keep-going", "--logger", "chestct", *arguments]
+    done = run_warm(command, folder, dict(os.environ))
     return done.returncode, done.stdout + done.stderr
 
 
