@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 #: Files that look at the smoke study's run, which takes minutes: one process makes it, and begins with it.
-OF_SMOKE = ("tests/workflow/test_end_to_end.py", "tests/workflow/test_reruns.py")
+OF_SMOKE = tuple(f"tests/workflow/test_{name}.py" for name in ("end_to_end", "reruns", "workflow_report"))
 
 
 #: torch.export starts threads of autograd's, after which no forked process can train.

@@ -1,6 +1,7 @@
 """The smoke study from phantoms to report, and what reruns when something changes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from chestct.dataset_entries import outside_sets
 from chestct.run import Run
 from chestct.run_grid import list_runs
 from chestct.tables import read_table
-from tests.workflow.project import clean_environment, copy_project
+from tests.workflow.project import clean_environment
 
 RESULTS = "results/smoke"
 
@@ -139,10 +140,15 @@ def test_the_plan_counts_the_jobs_of_the_study(smoke):
     assert counts == smoke.planned("--forceall")
 
 
-def test_a_killed_run_resumes_to_the_same_predictions(root, smoke, tmp_path):
-    project = copy_project(root, tmp_path / "project")
+def test_a_killed_run_resumes_to_the_same_predictions(smoke, tmp_path):
+    project = smoke.copy(tmp_path / "project")
     arm = f"{RESULTS}/training/rspect_phantom_smoke/swin_narrow"
-    predictions = f"{arm}/predictions.csv"
+    predictions, run = f"{arm}/predictions.csv", project.folder / arm / "scratch"
+    # What the run that is killed makes first, so that it has something to leave as it is.
+    subset = project.folder / RESULTS / "subsets/rspect_phantom_smoke/percent-50/seed-0/subset.csv"
+    for path in (subset, project.folder / predictions):
+        path.unlink()
+    shutil.rmtree(run)
     process = subprocess.Popen(
         project.command(predictions),
         cwd=project.folder,
@@ -152,14 +158,14 @@ def test_a_killed_run_resumes_to_the_same_predictions(root, smoke, tmp_path):
         start_new_session=True,
     )
     deadline = time.monotonic() + 240
-    while not (project.folder / arm / "scratch").exists():
+    while not (run / "percent-50").exists():
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    project.run("--unlock")
+    project.ask("--unlock")
     output = project.run(predictions).stdout
-    assert "convert_series" not in output and "finetune" in output
+    assert "sample_subset" not in output and "finetune" in output
     one, other = (pd.read_csv(p.folder / predictions) for p in (smoke, project))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
