@@ -1,36 +1,36 @@
 # Video pretraining on chest CT: the study of Ke et al. (MIDL 2023), from downloads to figures.
 #
 #   make study        sets everything up and runs the default study; open results/default/report.html
-#   make test         sets everything up and passes all tests
+#   make test         sets everything up and runs all tests
 #
 # A study (STUDY=name is studies/name.yaml; STUDY="name overlay" lays a second file over it):
-#   make study        runs it, or goes on with it                     make study STUDY=smoke
-#   make plan         what it costs: jobs, hours, disk; what a person must do first
-#   make status       what its run is doing, from any terminal
-#   make citation     what a publication that uses its data is to cite
-#   make evidence     copies tables, figures and verdicts of a finished one to docs/evidence/ (EVIDENCE=folder)
-#   make crate        a finished one as a folder with its provenance as metadata (Workflow Run RO-Crate; docs/check.md)
+#   make study        runs the study, or continues it                 make study STUDY=smoke
+#   make plan         prints its cost (jobs, hours, disk) and the manual steps that it needs first
+#   make status       shows what its run is doing, from any terminal
+#   make citation     prints what a publication that uses its data must cite
+#   make evidence     copies tables, figures and verdicts of a finished study to docs/evidence/ (EVIDENCE=folder)
+#   make crate        writes a finished study with its provenance as a Workflow Run RO-Crate (docs/check.md)
 #   make unlock       frees the lock after a power cut or kill -9, so that the next run resumes
 #                     (under Slurm it also cancels the jobs that the killed run left in the queue)
-#   PROFILE=slurm     runs it on a cluster (docs/cluster.md); CORES=8 bounds this machine's cores
+#   PROFILE=slurm     runs it on a cluster (docs/cluster.md); CORES=8 limits this machine's cores
 #
 # Your own scans:
-#   make example      twelve phantom scans and their table, for studies/own_data.yaml
-#   source .venv/bin/activate, then chestct init --table scans.csv: a study of them; chestct --help: all commands
+#   make example      writes twelve phantom scans and their table, for studies/own_data.yaml
+#   source .venv/bin/activate, then chestct init --table scans.csv: a study of your scans; chestct --help: all commands
 #
-# For whoever changes the code:
-#   make lint         formatters, linters and type checker, as CI runs them; make format mends what it can
-#   make bench        the hot paths against the usual way (a quiet machine); table in results/benchmarks.md
-#   make test-cluster the study on a real Slurm, which the tests start themselves (Debian: slurm-wlm, munge)
-#   make test-envs    an environment a step, made by conda
+# For developers:
+#   make lint         runs formatters, linters and the type checker, as in CI; make format fixes what it can
+#   make bench        times the hot paths against the usual way (on a quiet machine); table in results/benchmarks.md
+#   make test-cluster runs the study on a real Slurm, which the tests start themselves (Debian: slurm-wlm, munge)
+#   make test-envs    creates and tests the conda environment of every step
 #   make lock         compiles requirements.lock from requirements.in
 #
-# Installation, asked for once (docs/installation.md):
+# Installation options, remembered once given (docs/installation.md):
 #   PYTHON=python3.13 another Python than the first of 3.11, 3.12 and 3.13 that runs
-#   TORCH=cpu TORCH_INDEX=... PyTorch without CUDA, from the index or the folder that is named
+#   TORCH=cpu TORCH_INDEX=... PyTorch without CUDA, from the given index or folder
 
 SHELL := /bin/bash
-# What was asked for last holds until something else is.
+# The last choice holds until another is made.
 CHOSEN := $(shell cat .uv/chosen 2>/dev/null)
 TORCH ?= $(or $(word 1,$(CHOSEN)),cuda)
 TORCH_INDEX ?= $(word 3,$(CHOSEN))
@@ -54,10 +54,10 @@ SMK_FILES := Snakefile rules
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Every job starts Python anew: without cached bytecode imports take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
-# Nor is anything imported but what is installed here.
+# Only what is installed here is imported.
 unexport PYTHONPATH
 export PYTHONNOUSERSITE := 1
-# Containers know no user of this number; Snakemake keeps a cache in a home that may be closed.
+# In a container the user may have no name; Snakemake keeps a cache in a home that may not be writable.
 export LOGNAME := $(or $(LOGNAME),$(USER),$(shell id -un 2>/dev/null || id -u))
 ifeq ($(HOME),)
 export HOME := $(CURDIR)/.snakemake/home
@@ -74,7 +74,7 @@ help:
 	@sed -n '/^SHELL/q;s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
 	@echo "Studies: $(notdir $(basename $(wildcard studies/*.yaml)))"
 
-# A misspelt name ends at once, with those that there are: Snakemake would run here where it finds no profile.
+# A misspelt name ends at once, with the names that exist: without a profile, Snakemake would run on this machine.
 known-study:
 	@unknown="$(filter-out $(basename $(notdir $(wildcard studies/*.yaml))),$(STUDY))"; \
 	if [ -n "$$unknown" ]; then \
@@ -91,7 +91,7 @@ known-study:
 	  echo "  expected: PROFILE=name with one of $(notdir $(wildcard profiles/*)); without it the run is on this machine"; \
 	  exit 1; fi >&2
 
-# Snakemake names no line of a file that is no YAML.
+# Snakemake's own message for invalid YAML names no line.
 study: known-study setup
 	@PYTHONPATH=workflow_scripts python -m chestct.yaml_file config.yaml $(STUDY:%=studies/%.yaml)
 	$(SNAKEMAKE)
@@ -116,7 +116,7 @@ crate: known-study setup
 status: setup
 	@python -m chestct.status $(if $(STUDY),--study $(lastword $(STUDY)))
 
-# A thread each: processes that all take every core stand in each other's way.
+# One thread each: processes that all take every core slow each other down.
 test: setup
 	OMP_NUM_THREADS=1 pytest --numprocesses $(TEST_JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -147,10 +147,10 @@ unlock: known-study setup
 
 setup: .venv/.installed
 
-# Not on macOS, whose builds are all without CUDA.
+# Not on macOS, where all builds are without CUDA.
 CPU_BUILD := $(filter cpu-Linux,$(TORCH)-$(shell uname -s))
 
-# Another Python or another PyTorch than what is installed begins anew.
+# Choosing another Python or PyTorch than the installed one starts again.
 .uv/chosen: FORCE
 	@case "$(TORCH)" in cuda|cpu) ;; *) \
 	  echo "there is no TORCH=$(TORCH): it is cuda or cpu (docs/installation.md)"; exit 1;; esac >&2
@@ -167,8 +167,8 @@ CPU_BUILD := $(filter cpu-Linux,$(TORCH)-$(shell uname -s))
 FORCE:
 
 # uv installs the locked requirements in seconds and checks every hash: of uv itself, of the requirements, and of
-# what builds those that come as source. Both markers are written last, after a look whether what was installed
-# works: a set-up that was interrupted begins anew. Of two at once the second waits, where the disk has locks.
+# what builds those that come as source. Both markers are written last, after a check that the installation
+# works: an interrupted set-up starts again. Of two at once the second waits, if the disk has locks.
 .uv/.installed: requirements-uv.lock | .uv/chosen
 	@exec 9>.uv/lock; flock 9 2>/dev/null || true; set -e; if [ $@ -nt $< ]; then exit 0; fi; rm -f $@; set -x; \
 	"$(PYTHON)" -m venv --clear .uv/venv; \
@@ -180,7 +180,7 @@ IMPORTS := torch, torchvision, pytorchvideo.models, transformers, safetensors.to
   cv2, numpy, pandas, pyarrow.parquet, scipy.stats, sklearn, yaml, jsonschema, boto3, requests, matplotlib.pyplot, \
   jinja2, snakemake.api, snakemake_executor_plugin_slurm, chestct.tables
 
-# PyTorch without CUDA: its two wheels are not on the package index, so they come from where TORCH_INDEX says.
+# PyTorch without CUDA: its two wheels are not on the package index, so they come from TORCH_INDEX.
 LOCKED := $(if $(CPU_BUILD),.uv/without-cuda.lock,requirements.lock)
 INSTALL_TORCH = .uv/bin/uv pip install --quiet --no-deps --require-hashes --only-binary :all: --compile-bytecode \
   $(if $(wildcard $(TORCH_INDEX)/.),--no-index --find-links,--index-url) "$(TORCH_INDEX)" \
@@ -204,8 +204,8 @@ INSTALL_TORCH = .uv/bin/uv pip install --quiet --no-deps --require-hashes --only
 	  echo "if that does not help, free the disk (df -h) or empty uv's cache (.uv/bin/uv cache clean)"; exit 1; } >&2; \
 	touch $@
 
-# One lock for Python 3.11 to 3.13, Linux and macOS: what only some of them need has a condition. With TORCH_INDEX
-# (an address), also the builds for CPUs.
+# One lock for Python 3.11 to 3.13, Linux and macOS: what only some of them need has a marker. With TORCH_INDEX
+# (an address), the builds for CPUs are locked too.
 COMPILE := .uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock: .uv/.installed
 	$(COMPILE) requirements.in -o requirements.lock

@@ -88,13 +88,11 @@ class Cohort:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``chestct init``."""
-    parser.add_argument("--table", type=Path, required=True, help="CSV with a row a scan")
-    parser.add_argument("--name", help="of the study (default: the table's file name)")
+    parser.add_argument("--table", type=Path, required=True, help="CSV with one row per scan")
+    parser.add_argument("--name", help="name of the study (default: the table's file name)")
     for key, option in _OPTIONS.items():
         parser.add_argument(option, dest=key, metavar="COLUMN", help=f"column with {_WHAT[key]}")
-    parser.add_argument(
-        "--gpu", action="store_true", help="full size, for a GPU (default: sizes for a processor)"
-    )
+    parser.add_argument("--gpu", action="store_true", help="full size, for a GPU (default: sizes for a CPU)")
 
 
 def begin(options: argparse.Namespace, folder: Path) -> int:
@@ -124,7 +122,7 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
         raise InputError(
             "the table is a folder" if options.table.is_dir() else "there is no such table",
             where=options.table,
-            expected="a CSV with a row a scan: patient, file or folder, label (docs/own_data.md)",
+            expected="a CSV with one row per scan: patient, file or folder, label (docs/own_data.md)",
             remedy="check the path after --table",
         )
     entry: dict[str, Any] = {"name": "scans", "source": "own_data", "table": str(options.table.absolute())}
@@ -242,7 +240,7 @@ def _report(
     taken = ", ".join(f"{_WHAT[key].split(' (')[0]}: `{column}`" for key, column in columns.items())
     print(f"{cohort.scans} scans of {cohort.patients} patients, {cohort.positive} of them positive")
     print(f"Columns: {taken}")
-    print(f"Written: {path}, which says what each number is; change it as you like")
+    print(f"Written: {path}, with comments; change it as you like")
     tested = cohort.rarer if configuration["subsets"]["folds"] > 1 else round(0.25 * cohort.rarer)
     if tested < FEW_TESTED:
         print(
@@ -253,6 +251,6 @@ def _report(
     print(f"Run it: chestct run {name}    (or: make study STUDY={name})")
     hours = expected_hours(configuration, cohort.scans, gpu=gpu)
     if hours is not None:
-        where = "one NVIDIA A100 (estimated)" if gpu else "a core of an AMD EPYC processor"
+        where = "one NVIDIA A100 (estimated)" if gpu else "one core of an AMD EPYC processor"
         spent = f"{hours * 60:.0f} minutes" if hours < 3 else f"{hours:.0f} hours"
-        print(f"Expected: about {spent} of {where} for scans of 150 slices; several cores share the work")
+        print(f"Expected: about {spent} on {where} for scans of 150 slices; several cores share the work")

@@ -1,6 +1,6 @@
-"""Run a study, see what it costs, how far it is, whether it went right; convert scans, score new ones.
+"""Run a study, estimate its cost, follow its progress, check its results; convert scans, score new ones.
 
-Each command is a thin way to what is there already: make targets and snakemake do the same.
+run, plan, status, cite and crate do the same as the make targets and snakemake.
 Exit status: 0 done, 1 failed or refused (the reason on standard error), 2 wrong usage.
 """
 
@@ -17,12 +17,12 @@ from chestct.yaml_file import read_yaml
 from chestct_command import begin, cite
 from chestct_command.project import check_profile, configuration_files, list_studies, project_folder
 
-_RUN_HELP = "results/STUDY/training/DATASET/MODEL/START/percent-P/seed-S/fold-F, or what export wrote"
+_RUN_HELP = "results/STUDY/training/DATASET/MODEL/INIT/percent-P/seed-S/fold-F, or a folder written by export"
 
 
 def _count(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
 
 
@@ -31,29 +31,33 @@ def _parser() -> argparse.ArgumentParser:
         prog="chestct", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="run a study to its end, or go on with it")
+    run = commands.add_parser("run", help="run a study, or continue it")
     _add_studies(run)
-    run.add_argument("--cores", default="all", help="of this machine (default: all)")
-    run.add_argument("--profile", help="of profiles/, such as slurm, in place of this machine's cores")
+    run.add_argument("--cores", default="all", help="number of this machine's cores (default: all)")
+    run.add_argument(
+        "--profile", help="a folder of profiles/, such as slurm, instead of this machine's cores"
+    )
     run.add_argument("--dry-run", action="store_true", help="print the jobs, run none")
-    plan = commands.add_parser("plan", help="what a study costs: jobs, hours, disk; and what to do by hand")
+    plan = commands.add_parser("plan", help="print a study's cost (jobs, hours, disk) and its manual steps")
     _add_studies(plan)
-    status = commands.add_parser("status", help="what a run is doing: running, done, failed, time left")
-    status.add_argument("study", nargs="?", help="its name; by default the study that ran last")
-    cites = commands.add_parser("cite", help="what a publication that uses a study's data is to cite")
+    status = commands.add_parser("status", help="show a run's progress: running, done, failed, time left")
+    status.add_argument("study", nargs="?", help="name of the study (default: the one that ran last)")
+    cites = commands.add_parser("cite", help="print what a publication that uses a study's data must cite")
     _add_studies(cites)
-    commands.add_parser("studies", help="the studies that there are")
-    checks = commands.add_parser("check", help="whether a finished study gave what is expected of it")
+    commands.add_parser("studies", help="list the studies")
+    checks = commands.add_parser("check", help="compare a finished study with the expected results")
     _add_studies(checks)
     checks.add_argument("--results", type=Path, metavar="FOLDER", help="its results (default: results/STUDY)")
-    checks.add_argument("--write", action="store_true", help="write what is expected, from finished studies")
+    checks.add_argument(
+        "--write", action="store_true", help="write the expected results, from finished studies"
+    )
     checks.add_argument(
         "--from",
         dest="sources",
         type=Path,
         nargs="+",
         metavar="FOLDER",
-        help="with --write: results of the study, and of studies that differ from it in seeds alone "
+        help="with --write: results of the study, and of studies that differ from it only in seeds "
         "(default: results/STUDY)",
     )
     add_convert_arguments(commands.add_parser("convert", help=CONVERT_HELP))
@@ -63,18 +67,22 @@ def _parser() -> argparse.ArgumentParser:
         "scans", nargs="+", metavar="SCAN", help="DICOM folder of one series, or volume file"
     )
     predicts.add_argument("-o", "--output", type=Path, help="CSV to write (schemas/scores.schema.yaml)")
-    predicts.add_argument("--threads", type=_count, help="of the processor (default: as PyTorch chooses)")
+    predicts.add_argument("--threads", type=_count, help="CPU threads (default: PyTorch's choice)")
     predicts.add_argument("--batch", type=_count, help="windows at once (default: as in the study)")
     predicts.add_argument("--gpu", action="store_true", help="compute on the GPU")
-    exports = commands.add_parser("export", help="take a trained run along: weights, model, model card")
+    exports = commands.add_parser(
+        "export", help="pack a trained run for use elsewhere: weights, model, model card"
+    )
     exports.add_argument("run", type=Path, metavar="RUN_FOLDER", help=_RUN_HELP)
     exports.add_argument("target", type=Path, metavar="DIR", help="new folder to write")
-    crates = commands.add_parser("crate", help="a finished study as a Workflow Run RO-Crate, for others")
+    crates = commands.add_parser("crate", help="write a finished study as a Workflow Run RO-Crate")
     _add_studies(crates)
     crates.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: results/STUDY/crate")
     crates.add_argument("--results", type=Path, metavar="FOLDER", help="its results (default: results/STUDY)")
-    crates.add_argument("--agent", metavar="NAME", help="who ran the study, if that is to be said")
-    begin.add_arguments(commands.add_parser("init", help="a study of your own scans, from a table of them"))
+    crates.add_argument("--agent", metavar="NAME", help="who ran the study (default: not stated)")
+    begin.add_arguments(
+        commands.add_parser("init", help="write a study of your own scans, from a table of them")
+    )
     return parser
 
 
@@ -83,7 +91,7 @@ def _add_studies(parser: argparse.ArgumentParser) -> None:
         "studies",
         nargs="*",
         metavar="STUDY",
-        help="names in studies/, one over the other; none: the default study",
+        help="one or more names in studies/, each overriding the ones before (default: the default study)",
     )
 
 

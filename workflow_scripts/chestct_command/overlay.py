@@ -7,11 +7,11 @@ import yaml
 _TEXT = """\
 # {title}
 #
-#   make study STUDY={name}      # runs it, or goes on with it; results/{name}/report.html is the report
+#   make study STUDY={name}      # runs it, or continues it; the report is results/{name}/report.html
 #
-# It asks whether video pretraining helps a 3D network (I3D, Kinetics-400) on these scans, and how a 2D
-# network from ImageNet does beside it. {validation}
-# Every key is explained in config.yaml, over which this file is laid; docs/own_data.md goes through it.
+# It asks whether video pretraining helps a 3D network (I3D, Kinetics-400) on these scans, and compares it
+# with a 2D network pretrained on ImageNet. {validation}
+# This file overrides config.yaml, which explains every key; docs/own_data.md goes through the steps.
 
 study: {name}
 
@@ -21,9 +21,9 @@ datasets:
     table: {table}
     columns: {columns}
     # label_rule: {{positive_above: 3, negative_below: 3}} # for a label that is a score
-    # baseline_column: COLUMN # a trivial score to hold the models against, such as a volume or an age
-    # intensity: display # of pictures, whose values are not HU
-    # HU that become black to white: lung. Mediastinum: 40 and 400; vessels with contrast: 400 and 1000.
+    # baseline_column: COLUMN # a trivial score to compare the models with, such as a volume or an age
+    # intensity: display # for grey values that are not HU
+    # HU shown from black to white: lung. Mediastinum: 40 and 400; vessels with contrast: 400 and 1000.
     display_window_hu: {{centre: -600, width: 1500}}
 
 models:
@@ -32,7 +32,7 @@ models:
 
 inits: [scratch, video, imagenet]
 percents: {percents} # shares of the training patients
-seeds: [0, 1, 2] # with fewer than two, nothing is decided
+seeds: [0, 1, 2] # with only one, nothing is decided
 
 volumes:
   size_px: {size_px} # rows and columns of a slice
@@ -46,7 +46,7 @@ subsets:
 training:
 {device}  crop_px: {crop_px}
   learning_rate: 0.0005
-  # Windows that a run sees, for every training scan and at least; more, where learning curves still rise.
+  # Windows that a run sees, per training scan and at least; increase them if learning curves still rise.
   budget: {{windows_per_scan: {per_scan}, min_windows: {least}}}
   num_validations: 4
 """
@@ -88,9 +88,9 @@ def overlay_text(name: str, entry: dict[str, Any], sizes: dict[str, Any], *, gpu
     """
     folds, cohort = sizes["folds"], sizes["cohort"]
     validation = (
-        f"With {cohort.patients} patients all are tested, under {folds}-fold cross-validation by patient."
+        f"All {cohort.patients} patients are tested, under {folds}-fold cross-validation by patient."
         if folds > 1
-        else f"Of {cohort.patients} patients a quarter is held out for the test."
+        else f"A quarter of the {cohort.patients} patients is held out for testing."
     )
     scans = f"{cohort.scans} scans of {cohort.patients} patients ({cohort.positive} positive)"
     return _TEXT.format(
@@ -101,7 +101,7 @@ def overlay_text(name: str, entry: dict[str, Any], sizes: dict[str, Any], *, gpu
         columns=_inline(entry["columns"]),
         percents=sizes["percents"],
         folds=folds,
-        of_folds=" # with folds, train : validation among the other patients" if folds > 1 else "",
+        of_folds=" # with folds, only train : validation counts, for the other patients" if folds > 1 else "",
         device=_GPU_LINES if gpu else "",
         **(_ON_GPU if gpu else _ON_PROCESSOR),
     )

@@ -48,7 +48,7 @@ def test_a_table_becomes_a_study_that_can_be_run(folder, capsys):
     printed = capsys.readouterr()
     assert "40 scans of 40 patients, 20 of them positive" in printed.out
     assert "chestct run hospital_a" in printed.out
-    assert re.search(r"about \d+ (minutes|hours) of a core", printed.out)
+    assert re.search(r"about \d+ (minutes|hours) on one core", printed.out)
     configuration = read_configuration(folder, ["hospital_a"])
     (entry,) = configuration["datasets"]
     assert entry["table"] == str(table) and entry["columns"]["label"] == "cancer"

@@ -40,7 +40,7 @@ def count(text: str) -> int:
 
 def add_intensity(command: argparse.ArgumentParser) -> None:
     """The argument of what the values in the files are."""
-    words = "what the values in the files are, as the dataset's key intensity (default hu)"
+    words = "what the values in the files are, like the dataset key intensity (default hu)"
     command.add_argument("--intensity", choices=[HU, HU_PLUS_1024, DISPLAY], default=HU, help=words)
 
 
@@ -68,10 +68,18 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         choices=ACCEPTABLE,
         metavar="REASON",
-        help=f"after OUT: reasons to convert a scan in spite of (docs/volumes.md): {', '.join(ACCEPTABLE)}",
+        help=f"after OUT: refusals to override (docs/volumes.md): {', '.join(ACCEPTABLE)}",
     )
     add_intensity(parser)
-    parser.add_argument("--suffix", choices=WRITABLE, default=".nii.gz", help="of files in a folder OUT")
     parser.add_argument(
-        "--processes", type=count, default=1, help="that convert into a folder OUT at once (default 1)"
+        "--suffix",
+        choices=WRITABLE,
+        default=".nii.gz",
+        help="suffix of the files in a folder OUT (default .nii.gz)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=count,
+        default=1,
+        help="number of processes that convert into a folder OUT (default 1)",
     )
