@@ -49,7 +49,7 @@ try:
 except InputError as error:
     raise WorkflowError(f"The configuration cannot be used: {error}") from None
 
-# A dataset with scans_of takes over what it does not say itself.
+# A dataset with scans_of inherits what it does not set itself.
 config["datasets"] = resolve_entries(config["datasets"])
 
 STUDY = config["study"]

@@ -11,7 +11,7 @@ from chestct.status.stuck_jobs import watch
 
 # As the user set it: the plugin removes it.
 SLURM_CONF = os.environ.get("SLURM_CONF")
-# TMPDIR as it was asked for: where a node has no such folder, Slurm and Python take /tmp without a word.
+# TMPDIR as it was asked for: if a node has no such folder, Slurm and Python silently take /tmp.
 here = os.environ.get("TMPDIR", "")
 if "CHESTCT_TMPDIR" not in os.environ or (here and not os.access(here, os.W_OK | os.X_OK)):
     os.environ.update(CHESTCT_TMPDIR=here)

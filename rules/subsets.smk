@@ -201,7 +201,7 @@ rule publish_manifests:
             else None
         ),
         public_ids=lambda wildcards: PUBLIC_IDS.get(dataset_entry(wildcards)["source"]),
-        # RSPECT's licence forbids to pass its labels on.
+        # RSPECT's licence forbids passing its labels on.
         with_labels=lambda wildcards: dataset_entry(wildcards)["source"] != "rspect",
         code=lambda wildcards: code_of("publish_manifests"),
     script:

@@ -1,4 +1,4 @@
-# DICOM series (or volume files) to HU volumes, a shard a job.
+# DICOM series (or volume files) to HU volumes, one job per shard.
 
 VOLUMES = f"{RESULTS}/volumes"
 # Files of a shard, by suffix, beside its store.
