@@ -83,7 +83,7 @@ def test_the_plan_says_what_is_compiled_and_how_that_is_known(both_ways):
     assert (
         "torch.compile (blocks) of swin3d_t: 1 of 1 jobs, measured: 100 instead of 80 windows/s, 60 s" in plan
     )
-    assert "not measured both ways here, each of their runs times its first steps" in plan
+    assert "not measured both with and without; each run times its first steps" in plan
     assert ": slow_r50." in plan
     for changes in ({"gpus": 0}, {"compile": False}):
         other = both_ways | {"training": both_ways["training"] | changes}

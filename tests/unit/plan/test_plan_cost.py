@@ -164,7 +164,7 @@ def test_the_text_holds_jobs_hours_and_disk(paper):
     assert ["total", "1,864", "1,592"] in rows
     assert "Jobs by shard of rspect, lidc are estimates" in plan
     assert "cite_data" not in plan
-    assert "Hours are upper bounds: a run ends early after 36.6 windows a training scan" in plan
+    assert "Hours are upper bounds: a run ends early after 36.6 windows per training scan" in plan
     assert "Of the total, scratch_long takes" in plan
     assert not any(word in plan for word in ("nan", "None", "unknown"))
     of_one_device = plan[plan.index("hours of one NVIDIA A100") :].split("\n\n")[0].splitlines()[1:]
@@ -190,7 +190,7 @@ def test_the_default_study_knows_its_minutes():
     minutes = {line.split()[0]: float(line.split()[4]) for line in of_one_core}
     assert list(minutes) == [*(entry["name"] for entry in config["models"]), "total"]
     assert 3 < minutes["total"] < 30 and minutes["i3d"] > minutes["slow_narrow"] > 0
-    assert "On top comes the start of 103 of these jobs, about 5 s of a core each: 8.6 minutes." in plan
+    assert "Starting 103 of these jobs takes about 5 s of a core each, in addition: 8.6 minutes." in plan
 
 
 def test_a_model_without_speed_and_without_a_job_costs_nothing():

@@ -35,5 +35,5 @@ def lines_by_hand(config: dict[str, Any], jobs: Sequence[PlannedJob]) -> list[st
                 f"put it at {offline_path(row, folder)}"
             )
     if not steps:
-        return ["To do by hand first: nothing."]
-    return ["To do by hand first:", *(f"- {step}" for step in steps)]
+        return ["Manual steps first: none."]
+    return ["Manual steps first:", *(f"- {step}" for step in steps)]

@@ -40,12 +40,12 @@ def compile_lines(
         )
     if unknown:
         how = (
-            "they are compiled, which is not in these hours"
+            "they are compiled, which these hours do not include"
             if chosen == ALWAYS
-            else "each of their runs times its first steps, and compiles where a guess says that it pays"
+            else "each run times its first steps, and compiles if that is likely to pay off"
         )
         lines.append(
-            f"torch.compile ({form}): not measured both ways here, {how} (docs/full_study.md): "
+            f"torch.compile ({form}): not measured both with and without; {how} (docs/full_study.md): "
             f"{', '.join(unknown)}."
         )
     return lines

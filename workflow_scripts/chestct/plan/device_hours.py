@@ -71,7 +71,7 @@ def device_lines(
     rows.append(("total", *(number(factor * value, 1) for value in by_model.sum()), "", ""))
     lines = table(rows, [f"{unit} of one {device}", *by_model, "slices seen", "speed"])
     if len(unknown):
-        lines += ["", f"Not in it, for lack of a speed or of listed data: {', '.join(unknown)}."]
+        lines += ["", f"Not included, for lack of a speed or of listed data: {', '.join(unknown)}."]
     if total:
         shown = windows[windows["model"].isin(by_model.index)]
         lines += ["", f"To do now: {factor * hours[windows['to_do']].sum():,.1f} {unit}."]
@@ -109,7 +109,7 @@ def _several_lines(devices: int, jobs: Sequence[PlannedJob], hours: pd.Series, t
     walls = [f"{count}: {wall:,.1f}" for count, wall in at_least.items()]
     longest = f"{60 * chain:.1f} minutes" if total < _MINUTES else f"{chain:.1f} hours"
     return [
-        f"{unit} at least, by number of them: {', '.join(walls)}.",
+        f"{unit} at least, by number of devices: {', '.join(walls)}.",
         f"The longest chain of jobs that wait for each other takes {longest}.",
     ]
 
@@ -119,6 +119,6 @@ def _start_line(jobs: Sequence[PlannedJob]) -> str:
     rules = {rule for of_step in _STEPS.values() for rule in of_step}
     started = sum(job.rule in rules and job.to_do for job in jobs)
     return (
-        f"On top comes the start of {started:,} of these jobs, about {START_SECONDS} s of a core each: "
+        f"Starting {started:,} of these jobs takes about {START_SECONDS} s of a core each, in addition: "
         f"{started * START_SECONDS / 60:,.1f} minutes."
     )

@@ -53,7 +53,7 @@ def _data_lines(scans: Mapping[str, Scans], config: Mapping[str, Any]) -> list[s
         (name, *map(number, (known.num_scans, known.slices, known.windows(config["subsets"]))), known.origin)
         for name, known in scans.items()
     ]
-    return table(rows, ["dataset", "scans", "slices a scan", "windows a scan", "known from"])
+    return table(rows, ["dataset", "scans", "slices per scan", "windows per scan", "source"])
 
 
 def _cpu_line(config: Mapping[str, Any], scans: Mapping[str, Scans], slices: float, num_curves: int) -> str:
@@ -62,11 +62,11 @@ def _cpu_line(config: Mapping[str, Any], scans: Mapping[str, Scans], slices: flo
     resamples = evaluation["num_resamples"] / 10_000 * tested / 1_000
     bootstrap = num_curves * len(evaluation["metrics"]) * BOOTSTRAP_SECONDS * resamples / 3600
     conversion = slices / CONVERTED_SLICES_A_SECOND / 3600
-    pace = f"{CONVERTED_SLICES_A_SECOND:,} slices a second"
+    pace = f"{CONVERTED_SLICES_A_SECOND:,} slices per second"
     return (
-        f"CPU hours of one core: conversion {number(conversion, 1)} (estimated from {pace}; waiting for the "
-        f"network comes on top), bootstrap {number(bootstrap, 1)}. Cores that a training job keeps "
-        f"meanwhile: {config['training']['threads']}."
+        f"CPU hours of one core: conversion {number(conversion, 1)} (estimated from {pace}, without "
+        f"waiting for the network), bootstrap {number(bootstrap, 1)}. Cores that a training job occupies: "
+        f"{config['training']['threads']}."
     )
 
 
@@ -88,9 +88,9 @@ def _disk_lines(
     if is_trial.any():
         gigabytes["training: trials (can be deleted at the end)"] = 4e-3 * millions[is_trial].sum()
     lines = table([(step, number(value, 1)) for step, value in gigabytes.items()], ["disk, by step", "GB"])
-    lines.append(f"Free where the data go: {free_bytes(Path(config['data_dir'])) / 1e9:,.1f} GB.")
+    lines.append(f"Free space for the data: {free_bytes(Path(config['data_dir'])) / 1e9:,.1f} GB.")
     unknown = sorted(set(models[(is_run | is_trial) & millions.isna()]))
-    return lines + ([f"Without the weights of {', '.join(unknown)}."] if unknown else [])
+    return lines + ([f"Not including the weights of {', '.join(unknown)}."] if unknown else [])
 
 
 def plan_text(
@@ -117,7 +117,7 @@ def plan_text(
         f"Study {config['study']}: {len(runs):,} runs of {len(config['models'])} models on "
         f"{len(trained_names(config))} dataset(s)"
         + (
-            f", {trials:,} trials of {len(rates)} learning rates, one of each arm's is a run."
+            f", {trials:,} trials of {len(rates)} learning rates, one of which becomes a run in each arm."
             if trials
             else "."
         ),
@@ -149,8 +149,8 @@ def plan_text(
     patience = config["training"]["patience"]
     if patience is not None:
         lines.append(
-            f"Hours are upper bounds: a run ends early after {patience['windows_per_scan']:g} windows a "
+            f"Hours are upper bounds: a run ends early after {patience['windows_per_scan']:g} windows per "
             f"training scan (at least {patience['min_windows']:,}) without a better validation AUROC."
         )
-    lines.append("Scans that will be refused or excluded are counted in.")
+    lines.append("Scans that will be refused or excluded are included.")
     return "\n".join(lines) + "\n"
