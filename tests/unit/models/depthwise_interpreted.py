@@ -101,6 +101,19 @@ def tiles_change_no_bit(stride: tuple[int, int, int]) -> None:
         assert torch.equal(one, other)
 
 
+def second_derivatives_are_refused() -> None:
+    """They would be without the kernels' part."""
+    x_BTHWC = torch.randn((1, 1, 2, 2, 3)).requires_grad_()
+    y_BTHWC = depthwise.Depthwise.apply(x_BTHWC, torch.randn((3, 1, 1, 1, 1)), (1, 1, 1), (0, 0, 0))
+    (slope,) = torch.autograd.grad(y_BTHWC.square().sum(), x_BTHWC, create_graph=True)
+    try:
+        (slope.square().sum() + x_BTHWC.sum()).backward()
+    except RuntimeError as error:
+        assert "once_differentiable" in str(error)
+    else:
+        raise AssertionError("no error")
+
+
 #: As the candidates differ: values, channels and rows or positions of a program.
 TRIED = {name: [SMALL[name], (64, 8, 4)] for name in SMALL}
 
@@ -112,3 +125,4 @@ if __name__ == "__main__":
     check(OF_X3D, torch.bfloat16, 1e-2)
     tiles_change_no_bit((1, 1, 1))
     tiles_change_no_bit((1, 2, 2))
+    second_derivatives_are_refused()

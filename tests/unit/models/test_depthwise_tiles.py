@@ -13,8 +13,8 @@ from chestct.models.depthwise_tiles import (
     ROWS,
     WEIGHT,
     Key,
-    chosen,
-    find,
+    Tile,
+    choose,
     first_candidates,
     forced,
 )
@@ -34,7 +34,6 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(depthwise_tiles, "time_candidates", time_candidates)
     monkeypatch.setattr(depthwise_tiles, "_chosen", {})
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    monkeypatch.setattr(depthwise_tiles, "_looked_for", set())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     return names
@@ -44,45 +43,41 @@ def a_map(kind: str = "cuda", values: int = 1 << 24) -> Any:
     return SimpleNamespace(device=torch.device(kind, 0), numel=lambda: values)
 
 
+def tile_of(key: Key = KEY, like: Any = None) -> Tile:
+    return choose(key, lambda tile: None, like or a_map())
+
+
 def test_the_quickest_is_chosen_once_a_node(timed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen(KEY) == CANDIDATES[ROWS][0]
-    for _ in range(2):
-        find(KEY, lambda tile: None, a_map())
-    assert timed == [ROWS] and chosen(KEY) == CANDIDATES[ROWS][1]
+    quickest = CANDIDATES[ROWS][1]
+    assert [tile_of(), tile_of()] == [quickest, quickest] and timed == [ROWS]
+    assert tile_of(like=a_map(values=1000)) == quickest, "a smaller batch of the same map"
     monkeypatch.setattr(depthwise_tiles, "_chosen", {})  # the next job
-    find(KEY, lambda tile: None, a_map())
-    assert timed == [ROWS] and chosen(KEY) == CANDIDATES[ROWS][1]
-    # A network that is compiled first finds what another job chose.
-    monkeypatch.setattr(depthwise_tiles, "_chosen", {})
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(depthwise_tiles, "_looked_for", set())
-    assert chosen(KEY) == CANDIDATES[ROWS][1]
-    other: Key = (WEIGHT, *KEY[1:])
-    find(other, lambda tile: None, a_map())
-    assert timed == [ROWS, WEIGHT] and chosen(other) == CANDIDATES[WEIGHT][1]
+    # What another job chose is found while kernels are captured, too.
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    assert tile_of() == quickest and timed == [ROWS]
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    assert tile_of((WEIGHT, *KEY[1:])) == CANDIDATES[WEIGHT][1] and timed == [ROWS, WEIGHT]
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", '{"a": 1}', "[0, 0, 0]"])
 def test_a_file_that_is_no_choice_is_not_read(timed: list[str], tmp_path: Path, content: str) -> None:
-    find(KEY, lambda tile: None, a_map())
+    tile_of()
     (file,) = tmp_path.rglob("*.json")
     file.write_text(content)
     depthwise_tiles._chosen.clear()
-    find(KEY, lambda tile: None, a_map())
+    tile_of()
     assert timed == [ROWS, ROWS]
 
 
 def test_where_nothing_is_timed(timed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    find(KEY, lambda tile: None, a_map("cpu"))
-    find(KEY, lambda tile: None, a_map(values=1000))
+    first = CANDIDATES[ROWS][0]
+    assert tile_of(like=a_map("cpu")) == tile_of(like=a_map(values=1000)) == first
     with first_candidates():
-        find(KEY, lambda tile: None, a_map())
+        assert tile_of() == first
     with forced(rows=(64, 8, 4)):
-        find(KEY, lambda tile: None, a_map())
-        assert chosen(KEY) == (64, 8, 4)
+        assert tile_of() == (64, 8, 4)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    find(KEY, lambda tile: None, a_map())
-    assert timed == [] and chosen(KEY) == CANDIDATES[ROWS][0]
+    assert tile_of() == first and timed == []
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_error(
@@ -90,7 +85,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "file"))
-    find(KEY, lambda tile: None, a_map())
+    tile_of()
     monkeypatch.delenv("TRITON_CACHE_DIR")
-    find((*KEY[:5], 4), lambda tile: None, a_map())
-    assert timed == [ROWS, ROWS] and chosen(KEY) == CANDIDATES[ROWS][1]
+    tile_of((*KEY[:5], 4))
+    assert timed == [ROWS, ROWS] and tile_of() == CANDIDATES[ROWS][1]

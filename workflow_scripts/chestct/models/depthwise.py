@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from chestct.models.depthwise_tiles import FORWARD, INPUT, ROWS, WEIGHT, Tile, chosen, find
+from chestct.models.depthwise_tiles import FORWARD, INPUT, ROWS, WEIGHT, Tile, choose
 from chestct.models.kernel_gpus import runs_kernels
 
 Triple = tuple[int, int, int]
@@ -70,13 +71,11 @@ def _forward(
         return y_BTHWC
     name = ROWS if kernel[1] == 3 and stride[1] == 1 else FORWARD
     key = (name, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
-    if not torch.compiler.is_compiling():
-        find(
-            key,
-            lambda tile: _launch_forward(name, tile, x_BTHWC, taps, y_BTHWC, kernel, stride, padding),
-            x_BTHWC,
-        )
-    _launch_forward(name, chosen(key), x_BTHWC, taps, y_BTHWC, kernel, stride, padding)
+
+    def launch(tile: Tile) -> None:
+        _launch_forward(name, tile, x_BTHWC, taps, y_BTHWC, kernel, stride, padding)
+
+    launch(choose(key, launch, x_BTHWC))
     return y_BTHWC
 
 
@@ -129,13 +128,11 @@ def _input_gradient(
     batch, *_, channels = grad_BTHWC.shape
     grad_x = grad_BTHWC.new_empty((batch, *lengths, channels))
     key = (INPUT, tuple(lengths), channels, kernel, stride, grad_BTHWC.element_size())
-    if not torch.compiler.is_compiling():
-        find(
-            key,
-            lambda tile: _launch_input_gradient(tile, grad_BTHWC, taps, grad_x, kernel, stride, padding),
-            grad_x,
-        )
-    _launch_input_gradient(chosen(key), grad_BTHWC, taps, grad_x, kernel, stride, padding)
+
+    def launch(tile: Tile) -> None:
+        _launch_input_gradient(tile, grad_BTHWC, taps, grad_x, kernel, stride, padding)
+
+    launch(choose(key, launch, grad_x))
     return grad_x
 
 
@@ -176,15 +173,11 @@ def _weight_gradient(
     rows_each = -(-rows // max(1, _PROGRAMS // blocks_c))
     parts = x_BTHWC.new_empty((-(-rows // rows_each), math.prod(kernel), channels), dtype=torch.float32)
     key = (WEIGHT, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
-    if not torch.compiler.is_compiling():
-        find(
-            key,
-            lambda tile: _launch_weight_gradient(
-                tile, x_BTHWC, grad_BTHWC, parts, rows_each, kernel, stride, padding
-            ),
-            x_BTHWC,
-        )
-    _launch_weight_gradient(chosen(key), x_BTHWC, grad_BTHWC, parts, rows_each, kernel, stride, padding)
+
+    def launch(tile: Tile) -> None:
+        _launch_weight_gradient(tile, x_BTHWC, grad_BTHWC, parts, rows_each, kernel, stride, padding)
+
+    launch(choose(key, launch, x_BTHWC))
     return parts.sum(0)
 
 
@@ -254,6 +247,7 @@ class Depthwise(torch.autograd.Function):
         return convolve(x_BTHWC, weight, stride, padding)
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]  # the kernels' results have no graph
     def backward(ctx: Any, grad_BTHWC: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
         """Gradients of the input and of the weight, where they are needed."""
         x_BTHWC, weight = ctx.saved_tensors

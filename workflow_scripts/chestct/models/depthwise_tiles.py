@@ -4,9 +4,9 @@ A choice changes no number: whatever the tile, a program adds up the same values
 parts that weights' gradients are added up from are not the tile's. So a run that goes on elsewhere, or a
 process beside it, may choose otherwise.
 
-On a GPU the candidates are timed at the first call for a size of map (some seconds, once on a node: choices
-lie beside what Triton compiled). Small maps, maps that are met while a network is compiled or captured in a
-graph, and all maps elsewhere take the first candidate.
+On a GPU the candidates are timed at the first call for a size of map, once on a node: choices lie beside what
+Triton compiled. Small maps, maps that are met while a CUDA graph is captured, and all maps elsewhere take the
+first candidate. A compiled network calls the kernels as any other does (``depthwise_ops``).
 """
 
 import hashlib
@@ -44,29 +44,8 @@ _FOLDER = "chestct_tiles"
 _VERSION = 1
 
 _chosen: dict[Key, Tile] = {}
-#: Keys that were looked for on disk.
-_looked_for: set[Key] = set()
 _forced: dict[str, Tile] = {}
 _timing = True
-
-
-def chosen(key: Key) -> Tile:
-    """The tile of a kernel for a map: as it was chosen here or by another job of the node, else the first.
-
-    While a network is compiled, this alone is called.
-    """
-    if key[0] in _forced:
-        return _forced[key[0]]
-    if _timing and key not in _chosen and key not in _looked_for:
-        _looked_for.add(key)
-        found = _read(_place(key), key[0]) if torch.cuda.is_available() else None
-        if found:
-            _chosen[key] = found
-    return _chosen.get(key, CANDIDATES[key[0]][0])
-
-
-# What torch.compiler.assume_constant_result notes, without the six seconds that importing the compiler takes.
-chosen._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -92,24 +71,31 @@ def first_candidates() -> Iterator[None]:
         _timing = before
 
 
-def find(key: Key, launch: Callable[[Tile], None], like: torch.Tensor) -> None:
-    """Choose the tile for a map at the first call for it; not to be called where a network is compiled.
+def choose(key: Key, launch: Callable[[Tile], None], like: torch.Tensor) -> Tile:
+    """The tile of a kernel for a map: chosen at the first call for it, by this job or another of the node.
 
     Args:
         key: of the kernel and the map.
         launch: runs the kernel with a tile.
         like: the map.
     """
-    wanted = _timing and key not in _chosen and key[0] not in _forced and like.numel() >= _LARGE
-    if not wanted or like.device.type != "cuda" or torch.cuda.is_current_stream_capturing():
-        return
+    if key[0] in _forced:
+        return _forced[key[0]]
+    if key in _chosen:
+        return _chosen[key]
+    first = CANDIDATES[key[0]][0]
+    if not _timing or like.device.type != "cuda" or like.numel() < _LARGE:
+        return first
     place = _place(key)
     tile = _read(place, key[0])
     if tile is None:
+        if torch.cuda.is_current_stream_capturing():
+            return first
         times = time_candidates(key[0], launch)
         tile = min(times, key=times.__getitem__)
         _write(place, tile)
     _chosen[key] = tile
+    return tile
 
 
 def time_candidates(kernel: str, launch: Callable[[Tile], None]) -> dict[Tile, float]:
