@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from chestct.models import depthwise, depthwise_tiles
+from chestct.models.kernel_trial import count_on
 
 KERNELS = [(3, 3, 3), (5, 1, 1), (1, 3, 3), (2, 3, 1), (1, 2, 4)]
 #: As on a GPU, and so small that maps of a few positions take several programs.
@@ -121,6 +122,7 @@ TRIED = {name: [SMALL[name], (64, 8, 4)] for name in SMALL}
 if __name__ == "__main__":
     assert os.environ["TRITON_INTERPRET"] == "1"
     torch.set_num_threads(1)
+    assert count_on(torch.device("cpu"))
     kernels_compute_what_pytorch_does()
     check(OF_X3D, torch.bfloat16, 1e-2)
     tiles_change_no_bit((1, 1, 1))

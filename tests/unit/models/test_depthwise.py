@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from model_sets import build_on_meta
 from torch import nn
 
 from chestct.catalogue import MODELS
-from chestct.models import build_model
+from chestct.models import build_model, kernel_gpus
 from chestct.models.channels_last import DepthwiseConv3d, PointwiseConv3d
 from chestct.models.fast_forms import apply_fast_forms
 from chestct.models.kernel_gpus import find_gpus
@@ -111,13 +112,60 @@ def test_a_bias_is_added_and_autocast_decides_on_the_type() -> None:
         assert model(x_BCTHW).dtype == conv(x_BCTHW).dtype == torch.bfloat16
 
 
-def test_a_gpu_that_cannot_run_the_kernels_keeps_the_published_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 0))
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[int, int], object], None]:
+    """A GPU of some compute capability, and what a first Triton kernel does there."""
+
+    def count_on(device: torch.device) -> bool:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return bool(outcome)
+
+    outcome: object = True
+
+    def make(capability: tuple[int, int], found: object) -> None:
+        nonlocal outcome
+        outcome = found
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(kernel_gpus, "_gpus", set())
+        monkeypatch.setattr(kernel_gpus, "_triton_runs", kernel_gpus._triton_runs.__wrapped__)
+        trial = SimpleNamespace(count_on=count_on)
+        monkeypatch.setitem(sys.modules, "chestct.models.kernel_trial", trial)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("capability", "found", "told"),
+    [
+        ((7, 0), True, ""),
+        ((9, 0), RuntimeError("Failed to find C compiler. Please\nspecify"), "Failed to find C compiler"),
+        ((9, 0), False, "other numbers"),
+    ],
+)
+def test_where_the_kernels_do_not_run_the_published_form_stays(
+    gpu: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    capability: tuple[int, int],
+    found: object,
+    told: str,
+) -> None:
+    pytest.importorskip("triton")
+    gpu(capability, found)
     assert not find_gpus()
     model = build_model("x3d_narrow", num_slices=8, size_px=32, seed=0)
     assert not {"depthwise", "pointwise"} & apply_fast_forms(model, mixed=True).keys()
+    out = capsys.readouterr().out
+    assert told in out and bool(out) == bool(told)
+
+
+def test_where_the_kernels_run_they_are_taken(gpu: Callable[..., None]) -> None:
+    pytest.importorskip("triton")
+    gpu((8, 0), True)
+    assert find_gpus() and kernel_gpus.runs_kernels(torch.device("cuda", 0))
 
 
 def test_networks_that_take_forms_are_those_that_are_compared() -> None:

@@ -5,8 +5,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from chestct.training.machine import compiler_caches
+from chestct.training.machine import compiler_caches, device
 from chestct.training.machine.compiler_caches import file_system, own_compiler_caches, shared_folder
 
 NAMES = ("TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
@@ -81,3 +83,12 @@ def test_a_folder_of_somebody_else_is_not_used(
     assert shared_folder(node) is None
     assert "not used for compiled kernels" in capsys.readouterr().out
     assert places()[0].parent.name.startswith("chestct-compiled-")
+
+
+def test_places_are_set_before_anything_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(device, "own_compiler_caches", lambda: calls.append("places"))
+    monkeypatch.setattr(device, "apply_fast_forms", lambda *_, **__: calls.append("forms") or {})
+    with torch.backends.cudnn.flags():  # which are put back
+        device.tune(nn.Identity(), gpus=1, precision="32-true")
+    assert calls == ["places", "forms"]

@@ -62,6 +62,8 @@ def tune(model: nn.Module, *, gpus: int, precision: str, fast_forms: str = ON_GP
     """
     taken: dict[str, int] = {}
     if wants_fast_forms(fast_forms, gpus=gpus):
+        if gpus:  # Triton compiles some of the forms
+            own_compiler_caches()
         taken = apply_fast_forms(model, mixed=precision != "32-true")
         if gpus and put_input(model, mixed=precision != "32-true"):
             taken["input"] = 1
@@ -74,8 +76,6 @@ def tune(model: nn.Module, *, gpus: int, precision: str, fast_forms: str = ON_GP
         for module in model.modules():
             if mixed and isinstance(module, nn.Conv3d) and module.groups == 1:
                 module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
-    if gpus and taken:  # Triton compiles some of the forms
-        own_compiler_caches()
     return tuple(taken)
 
 
