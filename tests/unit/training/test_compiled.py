@@ -4,6 +4,8 @@ The compiler's own back end takes minutes; "eager" and "aot_eager" take its way 
 """
 
 import copy
+import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -139,6 +141,43 @@ def test_with_cuda_graphs_gradients_of_pieces_add_up_where_they_are() -> None:
     assert_same(outcome(fast, batch(), pieces=2), outcome(plain, batch(), pieces=2), 1e-6)
     assert places == [weight.grad.data_ptr() for weight in fast.parameters() if weight.grad is not None]
     assert fast.unused.weight.grad is None, "Adam would move what has a gradient of zero"
+    fast._compiled_call_impl.switch(False)  # type: ignore[union-attr]
+    assert not keeps_gradients(fast), "plain steps are those of a run without compiling"
+
+
+def test_networks_that_leave_blocks_out_take_no_cuda_graphs() -> None:
+    """Of what the first step left out, gradients would lie in a graph's own memory."""
+    _, fast = pair()
+    fast.blocks[0].survival = 0.5
+    lines: list[str] = []
+    assert CompiledModel(fast, GRAPHS, say=lines.append).form == BLOCKS and len(lines) == 1
+
+
+def test_a_network_that_was_compiled_gives_its_memory_back_to_the_next() -> None:
+    names = []
+    gc.disable()
+    try:
+        for _ in range(2):
+            network = pair()[0]
+            CompiledModel(network, BLOCKS, say=lambda text: None)
+            outcome(network, batch())
+            names.append(weakref.ref(network))
+    finally:
+        gc.enable()
+    assert names[0]() is None and names[1]() is network
+
+
+def test_a_network_that_is_not_run_costs_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda call, **_: calls.append(call) or call)
+    _, fast = pair()
+    model = CompiledModel(fast, BLOCKS, say=lambda text: None)
+    model.switch(False)
+    fast(batch())
+    assert not calls
+    model.switch(True)
+    fast(batch())
+    assert len(calls) == 3
 
 
 @pytest.mark.parametrize(("form", "where"), [(BLOCKS, "compiling"), (WHOLE, "wrong numbers")])

@@ -148,8 +148,9 @@ def test_values_of_channels_are_sent_to_a_device_once(monkeypatch: pytest.Monkey
 class Switched:
     """Stands for a compiled network: notes how it was switched."""
 
-    def __init__(self) -> None:
+    def __init__(self, failed: bool = False) -> None:
         self.switches: list[bool] = []
+        self.failed = failed
 
     def switch(self, on: bool) -> None:
         self.switches.append(on)
@@ -180,6 +181,14 @@ def test_a_run_finds_out_whether_compiling_pays(
     assert compiled.switches == switches
     assert len(lines) == min(2, len(switches)) and "s" in lines[0]
     assert trial.over
+
+
+def test_where_compiling_failed_no_step_is_called_compiled() -> None:
+    compiled, lines = Switched(failed=True), []
+    trial = CompileTrial(compiled, 10**15, Processes(), lines.append)  # type: ignore[arg-type]
+    for done in (10, 20, 30, 40):
+        trial.look(done)
+    assert trial.over and compiled.switches == [False, True, False] and len(lines) == 1
 
 
 def test_the_steps_of_a_trial_are_the_runs_own(tmp_path: Any) -> None:

@@ -59,6 +59,8 @@ class CompileTrial:
                 self.compiled.switch(True)
                 return
             self._say(f"{words} and takes {EXPECTED_SECONDS:.0f}: not compiled")
+        elif self.processes.any(self.compiled.failed):  # in one of them, which said why
+            self.compiled.switch(False)
         else:
             slower = self.processes.any(seconds >= self._plain)
             self._say(

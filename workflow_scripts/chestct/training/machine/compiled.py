@@ -7,6 +7,7 @@ random numbers are those of PyTorch without a compiler. Compiled is what has the
 training and in evaluation; other batches (the last of a validation) are computed as they are.
 """
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from chestct.training.checkpoint import random_state, set_random_state
 from chestct.training.compile_choice import BLOCKS, FORMS, GRAPHS
 from chestct.training.machine.compiler_caches import own_compiler_caches
 from chestct.training.machine.device import is_out_of_memory
+from chestct.training.machine.processes import leaves_blocks_out
 
 #: What compiles; tests take one that needs no C++ compiler.
 BACKEND = "inductor"
@@ -59,7 +61,7 @@ def find_blocks(model: nn.Module) -> list[nn.Module]:
 
 def keeps_gradients(model: nn.Module) -> bool:
     """Whether gradients of a network must stay where they are in memory, and be set to zero in place."""
-    return getattr(model._compiled_call_impl, "keeps_gradients", False)
+    return is_compiled(model) and getattr(model._compiled_call_impl, "keeps_gradients", False)
 
 
 def is_compiled(model: nn.Module) -> bool:
@@ -79,22 +81,32 @@ class CompiledModel:
         on: whether compiled code is used.
         seconds: that compiling took so far.
         keeps_gradients: whether gradients must stay where they are in memory: with CUDA graphs, whose own
-            memory the next replay writes over.
+            memory the next replay writes over. A network that leaves blocks out has no gradients of them in
+            some steps, and is compiled by blocks.
     """
 
     def __init__(self, model: nn.Module, form: str, *, say: Callable[[str], None]) -> None:
         assert form in FORMS, form
-        own_compiler_caches()
-        import torch._dynamo  # six seconds: not for those that do not compile
-
-        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MOST_KINDS)
+        if form == GRAPHS and leaves_blocks_out(model):
+            say("CUDA graphs do not go with blocks that are left out by chance: blocks are compiled")
+            form = BLOCKS
         self.model, self.form, self._say = model, form, say
         self.on, self.failed, self.seconds, self.keeps_gradients = True, False, 0.0, False
-        self._blocks = find_blocks(model) if form == BLOCKS else []
-        self._calls = [self._compile(block.forward) for block in self._blocks]
-        self._whole = None if self._blocks else self._compile(model._call_impl)
+        self._blocks: list[nn.Module] = []
+        self._calls: list[Callable[..., Any]] = []
+        self._whole: Callable[..., Any] | None = None
         self._shapes: dict[tuple[bool, bool], torch.Size] = {}
         model._compiled_call_impl = self  # type: ignore[assignment]
+
+    def _prepare(self) -> None:
+        # At the first batch: importing the compiler takes seconds, and a trial may not come so far.
+        own_compiler_caches()
+        import torch._dynamo
+
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _MOST_KINDS)
+        self._blocks = find_blocks(self.model) if self.form == BLOCKS else []
+        self._calls = [self._compile(block.forward) for block in self._blocks]
+        self._whole = None if self._blocks else self._compile(self.model._call_impl)
 
     def _compile(self, call: Callable[..., Any]) -> Callable[..., Any]:
         options: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": self.form == GRAPHS}
@@ -112,6 +124,8 @@ class CompiledModel:
         if self.on and kind not in self._shapes:
             self._shapes[kind] = x_BCTHW.shape
             self._begin(x_BCTHW)
+            # What compiling leaves behind refers to itself, and so does a network that was compiled before.
+            gc.collect()
         if not self.on or x_BCTHW.shape != self._shapes[kind]:
             return self._plain(x_BCTHW)
         try:
@@ -144,6 +158,8 @@ class CompiledModel:
         expected = self._plain(x_BCTHW).detach()
         drawn = state.restore()
         try:
+            if not self._calls and self._whole is None:
+                self._prepare()
             found = self._compiled(x_BCTHW)
             if found.requires_grad:
                 self._compile_backward(found)

@@ -25,6 +25,11 @@ def join(*, gpus: int) -> None:
     _control = dist.new_group(backend="gloo")
 
 
+def leaves_blocks_out(model: nn.Module) -> bool:
+    """Whether a network leaves whole blocks out of a step by chance, whose weights then have no gradient."""
+    return any(getattr(part, "survival", 1) < 1 for part in model.modules())
+
+
 def distribute(model: nn.Module, device: torch.device) -> nn.Module:
     """The model as all processes train it together: gradients are their mean."""
     from torch.nn.parallel import DistributedDataParallel
@@ -34,8 +39,7 @@ def distribute(model: nn.Module, device: torch.device) -> nn.Module:
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
         gradient_as_bucket_view=True,
-        # Stochastic depth leaves whole blocks out of a step, others in every process.
-        find_unused_parameters=any(getattr(part, "survival", 1) < 1 for part in model.modules()),
+        find_unused_parameters=leaves_blocks_out(model),  # others in every process
     )
 
 
