@@ -11,9 +11,16 @@ from chestct.catalogue import MODELS
 from chestct.errors import InputError
 from chestct.models import build_model
 from chestct.tables import read_table
-from chestct.training.measure import throughput
+from chestct.training.measure import speed, throughput
 from chestct.training.measure.estimates import estimated_rows
-from chestct.training.measure.speed import Setting, count_flops, measure, measure_or_explain
+from chestct.training.measure.speed import (
+    Measurement,
+    Setting,
+    count_flops,
+    measure,
+    measure_or_explain,
+    time_engine,
+)
 from chestct.training.measure.throughput import (
     Peaks,
     describe,
@@ -87,6 +94,14 @@ def test_every_repeat_is_timed_and_told() -> None:
     assert "plain float32  out of memory" in describe(name, found, setting(), Peaks(sheet=None, product=1.0))
 
 
+def test_windows_are_scored_as_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wider than the crop, as the loader gives them."""
+    scored: list[torch.Size] = []
+    monkeypatch.setattr(speed, "score_windows", lambda model, hu_BTHW, _: scored.append(hu_BTHW.shape))
+    time_engine("videomae_narrow", setting())
+    assert set(scored) == {(2, 8, 37, 37)}
+
+
 def test_forms_are_measured_where_models_take_them() -> None:
     assert [*list_variants(setting(), compiled=False)] == ["published"]
     gpu = list_variants(setting(gpus=1), compiled=True)
@@ -138,6 +153,22 @@ def test_the_command_writes_the_table_and_names_what_it_cannot_measure(
     assert ("unknown: unknown model 'unknown'" in printed.err) == bool(code)
 
 
+@pytest.mark.parametrize("forms", [["--fast-forms", "never"], ["--fast-forms", "always"]])
+def test_with_compiling_what_is_not_compiled_has_a_row_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forms: list[str]
+) -> None:
+    """Without one, nothing is known of what compiling saves."""
+    found = Measurement(
+        train=[1.0], score=[1.0], plain=[], forward_flops=1, train_flops=3, peak_memory_gb=1.0,
+        first_seconds=1.0, forms=(), compile_seconds=2.0,
+    )  # fmt: skip
+    monkeypatch.setattr(throughput, "measure_apart", lambda name, setting: found)
+    path = tmp_path / "throughput.csv"
+    given = ["videomae_narrow", "--device", "cpu", "--compile", "whole", *forms, "--output", str(path)]
+    assert main(given) == 0
+    assert read_table(path, "throughput", recorded=False)["compiled"].fillna("").tolist() == ["", "whole"]
+
+
 def test_a_device_that_is_not_there_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +184,8 @@ def test_the_projects_own_table_is_whole(root: Path) -> None:
         root / "workflow_scripts" / "chestct" / "plan" / "throughput.csv", "throughput", recorded=False
     )
     assert set(table["model"]) <= set(MODELS)
-    assert not table.duplicated(["device", "model", "precision", "window", "size", "batch"]).any()
+    keys = ["device", "model", "precision", "window", "size", "batch", "compiled"]
+    assert not table.duplicated(keys).any()
     full = {name for name, e in MODELS.items() if e.seven and not e.build.endswith("narrow")}
     assert full <= set(table["model"])
     assert table["standing"].str.match("measured|estimated: ").all(), "an estimate is named as one"

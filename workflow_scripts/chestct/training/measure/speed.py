@@ -222,11 +222,10 @@ def time_engine(name: str, setting: Setting) -> EngineTimes:
         batches=batches,
     )
     compiled = CompiledModel(model, setting.compile_form, say=print) if setting.compiled else None
-    hu_BTHW = torch.zeros((setting.batch, setting.window, setting.size, setting.size), dtype=torch.int16)
 
     def score_batch() -> None:
         with torch.no_grad(), autocast(setting.device, setting.precision):
-            score_windows(model, hu_BTHW.to(setting.device, non_blocking=True), input_settings)
+            score_windows(model, batch[0].to(setting.device, non_blocking=True), input_settings)
 
     reset_peak_memory(setting.gpus)
     train, first_seconds = _seconds(lambda: step([batch]), setting)
