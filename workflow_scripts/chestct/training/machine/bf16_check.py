@@ -21,9 +21,8 @@ from torch import nn
 from torch.func import functional_call
 
 from chestct.errors import InputError
-from chestct.training.machine.device import cudnn_release, memory_errors
+from chestct.training.machine.device import computing_type, cudnn_release, memory_errors
 
-_TYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 #: Largest difference of a layer's results from float32, relative to their length. Rounding to bf16 explains
 #: 0.002; kernels that round sums of parts on the way stay below 0.01, wrong ones are far above.
 LAYER_LIMIT = 0.02
@@ -58,8 +57,8 @@ def check_bf16(
     Raises:
         InputError: results differ by more than rounding explains, or memory is exhausted.
     """
-    dtype = _TYPES.get(precision)
-    if dtype is None:
+    dtype = computing_type(precision)
+    if dtype == torch.float32:
         return 0
     generator = torch.Generator(device).manual_seed(0)
     seen: set[tuple[Any, ...]] = set()
@@ -143,7 +142,7 @@ def _difference(
 ) -> tuple[float, float]:
     """Largest relative difference among the output of a layer and its gradients, and the limit for it.
 
-    None where results leave the range of the lower precision: that is no fault of the machine.
+    A difference of 0 where results leave the range of the lower precision: that is no fault of the machine.
 
     Args:
         module: a layer, or attention as a whole.

@@ -79,10 +79,15 @@ def tune(model: nn.Module, *, gpus: int, precision: str, fast_forms: str = ON_GP
     return tuple(taken)
 
 
+def computing_type(precision: str) -> torch.dtype:
+    """The type that products and convolutions compute in, by the precision of the training."""
+    return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision, torch.float32)
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which models compute: in mixed precision torch chooses the type of every operation."""
-    dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+    mixed = precision != "32-true"
+    return torch.autocast(device.type, dtype=computing_type(precision) if mixed else None, enabled=mixed)
 
 
 def device_name(*, gpus: int, world: int) -> str:

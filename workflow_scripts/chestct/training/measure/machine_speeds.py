@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+from chestct.training.machine.device import computing_type
+
 #: Dense peak by the vendors' data sheets, TFLOP/s, of devices whose names begin so (SXM form).
 PEAK_TFLOPS = {
     "NVIDIA A100": {"32-true": 19.5, "bf16-mixed": 312.0, "16-mixed": 312.0},
@@ -19,7 +21,6 @@ MEMORY_TBPS = {
     "NVIDIA H100 PCIe": 2.0,
     "NVIDIA H200": 4.8,
 }
-_TYPES = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 def peak_tflops(device: str, precision: str) -> float | None:
@@ -43,7 +44,7 @@ def product_tflops(device: torch.device, precision: str, *, size: int | None = N
     """
     gpu = device.type == "cuda"
     size = size or (8192 if gpu else 512)
-    dtype = _TYPES[precision] if gpu else torch.float32
+    dtype = computing_type(precision) if gpu else torch.float32
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / _least_seconds(lambda: a @ b, device) / 1e12
 

@@ -17,11 +17,6 @@ from chestct.training.windows.display_window import InputSettings, centre_crop, 
 _BLOCK, _SLICES = 256, 8
 
 
-def input_type(precision: str) -> torch.dtype:
-    """The type that first layers compute in, by the precision of the training."""
-    return {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision, torch.float32)
-
-
 def pixel_matrices(theta: torch.Tensor, size: tuple[int, int], crop: int) -> torch.Tensor:
     """``F.affine_grid``'s matrices for pixel indices, as ``pixel_matrix``: (B, 2, 3), float64."""
     matrix = theta.double()

@@ -16,8 +16,9 @@ import torch
 from chestct.models.fast_forms import InputForm
 from chestct.models.kernel_gpus import runs_kernels
 from chestct.training.budget import Batches
+from chestct.training.machine.device import computing_type
 from chestct.training.windows.augmentation import augment, random_theta
-from chestct.training.windows.device_input import fused_input, input_type
+from chestct.training.windows.device_input import fused_input
 from chestct.training.windows.display_window import InputSettings, to_input
 
 #: Voxels of a window from which on this way is the faster one; smaller ones do better a batch at once.
@@ -45,7 +46,7 @@ class TrainingInput:
         form: InputForm | None = None,
         precision: str = "32-true",
     ) -> None:
-        self.settings, self.form, self.dtype = settings, form or InputForm(), input_type(precision)
+        self.settings, self.form, self.dtype = settings, form or InputForm(), computing_type(precision)
         self.generator = generator
         self._buffers: dict[str, torch.Tensor] = {}
         channels = set(zip(settings.mean, settings.std, strict=True))
