@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from chestct.errors import InputError
-from chestct.models import build_model
+from chestct.models import build_model, channels_last
 from chestct.models.fast_forms import apply_fast_forms
 from chestct.training.machine import bf16_check
 from chestct.training.machine.bf16_check import check_bf16
@@ -70,6 +70,16 @@ def test_models_pass(name, precision):
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_our_own_kernels_are_not_held_against_themselves(monkeypatch):
+    model = nn.Sequential(nn.Conv3d(3, 3, 3, padding=1, groups=3), nn.Conv3d(3, 4, 1))
+    assert apply_fast_forms(model, mixed=True) == {"depthwise": 1, "pointwise": 1}
+    assert check(model) == 2
+    right = channels_last.depthwise
+    monkeypatch.setattr(channels_last, "depthwise", lambda *a, **b: 1.1 * right(*a, **b))
+    with pytest.raises(InputError, match="DepthwiseConv3d"):  # in float32 it is as wrong
+        check(model)
 
 
 def test_layers_of_a_kind_are_compared_once_and_rounding_is_far_below_the_limit(monkeypatch):
