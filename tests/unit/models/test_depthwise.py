@@ -177,7 +177,7 @@ def test_networks_that_take_forms_are_those_that_are_compared() -> None:
             taken[name] = set(apply_fast_forms(model, mixed=False))
     assert {name: forms for name, forms in taken.items() if forms} == {
         "csn_narrow": {"depthwise", "pointwise"},
-        "x3d_narrow": {"depthwise", "pointwise"},
+        "x3d_narrow": {"activation", "depthwise", "pointwise"},
         "mvit_narrow": {"attention", "depthwise"},
         "swin_narrow": {"attention"},
     }

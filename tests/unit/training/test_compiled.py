@@ -15,8 +15,9 @@ from engine_data import SETTINGS, assert_equal_runs, make_job, record, train, wi
 from torch import nn
 from torch.nn import functional as F
 
-from chestct.models import depthwise
+from chestct.models import build_model, depthwise
 from chestct.models.channels_last import put_depthwise
+from chestct.models.fast_forms import apply_fast_forms
 from chestct.training.compile_choice import ALWAYS, BLOCKS, GRAPHS, NEVER, WHOLE, wish
 from chestct.training.header import read_facts
 from chestct.training.machine import compiled
@@ -223,6 +224,18 @@ def test_automatically_nothing_is_compiled_on_a_cpu(data, tmp_path, plain, backe
     off = train(make_job(data, compile=False, **short), tmp_path / "off")
     assert (auto / "weights.safetensors").read_bytes() == (off / "weights.safetensors").read_bytes()
     assert not backend
+
+
+@pytest.mark.parametrize("name", ["csn_narrow", "x3d_narrow"])
+def test_a_block_in_its_fast_form_is_one_graph(name: str) -> None:
+    """With breaks, what lies between convolutions would go through memory once an operation."""
+    model = build_model(name, num_slices=8, size_px=32, seed=0)
+    apply_fast_forms(model, mixed=True)
+    block, inputs = model.get_submodule("blocks.1.res_blocks.0"), []  # of another stride than 1
+    block.register_forward_hook(lambda _, given, __: inputs.append(given[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(torch.randn(2, 3, 8, 32, 32))
+        torch.compile(block.forward, backend="eager", fullgraph=True)(*inputs)
 
 
 def test_the_compiler_takes_depthwise_kernels_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,12 @@ def _is_depthwise(module: nn.Conv3d) -> bool:
     return module.in_channels == module.out_channels == module.groups > 1 and not dilated
 
 
+def _turn_into(kind: type[nn.Conv3d], module: nn.Conv3d) -> None:
+    module.__class__ = kind
+    # pytorchvideo gives some as NumPy's integers, with which no compiler gets on.
+    module.stride = tuple(map(int, module.stride))  # type: ignore[assignment]
+
+
 def put_depthwise(model: nn.Module, mixed: bool) -> int:
     """Put the kernels into models whose grouped 3D convolutions are all depthwise: CSN, X3D, MViT's pooling.
 
@@ -74,7 +80,7 @@ def put_depthwise(model: nn.Module, mixed: bool) -> int:
     if grouped:
         import chestct.models.depthwise_ops  # noqa: F401 (not for those who have no use for it)
     for module in grouped:
-        module.__class__ = DepthwiseConv3d
+        _turn_into(DepthwiseConv3d, module)
     return len(grouped)
 
 
@@ -95,5 +101,5 @@ def put_pointwise(model: nn.Module, mixed: bool) -> int:
         and (module.kernel_size, module.padding, module.groups) == ((1, 1, 1), (0, 0, 0), 1)
     ]
     for module in found:
-        module.__class__ = PointwiseConv3d
+        _turn_into(PointwiseConv3d, module)
     return len(found)

@@ -11,6 +11,7 @@ from typing import Final
 from torch import nn
 
 from chestct.models.channels_last import PointwiseConv3d, put_depthwise, put_pointwise
+from chestct.models.fused_activation import use_fused_activation
 from chestct.models.fused_attention import use_fused_attention
 from chestct.models.kernel_gpus import find_gpus
 
@@ -24,6 +25,7 @@ SETTINGS: Final = (ON_GPUS, ALWAYS, NEVER)
 #: precision, changes what it finds in place, and returns how many modules those were.
 FORMS: dict[str, Callable[[nn.Module, bool], int]] = {
     "attention": use_fused_attention,
+    "activation": use_fused_activation,
     "depthwise": put_depthwise,
     "pointwise": put_pointwise,
 }
