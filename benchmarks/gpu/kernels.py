@@ -1,4 +1,4 @@
-"""Every kernel against PyTorch's own operations, and every tile's time beside cuDNN's."""
+"""Every kernel against PyTorch's own operations, and every tile's time beside theirs."""
 
 import torch
 from findings import Report
@@ -83,7 +83,7 @@ def title(shape: tuple) -> str:
 
 
 def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
-    """Note the milliseconds of every tile of the kernels, of cuDNN, and the least that memory speed allows.
+    """Note the milliseconds of every tile and of PyTorch's kernels, and the least that memory speed allows.
 
     Whatever the tile, results must be equal to the last bit.
     """

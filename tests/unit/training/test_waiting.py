@@ -209,7 +209,8 @@ def test_the_steps_of_a_trial_are_the_runs_own(tmp_path: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "number"), [("x3d_narrow", 9), ("swin_narrow", 8), ("mvit_narrow", 5), ("penet_narrow", 8)]
+    ("name", "number"),
+    [("x3d_narrow", 9), ("swin_narrow", 8), ("mvit_narrow", 5), ("penet_narrow", 8), ("dinov2_narrow", 4)],
 )
 def test_blocks_that_are_compiled_are_found_in_the_libraries_networks(name: str, number: int) -> None:
     model = build_model(name, num_slices=8, size_px=32, seed=0)

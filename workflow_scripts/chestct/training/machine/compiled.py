@@ -34,6 +34,7 @@ _BLOCKS = {
     ("torchvision.models.swin_transformer", "PatchMerging"),
     ("torchvision.models.resnet", "BasicBlock"),
     ("torchvision.models.resnet", "Bottleneck"),
+    ("transformers.models.dinov2.modeling_dinov2", "Dinov2Layer"),
     ("transformers.models.videomae.modeling_videomae", "VideoMAELayer"),
     ("efficientnet_lite_pytorch.model", "MBConvBlock"),
     ("chestct.models.penet", "PENetBottleneck"),
