@@ -1,12 +1,16 @@
 """Volume files keep to the same axes and rules as DICOM."""
 
+import os
+import resource
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from dicom_files import phantom, refusal
 
+from chestct.errors import InputError
 from chestct.volumes.convert_scan import read_series
 from chestct.volumes.volume_file import write_volume_file
 
@@ -170,6 +174,35 @@ def test_failed_writing_leaves_nothing(tmp_path, hu, monkeypatch):
         raise RuntimeError("disk full")
 
     monkeypatch.setattr(sitk, "WriteImage", fail)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(InputError, match="cannot be written"):
         write_volume_file(tmp_path / "v.nii.gz", hu, (1, 1, 1), (0, 0, 0))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_a_file_that_the_disk_cuts_is_no_file(tmp_path, suffix):
+    """ITK writes the beginning of a NIfTI file, prints a line and goes on: limits of a file's size do as a
+    full disk does."""
+    hu = np.random.default_rng(0).integers(-1024, 2000, (40, 40, 40)).astype(np.int16)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 15, before[1]))
+    try:
+        with pytest.raises(InputError, match="room on the disk"):
+            write_volume_file(tmp_path / f"v{suffix}", hu, (1, 1, 1), (0, 0, 0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_names_that_are_no_utf_8_are_written_and_read(tmp_path, hu, suffix):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller" + suffix.encode()))
+    write_volume_file(path, hu, (2.5, 0.75, 0.5), (-10.0, 20.0, -300.0))
+    np.testing.assert_array_equal(read_series(path)[0].hu, hu)
+
+
+def test_voxels_beside_a_header_whose_name_is_no_utf_8_are_refused(tmp_path, hu):
+    write_volume_file(tmp_path / "v.mha", hu, (2.5, 0.75, 0.5), (-10.0, 20.0, -300.0))
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.mhd"))
+    (tmp_path / "v.mha").rename(path)
+    assert "not UTF-8" in refusal(path).detail

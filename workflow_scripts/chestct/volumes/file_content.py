@@ -16,6 +16,8 @@ _GZIP = b"\x1f\x8b"
 _PACKED = (_GZIP, b"PK\3\4", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf", b"Rar!")
 #: Suffixes of volume files that can be read.
 READABLE = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+#: Of these, the two whose voxels lie in another file.
+DETACHED = (".nhdr", ".mhd")
 #: And of those that can be written: without the two that split header and data.
 WRITABLE = (".nii", ".nii.gz", ".nrrd", ".mha")
 _NIFTI_SIZES = tuple(struct.pack(f"{order}i", size) for size in (348, 540) for order in "<>")

@@ -11,16 +11,17 @@ import math
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its customary name)
 
-from chestct.files import atomic_path
+from chestct.files import atomic_path, cannot_write
 from chestct.intensity import AIR_HU, DISPLAY, DISPLAY_RANGE, FILL, HU, OFFSET_HU
 from chestct.volumes.acquisition import Acquisition
-from chestct.volumes.file_content import READABLE, check_content
+from chestct.volumes.file_content import DETACHED, READABLE, check_content
 from chestct.volumes.geometry import AXIS_TOLERANCE_DEGREES
 from chestct.volumes.hounsfield import check_hounsfield
 from chestct.volumes.meta_image import judge_meta_image
@@ -34,6 +35,8 @@ from chestct.volumes.volume_header import VolumeHeader, check_axes, check_finite
 #: Keys of a header: SliceThickness in mm; names of the slices, feet to head, separated by blanks.
 THICKNESS_KEY, SLICES_KEY = "slice_thickness_mm", "slice_names"
 _INT16_MAX = np.iinfo(np.int16).max
+#: Reasons by which a file that was just written is not whole.
+_CUT = ("unreadable_file", "wrong_length")
 #: What a damaged file raises while its bytes are judged.
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, struct.error, ValueError, OverflowError)
 
@@ -63,6 +66,9 @@ def _judge(path: Path) -> VolumeHeader:
             "unsupported_format", f"expected a folder of DICOM, or a file that ends in {suffixes}"
         )
     check_content(path)
+    if path.name.lower().endswith(DETACHED) and not _is_utf8(path):
+        detail = "a header and a file of voxels whose path is not UTF-8: rename them and their folder"
+        raise RefusedScan("unreadable_file", detail)
     try:
         return _format_of(path)[0](path)
     except _DAMAGE as error:
@@ -75,18 +81,38 @@ def _judge(path: Path) -> VolumeHeader:
         raise
 
 
+@contextmanager
+def _linked(path: Path, *, always: bool = False) -> Iterator[Path]:
+    """A path by which ITK opens a file: one whose name is no UTF-8, or any, gets a link of another name.
+
+    Such a name ends the whole process: SimpleITK makes no text of it.
+    """
+    if not always and _is_utf8(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        suffix = max((end for end in READABLE if path.name.lower().endswith(end)), key=len)
+        link = Path(folder) / f"volume{suffix}"
+        link.symlink_to(path.resolve())
+        yield link
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _open(path: Path, report: Report) -> sitk.Image:
     header = _judge(path)
     report.notes.extend(header.notes)
-    with tempfile.TemporaryDirectory() as folder:
-        # Asked for a.nii.gz, ITK reads a.nii where both exist; in a folder of its own it can't.
-        alone = Path(folder) / "volume.nii.gz"
-        is_gzip = path.name.lower().endswith(".nii.gz")
-        if is_gzip:
-            alone.symlink_to(path.resolve())
+    # Asked for a.nii.gz, ITK reads a.nii where both exist; in a folder of its own it can't.
+    with _linked(path, always=path.name.lower().endswith(".nii.gz")) as file:
         reader = sitk.ImageFileReader()
         reader.SetImageIO(_format_of(path)[1])
-        reader.SetFileName(str(alone if is_gzip else path))
+        reader.SetFileName(str(file))
         try:
             reader.ReadImageInformation()
             if reader.GetDimension() != 3:
@@ -97,7 +123,7 @@ def _open(path: Path, report: Report) -> sitk.Image:
         except RuntimeError as error:
             # SimpleITK's message is many lines, of which the last says what is wrong.
             last = str(error).strip().splitlines()[-1].strip()
-            for name in (str(alone), str(path), path.name):
+            for name in (str(file), str(path), path.name):
                 last = last.replace(name, "the file")
             raise RefusedScan("unreadable_file", last[:500]) from error
     if image.GetNumberOfPixels() != header.num_voxels:
@@ -212,9 +238,33 @@ def write_volume_file(
     spacing_mm: tuple[float, float, float],
     origin_mm: tuple[float, float, float],
 ) -> None:
-    """Write (z, y, x) HU with spacing (z, y, x) and origin (x, y, z) in LPS, whole or not at all."""
+    """Write (z, y, x) HU with spacing (z, y, x) and origin (x, y, z) in LPS, whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     image = sitk.GetImageFromArray(hu)
     image.SetSpacing([float(value) for value in reversed(spacing_mm)])
     image.SetOrigin([float(value) for value in origin_mm])
     with atomic_path(path) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=True)
+        try:
+            with _linked(temporary) as file:
+                sitk.WriteImage(image, str(file), useCompression=True)
+            _check_written(temporary, image)
+        except (RuntimeError, RefusedScan) as error:
+            raise cannot_write(path, OSError("its voxels are not all on the disk")) from error
+
+
+def _check_written(path: Path, image: sitk.Image) -> None:
+    """Read what was written: on a full disk ITK leaves the beginning of a NIfTI file, and no error.
+
+    Raises:
+        RefusedScan: it is not what was to be written.
+    """
+    try:
+        header = _judge(path)
+    except RefusedScan as refused:
+        if refused.reason in _CUT:
+            raise
+        return  # a size or spacing that no scan has, but a caller may write
+    _check_bytes(image, header)
