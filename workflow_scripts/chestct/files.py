@@ -182,6 +182,11 @@ def write_text(path: str | Path, text: str, *, durable: bool = True) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def shown_path(path: str | Path) -> str:
+    """A path as a text that can be printed and kept in tables: bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def digested(text: str) -> str:
     """A text with its SHA-256 on a line before it, so that damage of a file is noticed (``undigested``)."""
     return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"

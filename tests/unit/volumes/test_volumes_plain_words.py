@@ -1,6 +1,7 @@
 """No name of a file and no text of a header reaches a ledger or a log, wherever it stands."""
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 
 import pydicom
@@ -81,6 +82,14 @@ def test_details_name_places_and_keep_numbers(tmp_path):
         without_names("Doe_1.dcm: 3 values a voxel", tmp_path / "Doe_1.dcm") == "the file: 3 values a voxel"
     )
     assert without_names("3 values a voxel", tmp_path / "3") == "3 values a voxel"
+
+
+@pytest.mark.parametrize("name", [".", "..", "1", "a", "gap"])
+def test_a_path_of_one_name_changes_no_number_and_no_word(tmp_path, monkeypatch, name):
+    (tmp_path / "inside" / name).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / "inside")
+    detail = "1 at a spacing of 2.500 mm: 1 after -295.000 mm (gap 5.000), 3 values/voxel"
+    assert without_names(detail, Path(name)) == detail
 
 
 @settings(max_examples=50, deadline=None)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chestct.dicom_folder import is_dicom_file, packed_dicom
+from chestct.files import shown_path
 from chestct.intensity import DISPLAY, DISPLAY_WORDS, HU, OFFSET_HU
 from chestct.volumes.dicom_series import read_dicom_series
 from chestct.volumes.duplicates import content_digest
@@ -23,6 +24,11 @@ _UID = re.compile(r"\d+(\.\d+){4,}|2\.25\.\d{6,}")
 def is_uid(name: str) -> bool:
     """Whether an identifier is a DICOM UID, not a stand-in for one."""
     return _UID.fullmatch(name) is not None
+
+
+def _name_of(path: Path) -> str:
+    """The name of a path, also where it is written as ``.`` or ``..``."""
+    return shown_path(path.name if path.name not in ("", "..") else path.resolve().name) or "scan"
 
 
 def read_series(
@@ -153,7 +159,7 @@ def convert_one(
         outcome = {"status": "refused", "reason": refusal.reason, "detail": refusal.detail}
     if outcome["detail"]:
         outcome["detail"] = without_names(str(outcome["detail"]), Path(path), report.headers)
-    name = Path(path).name
+    name = _name_of(Path(path))
     row = {
         "dataset": dataset,
         "patient_id": patient_id or report.patient_id or name,

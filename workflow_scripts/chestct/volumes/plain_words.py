@@ -63,7 +63,8 @@ def without_names(detail: str, path: Path, headers: Sequence["SliceHeader"] = ()
         headers: of its files, as far as they were read. Texts that are no known word, nor a UID, become
             ``(text)``.
     """
-    detail = detail.replace(str(path), "the scan")
+    if len(path.parts) > 1:  # one name alone is in words and numbers, as the dot of the working directory
+        detail = detail.replace(str(path), "the scan")
     replaced = dict(_places(path)) | dict.fromkeys(_folders(path), "a folder")
     replaced |= dict.fromkeys(_texts(headers), "(text)")
     # The longest first: a name may be part of another one.
