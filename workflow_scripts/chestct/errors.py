@@ -1,5 +1,7 @@
 """The one exception for what a user can cause and mend."""
 
+from typing import Any
+
 
 class InputError(ValueError):
     """Bad input or configuration.
@@ -14,6 +16,17 @@ class InputError(ValueError):
     def __init__(self, what: str, *, where: object, expected: str, remedy: str) -> None:
         super().__init__(f"{what}\n  where: {where}\n  expected: {expected}\n  remedy: {remedy}")
         self.what = what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By itself a pickle calls the class with the message alone, and the process that waits for it dies.
+        return _again, (type(self), str(self), self.what)
+
+
+def _again(kind: type[InputError], message: str, what: str) -> InputError:
+    """An error as it was in another process."""
+    error = kind.__new__(kind, message)
+    error.what = what
+    return error
 
 
 class DamageError(InputError):
