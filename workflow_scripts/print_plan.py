@@ -13,6 +13,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.cli import parse_args, parse_config
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
+from chestct.exit_status import exit_status
 from chestct.plan.cost import PlannedJob
 from chestct.plan.text import plan_text
 
@@ -55,11 +56,12 @@ def main() -> int:
             workflow = workflow_api._workflow
             jobs = read_jobs(workflow)
             rules = {rule.name: rule.wildcard_names for rule in workflow.rules}
-            print(plan_text(workflow.globals["config"], rules, jobs), end="")
+            text = plan_text(workflow.globals["config"], rules, jobs)
         except Exception as error:
             api.print_exception(error)
             return 1
+    print(text, end="")
     return 0
 
 
-sys.exit(main())
+sys.exit(exit_status(main))

@@ -1,7 +1,7 @@
 """Run a study, estimate its cost, follow its progress, check its results; convert scans, score new ones.
 
 run, plan, status, cite and crate do the same as the make targets and snakemake.
-Exit status: 0 done, 1 failed or refused (the reason on standard error), 2 wrong usage.
+Exit status: 0 done, 1 failed or refused (the reason on standard error), 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -9,9 +9,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from chestct.errors import InputError
+from chestct.exit_status import exit_status
 from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_arguments
 from chestct.yaml_file import read_yaml
 from chestct_command import begin, cite
@@ -177,9 +178,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (sys.argv[1:] if arguments is None else arguments):
         parser.print_help(sys.stderr)
         return 2
-    options = parser.parse_args(arguments)
-    try:
-        return _command(options)
-    except (InputError, OSError) as error:
-        print(f"ERROR: {error}", file=sys.stderr)
-        return 1
+    return exit_status(partial(_command, parser.parse_args(arguments)))

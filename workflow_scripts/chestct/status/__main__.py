@@ -6,15 +6,17 @@ them a second time.
 
 import argparse
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+from chestct.exit_status import exit_status
 from chestct.status.events import event_file, latest_run
 from chestct.status.page import describe
 from chestct.status.slurm_queue import job_states
 
 
-def main() -> None:
+def main() -> int:
     """Read the newest events and print the page, or cancel what was left."""
     parser = argparse.ArgumentParser(prog="python -m chestct.status", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="working directory of the run")
@@ -26,12 +28,13 @@ def main() -> None:
         if states:
             subprocess.run(["scancel", *states], check=True)
         print(f"{len(states)} Slurm job(s) cancelled")
-        return
+        return 0
     path = event_file(arguments.folder, arguments.study)
     run = latest_run(path) if path else None
     if run is None:
         raise SystemExit(_none_yet(arguments.folder, arguments.study))
     print(describe(run, arguments.folder, time.time(), states), end="")
+    return 0
 
 
 def _none_yet(folder: Path, study: str | None) -> str:
@@ -44,4 +47,4 @@ def _none_yet(folder: Path, study: str | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_status(main))
