@@ -55,7 +55,7 @@ _DIRECTORY_CLASS = b"1.2.840.10008.1.3.10"
 #: So many files or fewer may be directories alone, without an image; of more, some are images.
 _FEW = 16
 #: Levels below a folder that are searched, and folders looked into: a patient's, not a disk.
-MAX_DEPTH, _MAX_FOLDERS = 5, 2000
+MAX_DEPTH, MAX_FOLDERS = 5, 2000
 _MAX_MEMBERS, _FIRST_MEMBERS = 100_000, 16
 
 
@@ -162,7 +162,7 @@ def find_dicom(folder: Path) -> DicomFolder:
     seen = {os.path.realpath(folder)}
     for path, depth in waiting:
         place = os.path.realpath(path)
-        if place in seen or len(seen) > _MAX_FOLDERS:
+        if place in seen or len(seen) > MAX_FOLDERS:
             continue  # a link to a folder that another path leads to
         seen.add(place)
         found, more, deeper = list_folder(path)

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 from dicom_files import phantom, write_series
-from pydicom.uid import generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
 from chestct.errors import InputError
 from chestct.tables import read_table
 from chestct.volumes import convert_folder as module
+from chestct.volumes import convert_scan, dicom_series
+from chestct.volumes import find_scans as find_module
 from chestct.volumes.__main__ import main
 from chestct.volumes.convert_folder import TABLE
 from chestct.volumes.convert_scan import convert_one
@@ -181,6 +184,129 @@ def test_what_cannot_be_meant_is_refused(root, tmp_path, capsys, case):
 def test_a_folder_of_several_series_says_how_all_are_converted(root, tmp_path, capsys):
     main(["convert", str(root / "two"), str(tmp_path / "one.nii.gz")])
     assert "convert SCAN OUT_FOLDER" in capsys.readouterr().err
+
+
+def test_a_damaged_file_and_a_bomb_stop_no_search(root, tmp_path, capsys):
+    """The parser unpacks a deflated file whole, and fails in its own way where that is damaged."""
+    path = root / "p1" / "plain" / "001.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-200] + bytes(200))
+    assert main(["convert", str(root / "p1"), str(tmp_path / "out")]) == 1
+    assert "refused    plain  unreadable_file" in capsys.readouterr().out
+
+
+def test_a_series_among_others_is_read_alone(root, tmp_path, capsys, monkeypatch):
+    """Of a folder with many series every file would be read as often as there are series."""
+    read = []
+    read_files = dicom_series.read_files
+
+    def count(paths, *arguments):
+        read.extend(paths)
+        return read_files(paths, *arguments)
+
+    monkeypatch.setattr(dicom_series, "read_files", count)
+    assert main(["convert", str(root / "two"), str(tmp_path / "out")]) == 0
+    assert len(read) == len(set(read)) == 8
+    by_name = table_of(tmp_path / "out")
+    for name in names_of(root):
+        uid = name.partition("/")[2]
+        row, _ = convert_one(root / "two", dataset="command_line", size_px=None, series_id=uid)
+        own = by_name.loc[name]
+        own = own.astype(object).where(own.notna(), None).to_dict()
+        assert {key: row[key] for key in ("detail", "num_files", "num_slices", "series_id", "status")} == {
+            key: own[key] for key in ("detail", "num_files", "num_slices", "series_id", "status")
+        }
+        assert "4 file(s) of other series" in row["detail"]
+
+
+def test_parts_of_a_series_that_are_not_read_as_one_say_so(root, tmp_path, capsys):
+    (root / "disc" / "A" / "B").mkdir()
+    for path in (root / "disc" / "B").iterdir():
+        path.rename(root / "disc" / "A" / "B" / path.name)
+    assert main(["convert", str(root / "disc" / "A"), str(tmp_path / "out")]) == 0
+    rows = table_of(tmp_path / "out")
+    assert sorted(rows.index) == ["A", "B"]
+    assert rows["detail"].str.contains("2 more image.s. of the series lie in other folders").all()
+    assert capsys.readouterr().out.count("lie in other folders") == 2
+
+
+def test_a_series_below_a_folder_of_very_many_is_not_cut_silently(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(find_module, "MAX_FOLDERS", 2)
+    found = {scan.name: scan for scan in find_scans(root / "disc", leave_out=tmp_path / "out")}
+    assert {name: scan.num_elsewhere for name, scan in found.items()} == {"A": 2, "B": 2}
+
+
+def test_a_refused_scan_leaves_no_volume_of_an_earlier_call(root, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["convert", str(root / "p1"), str(out)]) == 0
+    assert (out / "plain.nii.gz").is_file()
+    (root / "p1" / "plain" / "001.dcm").unlink()
+    assert main(["convert", str(root / "p1"), str(out)]) == 1
+    assert not (out / "plain.nii.gz").exists()
+
+
+def test_what_a_disk_or_a_right_refused_is_tried_again(root, tmp_path, capsys, monkeypatch):
+    def fail(path, **settings):
+        raise PermissionError(13, "Permission denied")
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(convert_scan, "read_dicom_series", fail)
+    assert main(["convert", str(root / "p1"), str(out)]) == 1
+    monkeypatch.undo()
+    assert main(["convert", str(root / "p1"), str(out)]) == 0
+    assert set(table_of(out)["reason"].dropna()) == {"missing_slices"}
+
+
+def test_a_call_that_is_killed_leaves_a_folder_that_the_next_one_takes(root, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+
+    def die(scan, out, settings):
+        (out / ".half-written.nii.gz").write_bytes(b"")
+        os._exit(9)
+
+    monkeypatch.setattr(module, "convert_found", die)
+    if not (child := os.fork()):
+        main(["convert", str(root), str(out)])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    monkeypatch.undo()
+    assert main(["convert", str(root), str(out)]) == 0
+
+
+def test_names_that_are_no_utf_8_are_told_with_a_mark_in_their_place(root, tmp_path, capsys):
+    (root / "p1").rename(os.fsdecode(os.fsencode(root) + b"/M\xfcller"))
+    for _ in range(2):
+        assert main(["convert", str(root), str(tmp_path / "out")]) == 0
+    assert "6 scans found, 6 of them done before" in capsys.readouterr().err
+    assert (tmp_path / "out" / "M\ufffdller" / "plain.nii.gz").is_file()
+
+
+def test_a_scan_is_not_written_over_itself_and_the_working_directory_has_a_name(
+    root, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(root)
+    before = (root / "p2.nii.gz").read_bytes()
+    assert main(["convert", str(root / "p2.nii.gz"), "p2.nii.gz"]) == 1
+    assert "the scan itself" in capsys.readouterr().err and (root / "p2.nii.gz").read_bytes() == before
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert main(["convert", ".", str(tmp_path / "v.nii")]) == 1
+    assert "command_line,empty,empty,empty,refused,no_dicom_files" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_write_is_one_message(root, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    assert main(["convert", str(root / "two"), str(tmp_path / "out")]) == 0
+    for path in (tmp_path / "out" / "two").iterdir():
+        path.unlink()
+    (tmp_path / "out" / "two").rmdir()
+    (tmp_path / "out" / "two").write_text("in the way")
+    capsys.readouterr()
+    assert main(["convert", str(root / "two"), str(tmp_path / "out"), "--processes", "2"]) == 1
+    assert "ERROR: a file cannot be written" in capsys.readouterr().err
 
 
 @pytest.mark.slow

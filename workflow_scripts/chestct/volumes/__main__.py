@@ -5,18 +5,20 @@ the code of the workflow and prints its ledger row; ``convert FOLDER OUT_FOLDER`
 folder. ``export SHARD STUDY_ID OUT.nii.gz`` takes a scan out of a shard. ``sheet SCAN OUT.png
 [--study-id STUDY_ID] [--window lung]`` draws a contact sheet of a scan, of a shard, or of a series.
 ``check SHARD...`` compares all that shards hold with their checksums. Exit status: 0 done, 1 refused,
-damaged or failed (the reason on standard error), 2 wrong usage.
+damaged or failed (the reason on standard error), 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from chestct.errors import InputError
+from chestct.exit_status import exit_status
 from chestct.files import atomic_path
 from chestct.open_scan import not_there
 from chestct.pictures import YES
@@ -110,6 +112,13 @@ def _print_row(series: Path, row: dict[str, Any]) -> None:
 
 def _convert(series: Path, out: Path, size_px: int | None, **settings: Any) -> int:
     """``settings``: intensity and accept of ``convert_one``."""
+    if out.exists() and series.exists() and out.samefile(series):
+        raise InputError(
+            "the file to write is the scan itself",
+            where=out,
+            expected="a new file: a volume in HU may hold less than the one that it is made of",
+            remedy="name another one",
+        )
     row, scan = convert_one(series, dataset="command_line", size_px=size_px, **settings)
     _print_row(series, row)
     if _SEVERAL & set((row["reason"] or "").split("; ")):
@@ -204,18 +213,18 @@ def _check(shards: Sequence[Path]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status (argparse exits with 2 by itself)."""
     options = _parser().parse_args(arguments)
-    try:
-        if options.command == "convert":
-            return convert(options)
-        if options.command == "sheet":
-            return _sheet(options)
-        if options.command == "check":
-            return _check(options.shards)
-        return _export(options.shard, options.study_id, options.out)
-    except (InputError, OSError, RuntimeError) as error:
-        # OSError, RuntimeError: the output can't be written, on a full disk or without permission.
-        print(f"ERROR: {error}", file=sys.stderr)
-        return 1
+    # RuntimeError: how h5py says that a file cannot be read or written.
+    return exit_status(partial(_run, options), RuntimeError)
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "convert":
+        return convert(options)
+    if options.command == "sheet":
+        return _sheet(options)
+    if options.command == "check":
+        return _check(options.shards)
+    return _export(options.shard, options.study_id, options.out)
 
 
 if __name__ == "__main__":

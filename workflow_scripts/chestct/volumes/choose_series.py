@@ -30,13 +30,18 @@ def kind_of(header: SliceHeader) -> str:
     return kind_of_image(header.image_type)
 
 
+def other_series(num_files: int) -> str:
+    """The note on files that are not of the series that was named."""
+    return f"{num_files} file(s) of other series beside the one named"
+
+
 def _named(headers: list[SliceHeader], report: Report, series_id: str) -> list[SliceHeader]:
     kept = [header for header in headers if header.series_uid == series_id]
     if not kept:
         found = sorted({header.series_uid for header in headers})
         raise RefusedScan("wrong_series", f"found {', '.join(found[:4])}, expected {series_id}")
     if len(kept) < len(headers):
-        report.notes.append(f"{len(headers) - len(kept)} file(s) of other series beside the one named")
+        report.notes.append(other_series(len(headers) - len(kept)))
     return kept
 
 

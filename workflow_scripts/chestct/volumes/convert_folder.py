@@ -5,8 +5,9 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,9 +17,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from chestct.errors import InputError
-from chestct.files import digest_object
+from chestct.files import digest_object, shown_path
 from chestct.obtained_files import state_of
-from chestct.tables import read_table, write_table
+from chestct.tables import column_types, read_table, write_table
 from chestct.volumes.convert_scan import convert_one
 from chestct.volumes.find_scans import FoundScan, find_scans
 from chestct.volumes.volume_file import write_volume_file
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 #: Table of what was converted, in the folder of the volume files.
 TABLE = "conversions.csv"
 _UNEXPECTED = "unexpected_error"
+#: Refusals that the same files may not have another time: a disk answers, or a right is given.
+_TRIED_AGAIN = (_UNEXPECTED, "missing_files")
 _SAVED_EVERY = 5.0  # seconds
 
 
@@ -75,25 +78,28 @@ def convert_folder(root: Path, out: Path, settings: Settings, *, processes: int 
             expected="DICOM files, or volume files (.nii, .nii.gz, .nrrd, .mha)",
             remedy="name the folder above your scans; unpack archives before",
         )
-    states = {scan.name: _state(scan, settings) for scan in scans}
+    states = _states(scans, settings)
     to_do = [scan for scan in scans if not _is_done(rows.get(scan.name), states[scan.name], out)]
     print(f"{len(scans)} scans found, {len(scans) - len(to_do)} of them done before", file=sys.stderr)
-    stopped, saved = False, time.monotonic()
+    stopped = False
+    _save(rows, out)  # by which a call that is killed leaves a folder that the next one knows
+    saved = time.monotonic()
     try:
         # disable=None: none where standard error is no terminal.
         with tqdm(total=len(to_do), unit="scan", file=sys.stderr, disable=None, leave=False) as bar:
             for scan, row in _converted(to_do, out, settings, processes):
+                _remove_outdated(rows.get(scan.name), row, out)
                 rows[scan.name] = row | {"state": states[scan.name]}
                 tqdm.write(_line(row), file=sys.stdout)
+                sys.stdout.flush()
                 bar.update()
                 if time.monotonic() - saved > _SAVED_EVERY:
                     _save(rows, out)
                     saved = time.monotonic()
     except KeyboardInterrupt:
         stopped = True
-    finally:
-        if rows:
-            _save(rows, out)
+    finally:  # also where nobody reads the lines any more
+        _save(rows, out)
     mine = [rows[scan.name] for scan in scans if scan.name in rows]
     num_refused = sum(row["status"] == "refused" for row in mine)
     ended = "stopped: " if stopped else ""
@@ -133,26 +139,32 @@ def _earlier_rows(root: Path, out: Path) -> dict[str, dict[str, Any]]:
             )
         return {}
     table = read_table(out / TABLE, "conversions")
-    others = [path for path in table["source"] if not Path(path).is_relative_to(root.resolve())]
+    home = shown_path(root.resolve())
+    others = [path for path in table["source"] if not Path(path).is_relative_to(home)]
     if others:
         raise InputError(
             f"the folder holds scans from elsewhere: {others[0]}",
             where=out,
-            expected=f"scans of {root.resolve()} alone",
+            expected=f"scans of {home} alone",
             remedy=remedy,
         )
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return {str(row["scan"]): {str(key): value for key, value in row.items()} for row in rows}
 
 
-def _state(scan: FoundScan, settings: Settings) -> str:
-    return digest_object([state_of(scan.path).times, scan.series_id, json.dumps(vars(settings))])
+def _states(scans: Iterable[FoundScan], settings: Settings) -> dict[str, str]:
+    """Digests of the files of every scan, and of the settings, by name."""
+    times = {path: state_of(path).times for path in {scan.path for scan in scans}}
+    words = json.dumps(vars(settings))
+    return {scan.name: digest_object([times[scan.path], scan.series_id, words]) for scan in scans}
 
 
 def _is_done(row: Mapping[str, Any] | None, state: str, out: Path) -> bool:
     if row is None or row["state"] != state:
         return False
-    return row["status"] == "refused" or (out / str(row["volume"])).is_file()
+    if row["status"] == "refused":
+        return row["reason"] not in _TRIED_AGAIN
+    return (out / str(row["volume"])).is_file()
 
 
 def _converted(
@@ -170,6 +182,13 @@ def _converted(
         try:
             for done in as_completed(waiting):
                 yield waiting[done], done.result()
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a process that converts was ended from outside, most likely for want of memory",
+                where=f"--processes {processes}",
+                expected="memory for a scan in each process, a few times its size",
+                remedy="give the command again with fewer: what is done is kept",
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -194,10 +213,11 @@ def convert_found(scan: FoundScan, out: Path, settings: Settings) -> dict[str, A
             series_id=scan.series_id,
             intensity=settings.intensity,
             accept=settings.accept,
+            files=scan.files or None,
         )
     except Exception as error:  # one odd scan does not stop the others
-        log.exception("%s: unexpected error", scan.path)
-        name, converted = scan.path.name, None
+        log.exception("%s: unexpected error", scan.name)
+        name, converted = scan.name, None
         row = {"dataset": "command_line", "patient_id": name, "study_id": name, "series_id": name}
         row |= {
             "status": "refused",
@@ -206,19 +226,28 @@ def convert_found(scan: FoundScan, out: Path, settings: Settings) -> dict[str, A
         }
         row |= {"num_files": 0, "num_slices": 0, "burned_in_annotation": None}
     volume = None
+    if scan.num_elsewhere and converted is not None:
+        remark = f"{scan.num_elsewhere} more image(s) of the series lie in other folders, and are not in it"
+        row["detail"] = "; ".join(filter(None, (row["detail"], remark)))
     if converted is not None:
         volume = f"{scan.name}{settings.suffix}"
         write_volume_file(out / volume, converted.hu, converted.spacing_mm, converted.origin_mm)
-    return {"scan": scan.name, "source": str(scan.path.resolve()), "volume": volume, **row}
+    return {"scan": scan.name, "source": shown_path(scan.path.resolve()), "volume": volume, **row}
+
+
+def _remove_outdated(earlier: Mapping[str, Any] | None, row: Mapping[str, Any], out: Path) -> None:
+    """Remove the volume that an earlier call made of a scan that is refused by now."""
+    if earlier is not None and earlier["volume"] and row["volume"] is None:
+        (out / str(earlier["volume"])).unlink(missing_ok=True)
 
 
 def _save(rows: Mapping[str, Mapping[str, Any]], out: Path) -> None:
-    table = pd.DataFrame([rows[name] for name in sorted(rows)])
+    table = pd.DataFrame([rows[name] for name in sorted(rows)], columns=list(column_types("conversions")))
     write_table(table, out / TABLE, "conversions")
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    why = f"{row['reason']}: {row['detail']}"
     if row["status"] == "refused":
-        return f"refused    {row['scan']}  {why}"
-    return f"converted  {row['scan']}  {row['num_slices']} slices" + (f"  ({why})" if row["reason"] else "")
+        return f"refused    {row['scan']}  {row['reason']}: {row['detail']}"
+    remarks = f"  ({row['detail']})" if row["detail"] else ""
+    return f"converted  {row['scan']}  {row['num_slices']} slices{remarks}"

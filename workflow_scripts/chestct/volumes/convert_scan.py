@@ -40,6 +40,7 @@ def read_series(
     study_uid: str | None = None,
     report: Report | None = None,
     intensity: str = HU,
+    files: Collection[Path] | None = None,
 ) -> tuple[Scan, Report]:
     """Read a folder of DICOM files (one CT series), a DICOM file of several images, or a volume file.
 
@@ -51,6 +52,7 @@ def read_series(
         study_uid: StudyInstanceUID that the user may mean: of DICOM, its files are taken if there are any.
         report: filled while reading, so that it holds the numbers of a refused scan too; new if None.
         intensity: what the files' values are (``chestct.intensity``); display only of volume files.
+        files: of a folder of DICOM, those of ``series_id``, where it is known which they are.
 
     Returns:
         The scan, with axes (z, y, x) from feet to head, front to back, the patient's right to left, and
@@ -76,6 +78,7 @@ def read_series(
                 series_id=series_id,
                 intensity=intensity,
                 study_uid=study_uid,
+                files=files,
             )
         elif path.is_file():
             # SimpleITK takes longer to import than a series of DICOM to convert.
@@ -102,6 +105,7 @@ def convert_one(
     num_slices: int | None = None,
     intensity: str = HU,
     accept: Collection[str] = (),
+    files: Collection[Path] | None = None,
 ) -> tuple[dict[str, Any], Scan | None]:
     """Convert one scan; a scan that can't be converted is refused in the ledger row, not raised.
 
@@ -117,6 +121,8 @@ def convert_one(
         num_slices: after resampling along z, in the place of a spacing; None keeps those of the scan.
         intensity: what the files' values are: hu, hu_plus_1024 or display.
         accept: reasons among ``refusals.ACCEPTABLE`` by which the scan shall not be refused.
+        files: of a folder of DICOM, those of ``series_id``, where it is known which they are; others are not
+            read.
 
     Returns:
         The row of the ledger (``schemas/ledger.schema.yaml``), and the scan, None where it is refused.
@@ -135,6 +141,7 @@ def convert_one(
             study_uid=meant,
             report=report,
             intensity=intensity,
+            files=files,
         )
         if intensity == DISPLAY:
             report.notes.append(DISPLAY_WORDS)

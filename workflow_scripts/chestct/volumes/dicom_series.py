@@ -1,6 +1,6 @@
 """One CT series from a folder of DICOM files."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from chestct import pictures
 from chestct.dicom_folder import MAX_DEPTH, find_dicom, is_archive, packed_dicom
 from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
-from chestct.volumes.choose_series import choose_series
+from chestct.volumes.choose_series import choose_series, other_series
 from chestct.volumes.decoders import LOSSY_SYNTAXES
 from chestct.volumes.file_content import READABLE, check_entries, check_fetched, check_packed, folders_of
 from chestct.volumes.geometry import Stack, arrange
@@ -153,6 +153,7 @@ def read_dicom_series(
     series_id: str | None = None,
     intensity: str = HU,
     study_uid: str | None = None,
+    files: Collection[Path] | None = None,
 ) -> Scan:
     """Read the CT series of a folder.
 
@@ -165,6 +166,7 @@ def read_dicom_series(
         series_id: SeriesInstanceUID that the series must have, if known.
         intensity: what rescaled values are, hu or hu_plus_1024 (``chestct.intensity``).
         study_uid: StudyInstanceUID that the user may mean: its files are taken if there are any.
+        files: those of ``series_id``, where it is known which they are: others are counted and not read.
 
     Raises:
         RefusedScan: with a reason listed in ``refusals``.
@@ -172,6 +174,12 @@ def read_dicom_series(
     paths = list_dicom_files(folder, report)
     if len(paths) < num_instances:
         report.refuse("fewer_files_than_expected", f"{len(paths)} of {num_instances}")
+    others = 0
+    if files is not None:
+        all_paths, paths = paths, [path for path in paths if path in files]
+        others = len(all_paths) - len(paths)
+        if not paths:
+            raise RefusedScan("missing_files", "the files of the series are no longer there")
     try:
         found, early = read_files(paths, size_px, series_id)
     except RefusedScan as refused:
@@ -191,6 +199,8 @@ def read_dicom_series(
     report.burned_in = pictures.of_headers(header.burned_in for header in everything)
     if len(paths) >= num_instances:
         _check_number(everything, num_instances, series_id, report)
+    if others:
+        report.notes.append(other_series(others))
     headers = choose_series(everything, report, series_id)
     report.burned_in = pictures.of_headers(header.burned_in for header in headers)
     first = headers[0]
