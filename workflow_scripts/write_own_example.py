@@ -58,6 +58,6 @@ def write_example(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):  # such as --help
         sys.exit("usage: python workflow_scripts/write_own_example.py FOLDER")
     print(f"{NUM_SCANS} phantom scans: {write_example(Path(sys.argv[1]))}")

@@ -14,6 +14,9 @@ _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069
 #: No configuration is as deep or as long; references within a file multiply, and may lead in a circle.
 _MOST_LEVELS = 32
 _MOST_VALUES = 100_000
+#: Keys of a dataset by its source, whose paths are inputs of rules; and what Snakemake replaces in these.
+_INPUTS = {"own_data": "table", "rspect": "folder"}
+_WILDCARD = re.compile(r"\{\s*\w+\s*(,.*)?\}", re.DOTALL)
 #: Folders of the workflow's own, beside those that carry the names of datasets.
 _RESERVED = ("weights", "pretraining")
 
@@ -41,7 +44,17 @@ def check_values(config: dict[str, Any]) -> None:
             "rename the folder, or let a link of another name lead to it",
         )
     for entry in config.get("datasets") or ():
-        if isinstance(entry, dict) and entry.get("name") in _RESERVED:
+        if not isinstance(entry, dict):
+            continue
+        key = _INPUTS.get(str(entry.get("source")), "")
+        if _WILDCARD.search(str(entry.get(key, ""))):
+            raise problem(
+                "the path holds a word in braces, which stands for others",
+                f"datasets.{entry.get('name')}.{key}",
+                "a path without { }",
+                "rename the folder or the file, or let a link of another name lead to it",
+            )
+        if entry.get("name") in _RESERVED:
             raise problem(
                 f"'{entry['name']}' is the name of a folder of the workflow's own",
                 "datasets",

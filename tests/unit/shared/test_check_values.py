@@ -5,6 +5,7 @@ import math
 import pytest
 
 from chestct.check_configuration import check_configuration
+from chestct.check_values import check_values
 from chestct.errors import InputError
 from tests.unit.shared.configurations import RSPECT, change
 
@@ -131,6 +132,14 @@ def test_no_number_is_refused_wherever_it_stands(config, path, value):
 def test_what_would_fail_later_is_refused_at_once(config, path, value, message):
     with pytest.raises(InputError, match=message):
         check_configuration(change(config, path, value))
+
+
+@pytest.mark.parametrize("name", ["{x}", "{ patient, [0-9]+}", "{dataset}"])
+def test_a_path_that_snakemake_would_change_is_refused_at_once(config, name):
+    own = {"name": "mine", "source": "own_data", "table": f"/data/{name}/scans.csv"}
+    with pytest.raises(InputError, match="stands for others"):
+        check_values(change(config, "datasets.0", own))
+    check_values(change(config, "datasets.0", own | {"table": "/data/odd }{ #'/scans.csv"}))
 
 
 def test_the_longest_names_make_names_of_files_that_every_disk_takes(config):
