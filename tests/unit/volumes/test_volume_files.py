@@ -201,6 +201,17 @@ def test_names_that_are_no_utf_8_are_written_and_read(tmp_path, hu, suffix):
     np.testing.assert_array_equal(read_series(path)[0].hu, hu)
 
 
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("first", [".nii", ".nii.gz", ".mha"])
+def test_a_suffix_that_stands_twice_is_another_name(tmp_path, hu, first, suffix):
+    """Of scans a.nii and a.nii.gz of one folder: ITK drops one of the suffixes, and opens another file."""
+    write_volume_file(tmp_path / f"v{suffix}", hu[:3], (2.5, 0.75, 0.5), (-10.0, 20.0, -300.0))
+    path = tmp_path / f"v{first}{suffix}"
+    write_volume_file(path, hu, (2.5, 0.75, 0.5), (-10.0, 20.0, -300.0))
+    np.testing.assert_array_equal(read_series(path)[0].hu, hu)
+    assert {path.name for path in tmp_path.iterdir()} == {f"v{suffix}", f"v{first}{suffix}"}
+
+
 def test_voxels_beside_a_header_whose_name_is_no_utf_8_are_refused(tmp_path, hu):
     write_volume_file(tmp_path / "v.mha", hu, (2.5, 0.75, 0.5), (-10.0, 20.0, -300.0))
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.mhd"))

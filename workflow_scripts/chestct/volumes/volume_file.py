@@ -83,15 +83,17 @@ def _judge(path: Path) -> VolumeHeader:
 
 @contextmanager
 def _linked(path: Path, *, always: bool = False) -> Iterator[Path]:
-    """A path by which ITK opens a file: one whose name is no UTF-8, or any, gets a link of another name.
+    """A path by which ITK opens a file: one that it would misread, or any, gets a link of another name.
 
-    Such a name ends the whole process: SimpleITK makes no text of it.
+    A name that is no UTF-8 ends the whole process, and of a.nii.nii.gz it opens a.nii.gz.
     """
-    if not always and _is_utf8(path):
+    suffix = max((end for end in READABLE if path.name.lower().endswith(end)), key=len)
+    stem = path.name[: -len(suffix)].lower()
+    is_odd = stem.endswith(READABLE) or not _is_utf8(path)
+    if suffix in DETACHED or not (always or is_odd):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        suffix = max((end for end in READABLE if path.name.lower().endswith(end)), key=len)
         link = Path(folder) / f"volume{suffix}"
         link.symlink_to(path.resolve())
         yield link
