@@ -7,7 +7,6 @@ is kept.
 
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ from torch import nn
 from torch.export import Dim
 
 from chestct.errors import InputError
-from chestct.files import atomic_path, sync_folder, write_text
+from chestct.evidence.publish import replaced_folder
+from chestct.files import atomic_path, write_text
 from chestct.intensity import DISPLAY
 from chestct.records import recorded_path
 from chestct.training.machine.device import tune
@@ -102,7 +102,8 @@ def export(folder: Path, target: Path) -> int:
         Exit status.
 
     Raises:
-        InputError: the run cannot be used, the folder is not empty, or the exported network's scores differ.
+        InputError: the run cannot be used, the folder is not empty or cannot be written to, or the exported
+            network's scores differ.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(
@@ -112,10 +113,7 @@ def export(folder: Path, target: Path) -> int:
             remedy="name another one",
         )
     run = read_trained_run(folder)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
-        place = Path(name) / "export"
-        place.mkdir()
+    with replaced_folder(target.resolve()) as place:
         several, difference = write_model(run, place / "model.pt2")
         with recorded_path(place / run.weights.name, made_from=False) as temporary:
             shutil.copyfile(run.weights, temporary)
@@ -123,10 +121,6 @@ def export(folder: Path, target: Path) -> int:
         write_text(place / "inference.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         write_text(place / "predict_example.py", example(run, several=several))
         write_text(place / "MODEL_CARD.md", model_card(run, read_study(run)))
-        if target.is_dir():
-            target.rmdir()  # it is empty
-        place.rename(target)
-        sync_folder(target.parent)
     windows = "any number of windows" if several else "one window at a time (this model allows no more)"
     print(f"Written: {target}: model.pt2 takes {windows}, largest difference of a score {difference:.1e}")
     print("Read MODEL_CARD.md before you pass it on: licences of data and starting weights hold for it too.")

@@ -5,7 +5,6 @@ from values to logits by ``training``. Nothing is fetched. One scan is in memory
 """
 
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from chestct.errors import InputError
-from chestct.files import atomic_path
+from chestct.files import atomic_path, cannot_write, make_folder, shown_path
 from chestct.subsets.windows import window_places
 from chestct.tables import check_table
 from chestct.training.machine.device import is_out_of_memory, tune
@@ -84,9 +83,7 @@ class Scorer:
         Args:
             path: folder of one DICOM series, or a volume file.
         """
-        # Names that are no UTF-8 cannot be printed as they are.
-        name = os.fsencode(path).decode("utf-8", "replace")
-        keys = {"scan": name, "run": str(self.run.run), "weights_sha256": self.run.sha256}
+        keys = {"scan": shown_path(path), "run": str(self.run.run), "weights_sha256": self.run.sha256}
         try:
             ledger, scan = convert_one(path, dataset="new", **self.run.conversion)
             outcome = {"reason": ledger["reason"], "detail": ledger["detail"]}
@@ -209,6 +206,12 @@ def _check_output(output: Path | None, scans: Sequence[str]) -> None:
             expected="a file whose name ends in .csv, and none of the scans",
             remedy="give it such a name, as in -o scores.csv",
         )
+    try:  # before hours of scoring
+        make_folder(output.parent)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise cannot_write(output, error) from error
 
 
 def _with_progress(scorer: Scorer, scans: Sequence[str]) -> Iterator[dict[str, Any]]:

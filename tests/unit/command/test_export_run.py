@@ -1,6 +1,8 @@
 """``chestct export``: files that another program scores windows with, and a card that says what they are."""
 
+import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -132,6 +134,16 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
         assert main(["export", str(tmp_path / "run"), str(tmp_path / target)]) == 1
         assert "holds something already" in capsys.readouterr().err
     assert (tmp_path / "mine" / "notes.txt").read_text() == "notes"
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_message(tmp_path, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    write_run(tmp_path / "run")
+    monkeypatch.setattr("tempfile.TemporaryDirectory", refuse)
+    assert main(["export", str(tmp_path / "run"), str(tmp_path / "taken")]) == 1
+    assert "a file cannot be written" in capsys.readouterr().err
 
 
 def test_a_model_that_takes_one_window_at_a_time_says_so(exported, tmp_path, monkeypatch, capsys):

@@ -170,6 +170,14 @@ def test_a_table_takes_the_place_of_nothing_that_was_given(run, tmp_path, capsys
     assert (tmp_path / "scan.csv").read_text() == "mine"
 
 
+def test_a_table_that_cannot_be_written_is_told_before_anything_is_scored(run, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    given = ["predict", str(run), str(tmp_path / "gone"), "-o", str(tmp_path / "file" / "scores.csv")]
+    assert main(given) == 1
+    said = capsys.readouterr()
+    assert "a file cannot be written" in said.err and said.out == ""
+
+
 def test_a_gpu_that_is_not_there_is_said(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["predict", str(run), str(tmp_path), "--gpu"]) == 1
