@@ -20,6 +20,7 @@ from chestct.errors import InputError
 from chestct.few_tested import FEW_TESTED
 from chestct.files import write_text
 from chestct.user_csv import read_user_csv
+from chestct_command.begin_arguments import OPTIONS, WHAT
 from chestct_command.expected_time import expected_hours
 from chestct_command.overlay import overlay_text
 from chestct_command.project import DEFAULT, read_configuration
@@ -43,13 +44,6 @@ _NAMES = {
     ),
     "label": ("label", "target", "class", "outcome", "diagnosis", "y"),
 }
-_WHAT = {
-    "patient_id": "the patient (scans of one patient must stay together)",
-    "study_id": "the scan's own name",
-    "path": "the volume file or the DICOM folder",
-    "label": "the label, 0 or 1",
-}
-_OPTIONS = {"patient_id": "--patient", "study_id": "--scan", "path": "--path", "label": "--label"}
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_]*")
 #: Fewer patients of a class than this can be neither trained on, chosen by and tested.
 LEAST = 6
@@ -86,15 +80,6 @@ class Cohort:
         )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``chestct init``."""
-    parser.add_argument("--table", type=Path, required=True, help="CSV with one row per scan")
-    parser.add_argument("--name", help="name of the study (default: the table's file name)")
-    for key, option in _OPTIONS.items():
-        parser.add_argument(option, dest=key, metavar="COLUMN", help=f"column with {_WHAT[key]}")
-    parser.add_argument("--gpu", action="store_true", help="full size, for a GPU (default: sizes for a CPU)")
-
-
 def begin(options: argparse.Namespace, folder: Path) -> int:
     """Write the overlay, and print the command that runs it and how long that takes.
 
@@ -127,7 +112,7 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
         )
     entry: dict[str, Any] = {"name": "scans", "source": "own_data", "table": str(options.table.absolute())}
     rows = read_user_csv(options.table, (), where=options.table)
-    chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key)}
+    chosen = {key: getattr(options, key) for key in OPTIONS if getattr(options, key)}
     entry["columns"] = find_columns(rows, chosen, options.table)
     own = read_own_table(entry)
     cohort = Cohort.of(_checked(own, options.table))
@@ -173,7 +158,7 @@ def find_columns(rows: pd.DataFrame, chosen: Mapping[str, str], table: Path) -> 
             # One scan a patient: the patient's name is the scan's.
             column = column or (found["patient_id"] if key == "study_id" and _unique(rows, found) else None)
             if column is None:
-                raise _not_found(f"no column is known to hold {_WHAT[key]}", key, rows, table)
+                raise _not_found(f"no column is known to hold {WHAT[key]}", key, rows, table)
             found[key] = column
     return found
 
@@ -196,7 +181,7 @@ def _not_found(what: str, key: str, rows: pd.DataFrame, table: Path) -> InputErr
         what,
         where=table,
         expected=f"one of its columns: {', '.join(map(str, rows.columns))}",
-        remedy=f"name it: {_OPTIONS[key]} COLUMN",
+        remedy=f"name it: {OPTIONS[key]} COLUMN",
     )
 
 
@@ -237,7 +222,7 @@ def _report(
     *,
     gpu: bool,
 ) -> None:
-    taken = ", ".join(f"{_WHAT[key].split(' (')[0]}: `{column}`" for key, column in columns.items())
+    taken = ", ".join(f"{WHAT[key].split(' (')[0]}: `{column}`" for key, column in columns.items())
     print(f"{cohort.scans} scans of {cohort.patients} patients, {cohort.positive} of them positive")
     print(f"Columns: {taken}")
     print(f"Written: {path}, with comments; change it as you like")

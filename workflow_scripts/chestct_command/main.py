@@ -14,9 +14,7 @@ from pathlib import Path
 
 from chestct.exit_status import exit_status
 from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_arguments
-from chestct.yaml_file import read_yaml
-from chestct_command import begin, cite
-from chestct_command.project import check_profile, configuration_files, list_studies, project_folder
+from chestct_command import begin_arguments
 
 _RUN_HELP = "results/STUDY/training/DATASET/MODEL/INIT/percent-P/seed-S/fold-F, or a folder written by export"
 
@@ -81,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     crates.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: results/STUDY/crate")
     crates.add_argument("--results", type=Path, metavar="FOLDER", help="its results (default: results/STUDY)")
     crates.add_argument("--agent", metavar="NAME", help="who ran the study (default: not stated)")
-    begin.add_arguments(
+    begin_arguments.add_arguments(
         commands.add_parser("init", help="write a study of your own scans, from a table of them")
     )
     return parser
@@ -97,6 +95,9 @@ def _add_studies(parser: argparse.ArgumentParser) -> None:
 
 
 def _options(options: argparse.Namespace, folder: Path) -> list[str]:
+    from chestct.yaml_file import read_yaml
+    from chestct_command.project import configuration_files
+
     files = configuration_files(folder, options.studies)
     for path in (folder / "config.yaml", *files):
         read_yaml(path)  # Snakemake would name no line
@@ -107,6 +108,8 @@ def _options(options: argparse.Namespace, folder: Path) -> list[str]:
 
 def _run(options: argparse.Namespace, folder: Path) -> int:
     if options.profile:
+        from chestct_command.project import check_profile
+
         check_profile(folder, options.profile)
     where = (
         ["--workflow-profile", f"profiles/{options.profile}"]
@@ -128,6 +131,7 @@ def _call(arguments: Sequence[str], folder: Path) -> int:
 
 
 def _command(options: argparse.Namespace) -> int:
+    # Imported here: what a command needs takes up to seconds, for which no other should wait.
     if options.command == "convert":
         from chestct.volumes.__main__ import convert
 
@@ -147,6 +151,8 @@ def _command(options: argparse.Namespace) -> int:
         from chestct_command.export import export
 
         return export(options.run, options.target)
+    from chestct_command.project import list_studies, project_folder
+
     folder = project_folder()
     if options.command == "run":
         return _run(options, folder)
@@ -155,6 +161,8 @@ def _command(options: argparse.Namespace) -> int:
     if options.command == "status":
         return _call(["-m", "chestct.status", *(["--study", options.study] if options.study else [])], folder)
     if options.command == "cite":
+        from chestct_command import cite
+
         print(cite.citations(folder, options.studies), end="")
         return 0
     if options.command == "check":
@@ -166,7 +174,9 @@ def _command(options: argparse.Namespace) -> int:
 
         return crate(folder, options.studies, options.output, options.results, options.agent)
     if options.command == "init":
-        return begin.begin(options, folder)
+        from chestct_command.begin import begin
+
+        return begin(options, folder)
     for name, what in list_studies(folder).items():
         print(f"{name}: {what}")
     return 0

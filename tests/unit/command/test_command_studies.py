@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,11 @@ def test_without_a_command_all_of_them_are_told(capsys):
     assert printed.out == "" and all(
         f"    {name} " in printed.err for name in ("run", "init", "predict", "check")
     )
+
+
+def test_the_help_waits_for_no_library():
+    words = (
+        "import sys, chestct_command.main; print(sorted({'numpy', 'pandas', 'snakemake'} & {*sys.modules}))"
+    )
+    found = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
