@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from chest_volumes import chest
 from dicom_files import write_series
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from shard_jobs import combine, run, series_table
 from volume_writers import write_nifti
@@ -104,6 +104,7 @@ def test_nearly_constant_volumes_are_not_compared(copies):
     assert content_digest(np.arange(64, dtype=np.int16).reshape(1, 8, 8)) is not None
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 40),
     st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
