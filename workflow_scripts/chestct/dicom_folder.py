@@ -68,12 +68,14 @@ class DicomFolder:
         others: further files of the folder, and of those inside where ``dicom`` does not lie in it.
         inside: folders inside that ``dicom`` comes from; empty where the folder itself holds it.
         num_folders: folders inside.
+        is_cut: whether more than ``MAX_FOLDERS`` folders lie inside, of which some were not looked into.
     """
 
     dicom: list[Path]
     others: list[Path]
     inside: list[Path]
     num_folders: int
+    is_cut: bool = False
 
 
 def _starts(path: Path, length: int) -> bytes:
@@ -160,10 +162,14 @@ def find_dicom(folder: Path) -> DicomFolder:
     inside, below = [], []
     waiting = [(path, 1) for path in folders]
     seen = {os.path.realpath(folder)}
+    is_cut = False
     for path, depth in waiting:
         place = os.path.realpath(path)
-        if place in seen or len(seen) > MAX_FOLDERS:
+        if place in seen:
             continue  # a link to a folder that another path leads to
+        if len(seen) > MAX_FOLDERS:
+            is_cut = True
+            break
         seen.add(place)
         found, more, deeper = list_folder(path)
         others += more
@@ -172,7 +178,9 @@ def find_dicom(folder: Path) -> DicomFolder:
             below += found
         if depth < MAX_DEPTH:
             waiting += [(other, depth + 1) for other in deeper]  # the loop sees what is added
-    return DicomFolder(dicom=sorted(below), others=others, inside=inside, num_folders=len(folders))
+    return DicomFolder(
+        dicom=sorted(below), others=others, inside=inside, num_folders=len(folders), is_cut=is_cut
+    )
 
 
 def packed_dicom(files: Sequence[Path]) -> list[Path]:

@@ -47,6 +47,14 @@ def test_the_folder_below_the_path_is_taken_with_a_note(tmp_path, hu, below):
     assert report.notes[0] == f"DICOM found in 1 folder(s) {levels} level(s) below the path"
 
 
+def test_a_search_that_ends_early_is_noted(tmp_path, hu, monkeypatch):
+    write_series(tmp_path / "patient" / "a", hu)
+    (tmp_path / "patient" / "b").mkdir()
+    assert not any("there are more" in note for note in read_series(tmp_path / "patient")[1].notes)
+    monkeypatch.setattr("chestct.dicom_folder.MAX_FOLDERS", 1)
+    assert any("there are more" in note for note in read_series(tmp_path / "patient")[1].notes)
+
+
 def test_links_to_folders_are_followed_once(tmp_path, hu):
     write_series(tmp_path / "store" / "scan", hu)
     (tmp_path / "p").mkdir()

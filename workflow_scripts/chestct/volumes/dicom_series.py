@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from chestct import pictures
-from chestct.dicom_folder import MAX_DEPTH, find_dicom, is_archive, packed_dicom
+from chestct.dicom_folder import MAX_DEPTH, MAX_FOLDERS, find_dicom, is_archive, packed_dicom
 from chestct.intensity import AIR_HU, HU, OFFSET_HU
 from chestct.volumes.acquisition import read_acquisition
 from chestct.volumes.choose_series import choose_series, other_series
@@ -55,6 +55,8 @@ def list_dicom_files(path: Path, report: Report) -> list[Path]:
         levels = {len(folder.relative_to(path).parts) for folder in found.inside}
         where = f"{min(levels)} to {max(levels)}" if len(levels) > 1 else f"{min(levels)}"
         report.notes.append(f"DICOM found in {len(found.inside)} folder(s) {where} level(s) below the path")
+        if found.is_cut:
+            report.notes.append(f"only the first {MAX_FOLDERS} folders searched: there are more")
     elif found.num_folders:
         report.notes.append(f"{found.num_folders} folder(s) beside the series not searched")
     if found.others:
