@@ -17,6 +17,7 @@ def exit_status(command: Callable[[], int], *told: type[Exception]) -> int:
         command: gives its own exit status.
         told: errors that are told as messages, beside ``InputError`` and ``OSError``.
     """
+    messages: tuple[type[Exception], ...] = (InputError, OSError, *told)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started the process
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (lives as long as the process)
@@ -30,6 +31,6 @@ def exit_status(command: Callable[[], int], *told: type[Exception]) -> int:
     except BrokenPipeError:  # whoever read the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
         return NOBODY_READS
-    except (InputError, OSError, *told) as error:
+    except messages as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1

@@ -174,10 +174,15 @@ def _series(
             continue
         for name in known:
             own = [parts[name][folder]] if folder in folders else parts[name].values()
-            files = frozenset(path for part in own for path in part.files)
-            elsewhere = _num_elsewhere(parts[name], folder)
-            series = {"series_id": name, "files": files, "num_elsewhere": elsewhere}
-            found.append(FoundScan(name=f"{_name(folder, root)}/{name}", path=folder, **series))
+            found.append(
+                FoundScan(
+                    name=f"{_name(folder, root)}/{name}",
+                    path=folder,
+                    series_id=name,
+                    files=frozenset(path for part in own for path in part.files),
+                    num_elsewhere=_num_elsewhere(parts[name], folder),
+                )
+            )
     return found
 
 
