@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from chestct.download.phantoms.anatomy import SPACING_MM
+from chestct.download.phantoms.grid import SPACING_MM
 from chestct.download.phantoms.lidc_patients import plan_patient, render
 from chestct.files import atomic_path
 from chestct.volumes.volume_file import write_volume_file

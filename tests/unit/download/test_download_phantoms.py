@@ -17,7 +17,7 @@ from chestct.download import datasets as sources
 from chestct.download.labels import rspect_labels
 from chestct.download.phantoms import lidc_patients as phantom_lidc_plan
 from chestct.download.phantoms import rspect_patients as phantom_rspect_plan
-from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
+from chestct.download.phantoms.grid import SHAPE, SPACING_MM
 from chestct.download.phantoms.headers import draw_header
 from chestct.download.sources import phantom_lidc, phantom_rspect
 from chestct.obtained_files import content_digest, digest_of

@@ -1,6 +1,9 @@
 """Windows, jobs and hours that a plan counts."""
 
 import math
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +34,17 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def scans(num_scans=1000, slices=240.0):
     return Scans(num_scans=num_scans, slices=slices, num_bytes=1e9, num_shards=3, origin="test")
+
+
+def test_the_modules_that_every_job_imports_are_quick_to_import():
+    rules = [*(ROOT / "rules").glob("*.smk"), ROOT / "Snakefile"]
+    lines = re.findall(r"^(?:import|from) (chestct[\w.]*)", "\n".join(map(Path.read_text, rules)), re.M)
+    program = (
+        "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *lines], capture_output=True, text=True, check=True)
+    assert "chestct.plan.scans" in done.stdout.split()
+    assert not {"torch", "scipy", "sklearn", "matplotlib"} & set(done.stdout.split())
 
 
 @pytest.mark.parametrize("num_slices", [1, 16, 32, 33, 48, 49, 240, 246])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from chestct.catalogue import Sees
-from chestct.download.phantoms.anatomy import SHAPE
+from chestct.download.phantoms.grid import SHAPE
 from chestct.tables import read_table
 from chestct.user_csv import read_user_csv
 from chestct.window_forms import window_rule

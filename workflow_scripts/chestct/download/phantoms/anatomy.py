@@ -11,11 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-#: Voxels of a phantom scan, (z, y, x), and their size in mm.
-SHAPE = (24, 96, 96)
-SPACING_MM = (1.5, 0.75, 0.75)
-#: Extent between the centres of the outermost voxels, mm.
-EXTENT_MM = tuple((n - 1) * s for n, s in zip(SHAPE, SPACING_MM, strict=True))
+from chestct.download.phantoms.grid import EXTENT_MM, SHAPE, SPACING_MM
 
 LUNG_HU = -850.0
 SOFT_TISSUE_HU = 40.0

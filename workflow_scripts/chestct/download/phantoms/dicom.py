@@ -14,7 +14,7 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_ROOT_UID, UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
+from chestct.download.phantoms.grid import SHAPE, SPACING_MM
 from chestct.download.phantoms.headers import VERSION, PhantomHeader
 from chestct.download.phantoms.scanners import scanner_of
 

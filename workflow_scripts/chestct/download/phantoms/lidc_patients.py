@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from chestct.download.phantoms.anatomy import (
-    EXTENT_MM,
-    SPACING_MM,
     Tube,
     draw_balls,
     draw_tubes,
@@ -20,6 +18,7 @@ from chestct.download.phantoms.anatomy import (
     phantom_rng,
     wandering_path,
 )
+from chestct.download.phantoms.grid import EXTENT_MM, SPACING_MM
 from chestct.download.phantoms.scanners import SCANNERS
 
 NUM_READERS = 4

@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from chestct.download.phantoms.anatomy import SHAPE, SPACING_MM
 from chestct.download.phantoms.dicom import PhantomIds, slice_z_mm
+from chestct.download.phantoms.grid import SHAPE, SPACING_MM
 from chestct.download.phantoms.lidc_patients import NUM_READERS, LidcPlan
 
 _CHARACTERISTICS = {

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from chestct.download.phantoms.anatomy import SOFT_TISSUE_HU, SPACING_MM
+from chestct.download.phantoms.anatomy import SOFT_TISSUE_HU
+from chestct.download.phantoms.grid import SPACING_MM
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from chestct.download.phantoms.anatomy import SHAPE
 from chestct.download.phantoms.dicom import PhantomIds
+from chestct.download.phantoms.grid import SHAPE
 from chestct.download.phantoms.scanners import scanner_of
 from chestct.download.sources import study_folders
 

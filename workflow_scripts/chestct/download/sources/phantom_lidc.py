@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from chestct.download.labels import lidc_labels
-from chestct.download.phantoms.anatomy import SHAPE, phantom_rng
+from chestct.download.phantoms.anatomy import phantom_rng
 from chestct.download.phantoms.dicom import PhantomIds, encode_slices, phantom_ids
+from chestct.download.phantoms.grid import SHAPE
 from chestct.download.phantoms.headers import draw_header
 from chestct.download.phantoms.lidc_patients import DIFFICULTY, plan_patient, render
 from chestct.download.phantoms.radiologists_xml import readers_xml
