@@ -8,9 +8,10 @@ apt-get install --yes --no-install-recommends ca-certificates make python3 pytho
 rm -rf /var/lib/apt/lists/*
 # Linked into the environment from one file system, and not kept a second time.
 export UV_CACHE_DIR=/study/.uv/cache
+# Whoever runs it writes to data, results and .snakemake alone, as any user: compiled code is therefore made now.
+export UV_COMPILE_BYTECODE=1
 make setup PYTHON=/usr/bin/python3 TORCH="${1:-cuda}" TORCH_INDEX="${2:-}"
 rm -rf "$UV_CACHE_DIR" ~/.cache
-# Whoever runs it writes here alone, as any user: compiled code is therefore made now.
 .venv/bin/python -m compileall -q workflow_scripts
 mkdir -p data results .snakemake
 chmod 1777 data results .snakemake
