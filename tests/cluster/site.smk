@@ -5,7 +5,7 @@ configfile: "config.yaml"
 include: "rules/common.smk"
 
 
-NUMBERS = range(6)
+NUMBERS = range(3)
 
 
 rule all:

@@ -27,10 +27,10 @@ done
 echo "$*" >> {calls}
 HOME=/proc/no-home exec {real} "$@"
 """
-#: Arrays of four tasks at most.
+#: Arrays of two tasks at most.
 SCONTROL = """\
 #!/bin/sh
-{real} "$@" | sed 's/^MaxArraySize .*/MaxArraySize            = 5/'
+{real} "$@" | sed 's/^MaxArraySize .*/MaxArraySize            = 3/'
 """
 
 
@@ -105,8 +105,8 @@ def test_comments_are_left_out_where_a_site_refuses_them(strange):
 
 
 def test_more_jobs_than_an_array_may_have_are_submitted_one_by_one(strange):
-    assert "many has 6 jobs, and this site numbers the tasks of an array up to 4" in strange[1]
-    assert {found(strange, f"many-{number}").split()[-1] for number in range(6)} == {"none"}
+    assert "many has 3 jobs, and this site numbers the tasks of an array up to 2" in strange[1]
+    assert {found(strange, f"many-{number}").split()[-1] for number in range(3)} == {"none"}
     assert "Trying to restart" not in strange[1]
 
 
@@ -134,7 +134,9 @@ def test_jobs_that_ctrl_c_left_in_the_queue_are_cancelled(make_run, cluster):
     (run.folder / "Snakefile").write_text(
         'configfile: "config.yaml"\ninclude: "rules/common.smk"\n'
         'rule all:\n    default_target: True\n    input: expand("slept/{number}", number=range(12))\n'
-        'rule sleep:\n    output: "slept/{number}"\n    resources: mem_mb=500, runtime=5\n'
+        'rule sleep:\n    output: "slept/{number}"\n    resources:\n        mem_mb=500, runtime=5,\n'
+        # One job starts, the others wait: each that starts costs two starts of Snakemake.
+        '        slurm_extra=lambda of: "--begin=now+1hour" if int(of.number) else "--nice=1"\n'
         '    shell: "sleep 600; touch {output}"\n'
     )
     change_profile(run.folder, {})
