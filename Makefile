@@ -23,6 +23,7 @@
 #   make bench        times the hot paths against the usual way (on a quiet machine); table in results/benchmarks.md
 #   make test-cluster runs the study on a real Slurm, which the tests start themselves (Debian: slurm-wlm, munge)
 #   make test-envs    creates and tests the conda environment of every step
+#   make test-cluster-envs  runs both; the cluster's numbers must equal those computed in the environments
 #   make lock         compiles requirements.lock from requirements.in
 #
 # Installation options, remembered once given (docs/installation.md):
@@ -67,8 +68,8 @@ export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help known-study study plan citation example evidence crate status test test-cluster test-envs bench lint format \
-  unlock lock setup
+.PHONY: help known-study study plan citation example evidence crate status test test-cluster test-envs \
+  test-cluster-envs bench lint format unlock lock setup
 
 help:
 	@sed -n '/^SHELL/q;s/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST))
@@ -125,6 +126,9 @@ test-cluster: setup
 
 test-envs: setup
 	pytest -m conda tests/environments
+
+test-cluster-envs: setup
+	pytest -m "cluster or conda" tests/environments tests/cluster
 
 bench: setup
 	python benchmarks/run.py results/benchmarks.md

@@ -6,6 +6,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from chestct import records
+from tests.environments import conda_here
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,3 +63,12 @@ def shared() -> Path:
     if not (folder / "real_ct").is_dir():
         pytest.skip(f"no real CT data at {folder} (set CHESTCT_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def in_environments(root: Path, tmp_path_factory: pytest.TempPathFactory) -> conda_here.StudyInEnvironments:
+    """A small study that ran in environments made by conda; tests that need it skip without conda."""
+    reason = conda_here.missing(root)
+    if reason:
+        pytest.skip(reason)
+    return conda_here.run_study(root, tmp_path_factory.mktemp("conda"))

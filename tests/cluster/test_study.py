@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from tests.cluster.conftest import SECRET, wait_until
+from tests.environments.conda_here import missing
 from tests.workflow.project import SMALL, clean_environment, copy_project
 
 RESULTS = "results/small"
@@ -23,8 +24,14 @@ NUMBERS = [f"evaluation/{name}.csv" for name in ("metrics", "comparisons", "clai
 
 
 @pytest.fixture(scope="module")
-def reference(root, tmp_path_factory) -> Path:
-    """Results of the same study on this machine alone."""
+def reference(request, root, tmp_path_factory) -> Path:
+    """Results of the same study on this machine alone.
+
+    Tests of environments in the same session have run it here already, each step in its own: the numbers are
+    the same ones.
+    """
+    if any(item.get_closest_marker("conda") for item in request.session.items) and not missing(root):
+        return request.getfixturevalue("in_environments").folder / RESULTS
     project = copy_project(root, tmp_path_factory.mktemp("reference") / "project")
     project.run(*STUDY, study=None)
     return project.folder / RESULTS

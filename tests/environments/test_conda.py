@@ -1,16 +1,11 @@
 """Every step in an environment of its own, made by conda: a study runs so, and none borrows a package."""
 
-import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.environments.conda_here import make_conda, missing
 from tests.environments.test_environment_files import STEPS
-from tests.workflow.project import SMALL, clean_environment, copy_project
 
 pytestmark = pytest.mark.conda
 
@@ -32,56 +27,27 @@ print("imported")
 
 
 @pytest.fixture(scope="module")
-def project(root, tmp_path_factory):
+def project(in_environments):
     """A copy in which a small study ran with ``--sdm conda``."""
-    stand_in = Path(os.environ.get("CHESTCT_SHARED", root.parent / "shared")) / "conda-stand-in"
-    reason = missing(stand_in)
-    if reason:
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("conda")
-    conda = make_conda(root, stand_in, folder)
-    project = copy_project(root, folder / "project")
-    environment = clean_environment() | conda.environment | {"PYTHONPATH": "workflow_scripts"}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "all",
-        "--sdm",
-        "conda",
-        "--configfile",
-        *SMALL,
-    ]
-    done = subprocess.run(command, cwd=project.folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        pytest.fail(f"{conda.name}: {done.stdout[-3000:]}{done.stderr[-6000:]}")
-    listed = subprocess.run(
-        [*command, "--list-conda-envs"], cwd=project.folder, env=environment, capture_output=True, text=True
-    )
-    places = re.findall(r"envs/(\w+)\.yaml\s+(\S+)$", listed.stdout, re.M)
-    return project, {step: project.folder / place for step, place in places}, environment
+    return in_environments
 
 
 def test_the_study_ran_to_its_end(project):
-    folder, environments = project[0].folder, project[1]
-    assert (folder / "results/small/report.html").exists()
-    assert set(environments) == set(STEPS)
+    assert (project.folder / "results/small/report.html").exists()
+    assert set(project.environments) == set(STEPS)
 
 
 def run_in(project, step: str, *arguments: str) -> str:
     """Output of an environment's Python, isolated from everything else."""
-    done = subprocess.run(
-        [project[1][step] / "bin" / "python", "-I", *arguments], capture_output=True, text=True, cwd="/"
-    )
+    python = project.environments[step] / "bin" / "python"
+    done = subprocess.run([python, "-I", *arguments], capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_environment_has_all_that_its_step_imports(project, step):
-    scripts = str(project[0].folder / "workflow_scripts")
+    scripts = str(project.folder / "workflow_scripts")
     assert run_in(project, step, "-c", IMPORT_ALL, scripts, *STEPS[step]).strip().endswith("imported")
 
 
@@ -92,7 +58,7 @@ def test_the_packages_of_an_environment_fit_each_other(project, step):
 
 def test_a_container_definition_holds_all_environments(project):
     command = [sys.executable, "-m", "snakemake", "--containerize", "apptainer"]
-    done = subprocess.run(command, cwd=project[0].folder, env=project[2], capture_output=True, text=True)
+    done = subprocess.run(command, cwd=project.folder, env=project.variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for step in STEPS:
         assert f"source: envs/{step}.yaml" in done.stdout
