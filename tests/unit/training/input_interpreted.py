@@ -11,6 +11,7 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from chestct.errors import InputError
 from chestct.intensity import AIR_HU
 from chestct.training.windows import device_input
 from chestct.training.windows.augmentation import augment, random_theta
@@ -82,9 +83,25 @@ def noise_is_interpolated_more_exactly_than_in_float32() -> None:
     assert rounded.dtype == torch.bfloat16 and relative(rounded, exact) < 5e-3
 
 
+def a_wrong_input_ends_the_job() -> None:
+    """At the first window of its kind."""
+    stored, right = windows((2, 3, 15, 15), noise=0), device_input.to_input
+    theta = random_theta(2, 15, 15, SETTINGS, torch.Generator().manual_seed(1))
+    device_input.to_input = lambda values, settings: 1.1 * right(values, settings)
+    for way in (theta, None):
+        device_input._compared.clear()
+        try:
+            fused_input(stored, way, SETTINGS, dtype=torch.bfloat16, channels_last=True)
+        except InputError as error:
+            assert "bfloat16" in error.what and "fast_forms" in str(error)
+        else:
+            raise AssertionError("no error")
+
+
 if __name__ == "__main__":
     assert os.environ["TRITON_INTERPRET"] == "1"
     torch.set_num_threads(1)
     device_input._BLOCK, device_input._SLICES = 128, 4  # of a few pixels several programs
     the_kernel_gives_what_the_plain_way_gives()
     noise_is_interpolated_more_exactly_than_in_float32()
+    a_wrong_input_ends_the_job()

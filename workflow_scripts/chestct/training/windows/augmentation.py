@@ -65,8 +65,12 @@ def augment(hu_BTHW: torch.Tensor, settings: InputSettings, generator: torch.Gen
         Float windows, (B, T, crop_px, crop_px), HU.
     """
     batch, _, height, width = hu_BTHW.shape
-    crop = settings.crop_px
-    theta = random_theta(batch, height, width, settings, generator)
+    return turn(hu_BTHW, random_theta(batch, height, width, settings, generator), settings)
+
+
+def turn(hu_BTHW: torch.Tensor, theta: torch.Tensor, settings: InputSettings) -> torch.Tensor:
+    """As ``augment``, with the parameters that ``random_theta`` drew."""
+    batch, crop = len(hu_BTHW), settings.crop_px
     if hu_BTHW.device.type == "cuda":
         # From pinned memory, so that nothing waits; in float64, since TF32 may be off by a tenth of a pixel.
         theta = theta.double().pin_memory().to(hu_BTHW.device, non_blocking=True)

@@ -9,12 +9,18 @@ Shape suffixes: B batch, C channel, T slices (z), H rows (y), W columns (x).
 import torch
 from torch import nn
 
+from chestct.errors import InputError
 from chestct.models.fast_forms import input_form
 from chestct.models.kernel_gpus import runs_kernels
+from chestct.training.windows.augmentation import turn
 from chestct.training.windows.display_window import InputSettings, centre_crop, to_input
 
 #: Pixels and slices that a program of the kernel makes; not yet timed on a GPU.
 _BLOCK, _SLICES = 256, 8
+#: Largest difference from the plain way, relative to its length; rounding to bf16 explains 0.002.
+_LIMIT = 0.02
+#: Devices, types, layouts and ways (turned or cropped) of which a first window was compared.
+_compared: set[tuple[object, ...]] = set()
 
 
 def pixel_matrices(theta: torch.Tensor, size: tuple[int, int], crop: int) -> torch.Tensor:
@@ -45,6 +51,9 @@ def fused_input(
 
     Returns:
         (B, 3, T, crop_px, crop_px).
+
+    Raises:
+        InputError: the first window of its kind in this process differs from the plain way's.
     """
     from chestct.training.windows.input_kernel import input_kernel
 
@@ -67,7 +76,30 @@ def fused_input(
         *map(float, settings.mean), *map(float, settings.std),
         crop, theta is not None, channels_last, _SLICES, _BLOCK, num_warps=4,
     )  # fmt: skip
-    return out.permute(0, 4, 1, 2, 3) if channels_last else out
+    found_BCTHW = out.permute(0, 4, 1, 2, 3) if channels_last else out
+    kind = (device, dtype, channels_last, theta is None)
+    if kind not in _compared:
+        _compared.add(kind)
+        _compare(found_BCTHW[:1], stored_BTHW[:1], None if theta is None else theta[:1], settings)
+    return found_BCTHW
+
+
+def _compare(
+    found_BCTHW: torch.Tensor, stored_BTHW: torch.Tensor, theta: torch.Tensor | None, settings: InputSettings
+) -> None:
+    """Stop where the kernel gives other numbers than the plain way."""
+    crop = settings.crop_px
+    plain = centre_crop(stored_BTHW, crop) if theta is None else turn(stored_BTHW, theta, settings)
+    expected = to_input(plain, settings)
+    apart, length = float((found_BCTHW.float() - expected).norm()), float(expected.norm())
+    if not apart <= _LIMIT * (length + 1):
+        raise InputError(
+            f"the kernel that makes a network's input gives other numbers than PyTorch, by {apart:.2g} of "
+            f"{length:.2g}, on {found_BCTHW.device} in {str(found_BCTHW.dtype).removeprefix('torch.')}",
+            where="the first window of this job",
+            expected=f"a difference of at most {100 * _LIMIT:g} %, several times what rounding explains",
+            remedy="set training.fast_forms to never, and report GPU, PyTorch and Triton",
+        )
 
 
 def score_windows(model: nn.Module, hu_BTHW: torch.Tensor, settings: InputSettings) -> torch.Tensor:
