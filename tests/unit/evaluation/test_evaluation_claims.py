@@ -1,19 +1,29 @@
 """The paper's claims, label efficiency, curves and calibration."""
 
+from functools import partial
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
 from evaluated import SEVEN, evaluate, one_row
+from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import precision_recall_curve, roc_curve
 from synthetic_predictions import write_study
 
 from chestct.claimed_models import claimed_models
 from chestct.evaluation.claims import CLAIMS, Cell, DatasetDraws, claims_table
-from chestct.evaluation.contrasts import ArmKey, Quantity
+from chestct.evaluation.contrasts import ArmKey, Quantity, list_means
 from chestct.evaluation.curves import GRID, run_curves
-from chestct.evaluation.label_efficiency import monotone, patients_needed
-from chestct.evaluation.resampling import bootstrap_counts, named_rng
+from chestct.evaluation.inference import Inference, infer
+from chestct.evaluation.label_efficiency import (
+    monotone,
+    multiplier_rows,
+    patients_needed,
+    training_noise,
+)
+from chestct.evaluation.resampling import bootstrap_counts, draw_resamples, named_rng
 from chestct.tables import read_table
 
 
@@ -245,6 +255,41 @@ def test_multipliers_of_a_study(full_study):
     assert row["patients_low"] <= row["multiplier"] <= row["patients_high"] <= 9 + 1e-9
     wider = table["ci_high"] - table["ci_low"] >= table["patients_high"] - table["patients_low"] - 0.05
     assert wider.mean() > 0.8  # training varies too
+
+
+def test_multipliers_of_a_model_are_the_same_beside_others():
+    """Docs/statistics.md, Resamples: a model that is added changes no number of another."""
+    draws = draw_resamples(np.arange(20), np.arange(20) % 2, 200, np.random.default_rng(0))
+
+    def arm(model: str, init: str, percent: int) -> dict[int, np.ndarray]:
+        rng = named_rng(0, model, init, str(percent))
+        values = 0.6 + percent / 500 + 0.05 * (init == "video") + 0.02 * rng.normal(size=(2, 1, 1))
+        return dict(enumerate(values + 0.02 * rng.normal(size=(2, 1, len(draws.counts)))))
+
+    tables = []
+    for models in (["i3d"], ["slow_narrow", "i3d"]):
+        arms = {ArmKey(*key): arm(*key) for key in product(models, ("scratch", "video"), (10, 50, 100))}
+        means = list_means(arms)
+        patients = {mean: float(mean.percent) for mean in means}
+        rng_of = partial(named_rng, 0, "noise")
+        table = pd.DataFrame(multiplier_rows(means, arms, patients, draws, 0.95, rng_of))
+        tables.append(table[table["model"] == "i3d"].reset_index(drop=True))
+    assert tables[0]["ci_low"].nunique() == 3
+    pd.testing.assert_frame_equal(*tables)
+
+
+@pytest.mark.parametrize("num_runs", [2, 3, 8])
+def test_noise_of_training_is_as_uncertain_as_its_variance(num_runs):
+    """With patients that vary by nothing, values with the noise have the spread of the t test over runs."""
+    values = np.repeat(np.random.default_rng(0).normal(size=(1, num_runs, 1)), 4, axis=2)
+    noise = training_noise(infer([values], 0.95), np.zeros(40_000), np.random.default_rng(1))
+    low, high = stats.ttest_1samp(values[0, :, 0], 0).confidence_interval(0.95)
+    assert np.quantile(noise, [0.025, 0.975]) == pytest.approx([(low - high) / 2, (high - low) / 2], rel=0.06)
+
+
+def test_one_run_has_no_noise_of_training():
+    noise = training_noise(Inference(value=0.7), np.zeros(5), np.random.default_rng(0))
+    assert np.isnan(noise).all()
 
 
 def test_curves_are_scikit_learns_steps():

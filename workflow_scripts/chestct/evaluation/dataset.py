@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -132,7 +133,7 @@ def evaluate_dataset(
     )
     rng = named_rng(seed, dataset)
     draws = draw_resamples(test_set.patient_ids, labels, num_resamples, rng, test_set.folds)
-    noise_rng = named_rng(seed, dataset, "training noise")
+    noise_rng_of = partial(named_rng, seed, dataset, "training noise")
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for metric in metrics:
         scores = _with_baseline(loaded.test | rivals.test, test_set, metric)
@@ -167,7 +168,7 @@ def evaluate_dataset(
             parts["comparisons"].append(_with_families(table.assign(metric=metric, **columns), dataset))
         if metric == "auroc":
             parts["multipliers"].append(
-                pd.DataFrame(multiplier_rows(means, arms, num_patients, draws, confidence, noise_rng))
+                pd.DataFrame(multiplier_rows(means, arms, num_patients, draws, confidence, noise_rng_of))
             )
             trained = [mean for mean in means if not is_simple(mean.model)]
             parts["same_arm"].append(pd.DataFrame(same_arm_rows(trained, arms, draws, confidence)))

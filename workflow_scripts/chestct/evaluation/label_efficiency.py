@@ -1,12 +1,13 @@
 """Label efficiency: how many times as many patients training from scratch needs for the same AUROC."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from chestct.evaluation.contrasts import Arms, Quantity, values_by_seed
 from chestct.evaluation.estimates import decide
+from chestct.evaluation.inference import Inference
 from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.resampling import Draws
 
@@ -65,7 +66,7 @@ def multiplier_rows(
     num_patients: Mapping[Quantity, float],
     draws: Draws,
     confidence: float,
-    rng: np.random.Generator,
+    rng_of: Callable[[str, str, str], np.random.Generator],
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table "multipliers", for models and means with both inits at two or more percentages.
 
@@ -75,18 +76,24 @@ def multiplier_rows(
     interval.
 
     A multiplier is no mean of runs, so that its interval comes from resamples in which training varies too:
-    to the values on a resample of patients, normal noise is added with the variance that training runs and
-    models add to the mean (``inference``), from ``rng``. With one training run an arm there is only the
-    interval over patients alone.
+    to the values on a resample of patients, ``training_noise`` is added. With one training run an arm there
+    is only the interval over patients alone.
+
+    Args:
+        means: arms and means over models.
+        arms: values by arm and seed, shape (num_folds, num_counts) over all counts of ``draws``.
+        num_patients: labelled patients by mean.
+        draws: of the dataset.
+        confidence: of the intervals.
+        rng_of: source of an arm's noise, by model, init and percentage: other arms do not change it.
     """
     named = {(mean.model, mean.label, mean.percent): mean for mean in means}
     values, added = {}, {}
     for key, mean in named.items():
         values[key] = values_by_seed(mean, arms).mean(axis=(0, 1, 2))[: 1 + draws.num_resamples]
         found = decide(mean, arms, draws, confidence)
-        spread = np.sqrt(max(0.0, found.standard_error**2 - values[key][1:].var(ddof=1)))
-        noise = np.append(0.0, rng.normal(size=draws.num_resamples))
-        added[key] = spread * noise if np.isfinite(found.standard_error) else np.full(len(noise), np.nan)
+        noise_R = training_noise(found, values[key][1:], rng_of(mean.model, mean.label, str(mean.percent)))
+        added[key] = np.append(0.0, noise_R)
     for model in dict.fromkeys(mean.model for mean in means):
         for init, reference in _PAIRS:
             percents = sorted(p for m, label, p in named if (m, label) == (model, reference))
@@ -117,6 +124,24 @@ def multiplier_rows(
                     "patients_high": high,
                     "num_resamples": draws.num_resamples,
                 }
+
+
+def training_noise(found: Inference, resampled_R: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What training runs and models add to the values of an arm on resamples of patients, shape (R,).
+
+    Its variance is what the inference has beyond that over patients. It is estimated from few runs, as the
+    degrees of freedom say, so that it is Student's: normal noise would cover as little as 70 to 85 % where
+    two or three runs or models decide.
+
+    Args:
+        found: of the arm; without a standard error, there is no noise (NaN).
+        resampled_R: values on the resamples.
+        rng: source of randomness.
+    """
+    if not np.isfinite(found.standard_error):
+        return np.full(len(resampled_R), np.nan)
+    spread = np.sqrt(max(0.0, found.standard_error**2 - resampled_R.var(ddof=1)))
+    return spread * rng.standard_t(found.degrees_of_freedom, size=len(resampled_R))
 
 
 def _multiplier(
