@@ -5,8 +5,8 @@ The first is stated twice: against training from scratch on the same budget, and
 A cell is one combination of dataset and percentage; in it the contrast is averaged over the models of
 ``claimed_models``. Two statements are tested of every claim: that the contrast is above zero on
 average over percentages, then over datasets, all with equal weight; and that it is above zero in every cell
-("whatever the size of the fine-tuning set"), by an intersection-union test (Berger, Technometrics 24(4),
-1982), whose p value is the largest of the cells'.
+("whatever the size of the fine-tuning set") and on average, by an intersection-union test (Berger,
+Technometrics 24(4), 1982), whose p value is the largest of theirs.
 """
 
 import json
@@ -241,8 +241,6 @@ def _claim(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, An
         "models": _SEPARATOR.join(models),
         "seeds": _SEPARATOR.join(map(str, sorted({seed for _, cell in cells for seed in cell.seeds}))),
     }
-    if not models:
-        return row
     values = [cell.of_models(models) for _, cell in cells]
     parts = [
         np.mean([v for v, (other, _) in zip(values, cells, strict=True) if other == dataset], axis=0)

@@ -144,7 +144,7 @@ def inference_columns(found: Inference, *, tested: bool) -> dict[str, float]:
 def delong_columns(
     quantities: Sequence[Quantity],
     placements: Arms,
-    labels: np.ndarray,
+    strata: np.ndarray,
     values: np.ndarray,
     confidence: float,
 ) -> dict[str, np.ndarray]:
@@ -153,12 +153,12 @@ def delong_columns(
     Args:
         quantities: contrasts.
         placements: placement values of the scans, by arm and seed.
-        labels: shape (num_scans,).
+        strata: fold and label (``folds.class_strata``), shape (num_scans,).
         values: of the quantities.
         confidence: of the interval.
     """
     combined_KS = np.stack([np.mean(part_values(quantity, placements), axis=0) for quantity in quantities])
-    errors = standard_errors(labels, combined_KS)
+    errors = standard_errors(strata, combined_KS)
     low, high, p_values = normal_intervals(values, errors, confidence)
     return {
         "delong_low": low,

@@ -46,8 +46,7 @@ def acceleration(
     A stratum's influence values are (size - 1) x (mean - value); their cubes and squares, over size^3 and
     size^2, are summed over strata (Davison and Hinkley, Bootstrap Methods, 1997, section 5.3.2;
     ``scipy.stats.bootstrap`` does the same for two samples). It is 0 where nothing varies, and where a value
-    is
-    undefined because the sample without the patient has one class: then only the bias is corrected.
+    is undefined because the sample without the patient has one class: then only the bias is corrected.
 
     Args:
         left_out_KJ: values without one patient each.
