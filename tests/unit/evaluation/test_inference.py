@@ -125,6 +125,14 @@ def test_false_positives_stay_near_five_percent(shape, sources):
     assert 0.01 < (p_values < 0.05).mean() < (0.12 if "seeds" in sources else 0.08)
 
 
+@pytest.mark.parametrize(("num_models", "least", "most"), [(2, 0.1, 0.17), (3, 0.05, 0.11), (7, 0.02, 0.08)])
+def test_few_models_err_as_often_as_the_documentation_says(num_models, least, most):
+    """Docs/statistics.md, Limitations: models that differ by five times the standard error over patients."""
+    rng = np.random.default_rng(10)
+    values = (study(rng, (num_models, 3), models=0.05, runs=0.005) for _ in range(800))
+    assert least < np.mean([infer([one], 0.95).p_value < 0.05 for one in values]) < most
+
+
 def test_patients_alone_are_far_off_where_training_varies():
     """The fault: over patients alone a third of the cells without effect is significant."""
     rates = simulate(Setting(num_percents=1, run_noise=0.02), 40, np.random.default_rng(5))

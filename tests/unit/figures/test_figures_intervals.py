@@ -1,6 +1,7 @@
 """Which interval is shown: the one that decides first, that over patients alone lighter and named."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -182,6 +183,19 @@ def test_arms_with_one_or_two_runs_are_named(tables):
     number = len(trained.drop_duplicates(["dataset", "model", "init", "percent"]))
     assert one.endswith(f"no verdict (10 of {number} arms).")
     assert two.startswith("Two training runs an arm") and two.endswith(f"(10 of {number} arms).")
+
+
+def test_means_over_two_models_are_named_where_they_are_decided(tables):
+    study = tables("seeds")
+    two = study.means.assign(num_models=study.means["num_models"].clip(upper=2))
+    (note,) = few_runs_notes(dataclasses.replace(study, means=two))
+    assert note.startswith("Means over two models")
+    one_run = dataclasses.replace(study, means=two.assign(num_runs=1))
+    assert few_runs_notes(one_run) == [f"{ONE_RUN.capitalize()}."]
+
+
+def test_captions_say_what_intervals_a_figure_shows():
+    assert not [name for name, words in CAPTIONS.items() if not re.search("[Ii]nterval|[Bb]ands", words)]
 
 
 def test_calibration_shows_slope_and_intercept(tables):

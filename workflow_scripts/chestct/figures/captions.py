@@ -76,7 +76,7 @@ CAPTIONS = {
         "are right on average, negative if they are too high); for a mean over models, their medians over "
         "the models. Training draws positive and negative windows equally often, and the score of a scan is "
         "the maximum over its windows. Both raise scores above the prevalence, so points below the diagonal "
-        "are expected."
+        "are expected. Intervals: Wilson's, for the share of positive scans in each bin."
     ),
     "subgroups": (
         "AUROC within subgroups of the test scans, by scanner, patient and finding, at the largest training "
@@ -113,7 +113,8 @@ CAPTIONS = {
         "but the seed. There is no difference to find, so about 5 % of contrasts (1 minus the confidence "
         "level) may come out significant, and p values should lie near the diagonal. A share well above that "
         "says that the way of deciding takes the chance of training for an effect; over patients alone it is "
-        "expected, and it is why that interval does not decide. Permuted labels cannot show it."
+        "expected, and it is why that interval does not decide. Permuted labels cannot show it. Intervals: "
+        "Wilson's, as if contrasts were independent."
     ),
 }
 

@@ -17,14 +17,18 @@ from chestct.simple_rivals import is_simple
 from chestct.tables import read_table
 
 _TWO_RUNS = (
-    "two training runs an arm: where training varies much, single models come out significant up to twice as "
-    "often as they should; three seeds or more are better"
+    "two training runs an arm: where training varies much, single models come out significant up to two and "
+    "a half times as often as they should; three seeds or more are better"
+)
+_TWO_MODELS = (
+    "Means over two models: where these differ much in truth, the means come out significant up to two and a "
+    "half times as often as they should, whatever the number of seeds; five models or more are better."
 )
 _ARM = ["dataset", "model", "init", "percent"]
 
 
 def few_runs_notes(study: StudyTables) -> list[str]:
-    """Sentences on the arms with one training run, which have no verdict, and on those with two."""
+    """Sentences on arms with one training run, which have no verdict, on those with two, on two models."""
     trained = ~study.means["model"].map(is_simple).astype(bool)
     arms = study.means[trained].drop_duplicates(_ARM)
     notes = []
@@ -33,6 +37,8 @@ def few_runs_notes(study: StudyTables) -> list[str]:
         some = "" if found == len(arms) else f" ({found:,} of {count(len(arms), 'arm')})"
         if found:
             notes.append(f"{words[0].upper()}{words[1:]}{some}.")
+    if ((arms["num_models"] == 2) & (arms["num_runs"] > 1)).any():
+        notes.append(_TWO_MODELS)
     return notes
 
 
