@@ -79,6 +79,10 @@ def test_every_point_has_the_numbers_of_the_table(tables, told):
     differences = " ".join(own for _, points in told["paired_differences"] for _, _, own in points)
     assert "Average over 2 cells" in differences and "Difference in AUROC" in differences
     assert any("seed 0, fold 0" in shared for shared, _ in told["learning_curves"])
+    efficiency = "\n".join(own for _, points in told["label_efficiency"] for _, _, own in points)
+    for row in study.multipliers[study.multipliers["model"].isin(rows["model"])].to_dict("records"):
+        ends = f"[{row['patients_low']:.2f} to {row['patients_high']:.2f}]"
+        assert f"{row['multiplier']:.2f} {ends} times as many patients\n[95 % interval over" in efficiency
 
 
 def test_off_or_too_large_is_the_page_without_any_of_it(studies, drawn, interactive, tmp_path, monkeypatch):

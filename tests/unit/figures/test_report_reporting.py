@@ -148,6 +148,7 @@ def test_methods_say_what_the_configuration_says(studies, tables):
     assert "a percentage counts all labels" in paragraphs["Data"]
     assert "0.001 and 0.0001" in paragraphs["Models and training"]
     assert "10,000 bootstrap resamples" in paragraphs["Evaluation"]
+    assert "computed within every fold" in paragraphs["Evaluation"]
     assert not any("None" in words or "{" in words for words in paragraphs.values())
     assert "filled with air" in paragraphs["Models and training"]
     assert "not HU" not in paragraphs["Data"]

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from chestct.claimed_models import mean_size
 from chestct.figures import style
-from chestct.figures.intervals import has_verdict
+from chestct.figures.intervals import has_verdict, shown_ends
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import value_texts
 from chestct.figures.wording import contrast_title, count, p_value, plain
@@ -67,16 +68,25 @@ def _average(row: Mapping[Any, Any]) -> str:
 
 
 def of_multipliers(study: StudyTables, rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """Rows of the table "multipliers"."""
+    """Rows of the table "multipliers", with the interval that the figure draws, as in the report's table."""
     marks = {
         "exact": "",
         "at_least": "\N{GREATER-THAN OR EQUAL TO} ",
         "at_most": "\N{LESS-THAN OR EQUAL TO} ",
     }
     told = []
-    for row in rows.to_dict("records"):
-        words = f"{marks[row['bound']]}{row['multiplier']:.2f} times as many patients"
-        told.append((_arm(study, row), f"{_place(row)}\nas {style.init_title(row['reference'])}: {words}"))
+    decides, (low, high) = has_verdict(rows), shown_ends(rows)
+    for number, row in enumerate(rows.to_dict("records")):
+        opening, closing = "()" if decides[number] else "[]"
+        ends = f"{opening}{low[number]:.2f} to {high[number]:.2f}{closing}"
+        num_models = mean_size(row["model"]) if style.is_mean(row["model"]) else 1
+        lines = [
+            _place(row),
+            f"as {style.init_title(row['reference'])}: {marks[row['bound']]}{row['multiplier']:.2f} {ends} "
+            "times as many patients",
+            _kind(study, bool(decides[number]), {**row, "num_models": num_models}),
+        ]
+        told.append((_arm(study, row), "\n".join(lines)))
     return told
 
 
