@@ -17,6 +17,7 @@ from chestct.evaluation.best_2d import best_2d_models
 from chestct.evaluation.calibration import calibration_rows
 from chestct.evaluation.claims import Cell, DatasetDraws, claim_cells
 from chestct.evaluation.contrasts import (
+    Arms,
     Quantity,
     arms_of,
     list_contrasts,
@@ -40,6 +41,7 @@ from chestct.evaluation.scans import TestSet, load_test_set
 from chestct.evaluation.subgroups import list_subgroups, subgroup_rows
 from chestct.evaluation.training_patients import (
     LABELS_COUNTED,
+    Labelled,
     arm_labelled,
     count_labelled,
     known_validation,
@@ -142,34 +144,18 @@ def evaluate_dataset(
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
         if metric != "auroc":  # the gain over fitted rivals is stated in AUROC alone
             contrasts = [contrast for contrast in contrasts if not is_simple(contrast.rival)]
-        seen = [arm_labelled(mean, arms, labelled) for mean in means]
-        num_patients = {mean: one.num_patients for mean, one in zip(means, seen, strict=True)}
-        kind = METRICS[metric]
-        table = estimate(means, arms, draws, kind, confidence=confidence, tested=False)
-        table = (
-            table.rename(columns={"label": "init"})
-            .assign(
-                num_patients=[one.num_patients for one in seen], least_class=[one.least_class for one in seen]
-            )
-            .assign(labels_counted=LABELS_COUNTED[validation_labels])
-        )
-        parts["means"].append(table.assign(metric=metric))
-        parts["metrics"].append(_metrics_table(values, draws, confidence, kind).assign(metric=metric))
+        seen = {mean: arm_labelled(mean, arms, labelled) for mean in means}
+        table = _means_table(seen, arms, draws, METRICS[metric], confidence)
+        parts["means"].append(table.assign(metric=metric, labels_counted=LABELS_COUNTED[validation_labels]))
+        table = _metrics_table(values, draws, confidence, METRICS[metric])
+        parts["metrics"].append(table.assign(metric=metric))
         if contrasts:
-            table = estimate(contrasts, arms, draws, kind, confidence=confidence, tested=True)
-            table = table.rename(columns={"label": "contrast", "value": "difference"})
-            columns = dict.fromkeys(("delong_low", "delong_high", "delong_p"), np.full(len(table), np.nan))
-            if metric == "auroc":
-                strata = test_set.strata
-                sides = arms_of({key: placements(strata, run) for key, run in scores.items()})
-                differences = table["difference"].to_numpy()
-                columns = delong_columns(contrasts, sides, strata, differences, confidence)
-                _log_agreement(dataset, table["patients_p"].to_numpy(), columns["delong_p"], confidence)
-            parts["comparisons"].append(_with_families(table.assign(metric=metric, **columns), dataset))
+            table = _comparisons_table(metric, contrasts, arms, draws, confidence, scores, test_set)
+            parts["comparisons"].append(table)
         if metric == "auroc":
-            parts["multipliers"].append(
-                pd.DataFrame(multiplier_rows(means, arms, num_patients, draws, confidence, noise_rng_of))
-            )
+            num_patients = {mean: one.num_patients for mean, one in seen.items()}
+            rows = multiplier_rows(means, arms, num_patients, draws, confidence, noise_rng_of)
+            parts["multipliers"].append(pd.DataFrame(rows))
             trained = [mean for mean in means if not is_simple(mean.model)]
             parts["same_arm"].append(pd.DataFrame(same_arm_rows(trained, arms, draws, confidence)))
             cells = claim_cells(contrasts, arms, draws, claimed_models(models))
@@ -257,6 +243,36 @@ def _metrics_table(
     values_KL = np.stack([run.mean(axis=0) for run in values.values()])
     columns = patient_intervals(values_KL, draws, confidence, kind)
     return pd.DataFrame(list(values), columns=list(RunKey._fields)).assign(**columns)
+
+
+def _means_table(
+    seen: Mapping[Quantity, Labelled], arms: Arms, draws: Draws, kind: MetricKind, confidence: float
+) -> pd.DataFrame:
+    """Rows of the table "means" of a metric, from the labels that every arm or mean saw."""
+    table = estimate(list(seen), arms, draws, kind, confidence=confidence, tested=False)
+    columns = {name: [getattr(one, name) for one in seen.values()] for name in Labelled._fields}
+    return table.rename(columns={"label": "init"}).assign(**columns)
+
+
+def _comparisons_table(
+    metric: str,
+    contrasts: Sequence[Quantity],
+    arms: Arms,
+    draws: Draws,
+    confidence: float,
+    scores: Mapping[RunKey, np.ndarray],
+    test_set: TestSet,
+) -> pd.DataFrame:
+    """Rows of the table "comparisons" of a metric, those of AUROC with DeLong's columns."""
+    table = estimate(contrasts, arms, draws, METRICS[metric], confidence=confidence, tested=True)
+    table = table.rename(columns={"label": "contrast", "value": "difference"})
+    columns = dict.fromkeys(("delong_low", "delong_high", "delong_p"), np.full(len(table), np.nan))
+    if metric == "auroc":
+        strata, differences = test_set.strata, table["difference"].to_numpy()
+        sides = arms_of({key: placements(strata, run) for key, run in scores.items()})
+        columns = delong_columns(contrasts, sides, strata, differences, confidence)
+        _log_agreement(test_set.dataset, table["patients_p"].to_numpy(), columns["delong_p"], confidence)
+    return _with_families(table.assign(metric=metric, **columns), test_set.dataset)
 
 
 def _with_families(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
