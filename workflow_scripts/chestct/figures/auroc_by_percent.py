@@ -4,79 +4,20 @@ import math
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from chestct import simple_rivals
-from chestct.figures import hover_words, panels, small_multiples, style
-from chestct.figures.hover import note_points
+from chestct.figures import panels, small_multiples, style
 from chestct.figures.intervals import value_limits
 from chestct.figures.percent_axis import percent_axis
+from chestct.figures.references import draw_references, line_handles, references_of
 from chestct.figures.rivals import rival_rows
-from chestct.figures.study_tables import StudyTables, are_means
+from chestct.figures.study_tables import StudyTables
 
 #: Stands in the place of the 2D model that validation chose, which may differ from percentage to percentage.
 _BEST_2D, _BEST_2D_INIT = "best_2d", "imagenet"
 #: AUROC of scores that know nothing, how much of the axis lies around it at least, and how it is drawn.
 _CHANCE, _CHANCE_ROOM = 0.5, 0.02
 _CHANCE_LOOK: dict[str, Any] = {"color": style.REFERENCE_COLOUR, "linestyle": (0, (1, 1)), "linewidth": 0.9}
-
-
-def references_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the scores without a network that these figures show (``style.SIMPLE_MARKS``).
-
-    Their intervals are not drawn; so that axes leave no room for them, the ends are those of the values.
-    """
-    references = rows[rows["model"].isin(list(style.SIMPLE_MARKS))]
-    ends = dict.fromkeys(("ci_low", "ci_high", "patients_low", "patients_high"), references["value"])
-    return references.assign(**ends)
-
-
-def draw_references(axis: Axes, references: pd.DataFrame, column: str = "percent") -> None:
-    """Draw a dataset's own score, which is not trained, as a horizontal line, the fitted ones as curves.
-
-    Args:
-        axis: panel.
-        references: rows of the dataset, of ``references_of``.
-        column: what the x axis shows.
-    """
-    for model, rows in references.groupby("model", sort=False):
-        mark = style.SIMPLE_MARKS[str(model)]
-        look = {"color": mark.colour, "linestyle": mark.line, "linewidth": 1.1}
-        if model == simple_rivals.BASELINE:
-            axis.axhline(float(rows["value"].iloc[0]), **look)
-        else:
-            rows = rows.sort_values(column)
-            marker = mark.marker if len(rows) == 1 else ""
-            x, y = panels.floats(rows, column, "value")
-            axis.plot(x, y, marker=marker, zorder=1.5, **look)
-            note_points(axis, x, y, rows, hover_words.of_scores_without_image)
-
-
-def line_handles(study: StudyTables, rows: pd.DataFrame, references: pd.DataFrame) -> list[Line2D]:
-    """Legend entries of the inits, and of the scores without a network."""
-    handles = [panels.init_handle(init) for init in panels.inits_of(rows)]
-    for model in (name for name in style.SIMPLE_MARKS if name in set(references["model"])):
-        mark = style.SIMPLE_MARKS[model]
-        datasets = references.loc[references["model"] == model, "dataset"].unique()
-        title = study.model_title(model, datasets)
-        handles.append(panels.reference_handle(title, mark.colour, mark.line))
-    return handles
-
-
-def dataset_title(rows: pd.DataFrame, width: float) -> str:
-    """Name of the dataset and size of its test set, for a panel of this width in inches."""
-    first = rows.iloc[0]
-    name = style.wrap_name(str(first["dataset"]), int(width * style.LETTERS_PER_INCH))
-    return f"{name}\n{first['num_scans']} test scans, {first['num_positive']} positive"
-
-
-def subject_label(subject: pd.DataFrame) -> str:
-    """Title of the y axis of a figure about the mean."""
-    title = panels.subject_title(subject)
-    is_mean = are_means(subject).any()
-    return f"AUROC, {title[0].lower() + title[1:] if is_mean else title}"
 
 
 def auroc_by_percent(study: StudyTables) -> Figure:
@@ -112,13 +53,13 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         axis.axhline(_CHANCE, **_CHANCE_LOOK)
         panels.draw_arms(axis, arms[arms["dataset"] == dataset], bands=arms["init"].nunique() <= 2)
         draw_references(axis, references[references["dataset"] == dataset])
-        axis.set_title(dataset_title(of_panel, width / columns - 0.6))
+        axis.set_title(panels.dataset_title(of_panel, width / columns - 0.6))
         axis.set_xlabel(f"{panels.counted_patients(rows)} (% of all; number)")
         axis.tick_params(labelbottom=True)
     for axis in axes.flat[len(datasets) :]:
         axis.remove()
     for row in axes:
-        row[0].set_ylabel(subject_label(subject))
+        row[0].set_ylabel(panels.subject_label(subject))
     return panels.finish(
         figure,
         study,
@@ -129,19 +70,9 @@ def auroc_by_percent(study: StudyTables) -> Figure:
             *([panels.init_handle(_BEST_2D_INIT, "Best 2D model on validation")] if len(rivals) else []),
             panels.reference_handle("Chance", _CHANCE_LOOK["color"], _CHANCE_LOOK["linestyle"]),
         ],
-        note=f"{fewer_models(subject)} {panels.few_scans_note(subject)}".strip(),
+        note=f"{panels.fewer_models(subject)} {panels.few_scans_note(subject)}".strip(),
         rows=subject,
     )
-
-
-def fewer_models(means: pd.DataFrame) -> str:
-    """Note on arms that are means over fewer models than the others; empty if there are none."""
-    fewer = means[means["num_models"] < means["num_models"].max()].drop_duplicates(["dataset", "init"])
-    words = [
-        f"{style.init_title(init)} in {dataset}: {style.model_title(model).lower()}"
-        for dataset, init, model in fewer[["dataset", "init", "model"]].to_numpy()
-    ]
-    return f"{'; '.join(words)}." if words else ""
 
 
 def auroc_by_percent_per_model(study: StudyTables) -> Figure:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from chestct.claimed_models import claimed_models
 from chestct.figures import panels, style
-from chestct.figures.auroc_by_percent import dataset_title
 from chestct.figures.study_tables import StudyTables, are_means
 
 _DODGE = 0.008
@@ -49,7 +48,7 @@ def calibration(study: StudyTables) -> Figure:
         _draw(diagram, spread, part)
         words = ", ".join(_FIT.values()) + (" (medians)" if style.is_mean(part["model"].iloc[0]) else "")
         _write_slopes(diagram, _recalibration(study, part), words)
-        title = dataset_title(
+        title = panels.dataset_title(
             part.assign(num_scans=part["num_scans_of_dataset"], num_positive=part["num_positive_of_dataset"]),
             width / columns - 0.6,
         )

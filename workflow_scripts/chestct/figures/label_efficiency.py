@@ -7,16 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from chestct.figures import hover_words, panels, style
-from chestct.figures.auroc_by_percent import (
-    dataset_title,
-    draw_references,
-    fewer_models,
-    line_handles,
-    references_of,
-    subject_label,
-)
 from chestct.figures.hover import note_points
 from chestct.figures.intervals import draw_intervals, shown_ends, value_limits
+from chestct.figures.references import draw_references, line_handles, references_of
 from chestct.figures.study_tables import StudyTables
 
 _DODGE = 0.04  # decades between the inits of a panel
@@ -56,16 +49,16 @@ def label_efficiency(study: StudyTables) -> Figure:
         top.set_ylim(limits)
         panels.draw_arms(top, of_panel, bands=subject["init"].nunique() <= 2, column="num_patients")
         draw_references(top, references[references["dataset"] == dataset], "num_patients")
-        top.set_title(dataset_title(of_panel, width / len(datasets) - 0.6))
+        top.set_title(panels.dataset_title(of_panel, width / len(datasets) - 0.6))
         if len(multipliers):
             _multiplier_axis(axes[1, column], multipliers)
             _draw_multipliers(axes[1, column], multipliers[multipliers["dataset"] == dataset])
         axes[-1, column].set_xlabel(panels.counted_patients(subject))
-    axes[0, 0].set_ylabel(subject_label(subject))
+    axes[0, 0].set_ylabel(panels.subject_label(subject))
     if len(multipliers):
         axes[1, 0].set_ylabel("Data multiplier\n(times as many patients)")
     bounds = _BOUNDS if (multipliers["bound"] != "exact").any() else ""
-    notes = [fewer_models(subject), _few_scans(subject), bounds]
+    notes = [panels.fewer_models(subject), _few_scans(subject), bounds]
     return panels.finish(
         figure,
         study,

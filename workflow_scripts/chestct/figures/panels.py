@@ -78,6 +78,23 @@ def subject_title(rows: pd.DataFrame) -> str:
     return style.model_title(max(models, key=mean_size) if style.is_mean(models[0]) else models[0])
 
 
+def subject_label(subject: pd.DataFrame) -> str:
+    """Title of the y axis of a figure about the mean."""
+    title = subject_title(subject)
+    is_mean = are_means(subject).any()
+    return f"AUROC, {title[0].lower() + title[1:] if is_mean else title}"
+
+
+def fewer_models(means: pd.DataFrame) -> str:
+    """Note on arms that are means over fewer models than the others; empty if there are none."""
+    fewer = means[means["num_models"] < means["num_models"].max()].drop_duplicates(["dataset", "init"])
+    words = [
+        f"{style.init_title(init)} in {dataset}: {style.model_title(model).lower()}"
+        for dataset, init, model in fewer[["dataset", "init", "model"]].to_numpy()
+    ]
+    return f"{'; '.join(words)}." if words else ""
+
+
 def own_models(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of single models, without means, the baseline and frozen probes (which have their own figure)."""
     single = rows["model"].isin(list(MODELS)) & ~rows["model"].map(style.is_probe).astype(bool)
@@ -87,6 +104,13 @@ def own_models(rows: pd.DataFrame) -> pd.DataFrame:
 def models_and_means(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of single models, then rows of means over models."""
     return pd.concat([own_models(rows), rows[are_means(rows)]])
+
+
+def dataset_title(rows: pd.DataFrame, width: float) -> str:
+    """Name of the dataset and size of its test set, for a panel of this width in inches."""
+    first = rows.iloc[0]
+    name = style.wrap_name(str(first["dataset"]), int(width * style.LETTERS_PER_INCH))
+    return f"{name}\n{first['num_scans']} test scans, {first['num_positive']} positive"
 
 
 def present(names: Iterable[str], rows: pd.DataFrame, column: str = "dataset") -> list[str]:

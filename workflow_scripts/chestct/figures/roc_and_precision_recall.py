@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chestct.figures import hover_words, panels, small_multiples, style
-from chestct.figures.auroc_by_percent import dataset_title
 from chestct.figures.hover import note_points
 from chestct.figures.study_tables import StudyTables
 
@@ -57,7 +56,9 @@ def _curves(study: StudyTables, curve: str) -> Figure:
     for axis, dataset in zip(large, datasets, strict=False):
         part = subject[subject["dataset"] == dataset]
         _draw(axis, part, curve, large=True)
-        axis.set_title(f"{dataset_title(part, width / len(datasets) - 0.6)}\n{panels.subject_title(part)}")
+        axis.set_title(
+            f"{panels.dataset_title(part, width / len(datasets) - 0.6)}\n{panels.subject_title(part)}"
+        )
         axis.set_xlabel(_AXES[curve][0])
         axis.set_ylabel(_AXES[curve][1])
     for block, dataset in zip(small, datasets, strict=False):

@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from chestct.figures import panels, style
-from chestct.figures.auroc_by_percent import subject_label
 from chestct.figures.study_tables import StudyTables
 
 _ENTRY_HEIGHT = 0.17  # inches per group
@@ -41,7 +40,7 @@ def subgroups(study: StudyTables) -> Figure:
         _draw_panel(axis, lines[dataset], overall[overall["dataset"] == dataset], subject, dataset)
         axis.set_xlim(limits)
         axis.set_title(style.wrap_name(dataset, int(width / len(datasets) * style.LETTERS_PER_INCH * 0.6)))
-        axis.set_xlabel(subject_label(overall))
+        axis.set_xlabel(panels.subject_label(overall))
     return panels.finish(
         figure,
         study,
