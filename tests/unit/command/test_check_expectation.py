@@ -135,6 +135,8 @@ def compare(**changes: object) -> list[str]:
 
 def test_configurations_differ_in_what_results_depend_on():
     assert compare(study="other", training={"gpus": 4, "batch_size": 8}) == []
+    of_gpus = {"compile": "never", "compile_form": "graphs", "fast_forms": "never"}
+    assert compare(training={"gpus": 0, "batch_size": 8} | of_gpus) == []
     assert compare(training={"gpus": 0, "batch_size": 8, "option": 1}) == ["training.option"]
     with pytest.raises(InputError, match=r"configuration: training.batch_size is 4, not 8"):
         compare(training={"gpus": 0, "batch_size": 4})
