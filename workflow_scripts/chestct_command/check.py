@@ -30,7 +30,6 @@ WITHOUT = (
     "training.nodes",
     "training.num_workers",
     "training.compile",
-    "training.compile_form",
     "training.fast_forms",
     "training.tensorboard",
 )
