@@ -10,18 +10,27 @@ publication are, and no spreadsheet takes a cell of theirs for a formula.
 
 import re
 import warnings
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from pandas.api.types import pandas_dtype
 
 from chestct.errors import InputError
 from chestct.records import check_record, recorded_path
 
 SCHEMA_DIR = Path(__file__).resolve().parents[2] / "schemas"
 _DTYPES = {"string": "string", "integer": "Int64", "number": "float64"}
+#: Which values are beyond a limit of the schema.
+_BEYOND: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+    "minimum": np.less,
+    "maximum": np.greater,
+    "exclusiveMinimum": np.less_equal,
+}
 #: Columns of tables that are not everybody's to read, but for tables that are published.
 _PRIVATE = {"patient_id", "study_id", "jpeg"}
 #: What a spreadsheet would compute, but for plain numbers and intervals with a sign. Some take wide signs.
@@ -45,19 +54,20 @@ def column_types(name: str) -> dict[str, str]:
     return types
 
 
-def _violations(column: pd.Series, rule: dict[str, Any]) -> pd.Series:
+def _violations(column: pd.Series, rule: dict[str, Any]) -> np.ndarray:
+    """Whether each value breaks the column's rule, shape (len(column),).
+
+    Of arrays: a study checks thousands of short columns, for which pandas takes several times as long.
+    """
     kinds = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
-    bad = column.isna() if "null" not in kinds else pd.Series(False, index=column.index)
-    present = column.notna()
-    checks = {
-        "minimum": lambda limit: column < limit,
-        "maximum": lambda limit: column > limit,
-        "exclusiveMinimum": lambda limit: column <= limit,
-        "enum": lambda values: ~column.isin(values),
-    }
-    for key, check in checks.items():
-        if key in rule:
-            bad |= present & check(rule[key]).fillna(False).astype(bool)
+    bad = np.zeros(len(column), dtype=bool) if "null" in kinds else column.isna().to_numpy(dtype=bool)
+    if "enum" in rule:
+        bad = bad | ~column.isin(rule["enum"]).to_numpy(dtype=bool) & column.notna().to_numpy(dtype=bool)
+    limits = [key for key in _BEYOND if key in rule]
+    if limits:
+        values = column.to_numpy(dtype=float, na_value=np.nan)  # nan is beyond no limit
+        for key in limits:
+            bad = bad | _BEYOND[key](values, rule[key])
     return bad
 
 
@@ -81,7 +91,10 @@ def check_table(table: pd.DataFrame, name: str, *, where: object) -> pd.DataFram
             remedy=f"see schemas/{name}.schema.yaml",
         )
     try:
-        table = table.reindex(columns=list(types)).astype(types)
+        if list(table.columns) != list(types):
+            table = table.reindex(columns=list(types))
+        others = {column: kind for column, kind in types.items() if table[column].dtype != pandas_dtype(kind)}
+        table = table.astype(others)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"table '{name}' holds a value of the wrong type: {error}",

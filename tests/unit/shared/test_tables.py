@@ -4,7 +4,7 @@ import pytest
 
 from chestct.errors import InputError
 from chestct.records import record
-from chestct.tables import column_types, is_private, read_table, without_formulas, write_table
+from chestct.tables import check_table, column_types, is_private, read_table, without_formulas, write_table
 
 
 def series(**changes):
@@ -43,6 +43,28 @@ def test_bad_tables_are_not_written(tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         write_table(series(**changes), tmp_path / "t.csv", "series")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "good", "bad"),
+    [
+        ("percent", [1, 100], [0, 101, None]),
+        ("share_patients", [0.0, 1.0, None], [-1e-9, 1 + 1e-9, np.inf]),
+        ("num_patients", [1e-9, None], [0.0, -1.0]),
+        ("labels_counted", ["training", "training_and_validation"], ["validation", "", None]),
+    ],
+)
+def test_values_beyond_the_limits_of_a_schema_are_refused(column, good, bad):
+    """A value at a limit passes, one beyond it does not; a missing one passes where the schema has null."""
+    row = dict.fromkeys(column_types("means"), 1.0) | {"labels_counted": "training"}
+    table = pd.DataFrame([row] * len(good)).assign(dataset="d", model="m", init="video", metric="auroc")
+    table = table.assign(num_scans=2, **{column: good})
+    check_table(table, "means", where="here")
+    for value in bad:
+        broken = table.astype({column: object})
+        broken.loc[len(good) - 1, column] = value
+        with pytest.raises(InputError, match=rf"has 1 bad value\(s\) in column '{column}'"):
+            check_table(broken, "means", where="here")
 
 
 def test_numbers_come_back_to_the_last_bit(tmp_path):

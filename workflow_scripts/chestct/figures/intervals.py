@@ -24,7 +24,8 @@ _BEYOND = "_beyond"
 
 def has_verdict(rows: pd.DataFrame) -> np.ndarray:
     """Whether each row has the interval that decides, shape (len(rows),)."""
-    return rows[["ci_low", "ci_high"]].notna().all(axis=1).to_numpy(dtype=bool)
+    low, high = (rows[name].to_numpy(dtype=float) for name in ("ci_low", "ci_high"))
+    return ~(np.isnan(low) | np.isnan(high))
 
 
 def shown_ends(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
