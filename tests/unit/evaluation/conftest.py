@@ -5,16 +5,29 @@ from evaluated import SEVEN, Evaluated, evaluate
 from synthetic_predictions import StudyFiles, write_study
 
 
-@pytest.fixture
-def small_study(tmp_path: Path) -> StudyFiles:
+def write_small_study(folder: Path) -> StudyFiles:
     """One dataset, one 3D and one 2D model: the least in which runs are compared."""
     return write_study(
-        tmp_path,
+        folder,
         {"lidc_phantom": {"num_patients": 40}},
         ["slow_narrow", "efficientnet_lite0"],
         ["scratch", "video", "imagenet"],
         [100],
     )
+
+
+@pytest.fixture
+def small_study(tmp_path: Path) -> StudyFiles:
+    """The small study, for a test that changes it."""
+    return write_small_study(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def evaluated_small_study(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """The small study as it is, evaluated once."""
+    folder = tmp_path_factory.mktemp("small_study")
+    files = write_small_study(folder)
+    return Evaluated(files, folder / "evaluation", evaluate(files, folder / "evaluation"))
 
 
 @pytest.fixture(scope="session")

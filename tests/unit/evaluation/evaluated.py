@@ -29,28 +29,28 @@ class Evaluated:
 
     files: StudyFiles
     folder: Path
-    tables: dict[str, pd.DataFrame]
+    tables: "Tables"
 
 
-def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFrame]:
-    """Evaluate every dataset and collect; return all tables."""
+class Tables(dict[str, pd.DataFrame]):
+    """Tables in a folder by name, each read when it is first asked for: most tests look at one or two."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, name: str) -> pd.DataFrame:
+        self[name] = read_table(self._folder / f"{name}.csv", name)
+        return self[name]
+
+
+def evaluate(files: StudyFiles, folder: Path, **options) -> Tables:
+    """Evaluate every dataset, check validity and collect; return all tables of the study."""
     settings = {**SETTINGS, **options}
     num_simulations, margin = settings.pop("num_simulations", 4), settings.pop("margin", 0.02)
     datasets = list(files.predictions)
     for dataset in datasets:
-        evaluate_dataset(
-            predictions=files.predictions[dataset],
-            cohort=files.cohorts[dataset],
-            splits=files.splits[dataset],
-            subsets=files.subsets[dataset],
-            acquisition=files.acquisition[dataset],
-            findings=files.findings[dataset],
-            runs=files.runs[dataset],
-            models=files.models,
-            tables={name: folder / dataset / f"{name}.csv" for name in TABLES},
-            draws_path=folder / dataset / "draws.npz",
-            **settings,
-        )
+        _evaluate(files, dataset, folder / dataset, settings)
         simulations = {name: settings[name] for name in ("num_resamples", "confidence", "seed")}
         simulate_coverage(
             cohort=files.cohorts[dataset],
@@ -78,7 +78,30 @@ def evaluate(files: StudyFiles, folder: Path, **options) -> dict[str, pd.DataFra
         confidence=settings["confidence"],
         margin=margin,
     )
-    return {name: read_table(folder / f"{name}.csv", name) for name in (*names, "claims")}
+    return Tables(folder)
+
+
+def evaluate_alone(files: StudyFiles, folder: Path, **options) -> Tables:
+    """Evaluate the only dataset; return its own tables: no claims, no checks of validity."""
+    (dataset,) = files.predictions
+    _evaluate(files, dataset, folder, {**SETTINGS, **options})
+    return Tables(folder)
+
+
+def _evaluate(files: StudyFiles, dataset: str, folder: Path, settings: dict) -> None:
+    evaluate_dataset(
+        predictions=files.predictions[dataset],
+        cohort=files.cohorts[dataset],
+        splits=files.splits[dataset],
+        subsets=files.subsets[dataset],
+        acquisition=files.acquisition[dataset],
+        findings=files.findings[dataset],
+        runs=files.runs[dataset],
+        models=files.models,
+        tables={name: folder / f"{name}.csv" for name in TABLES},
+        draws_path=folder / "draws.npz",
+        **settings,
+    )
 
 
 def one_row(table: pd.DataFrame, **where) -> pd.Series:

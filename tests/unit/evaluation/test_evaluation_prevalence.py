@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluated import edit, evaluate, one_row
+from evaluated import edit, evaluate_alone, one_row
 from sklearn.metrics import average_precision_score, brier_score_loss, precision_score, recall_score
 from synthetic_predictions import write_study
 
@@ -144,7 +144,7 @@ DECISIONS = ["sensitivity_validation", "specificity_validation", "ppv_validation
 def test_a_study_decides_at_the_threshold_of_every_runs_own_validation_scans(tmp_path, folds):
     datasets = {"own": {"num_patients": 80, "folds": folds}}
     files = write_study(tmp_path, datasets, ["i3d"], ["scratch", "video"], [100], [0, 1])
-    metrics = evaluate(files, tmp_path / "out", metrics=["auroc", *DECISIONS])["metrics"]
+    metrics = evaluate_alone(files, tmp_path / "out", metrics=["auroc", *DECISIONS])["metrics"]
     table = pd.read_csv(files.predictions["own"][0])
     for (init, seed), rows in table.groupby(["init", "seed"]):
         found, right, called = [], [], []
@@ -173,7 +173,7 @@ def test_validation_scores_decide_the_threshold(tmp_path):
     files = write_study(tmp_path, {"own": {"num_patients": 40}}, ["i3d"], ["scratch"], [100])
     options = {"metrics": ["auroc", "sensitivity", *DECISIONS]}
     before = (
-        evaluate(files, tmp_path / "a", **options)["metrics"]
+        evaluate_alone(files, tmp_path / "a", **options)["metrics"]
         .query("model == 'i3d'")
         .set_index("metric")["value"]
     )
@@ -182,7 +182,7 @@ def test_validation_scores_decide_the_threshold(tmp_path):
         lambda table: table.assign(score=table["score"].where(table["split"] == "test", 1.0)),
     )
     after = (
-        evaluate(files, tmp_path / "b", **options)["metrics"]
+        evaluate_alone(files, tmp_path / "b", **options)["metrics"]
         .query("model == 'i3d'")
         .set_index("metric")["value"]
     )
@@ -199,16 +199,16 @@ def test_validation_without_negative_scans_decides_no_threshold(tmp_path):
 
     edit(files.splits["own"], drop)
     edit(files.predictions["own"][0], drop)
-    evaluate(files, tmp_path / "a", metrics=["auroc"])
+    evaluate_alone(files, tmp_path / "a", metrics=["auroc"])
     with pytest.raises(InputError, match="fold 0 of own has no negative validation scan"):
-        evaluate(files, tmp_path / "b", metrics=["auroc", *DECISIONS])
+        evaluate_alone(files, tmp_path / "b", metrics=["auroc", *DECISIONS])
 
 
 def test_prevalence_of_a_study_is_what_it_states_or_that_of_its_test_set(tmp_path):
     files = write_study(tmp_path, {"own": {"num_patients": 80}}, ["i3d"], ["scratch"], [100])
     metrics = ["auroc", "auprc", "brier", "ppv_validation", "calibration_intercept"]
     tables = {
-        name: evaluate(files, tmp_path / name, metrics=metrics, prevalence=prevalence)
+        name: evaluate_alone(files, tmp_path / name, metrics=metrics, prevalence=prevalence)
         for name, prevalence in (("own", None), ("same", 0.4), ("rare", 0.05))
     }
     own, same, rare = (

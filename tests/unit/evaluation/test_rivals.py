@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
-from evaluated import edit, evaluate, one_row
+from evaluated import edit, evaluate_alone, one_row
 from sklearn.metrics import roc_auc_score
 
 from chestct.errors import InputError
@@ -197,7 +197,7 @@ def test_metadata_and_models_share_the_folds(tmp_path):
         ["scratch", "video"],
         [100],
     )
-    tables = evaluate(files, tmp_path / "evaluation")
+    tables = evaluate_alone(files, tmp_path / "evaluation")
     rivals = tables["simple_rivals"]
     tested = rivals[(rivals["split"] == "test") & (rivals["model"] == "metadata")]
     splits = read_table(files.splits["lidc_phantom"], "splits").query("split == 'test'")

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluated import Evaluated, edit, evaluate, one_row
+from evaluated import Evaluated, edit, evaluate_alone, one_row
 from sklearn.metrics import roc_auc_score
 from synthetic_predictions import write_study
 
@@ -68,7 +68,7 @@ def larger(tmp_path_factory):
     folder = tmp_path_factory.mktemp("larger")
     models = ["slow_narrow", "slowfast_narrow", "slow_narrow_probe"]
     files = write_study(folder, {NAME: {"num_patients": 160}}, models, ["scratch", "video"], [100], (0, 1))
-    tables = evaluate(files, folder / "evaluation", num_resamples=100)
+    tables = evaluate_alone(files, folder / "evaluation", num_resamples=100)
     return Evaluated(files, folder / "evaluation", tables)
 
 
@@ -107,7 +107,7 @@ def test_a_group_of_one_class_stops_nothing(small_study, tmp_path):
         small_study.acquisition[NAME],
         lambda t: t.assign(manufacturer=np.where(t["study_id"].isin(positive), "ONE", "OTHER")),
     )
-    rows = evaluate(small_study, tmp_path / "evaluation")["subgroups"]
+    rows = evaluate_alone(small_study, tmp_path / "evaluation")["subgroups"]
     assert rows.loc[rows["attribute"] == "manufacturer", "model"].isna().all()
 
 
@@ -128,7 +128,7 @@ def test_localisation_is_the_share_of_marked_top_windows_with_chance_beside_it(f
 def test_without_marked_slices_there_is_no_localisation(small_study, tmp_path):
     for path in small_study.predictions[NAME]:
         edit(path, lambda t: t.assign(top_marked=0, num_marked_windows=0))
-    assert evaluate(small_study, tmp_path / "evaluation")["localisation"].empty
+    assert evaluate_alone(small_study, tmp_path / "evaluation")["localisation"].empty
 
 
 def test_failures_are_beyond_the_threshold_from_validation_worst_first(full_study):
