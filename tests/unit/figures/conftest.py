@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 from chromium import Browser
+from matplotlib.figure import Figure
 from report_page import draw_figures, report_of
 from synthetic_study import Study, make_study
 
+from chestct.figures.render import FIGURES, project_style
 from chestct.figures.study_tables import StudyTables, read_study
 
 
@@ -28,6 +30,18 @@ def tables(studies):
     @cache
     def get(kind: str) -> StudyTables:
         return read_study(**studies(kind).inputs)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def plots(tables):
+    """Figures of synthetic studies by kind and name, each made once; tests at most lay them out."""
+
+    @cache
+    def get(kind: str, name: str) -> Figure:
+        with project_style():
+            return FIGURES[name](tables(kind))
 
     return get
 

@@ -1,6 +1,8 @@
 """Reports of synthetic studies, and a reader of their HTML."""
 
+import io
 import json
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -43,10 +45,11 @@ class Page(HTMLParser):
         self.tags: list[str] = []
         self.addresses: list[str] = []
         self.ids: list[str] = []
-        self.text = ""
         self.tables: list[list[list[str]]] = []
+        self._texts: list[str] = []
         self.feed(html)
         self.close()
+        self.text = "".join(self._texts)
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
@@ -69,7 +72,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        self._texts.append(data)
         if self.open and self.open[-1] in ("td", "th"):
             self.tables[-1][-1][-1] += data
 
@@ -78,11 +81,19 @@ class Page(HTMLParser):
         return next(table[1:] for table in self.tables if table[0] == list(columns))
 
 
+@cache
+def page_of(path: Path) -> Page:
+    """The page in a file that stays as it is, read once for all tests of a process."""
+    return Page(path.read_text(encoding="utf-8"))
+
+
 def draw_figures(folder: Path) -> None:
     """Stand-ins for the figures: the report's tests are about the report."""
     folder.mkdir(exist_ok=True)
+    written = io.BytesIO()
+    Image.radial_gradient("L").resize((700, 400)).save(written, "png")
     for name in [*CAPTIONS, *EXAMPLE_CAPTIONS, QUALITY]:
-        Image.radial_gradient("L").resize((700, 400)).save(folder / f"{name}.png")
+        (folder / f"{name}.png").write_bytes(written.getvalue())
         record(folder / f"{name}.png")
     reasons = {name: None if name != NOT_DRAWN else "no model with both" for name in CAPTIONS}
     write_recorded(folder / "figures.json", json.dumps(reasons))

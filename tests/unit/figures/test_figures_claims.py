@@ -15,9 +15,9 @@ def plot(study, name):
 
 
 @pytest.mark.parametrize("kind", ["default", "seeds", "own_data", "longer"])
-def test_paired_differences_show_all_claims_with_their_averages(tables, kind):
+def test_paired_differences_show_all_claims_with_their_averages(tables, plots, kind):
     study = tables(kind)
-    figure = plot(study, "paired_differences")
+    figure = plots(kind, "paired_differences")
     tested = study.claims[study.claims["verdict"] != "not_tested"]
     assert len(figure.axes) == len(tested) > 0
     for axis, claim in zip(figure.axes, tested.to_dict("records"), strict=True):
@@ -34,17 +34,17 @@ def test_paired_differences_show_all_claims_with_their_averages(tables, kind):
         assert axis.get_xlim() == figure.axes[0].get_xlim()
 
 
-def test_paired_differences_without_a_verdict_are_dotted_and_say_so(tables):
-    figure = plot(tables("default"), "paired_differences")
+def test_paired_differences_without_a_verdict_are_dotted_and_say_so(plots):
+    figure = plots("default", "paired_differences")
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "no verdict" in words and not any("vary" in word for word in words)
-    decided = plot(tables("seeds"), "paired_differences")
+    decided = plots("seeds", "paired_differences")
     assert any("vary" in text.get_text() for text in decided.legends[0].get_texts())
 
 
-def test_the_main_figure_has_chance_and_the_best_2d_model(tables):
+def test_the_main_figure_has_chance_and_the_best_2d_model(tables, plots):
     study = tables("default")
-    figure = plot(study, "auroc_by_percent")
+    figure = plots("default", "auroc_by_percent")
     words = {text.get_text() for text in figure.legends[0].get_texts()}
     assert {"Chance", "Best 2D model on validation"} <= words
     for axis, dataset in zip(figure.axes, study.datasets, strict=True):
@@ -69,10 +69,10 @@ def test_a_choice_that_changes_with_the_percentage_is_one_line(tables):
     assert any(np.array_equal(line.get_ydata(), chosen) for line in axis.get_lines())
 
 
-def test_without_a_2d_model_the_main_figure_names_none(tables):
+def test_without_a_2d_model_the_main_figure_names_none(tables, plots):
     study = tables("own_data")
     assert rival_rows(study).empty
-    words = {text.get_text() for text in plot(study, "auroc_by_percent").legends[0].get_texts()}
+    words = {text.get_text() for text in plots("own_data", "auroc_by_percent").legends[0].get_texts()}
     assert "Chance" in words and "Best 2D model on validation" not in words
 
 

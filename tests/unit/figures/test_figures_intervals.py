@@ -40,11 +40,6 @@ def rows_of(*rows: tuple) -> pd.DataFrame:
 DECIDED, ONE = (0.7, 0.5, 0.9, 0.65, 0.75), (0.6, None, None, 0.52, 0.68)
 
 
-def plot(tables, kind: str, name: str) -> Figure:
-    with project_style():
-        return FIGURES[name](tables(kind))
-
-
 def note_of(figure: Figure) -> str:
     return figure.get_supxlabel().replace("\n", " ")
 
@@ -117,22 +112,22 @@ def test_the_note_says_what_varies(rows, note):
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_figures_say_where_there_is_no_verdict(tables, name):
+def test_figures_say_where_there_is_no_verdict(plots, name):
     """With one seed in the note; with three there is nothing to say. The captions say it in any case."""
     probes = name == "probe_vs_finetuned"
-    assert ONE_RUN in note_of(plot(tables, "paper" if probes else "default", name)).replace(
+    assert ONE_RUN in note_of(plots("paper" if probes else "default", name)).replace(
         "One training", "one training"
     )
     if not probes:
-        note = note_of(plot(tables, "seeds", name))
+        note = note_of(plots("seeds", name))
         assert "training run an arm" not in note and "training runs" in note and "Mean over 3 seeds" in note
     assert ONE_RUN in CAPTIONS[name]
 
 
-def test_forest_has_the_interval_over_patients_alone_beneath_the_one_that_decides(tables):
+def test_forest_has_the_interval_over_patients_alone_beneath_the_one_that_decides(tables, plots):
     study = tables("seeds")
     rows = study.comparisons.query("contrast == 'video - scratch' and metric == 'auroc' and percent == 100")
-    figure = plot(tables, "seeds", "forest")
+    figure = plots("seeds", "forest")
     axis = figure.axes[1]
     mean = rows.query("dataset == 'rspect_phantom' and model == 'mean_of_seven'").iloc[0]
     assert [mean["ci_low"], mean["ci_high"]] in segments(axis, dotted=False)
@@ -140,7 +135,7 @@ def test_forest_has_the_interval_over_patients_alone_beneath_the_one_that_decide
     legend = " ".join(text.get_text() for text in figure.legends[0].get_texts())
     assert "patients, training and models vary" in legend and "over patients alone" in legend
     assert "no verdict" not in legend
-    alone = plot(tables, "default", "forest")
+    alone = plots("default", "forest")
     assert segments(alone.axes[1], dotted=False) == []
     legend = " ".join(text.get_text() for text in alone.legends[0].get_texts())
     assert "no verdict" in legend and "models vary" not in legend

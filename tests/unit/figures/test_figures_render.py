@@ -32,11 +32,6 @@ ABSENT = {
 }
 
 
-def plot(tables, kind: str, name: str) -> Figure:
-    with matplotlib.rc_context(style.RC_PARAMS):
-        return FIGURES[name](tables(kind))
-
-
 def words(figure: Figure) -> str:
     return " ".join(text.get_text() for text in figure.findobj(matplotlib.text.Text)).replace("\n", " ")
 
@@ -74,9 +69,9 @@ def test_same_tables_give_the_same_bytes(tables, tmp_path, monkeypatch):
     assert drawn("c", "pdf", "png", "svg", processes=2) == expected
 
 
-def test_main_figure_shows_the_mean_of_the_seven(tables):
+def test_main_figure_shows_the_mean_of_the_seven(tables, plots):
     study = tables("default")
-    figure = plot(tables, "default", "auroc_by_percent")
+    figure = plots("default", "auroc_by_percent")
     assert [axis.get_title().split("\n")[0] for axis in figure.axes] == ["rspect_phantom", "lidc_phantom"]
     rows = study.means.query(
         "model == 'mean_of_seven' and metric == 'auroc' and dataset == 'lidc_phantom' and init == 'ct'"
@@ -90,10 +85,10 @@ def test_main_figure_shows_the_mean_of_the_seven(tables):
     assert "Stand-in data: phantom scans; video pretraining on generated clips" in words(figure)
 
 
-def test_forest_plot_states_its_numbers(tables):
+def test_forest_plot_states_its_numbers(tables, plots):
     study = tables("own_data")
     row = study.comparisons.query("contrast == 'video - scratch' and metric == 'auroc'").iloc[0]
-    assert style.signed(row["difference"]) in words(plot(tables, "own_data", "forest"))
+    assert style.signed(row["difference"]) in words(plots("own_data", "forest"))
 
 
 def test_forest_marks_what_is_significant_after_adjustment(tables):
@@ -129,10 +124,10 @@ def test_the_2d_model_best_on_validation_is_marked(tables):
         )["value"].tolist()
 
 
-def test_multipliers_at_a_bound_are_open_and_have_arrows(tables):
+def test_multipliers_at_a_bound_are_open_and_have_arrows(tables, plots):
     study = tables("default")
     multipliers = study.multipliers.query("dataset == 'rspect_phantom' and model == 'mean_of_seven'")
-    axis = plot(tables, "default", "label_efficiency").axes[2]
+    axis = plots("default", "label_efficiency").axes[2]
     bounds = multipliers["bound"].tolist()
     assert "at_least" in bounds
     arrows = [text for text in axis.texts if isinstance(text, matplotlib.text.Annotation)]
@@ -140,19 +135,17 @@ def test_multipliers_at_a_bound_are_open_and_have_arrows(tables):
     assert all(arrow.get_position()[1] > 0 for arrow in arrows)  # up: the multiplier is larger still
 
 
-def test_power_is_marked_at_the_studys_own_size(tables):
+def test_power_is_marked_at_the_studys_own_size(tables, plots):
     study = tables("own_data")
-    axis = next(
-        axis for axis in plot(tables, "own_data", "validity").axes if axis.get_xlabel() == "Test scans"
-    )
+    axis = next(axis for axis in plots("own_data", "validity").axes if axis.get_xlabel() == "Test scans")
     marks = [line.get_xydata()[0] for line in axis.get_lines() if line.get_marker() == "D"]
     power = study.power.query("num_scans == 93")["power"].iloc[0]
     assert len(marks) == 1 and marks[0].tolist() == pytest.approx([93, power])
 
 
-def test_learning_curves_show_every_run_and_their_median(tables):
+def test_learning_curves_show_every_run_and_their_median(tables, plots):
     study = tables("own_data")
-    axis = plot(tables, "own_data", "learning_curves").axes[0]
+    axis = plots("own_data", "learning_curves").axes[0]
     rows = study.histories.query("init == 'video'")
     # Those of single points are the intervals of test scores.
     bundles = [bundle.get_segments() for bundle in axis.collections if len(bundle.get_segments()) > 1]
@@ -166,9 +159,9 @@ def test_learning_curves_show_every_run_and_their_median(tables):
     assert any(np.allclose(segment[:, 1], first) for segment in bundles[1])
 
 
-def test_test_scores_stand_at_the_windows_of_the_best_validation(tables):
+def test_test_scores_stand_at_the_windows_of_the_best_validation(tables, plots):
     study = tables("longer")
-    figure = plot(tables, "longer", "learning_curves")
+    figure = plots("longer", "learning_curves")
     axis = next(axis for axis in figure.axes if axis.get_title() == "Slow (narrow)")
     means = study.means.query("metric == 'auroc' and percent == 100 and model == 'slow_narrow'")
     runs = study.runs.query("percent == 100 and model == 'slow_narrow'")
@@ -197,8 +190,8 @@ def test_test_scores_stand_at_the_windows_of_the_best_validation(tables):
         ("own_data", "auroc_by_percent", "Stand-in", False),
     ],
 )
-def test_figures_say_what_they_show(tables, kind, name, text, shown):
-    assert (text in words(plot(tables, kind, name))) == shown
+def test_figures_say_what_they_show(plots, kind, name, text, shown):
+    assert (text in words(plots(kind, name))) == shown
 
 
 def test_stand_in_note_names_the_exceptions(studies):

@@ -7,11 +7,10 @@ import re
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_page import NOT_DRAWN, Page, configuration_of, report_of
+from report_page import NOT_DRAWN, configuration_of, page_of, report_of
 
 from chestct.errors import InputError
 from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS
@@ -19,14 +18,10 @@ from chestct.figures.report_tables import MAX_ROWS
 from chestct.records import record
 
 
-def page_of(path: Path) -> Page:
-    return Page(path.read_text(encoding="utf-8"))
-
-
 @pytest.mark.parametrize("kind", ["default", "seeds", "own_data", "smoke", "bare", "extras"])
 def test_report_is_self_contained_and_well_formed(reports, kind):
     html = reports(kind).read_text(encoding="utf-8")
-    page = Page(html)
+    page = page_of(reports(kind))
     for address in page.addresses:
         # Files of figures lie beside the page, which is complete without them.
         assert address.startswith(("data:", "#")) or re.fullmatch(r"figures/\w+\.(pdf|png)", address), address
@@ -83,8 +78,9 @@ def test_report_has_every_number(tables, reports, kind):
         (study.power, "power", "{:.1%}"),
     ]:
         # Tables of more rows are in the archive alone.
-        for value in table[column].dropna() if len(table) <= MAX_ROWS else ():
-            assert form.format(value).replace("%", " %") in text
+        values = table[column].dropna() if len(table) <= MAX_ROWS else ()
+        for number in {form.format(value).replace("%", " %") for value in values}:
+            assert number in text
     html = reports(kind).read_text(encoding="utf-8")
     # One is not drawn, and there are the scans' quality and the figures of single scans.
     assert html.count("data:image/png;base64,") == len(CAPTIONS) + len(EXAMPLE_CAPTIONS)

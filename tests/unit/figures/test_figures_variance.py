@@ -28,9 +28,9 @@ def note_of(figure: Figure) -> str:
     return figure.get_supxlabel().replace("\n", " ")
 
 
-def test_bars_are_the_shares_of_the_tables(tables):
+def test_bars_are_the_shares_of_the_tables(tables, plots):
     study = tables("seeds")
-    figure = plot(study, "variance_shares")
+    figure = plots("seeds", "variance_shares")
     rows = share_rows(study)
     assert len(figure.axes) == 3
     for axis, contrast in zip(figure.axes, rows["contrast"].unique(), strict=True):
@@ -139,9 +139,9 @@ def test_same_arm_figure_shows_shares_and_p_values(tables):
     assert decides.get_linestyle() != alone.get_linestyle()  # told apart in grey
 
 
-def test_same_arm_of_a_real_evaluation(tables):
+def test_same_arm_of_a_real_evaluation(tables, plots):
     study = tables("seeds")
-    figure = plot(study, "same_arm")
+    figure = plots("seeds", "same_arm")
     assert f"{len(study.same_arm):,} contrasts" in note_of(figure)
     found = validity_of(study)["same_arm"]
     assert len(found["table"]) == len(study.same_arm)

@@ -7,7 +7,7 @@ import subprocess
 
 import pandas as pd
 import pytest
-from report_page import Page, configuration_of, report_of
+from report_page import configuration_of, page_of, report_of
 
 from chestct import __version__
 from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS, TITLES
@@ -30,7 +30,7 @@ def with_claims(study, **values):
 
 @pytest.mark.parametrize("kind", ["default", "seeds", "own_data", "bare"])
 def test_a_card_for_every_claim_that_is_tested(tables, reports, kind):
-    study, page = tables(kind), Page(reports(kind).read_text(encoding="utf-8"))
+    study, page = tables(kind), page_of(reports(kind))
     cards = cards_of(study)
     assert len(cards) == (study.claims["verdict"] != "not_tested").sum()
     rows = study.claims[study.claims["verdict"] != "not_tested"].to_dict("records")
@@ -128,10 +128,10 @@ def test_the_head_says_what_a_dataset_is_called_and_asks(entry, words):
 
 
 def test_the_first_line_says_it_in_the_report(reports):
-    page = Page(reports("default").read_text(encoding="utf-8"))
+    page = page_of(reports("default"))
     assert page.ids.index("data-kind") < page.ids.index("answers") < page.ids.index("stand-ins")
     assert "Phantoms: this study tests the machinery only." in page.text
-    assert "Real data." in Page(reports("own_data").read_text(encoding="utf-8")).text
+    assert "Real data." in page_of(reports("own_data")).text
 
 
 def test_a_study_of_own_scans_asks_its_own_question_alone(studies, figures, tmp_path, reports):
@@ -141,7 +141,7 @@ def test_a_study_of_own_scans_asks_its_own_question_alone(studies, figures, tmp_
     configuration["datasets"] = [entry | {"source": "own_data"} for entry in configuration["datasets"]]
     assert is_own(configuration)
     path = report_of(files, figures, tmp_path / "report.html", configuration=configuration)
-    own, usual = (Page(part.read_text(encoding="utf-8")).text for part in (path, reports("own_data")))
+    own, usual = (page_of(part).text for part in (path, reports("own_data")))
     assert "What this study asks" in own and "What this study asks" not in usual
     for words in ("The paper's three claims", "Not tested: this study lacks", "whose analysis was fixed on"):
         assert words in usual and words not in own
@@ -155,7 +155,7 @@ def test_figures_have_numbers_titles_and_files(reports):
     numbers = [int(number) for number in re.findall(r"<strong>Figure (\d+)\. ", html)]
     # One is not drawn, and the scans' quality is.
     assert numbers == list(range(1, len(CAPTIONS) + len(EXAMPLE_CAPTIONS) + 1))
-    page = Page(html)
+    page = page_of(reports("default"))
     files = [address for address in page.addresses if address.startswith("figures/")]
     assert len(files) == len(set(files)) == len(numbers) + 1 and "figures/cohort_flow.pdf" in files
     assert [figure_file("a", formats) for formats in (["png", "svg", "pdf"], ["svg"], [])] == [
@@ -175,7 +175,7 @@ def test_digests_are_folded_up(reports):
 
 def test_the_head_has_date_version_and_commit(studies, figures, tmp_path):
     made = ["2026-11-27", "version 1.2.3", "commit 0123456789"]
-    page = Page(report_of(studies("bare"), figures, tmp_path / "report.html", made=made).read_text())
+    page = page_of(report_of(studies("bare"), figures, tmp_path / "report.html", made=made))
     assert all(words in page.text for words in made)
 
 

@@ -71,11 +71,11 @@ def test_dashes_are_sorted_last(page):
     make = f"const t = document.createElement('table'); t.innerHTML = '<tbody>{body}</tbody>';"
     sort = "sortRows(t, 0, 'descending'); return [...t.rows].map(r => r.textContent);"
     expected = ["0.2", "0.1", "\N{MINUS SIGN}0.1", "\N{EN DASH}", ""]
-    assert page().evaluate(f"(() => {{ {make} {sort} }})()") == expected
+    assert page("bare").evaluate(f"(() => {{ {make} {sort} }})()") == expected
 
 
 def test_tables_sort_by_keyboard(page):
-    opened = page()
+    opened = page("smoke")
     opened.evaluate(f"{_TABLE}.tHead.rows[0].cells[2].querySelector('button').focus()")
     opened.press("Enter", 13, "\r")
     assert opened.evaluate(_DIRECTION % 2) == "ascending"
@@ -112,7 +112,7 @@ def test_page_fits_a_phone(page, kind):
 
 
 def test_menu_leads_to_the_sections(page):
-    opened = page(width=390, mobile=True)
+    opened = page("smoke", width=390, mobile=True)
     assert opened.evaluate("document.querySelector('nav .menu').open") is False
     links = opened.evaluate("[...document.querySelectorAll('nav a')].map(a => a.hash.slice(1))")
     assert len(links) > 10
@@ -124,7 +124,7 @@ def test_menu_leads_to_the_sections(page):
 
 
 def test_a_link_unfolds_what_it_leads_to(page):
-    opened = page()
+    opened = page("smoke")
     assert opened.evaluate("document.getElementById('multipliers').open") is False
     opened.evaluate("location.hash = 'multipliers'; new Promise(requestAnimationFrame)")
     assert opened.evaluate("document.getElementById('multipliers').open") is True
@@ -173,7 +173,7 @@ def test_headings_of_tables_are_printed_on_every_page(page, tmp_path):
 def test_page_without_script_is_complete(browser, reports):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        browser.open(reports("default"), width=390, mobile=True)
+        browser.open(reports("smoke"), width=390, mobile=True)
     finally:
         browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert browser.evaluate("document.querySelectorAll('th button, .filter').length") == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from report_page import Page, configuration_of, report_of
+from report_page import configuration_of, page_of, report_of
 
 from chestct.dataset_entries import resolve_entries
 from chestct.figures.cohort_flow import cohort_flow
@@ -122,7 +122,7 @@ def test_the_checklist_fills_itself_from_what_the_study_has():
 
 @pytest.mark.parametrize("kind", ["default", "own_data"])
 def test_links_of_the_checklist_lead_to_sections(reports, kind):
-    page = Page(reports(kind).read_text(encoding="utf-8"))
+    page = page_of(reports(kind))
     linked = {address[1:] for address in page.addresses if address.startswith("#")}
     assert linked <= set(page.ids)
     assert {"methods", "plan", "checklist"} <= set(page.ids)
@@ -162,7 +162,7 @@ def test_methods_say_what_the_configuration_says(studies, tables):
 
 
 def test_the_report_says_whether_it_is_the_planned_study(reports):
-    page = Page(reports("default").read_text(encoding="utf-8"))
+    page = page_of(reports("default"))
     rows = page.table("Setting", "Planned", "Here")
     assert ["percents", "1, 10, 25, 50, 100", "10, 100"] in rows
 
@@ -178,5 +178,5 @@ def test_a_report_of_the_planned_configuration_says_so(studies, figures, tmp_pat
         entry | {"source": source}
         for entry, source in zip(configuration["datasets"], ("rspect", "lidc_idri"), strict=True)
     ]
-    page = Page(report_of(files, figures, tmp_path / "report.html", configuration=configuration).read_text())
+    page = page_of(report_of(files, figures, tmp_path / "report.html", configuration=configuration))
     assert "The configuration is that of the analysis which was fixed on" in page.text

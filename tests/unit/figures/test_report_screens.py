@@ -66,7 +66,7 @@ def test_p_values_are_in_sight(page):
 
 
 def test_a_figure_is_enlarged_and_closed_by_mouse_and_by_keyboard(page):
-    opened = page()
+    opened = page("smoke")
     is_open = "document.querySelector('dialog').open"
     opened.evaluate("document.querySelector('#answers figure img').click()")
     assert opened.evaluate(is_open) is True
