@@ -22,6 +22,7 @@ from chestct.training.compile_choice import ALWAYS, BLOCKS, GRAPHS, NEVER, WHOLE
 from chestct.training.header import read_facts
 from chestct.training.machine import compiled
 from chestct.training.machine.compiled import CompiledModel, is_compiled, keeps_gradients
+from chestct.training.machine.processes import Processes
 
 
 class Block(nn.Module):
@@ -204,6 +205,18 @@ def test_a_failure_is_a_line_and_the_plain_network(
     (line,) = lines
     assert "torch.compile failed, the network goes on as it is" in line and "\n" not in line
     assert ("no compiler here" if where == "compiling" else "differs") in line
+
+
+def test_where_one_process_cannot_compile_none_does() -> None:
+    class Companions(Processes):
+        def any(self, flag: bool) -> bool:
+            return True  # another's
+
+    _, fast = pair()
+    lines: list[str] = []
+    CompiledModel(fast, BLOCKS, say=lines.append, processes=Companions())
+    outcome(fast, batch())
+    assert not is_compiled(fast) and "in another process" in lines[-1]
 
 
 def test_a_run_compiled_is_the_run(data, tmp_path, plain) -> None:

@@ -45,7 +45,7 @@ def start_compiling(
         say("CUDA graphs do not go with several processes: blocks are compiled")
         form = BLOCKS
     if chosen == ALWAYS:
-        CompiledModel(model, form, say=say)
+        CompiledModel(model, form, say=say, processes=processes)
         return None
     known = measured_on(
         device_name(gpus=computation.gpus, world=1),
@@ -57,12 +57,13 @@ def start_compiling(
     )
     if known is None:
         num_steps = windows[0] // settings.batch_size
-        return CompileTrial(CompiledModel(model, form, say=say), num_steps, processes, say)
+        compiled = CompiledModel(model, form, say=say, processes=processes)
+        return CompileTrial(compiled, num_steps, processes, say)
     saved = known.saving(*(number / processes.world for number in windows))
     verdict = "compiled" if saved > 0 else "not compiled"
     say(f"compiling saves {saved:.0f} s of the run, by measured speeds: {verdict}")
     if saved > 0:
-        CompiledModel(model, form, say=say)
+        CompiledModel(model, form, say=say, processes=processes)
     return None
 
 

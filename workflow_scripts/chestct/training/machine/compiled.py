@@ -19,7 +19,7 @@ from chestct.training.checkpoint import random_state, set_random_state
 from chestct.training.compile_choice import BLOCKS, FORMS, GRAPHS
 from chestct.training.machine.compiler_caches import own_compiler_caches
 from chestct.training.machine.device import is_out_of_memory
-from chestct.training.machine.processes import leaves_blocks_out
+from chestct.training.machine.processes import Processes, leaves_blocks_out
 
 #: What compiles; tests take one that needs no C++ compiler.
 BACKEND = "inductor"
@@ -77,6 +77,8 @@ class CompiledModel:
         model: on its device; changed in place.
         form: what is compiled; a network without blocks is compiled as a whole.
         say: takes a line for the log.
+        processes: that train together: where one cannot compile, none goes on compiled, so that what they
+            exchange (statistics of BatchNorm) keeps one order.
 
     Attributes:
         on: whether compiled code is used.
@@ -86,12 +88,19 @@ class CompiledModel:
             some steps, and is compiled by blocks.
     """
 
-    def __init__(self, model: nn.Module, form: str, *, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        form: str,
+        *,
+        say: Callable[[str], None],
+        processes: Processes = Processes(),  # noqa: B008 (frozen)
+    ) -> None:
         assert form in FORMS, form
         if form == GRAPHS and leaves_blocks_out(model):
             say("CUDA graphs do not go with blocks that are left out by chance: blocks are compiled")
             form = BLOCKS
-        self.model, self.form, self._say = model, form, say
+        self.model, self.form, self._say, self._processes = model, form, say, processes
         self.on, self.failed, self.seconds, self.keeps_gradients = True, False, 0.0, False
         self._blocks: list[nn.Module] = []
         self._calls: list[Callable[..., Any]] = []
@@ -125,6 +134,8 @@ class CompiledModel:
         if self.on and kind not in self._shapes:
             self._shapes[kind] = x_BCTHW.shape
             self._begin(x_BCTHW)
+            if self._processes.any(self.failed) and not self.failed:
+                self._give_up("it failed in another process")
             # What compiling leaves behind refers to itself, and so does a network that was compiled before.
             gc.collect()
         if not self.on or x_BCTHW.shape != self._shapes[kind]:
