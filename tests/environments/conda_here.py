@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def make_conda(root: Path, folder: Path) -> Conda:
     environment |= {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}
     uv, lock = root / ".uv" / "bin" / "uv", root / "requirements.lock"
     environment |= {"CHESTCT_UV": str(uv), "CHESTCT_LOCK": str(lock)}
+    environment |= {"CHESTCT_PACKAGES": sysconfig.get_path("purelib")}
     return Conda("stand-in", environment | {"PIP_NO_COMPILE": "1", "PIP_CACHE_DIR": str(folder / "cache")})
 
 

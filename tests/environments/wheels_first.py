@@ -26,6 +26,7 @@ def pip_subprocess(arguments: Sequence[str], prefix: str, cwd: str | None) -> tu
     lists = [after for option, after in pairwise(arguments) if option == "-r"]
     for requirements in lists:
         link_wheels(requirements, Path(prefix, "bin", "python"))
+        link_compiled(*Path(prefix).glob("lib/python3.??/site-packages"))
     return by_pip(arguments, prefix, cwd)
 
 
@@ -37,3 +38,16 @@ def link_wheels(requirements: str, python: Path) -> None:
         compiling = [*COMPILE, *left_out, "--constraints", lock, "--python", str(python), requirements]
         subprocess.run([uv, *compiling, "--output-file", pins.name], check=True)
         subprocess.run([uv, *INSTALL, "--python", str(python), "--requirements", pins.name], check=True)
+
+
+def link_compiled(packages: Path) -> None:
+    """Link what the project's environment has compiled of the very files that were linked."""
+    ours = Path(os.environ["CHESTCT_PACKAGES"])
+    for compiled in ours.rglob("__pycache__/*.pyc"):
+        source = compiled.parent.parent / f"{compiled.name.partition('.')[0]}.py"
+        linked = packages / source.relative_to(ours)
+        if source.is_file() and linked.is_file() and linked.samefile(source):
+            cache = linked.with_name("__pycache__")
+            cache.mkdir(exist_ok=True)
+            if not (cache / compiled.name).exists():
+                (cache / compiled.name).hardlink_to(compiled)
