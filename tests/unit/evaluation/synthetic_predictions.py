@@ -88,27 +88,34 @@ def write_predictions(
     """Write the predictions table of one dataset and model; return its path."""
     dataset = str(splits["dataset"].iloc[0])
     held_out = splits[splits["split"] != "train"].reset_index(drop=True)
+    labels = held_out["label"].to_numpy()
     difficulty = _rng(dataset).normal(size=len(held_out))
-    tables = []
-    for init, percent, seed in product(inits, percents, seeds):
+    runs = list(product(inits, percents, seeds))
+    parts: dict[str, list[np.ndarray]] = {}
+    for init, percent, seed in runs:
         rng = _rng(f"{dataset} {model} {init} {percent} {seed}")
         skill = 1.3 + _GAIN[init] + 0.7 * np.log10(percent / 100) + 0.4 * _rng(model).random()
         noise = 0.6 * difficulty + 0.8 * rng.normal(size=len(held_out))
-        score = 1 / (1 + np.exp(-(skill * (held_out["label"] - 0.5) + noise)))
-        run = {"model": model, "init": init, "percent": percent, "seed": seed}
-        windows = _windows(rng, held_out["label"])
-        tables.append(held_out.assign(**run, score=score.round(3), **windows))
+        score = 1 / (1 + np.exp(-(skill * (labels - 0.5) + noise)))
+        for name, values in {"score": score.round(3), **_windows(rng, labels)}.items():
+            parts.setdefault(name, []).append(values)
+    of_run = np.repeat(np.arange(len(runs)), len(held_out))
+    columns = {
+        name: np.array(values)[of_run]
+        for name, values in zip(("init", "percent", "seed"), zip(*runs, strict=True), strict=True)
+    }
+    columns |= {name: np.concatenate(values) for name, values in parts.items()}
+    table = pd.concat([held_out] * len(runs), ignore_index=True)
     path = folder / "training" / dataset / model / "predictions.csv"
-    write_table(pd.concat(tables), path, "predictions")
+    write_table(table.assign(model=model, num_windows=4, **columns), path, "predictions")
     return path
 
 
-def _windows(rng: np.random.Generator, labels: pd.Series) -> dict[str, object]:
+def _windows(rng: np.random.Generator, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Four windows a scan, one of them marked in positive scans: the highest-scoring one in two of three."""
-    positive = labels.to_numpy() == 1
+    positive = labels == 1
     start = 8 * rng.integers(4, size=len(labels))
     return {
-        "num_windows": 4,
         "top_start": start,
         "top_stop": start + 16,
         "top_marked": (positive & (rng.random(len(labels)) < 2 / 3)).astype(int),
