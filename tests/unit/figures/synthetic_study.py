@@ -124,8 +124,10 @@ def make_study(kind: str, folder: Path, *, num_resamples: int = 100) -> Study:
     """
     datasets, models, inits, percents, seeds, num_validations = _options(kind)
     files = write_study(folder, datasets, models, inits, percents, seeds)
+    # Figures of probes, and the curves that leave them out, show AUROC alone.
+    measured = ["auroc"] if kind == "paper" else list(METRICS)
     metrics = evaluate(
-        files, folder / "evaluation", metrics=list(METRICS), num_resamples=num_resamples, num_simulations=20
+        files, folder / "evaluation", metrics=measured, num_resamples=num_resamples, num_simulations=20
     )["metrics"]
     auroc = metrics[metrics["metric"] == "auroc"].set_index(RUN_KEYS[:-1])
     rows = []

@@ -143,9 +143,8 @@ def test_broken_inputs_are_refused(studies, figures, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_report_of_the_full_size_is_light(studies, figures, tmp_path):
-    files = studies("full")
-    path = report_of(files, figures, tmp_path / "report.html")
+def test_report_of_the_full_size_is_light(reports):
+    path = reports("full")
     assert path.stat().st_size < 4e6
     page = page_of(path)
     assert "Too many rows for this page: see metrics.csv" in page.text

@@ -168,15 +168,13 @@ def test_the_report_says_whether_it_is_the_planned_study(reports):
 
 
 def test_a_report_of_the_planned_configuration_says_so(studies, figures, tmp_path):
-    files = studies("default")
+    files = studies("bare")
     planned = study_configuration("paper")
     configuration = configuration_of(files) | {
         key: planned[key]
         for key in ("percents", "seeds", "inits", "subsets", "training", "evaluation", "models")
     }
-    configuration["datasets"] = [
-        entry | {"source": source}
-        for entry, source in zip(configuration["datasets"], ("rspect", "lidc_idri"), strict=True)
-    ]
+    (entry,) = configuration["datasets"]
+    configuration["datasets"] = [entry | {"name": "b", "source": "rspect"}, entry | {"source": "lidc_idri"}]
     page = page_of(report_of(files, figures, tmp_path / "report.html", configuration=configuration))
     assert "The configuration is that of the analysis which was fixed on" in page.text
