@@ -15,10 +15,6 @@ ROOT = Path(__file__).resolve().parents[1]
 OF_SMOKE = tuple(f"tests/workflow/test_{name}.py" for name in ("end_to_end", "reruns", "workflow_report"))
 
 
-#: torch.export starts threads of autograd's, after which no forked process can train.
-LAST = "tests/unit/command/test_export_run.py"
-
-
 #: Files that draw and report the same large studies: one process evaluates them.
 OF_FIGURES = "tests/unit/figures/"
 
@@ -40,8 +36,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest begins; what leaves a process unfit to be forked ends."""
-    items.sort(key=lambda item: (item.nodeid.startswith(LAST), not item.nodeid.startswith(OF_SMOKE)))
+    """What takes longest begins."""
+    items.sort(key=lambda item: not item.nodeid.startswith(OF_SMOKE))
 
 
 @pytest.fixture(autouse=True)

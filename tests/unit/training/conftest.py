@@ -9,6 +9,10 @@ from engine_data import make_job, train, write_data
 
 from chestct.training import start
 
+# At its first backward pass autograd counts the kinds of device. torch.compile and torch.export bring more,
+# and a process that had more then cannot train once it is forked, as some tests' processes are.
+torch.ones(1, requires_grad=True).sum().backward()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
