@@ -1,6 +1,7 @@
 """Which models have BatchNorm that is trained, and what computing a batch in parts does to their step."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ def without_chance(model):
             module.survival = 1.0
 
 
+@cache
 def gradient(name, parts):
     """Of the training loop's own step on a batch of 16 windows, computed in so many parts."""
     model = build_model(name, num_slices=16, size_px=32, num_classes=1, seed=0)
