@@ -28,12 +28,22 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return calls
 
 
+def copied(nodule_root: Path, target: Path, num_files: int | None = None) -> Path:
+    """A user's folder with three patients in LIDC-IDRI's layout; so many DICOM files of each, or all."""
+
+    def left_out(_: str, names: list[str]) -> list[str]:
+        files = sorted(name for name in names if name.endswith(".dcm"))
+        return files[num_files:] if num_files else []
+
+    for patient in PATIENTS:
+        shutil.copytree(nodule_root / patient, target / patient, ignore=left_out)
+    return target
+
+
 @pytest.fixture
 def folder(nodule_root: Path, tmp_path: Path) -> Path:
-    """A user's folder with three patients in LIDC-IDRI's layout."""
-    for patient in PATIENTS:
-        shutil.copytree(nodule_root / patient, tmp_path / "lidc" / patient)
-    return tmp_path / "lidc"
+    """Three patients with few files each: every file is read."""
+    return copied(nodule_root, tmp_path / "lidc", 6)
 
 
 def entry_of(folder: Path, **more: object) -> dict:
@@ -45,9 +55,9 @@ def list_taken(entry: dict, shard_size: int = 5) -> pd.DataFrame:
 
 
 def test_a_users_folder_gives_the_labels_of_the_phantom(
-    folder: Path, nodule_root: Path, tmp_path: Path, prepared: list[list[str]]
+    nodule_root: Path, tmp_path: Path, prepared: list[list[str]]
 ) -> None:
-    entry = entry_of(folder)
+    entry = entry_of(copied(nodule_root, tmp_path / "lidc"))
     series = list_taken(entry, 2)
     assert series["patient_id"].tolist() == PATIENTS
     assert series["shard"].tolist() == [0, 0, 1] and prepared == [series["series_id"].tolist()]

@@ -20,7 +20,7 @@ from chestct.tables import check_table, column_types, read_table
 from tests.unit.download.file_server import SETTINGS
 
 ENTRY = {"name": "nodules", "source": "lidc_idri"}
-NUM_SCANS = 6
+NUM_SCANS = 4
 
 
 @pytest.fixture

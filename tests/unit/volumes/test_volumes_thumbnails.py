@@ -17,6 +17,8 @@ from chestct.volumes.thumbnails import draw_thumbnails
 from chestct.volumes.volume_file import write_volume_file
 
 LUNG = (-600.0, 1500.0)
+#: Scans that are converted, of which thumbnails show five.
+NUM_SCANS = 8
 
 
 def arguments(folder, **options):
@@ -36,10 +38,10 @@ def arguments(folder, **options):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Draws the thumbnails of 20 converted scans and of the refused series given by folder."""
-    names = [f"secret-{i}.nii.gz" for i in range(20)]
+    """Draws the thumbnails of converted scans and of the refused series given by folder."""
+    names = [f"secret-{i}.nii.gz" for i in range(NUM_SCANS)]
     for i, name in enumerate(names):
-        hu = np.full((6 + i, 12, 12), 100 * i - 980, dtype=np.int16)
+        hu = np.full((6 + i, 12, 12), 250 * i - 980, dtype=np.int16)
         hu[0, 0] = -1000  # air in a corner that no picture shows: one value everywhere is no scan
         write_volume_file(tmp_path / name, hu, (2.0 + i / 10, 0.7, 0.7), (0.0, 0.0, 0.0))
 
@@ -70,7 +72,7 @@ def test_a_seeded_sample_of_converted_scans(dataset, tmp_path):
         assert (row["num_slices"], row["spacing_mm"]) == (6 + number, pytest.approx(2 + number / 10))
         tile = picture(row)
         assert tile.shape == (144, 288)
-        grey = np.clip((100 * number - 980 + 1350) / 1500 * 255, 0, 255)
+        grey = np.clip((250 * number - 980 + 1350) / 1500 * 255, 0, 255)
         assert tile[60:84, 60:84].mean() == pytest.approx(grey, abs=2)
     assert dataset().read_bytes() == first
     assert dataset(rng=np.random.default_rng(1)).read_bytes() != first
@@ -137,7 +139,7 @@ def test_a_damaged_shard_is_named(dataset, tmp_path):
     content = store.read_bytes()
     store.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
     with pytest.raises(InputError, match=r"shard-0\.h5"):
-        draw_thumbnails(**arguments(tmp_path, num_tiles=20))
+        draw_thumbnails(**arguments(tmp_path, num_tiles=NUM_SCANS))
 
 
 @pytest.mark.parametrize(
