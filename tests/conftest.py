@@ -18,14 +18,19 @@ OF_SMOKE = tuple(f"tests/workflow/test_{name}.py" for name in ("end_to_end", "re
 #: Files that draw and report the same large studies: one process evaluates them.
 OF_FIGURES = "tests/unit/figures/"
 
+#: Files that unpack the same real scan and judge the same thousand readings: one process does.
+OF_REAL_DATA = "tests/real/"
+TOGETHER = (OF_FIGURES, OF_REAL_DATA)
+
 
 class SharedOutByFile(LoadFileScheduling):
-    """Gives the tests of a file to one process; so all of ``OF_SMOKE``, and all of ``OF_FIGURES``."""
+    """Gives the tests of a file to one process, and all of ``OF_SMOKE`` and of a folder of ``TOGETHER``."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        if file.startswith(OF_FIGURES):
-            return OF_FIGURES
+        for folder in TOGETHER:
+            if file.startswith(folder):
+                return folder
         return OF_SMOKE[0] if file in OF_SMOKE else file
 
 

@@ -5,10 +5,8 @@ The counts of nodules come from the outlines by ``lidc_nodules``; nobody publish
 
 import logging
 import shutil
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +16,7 @@ from chestct.download.labels import lidc_labels
 from chestct.download.labels.lidc_database import read_database
 from chestct.download.labels.lidc_nodule_clusters import (
     Annotation,
+    Judgement,
     Reading,
     SeriesGeometry,
     cluster_annotations,
@@ -32,39 +31,7 @@ from chestct.download.labels.lidc_xml import read_xml
 NO_CONSENSUS = ["0102", "0201", "0355", "0457", "0474", "0499", "0571", "0753", "0986"]
 
 
-@pytest.fixture(scope="module")
-def readings(readings_database: Path) -> dict[str, Reading]:
-    return read_database(readings_database)
-
-
-@pytest.fixture(scope="module")
-def scans(readings_database: Path) -> pd.DataFrame:
-    """patient_id, slice_thickness, pixel_spacing and zvals (z of all slices) by series."""
-    with closing(sqlite3.connect(f"{readings_database.as_uri()}?mode=ro", uri=True)) as connection:
-        table = pd.read_sql("SELECT * FROM scans", connection, index_col="id")
-        heights = pd.read_sql("SELECT scan_id, val FROM zvals", connection).groupby("scan_id")["val"]
-    return table.assign(zvals=heights.apply(list)).set_index("series_instance_uid")
-
-
-@pytest.fixture(scope="module")
-def geometries(scans: pd.DataFrame) -> dict[str, SeriesGeometry]:
-    """Slices as the database lists them, in place of DICOM headers; instances named by number."""
-    return {
-        str(uid): SeriesGeometry(
-            pixel_spacing_mm=(row.pixel_spacing, row.pixel_spacing),
-            z_mm={str(k): z for k, z in enumerate(row.zvals)},
-        )
-        for uid, row in scans.iterrows()
-    }
-
-
 Clusters = dict[str, list[list[Annotation]]]
-
-
-@pytest.fixture(scope="module")
-def clusters(readings: dict[str, Reading], geometries: dict[str, SeriesGeometry]) -> Clusters:
-    """Clusters of every scan, as the labels rest on them."""
-    return {uid: find_nodules(reading.annotations, geometries[uid]) for uid, reading in readings.items()}
 
 
 def at_least(sizes: dict[str, list[int]]) -> tuple[list[int], list[int]]:
@@ -74,7 +41,8 @@ def at_least(sizes: dict[str, list[int]]) -> tuple[list[int], list[int]]:
     return [sum(b >= m for b in best) for m in range(1, 5)], [sum(e >= m for e in each) for m in range(1, 5)]
 
 
-def test_published_counts(readings: dict[str, Reading], scans: pd.DataFrame) -> None:
+def test_published_counts(readings: dict[str, Reading], database_scans: pd.DataFrame) -> None:
+    scans = database_scans
     assert len(readings) == len(scans) == 1018
     assert scans["patient_id"].nunique() == 1010 and scans["study_instance_uid"].nunique() == 1018
     assert sum(len(reading.annotations) for reading in readings.values()) == 6859
@@ -104,10 +72,11 @@ def test_nodules_after_clustering(
 def test_the_tolerance_hardly_matters(
     readings: dict[str, Reading],
     geometries: dict[str, SeriesGeometry],
-    scans: pd.DataFrame,
+    database_scans: pd.DataFrame,
     clusters: Clusters,
 ) -> None:
     """SliceThickness in place of the measured spacing, which differ in a third of the scans."""
+    scans = database_scans
     spacing = pd.Series({uid: geometry.slice_spacing_mm for uid, geometry in geometries.items()})
     other = scans.index[(spacing[scans.index] - scans["slice_thickness"]).abs() > 0.001]
     assert len(other) == 334
@@ -122,7 +91,7 @@ def test_the_tolerance_hardly_matters(
 
 
 def test_three_annotations_on_a_slice_are_not_three_readers_of_a_nodule(
-    readings: dict[str, Reading], clusters: Clusters, scans: pd.DataFrame
+    readings: dict[str, Reading], clusters: Clusters, database_scans: pd.DataFrame
 ) -> None:
     naive, clustered = set(), set()
     for uid, reading in readings.items():
@@ -133,18 +102,17 @@ def test_three_annotations_on_a_slice_are_not_three_readers_of_a_nodule(
             clustered.add(uid)
     assert (len(naive), len(clustered)) == (711, 702)
     assert clustered <= naive
-    lost = sorted(scans.loc[list(naive - clustered), "patient_id"])
+    lost = sorted(database_scans.loc[list(naive - clustered), "patient_id"])
     assert lost == [f"LIDC-IDRI-{number}" for number in NO_CONSENSUS]
 
 
 def test_every_marked_height_is_a_slice_and_every_consensus_is_on_some_slice(
-    geometries: dict[str, SeriesGeometry], clusters: Clusters
+    judgements: dict[str, Judgement],
 ) -> None:
-    judged = {uid: judge(found, geometries[uid]) for uid, found in clusters.items()}
-    assert sum(result.num_heights for result in judged.values()) > 10_000
-    assert sum(result.num_off for result in judged.values()) == 0
-    assert sum(result.label for result in judged.values()) == 702
-    for result in judged.values():
+    assert sum(result.num_heights for result in judgements.values()) > 10_000
+    assert sum(result.num_off for result in judgements.values()) == 0
+    assert sum(result.label for result in judgements.values()) == 702
+    for result in judgements.values():
         assert result.label == (max((number for _, _, number in result.slices), default=0) >= 3)
 
 

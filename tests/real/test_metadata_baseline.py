@@ -1,17 +1,12 @@
 """What headers alone tell of LIDC-IDRI's label: scanner and protocol, without a look at any image."""
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from chestct.download.labels.lidc_database import read_database
-from chestct.download.labels.lidc_nodule_clusters import SeriesGeometry, find_nodules, judge
+from chestct.download.labels.lidc_nodule_clusters import Judgement, SeriesGeometry
 from chestct.download.sources.imaging_data_commons import index_path
 from chestct.evaluation.metadata_model import FEATURES, fit_and_score
 from chestct.subsets.splits import split_patients
@@ -29,22 +24,17 @@ _COLUMNS = {
 
 
 @pytest.fixture(scope="module")
-def scans(readings_database: Path) -> pd.DataFrame:
+def scans(
+    database_scans: pd.DataFrame, geometries: dict[str, SeriesGeometry], judgements: dict[str, Judgement]
+) -> pd.DataFrame:
     """Columns of the table acquisition of all 1,018 scans, with their labels and the diameters of nodules."""
-    with closing(sqlite3.connect(f"{readings_database.as_uri()}?mode=ro", uri=True)) as connection:
-        database = pd.read_sql("SELECT * FROM scans", connection, index_col="id")
-        heights = pd.read_sql("SELECT scan_id, val FROM zvals", connection).groupby("scan_id")["val"]
-    database = database.assign(zvals=heights.apply(list)).set_index("series_instance_uid")
-    readings = read_database(readings_database)
-    rows = []
-    for uid, row in database.iterrows():
-        spacing = (row.pixel_spacing, row.pixel_spacing)
-        geometry = SeriesGeometry(pixel_spacing_mm=spacing, z_mm={str(k): z for k, z in enumerate(row.zvals)})
-        judgement = judge(find_nodules(readings[str(uid)].annotations, geometry), geometry)
-        rows.append((uid, judgement.label, judgement.diameter_mm, geometry.slice_spacing_mm))
+    rows = [
+        (uid, judgement.label, judgement.diameter_mm, geometries[uid].slice_spacing_mm)
+        for uid, judgement in judgements.items()
+    ]
     table = pd.DataFrame(rows, columns=["study_id", "label", "diameter_mm", "spacing_z_mm"])
     table = table.merge(
-        database[["patient_id", "slice_thickness", "pixel_spacing", "contrast_used"]],
+        database_scans[["patient_id", "slice_thickness", "pixel_spacing", "contrast_used"]],
         left_on="study_id",
         right_index=True,
     )

@@ -29,6 +29,7 @@ STUDY = {
     "models": [{"name": "i3d"}],
     "inits": ["scratch", "video"],
     "percents": [100],
+    "download": {"shard_size": 134},
     "volumes": {"size_px": 51},
     "subsets": {
         "split": {"train": 0.6, "validation": 0.2, "test": 0.2},
