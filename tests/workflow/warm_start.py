@@ -59,6 +59,7 @@ def run_warm(
 def _server() -> subprocess.Popen[str]:
     """The process that has the libraries; it ends with its input, and so with this process."""
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
+    environment["OPENBLAS_NUM_THREADS"] = "1"  # whose threads would not survive a fork
     server = subprocess.Popen(
         [sys.executable, __file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
