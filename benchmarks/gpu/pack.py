@@ -2,7 +2,7 @@
 
 ``python benchmarks/gpu/pack.py FILE.pyz``, in the project's environment, where its changes are committed;
 there ``python3 FILE.pyz``. The machine has Python 3.12, PyTorch with CUDA, Triton, torchvision, transformers,
-NumPy, SciPy, scikit-learn, pandas, pyarrow, h5py, OpenCV, Pillow, matplotlib, Jinja2, requests,
+NumPy, SciPy, scikit-learn, pandas, pyarrow, h5py, OpenCV, Pillow, matplotlib, seaborn, Jinja2, requests,
 psutil, safetensors and PyYAML; name with ``--wheels`` which of them it lacks.
 """
 

@@ -1,14 +1,14 @@
 """The common style of all figures: sizes, fonts, colours, markers, names.
 
-The look is that of seaborn's "ticks" style and paper context with its colour-blind palette, written out:
-importing seaborn for it took a second of every job that draws. Markers and line styles carry the same
-information as colours, so figures can be read in grey.
+Seaborn's "ticks" style and paper context, and its colour-blind palette; markers and line styles carry the
+same information as colours, so figures can be read in grey.
 """
 
 import re
 import textwrap
 from typing import Any, NamedTuple
 
+import seaborn as sns
 from matplotlib.colors import to_hex, to_rgb
 
 from chestct import claimed_models, simple_rivals
@@ -19,26 +19,11 @@ SINGLE_COLUMN, DOUBLE_COLUMN, PAGE_HEIGHT = 3.5, 7.2, 9.4
 
 #: Blue, orange, green, red, purple, brown, pink, grey, yellow, cyan, which can be distinguished under all
 #: common forms of colour blindness.
-PALETTE = (
-    "#0173b2",
-    "#de8f05",
-    "#029e73",
-    "#d55e00",
-    "#cc78bc",
-    "#ca9161",
-    "#fbafe4",
-    "#949494",
-    "#ece133",
-    "#56b4e9",
-)
+PALETTE = sns.color_palette("colorblind").as_hex()
 
 RC_PARAMS: dict[str, Any] = {
-    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ".15"),
-    "lines.solid_capstyle": "round",
-    "patch.edgecolor": "w",
-    "patch.force_edgecolor": True,
-    "patch.linewidth": 0.8,
-    "legend.title_fontsize": 9.6,
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper"),
     "font.family": "DejaVu Sans",  # part of matplotlib: the same glyphs on every machine
     "text.hinting": "no_hinting",  # hinting changes the width of letters with the resolution
     "font.size": 7,
