@@ -1,9 +1,9 @@
 """Packs what ``run.py`` needs on a GPU machine without a package index, into one file that runs there.
 
 ``python benchmarks/gpu/pack.py FILE.pyz``, in the project's environment, where its changes are committed;
-there ``python3 FILE.pyz``. The machine has Python 3.12, PyTorch with CUDA, Triton, torchvision, transformers,
-NumPy, SciPy, scikit-learn, pandas, pyarrow, h5py, OpenCV, Pillow, matplotlib, seaborn, Jinja2, requests,
-psutil, safetensors and PyYAML; name with ``--wheels`` which of them it lacks.
+there ``python3 FILE.pyz``. The machine has Python 3.12 (or that of ``--python``), PyTorch with CUDA, Triton,
+torchvision, transformers, NumPy, SciPy, scikit-learn, pandas, pyarrow, h5py, OpenCV, Pillow, matplotlib,
+seaborn, Jinja2, requests, psutil, safetensors and PyYAML; name with ``--wheels`` which of them it lacks.
 """
 
 import argparse
@@ -71,14 +71,14 @@ def copy_packages(folder: Path, names: Iterable[str] = PACKAGES) -> None:
                 shutil.copy(source, target)
 
 
-def fetch_wheels(folder: Path, names: Sequence[str]) -> None:
-    """Unpack wheels for Python 3.12 on Linux, by the user's own pip and its index."""
+def fetch_wheels(folder: Path, names: Sequence[str], python: str) -> None:
+    """Unpack wheels for a version of Python on Linux, by the user's own pip and its index."""
     platforms = [f"--platform=manylinux{name}_x86_64" for name in ("2014", "_2_17", "_2_28")]
     with TemporaryDirectory() as wheels:
         subprocess.run(
             [
                 sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-                "--python-version=3.12", "--implementation=cp", *platforms, "--dest", wheels, *names,
+                f"--python-version={python}", "--implementation=cp", *platforms, "--dest", wheels, *names,
             ],
             check=True,
         )  # fmt: skip
@@ -86,10 +86,11 @@ def fetch_wheels(folder: Path, names: Sequence[str]) -> None:
             shutil.unpack_archive(wheel, folder, "zip")
 
 
-def write_archive(file: Path, folder: Path) -> None:
-    """All files of a folder, and what runs them, as one file that Python runs."""
+def write_archive(file: Path, folder: Path, python: str) -> None:
+    """All files of a folder, and what runs them, as one file that a version of Python runs."""
     with ZipFile(file, "w", ZIP_DEFLATED) as archive:
         archive.write(Path(__file__).with_name("unpack.py"), "__main__.py")
+        archive.writestr("python", python)
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder))
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--wheels", nargs="*", default=[], metavar="NAME", help="packages that the machine lacks"
     )
+    parser.add_argument("--python", default="3.12", metavar="X.Y", help="of the machine (default: 3.12)")
     given = parser.parse_args(arguments)
     if given.file.exists():
         print(f"{given.file} is there already: name another file", file=sys.stderr)
@@ -112,8 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         copy_project(Path(folder) / "project")
         copy_packages(packages)
         pinned = [f"{name}=={metadata.version(name)}" for name in WHEELS]
-        fetch_wheels(packages, [*pinned, *given.wheels])
-        write_archive(given.file, Path(folder))
+        fetch_wheels(packages, [*pinned, *given.wheels], given.python)
+        write_archive(given.file, Path(folder), given.python)
     size_mb = given.file.stat().st_size / 1e6
     print(f"{given.file}: {size_mb:.1f} MB. There: python3 {given.file.name} --output table.md")
     if size_mb > LARGEST_MB:

@@ -27,8 +27,20 @@ def make_environment(folder: Path) -> Path:
     return python
 
 
+def check_python(packed_for: str) -> None:
+    """Exit where what is packed was compiled for another Python."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if here != packed_for:
+        sys.exit(
+            f"this is Python {here}, and the packages here are for {packed_for}\n"
+            f"  remedy: run it by python{packed_for}, or pack it with --python {here}"
+        )
+
+
 def main(arguments: Sequence[str]) -> int:
     """Unpack into a temporary folder, run, remove it."""
+    with ZipFile(Path(__file__).parent) as archive:
+        check_python(archive.read("python").decode())
     # Python does not keep bytecode where this is set: every job of the study would compile all it imports.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory(prefix="chestct-gpu-", ignore_cleanup_errors=True) as name:

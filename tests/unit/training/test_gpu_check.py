@@ -92,6 +92,19 @@ def test_packages_that_are_packed_are_installed_here(script: dict[str, ModuleTyp
     assert list(tmp_path.glob("snakemake_interface_common-*.dist-info/METADATA"))
 
 
+def test_another_python_than_it_was_packed_for_is_one_message(
+    script: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    file, here = tmp_path / "check.pyz", f"{sys.version_info.major}.{sys.version_info.minor}"
+    script["pack"].write_archive(file, tmp_path / "nothing", "3.2")
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"this is Python {here}, and the packages here are for 3.2",
+        f"  remedy: run it by python3.2, or pack it with --python {here}",
+    ]
+
+
 def test_what_is_packed_and_what_the_machine_has_are_imported(
     script: dict[str, ModuleType], tmp_path: Path
 ) -> None:
