@@ -212,7 +212,8 @@ class LogHandler(LogHandlerBase):
         lines += self._warnings  # again: far above by now
         report = Path(self._study.get("report", ""))
         done = self._idle or (run.began and not self._errors and len(run.done) == run.total)
-        if done and report.is_file() and (self._idle or report.stat().st_mtime >= run.began):
+        # Some file systems keep whole seconds only, and the server's clock.
+        if done and report.is_file() and (self._idle or report.stat().st_mtime >= run.began - 2):
             lines.append(f"Report: {report}")
         return lines
 
