@@ -160,7 +160,7 @@ def test_both_intervals_stand_beside_one_another_or_a_dash(tables):
     row = study.comparisons.query(
         "model == 'mean_of_seven' and contrast == 'video - ct' and metric == 'auroc'"
     ).iloc[0]
-    shown = table[(table["Contrast"] == f"video {_MINUS} ct") & (table["%"] == str(row["percent"]))].iloc[0]
+    shown = table[(table["Contrast"] == f"video {_MINUS} CT") & (table["%"] == str(row["percent"]))].iloc[0]
     assert shown["Interval"] == interval(row["ci_low"], row["ci_high"], with_sign=True)
     assert shown["Patients alone"] == interval(row["patients_low"], row["patients_high"], with_sign=True)
 

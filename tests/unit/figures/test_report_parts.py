@@ -14,6 +14,7 @@ from chestct.figures.report_attachments import archive_tables
 from chestct.figures.report_costs import costs_of
 from chestct.figures.report_tables import show
 from chestct.figures.report_validity import delong_agreement, validity_of
+from chestct.figures.style import in_sentence
 from chestct.figures.wording import contrast_title, hide_folders, interval, p_value
 from chestct.run import RUN_KEYS
 from chestct.tables import read_table, write_table
@@ -129,7 +130,9 @@ def test_folders_are_hidden(value, shown):
 
 def test_numbers_in_words():
     minus = "\N{MINUS SIGN}"
-    assert contrast_title("video_ct - video") == f"video, then ct {minus} video"
+    assert contrast_title("video_ct - video") == f"video, then CT {minus} video"
+    titles = ("From scratch", "ImageNet pretraining", "CT pretraining", "AUROC", "Mean of the seven", "")
+    assert [in_sentence(title) for title in titles] == ["from scratch", *titles[1:4], "mean of the seven", ""]
     assert contrast_title("video - best_2d") == f"video {minus} best 2D"
     assert contrast_title("video - video_probe") == f"video, fine-tuned {minus} frozen probe"
     assert interval(-0.01, 0.2, with_sign=True) == f"{minus}0.010 to +0.200"

@@ -83,11 +83,7 @@ def note_of(study: StudyTables) -> tuple[str, str]:
     rows = study.examples.drop_duplicates("dataset")
     if rows.empty:
         return "", ""
-    runs = [
-        f"{row['dataset']}: {style.model_title(row['model'])}, {style.init_title(row['init']).lower()}, "
-        f"{row['percent']} % of the training patients, seed {row['seed']}"
-        for row in rows.to_dict("records")
-    ]
+    runs = [f"{row['dataset']}: {style.run_title(row)}" for row in rows.to_dict("records")]
     words = (
         f"{'; '.join(runs)} (best AUROC on validation). Threshold: specificity of "
         f"{rows['specificity'].iloc[0]:g} on validation scans. Scans have the median score of their outcome, "

@@ -64,8 +64,7 @@ def failures_of(
         first = rows.iloc[0]
         part: dict[str, Any] = {
             "dataset": dataset,
-            "run": f"{style.model_title(first['model'])}, {style.init_title(first['init']).lower()}, "
-            f"{first['percent']} % of the training patients, seed {first['seed']}",
+            "run": style.run_title(first.to_dict()),
         }
         for kind in ("false_positive", "false_negative"):
             own = rows[rows["kind"] == kind].sort_values(["rank"])

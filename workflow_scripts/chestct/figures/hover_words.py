@@ -99,7 +99,7 @@ def of_curve(x_title: str, y_title: str) -> Callable[[StudyTables, pd.DataFrame]
         return [
             (
                 f"{_arm(study, row)}\n{row['dataset']}, {row['percent']} %",
-                f"{x_title} {plain(row['x'])}: {y_title.lower()} {value}",
+                f"{x_title} {plain(row['x'])}: {style.in_sentence(y_title)} {value}",
             )
             for row, value in zip(rows.to_dict("records"), values, strict=True)
         ]

@@ -82,14 +82,14 @@ def subject_label(subject: pd.DataFrame) -> str:
     """Title of the y axis of a figure about the mean."""
     title = subject_title(subject)
     is_mean = are_means(subject).any()
-    return f"AUROC, {title[0].lower() + title[1:] if is_mean else title}"
+    return f"AUROC, {style.in_sentence(title) if is_mean else title}"
 
 
 def fewer_models(means: pd.DataFrame) -> str:
     """Note on arms that are means over fewer models than the others; empty if there are none."""
     fewer = means[means["num_models"] < means["num_models"].max()].drop_duplicates(["dataset", "init"])
     words = [
-        f"{style.init_title(init)} in {dataset}: {style.model_title(model).lower()}"
+        f"{style.init_title(init)} in {dataset}: {style.in_sentence(style.model_title(model))}"
         for dataset, init, model in fewer[["dataset", "init", "model"]].to_numpy()
     ]
     return f"{'; '.join(words)}." if words else ""

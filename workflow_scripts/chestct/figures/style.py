@@ -6,6 +6,7 @@ same information as colours, so figures can be read in grey.
 
 import re
 import textwrap
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import seaborn as sns
@@ -153,11 +154,24 @@ def init_title(init: str) -> str:
     return INIT_TITLES.get(init, "")
 
 
+def in_sentence(title: str) -> str:
+    """A title within a sentence: "From scratch" becomes "from scratch"; "CT", "AUROC" and "ImageNet" stay."""
+    first = title.split(" ", 1)[0]
+    return title if first[1:] != first[1:].lower() else title[:1].lower() + title[1:]
+
+
 def model_title(model: str) -> str:
     """Name of a model, of a mean over models, or of a score without a network in figures and tables."""
     if simple_rivals.is_simple(model):
         return simple_rivals.TITLES[model]
     return claimed_models.mean_title(model) if is_mean(model) else MODELS[model].title
+
+
+def run_title(run: Mapping[Any, Any]) -> str:
+    """A training run in words, from a row with its model, init, percent and seed."""
+    start = in_sentence(init_title(run["init"]))
+    subset = f"{run['percent']} % of the training patients"
+    return f"{model_title(run['model'])}, {start}, {subset}, seed {run['seed']}"
 
 
 def is_mean(model: str) -> bool:

@@ -60,7 +60,7 @@ def what_helps(row: Mapping[Any, Any]) -> str:
         return ""
     largest = max(shares, key=lambda source: shares[source])
     title, remedy = SOURCES[largest][:2]
-    return f"{title.lower()} make up {100 * shares[largest]:.0f} %, so {remedy} would help most"
+    return f"{style.in_sentence(title)} make up {100 * shares[largest]:.0f} %, so {remedy} would help most"
 
 
 def variance_shares(study: StudyTables) -> Figure:

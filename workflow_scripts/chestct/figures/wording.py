@@ -97,15 +97,17 @@ def metric_title(metric: str) -> str:
 
 
 def contrast_title(contrast: str) -> str:
-    """A contrast as shown: "video_ct - best_2d" becomes "video, then ct - best 2D" with a true minus sign."""
+    """A contrast as shown: "video_ct - best_2d" becomes "video, then CT - best 2D" with a true minus sign."""
     minuend, _, subtrahend = contrast.partition(" - ")
     if subtrahend == f"{minuend}_probe":
         minuend, subtrahend = f"{minuend}, fine-tuned", "frozen probe"
     words = {
         "best_2d": "best 2D",
         "baseline": "trivial baseline",
-        **{name: TITLES[name].lower() for name in FITTED},
-        "video_ct": "video, then ct",
+        **{name: style.in_sentence(TITLES[name]) for name in FITTED},
+        "ct": "CT",
+        "video_ct": "video, then CT",
+        "imagenet": "ImageNet",
         "scratch_long": "longer from scratch",
     }
     return f"{words.get(minuend, minuend)} {style.MINUS} {words.get(subtrahend, subtrahend)}"
