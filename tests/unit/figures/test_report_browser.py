@@ -176,6 +176,23 @@ def test_headings_of_tables_are_printed_on_every_page(page, prints, tmp_path):
     assert len(printed) > 2 and without == []
 
 
+def test_the_tallest_figure_and_its_caption_fit_a_page_of_letter_paper(page):
+    opened = page("default")
+    opened.call("Emulation.setEmulatedMedia", media="print")
+    mm = 96 / 25.4  # pixels of CSS
+    width, height = round((215.9 - 2 * 14) * mm), round((279.4 - 2 * 14) * mm)
+    opened.call(
+        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+    )
+    svg = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' width='1440' height='2000'/>"
+    heights = opened.evaluate(
+        "Promise.all([...document.querySelectorAll('figure')].map(async figure => {"
+        f'  const image = figure.querySelector("img"); image.src = "{svg}"; await image.decode();'
+        "  return figure.getBoundingClientRect().height; }))"
+    )
+    assert len(heights) > 12 and max(heights) < height
+
+
 def test_page_without_script_is_complete(browser, reports):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
