@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
@@ -9,6 +10,10 @@ from chestct import records
 from tests.environments import conda_here
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# Property tests try the same examples everywhere and have no limit of time (usually it is 200 ms each): what
+# they find hangs on the code alone. ``pytest --hypothesis-profile default`` tries others at every run.
+settings.load_profile("ci")
 
 
 #: Files that look at the smoke study's run, which takes minutes: one process makes it, and begins with it.
