@@ -157,7 +157,7 @@ def test_a_killed_run_resumes_to_the_same_predictions(smoke, tmp_path):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not (run / "percent-50").exists():
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline

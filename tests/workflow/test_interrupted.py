@@ -37,11 +37,10 @@ def test_snakemake_leaves_the_folder_of_states_alone(tmp_path, end):
     state = tmp_path / "run" / ".checkpoint" / "last.ckpt"
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
         if end == "exit 143":
-            assert process.wait(60)
+            assert process.wait(600)
         else:
-            for _ in range(600):
-                if state.exists():
-                    break
+            while not state.exists():
+                assert process.poll() is None, "it ended before it could be killed"
                 time.sleep(0.1)
             os.killpg(process.pid, signal.SIGKILL)
     assert state.exists()

@@ -76,7 +76,7 @@ def test_a_process_that_cannot_import_the_project_gives_the_same_scores(exported
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     *windows, last = done.stdout.splitlines()

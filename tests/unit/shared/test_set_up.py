@@ -110,7 +110,7 @@ def test_an_environment_that_does_not_import_is_no_success(project: Path) -> Non
 def test_two_set_ups_at_once_install_once(project: Path) -> None:
     (project / "calls").write_text("")
     jobs = [subprocess.Popen(["make", "setup"], cwd=project, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [job.wait(60) for job in jobs] == [0, 0]
+    assert [job.wait(600) for job in jobs] == [0, 0]
     assert (project / "calls").read_text().count("venv ") == 1
 
 

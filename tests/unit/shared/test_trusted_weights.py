@@ -82,7 +82,7 @@ def test_many_processes_lose_no_row(tmp_path: Path) -> None:
         "size_bytes=1, source='x')"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), letter]) for letter in "abcd"]
-    assert [job.wait(60) for job in jobs] == [0] * 4
+    assert [job.wait(600) for job in jobs] == [0] * 4
     rows = trusted.read_trusted(tmp_path)
     assert sorted(rows) == sorted(f"{letter}{i}" for letter in "abcd" for i in range(10))
     assert all(row["sha256"] == name[0] * 64 for name, row in rows.items())

@@ -235,6 +235,6 @@ def in_child(function: Callable[[], None]) -> int:
     """Run a function in a forked process; returns its exit code, below zero where a signal ended it."""
     process = multiprocessing.get_context("fork").Process(target=function)
     process.start()
-    process.join(120)
+    process.join(600)  # a busy machine is slow
     assert process.exitcode is not None, "the process hangs"
     return process.exitcode

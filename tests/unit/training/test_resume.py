@@ -73,7 +73,6 @@ def kill_in_write(monkeypatch, count):
             os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(checkpoint.torch, "save", save)
-    monkeypatch.setattr(checkpoint, "_LARGEST_SHARE", 1.0)
 
 
 def train_killed(job, folder, arrange):
