@@ -55,6 +55,7 @@ class Server(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.asked: list[Any] = []
         self.delay_s = 0.0
+        #: Called before every answer; it may wait.
         self.before: Callable[[], object] = lambda: None
         self.lock = threading.Lock()
 
@@ -164,6 +165,7 @@ class BucketHandler(Handler):
     def do_GET(self) -> None:
         """An object, or a page of the list of a prefix."""
         server, parts = self.server, urlsplit(self.path)
+        server.before()
         query = parse_qs(parts.query)
         if "list-type" not in query:
             key = unquote(parts.path).split("/", 2)[2]
@@ -224,6 +226,24 @@ class BucketServer(Server):
 
 
 S = TypeVar("S", bound=Server)
+
+
+@contextmanager
+def holding(server: Server, enough: Callable[[], bool]) -> Iterator[None]:
+    """Answer until there is enough; who asks then waits, and is left without an answer in the end."""
+    over = threading.Event()
+
+    def hold() -> None:
+        if enough():
+            over.wait()
+            raise ConnectionAbortedError
+
+    server.before = hold
+    try:
+        yield
+    finally:
+        over.set()
+        server.before = lambda: None
 
 
 @contextmanager

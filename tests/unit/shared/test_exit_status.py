@@ -48,8 +48,9 @@ def test_errors_of_the_program_keep_their_traceback():
 
 @pytest.mark.parametrize(("closed", "status"), [("{command} | true", 141), ("{command} >&- 2>&-", 3)])
 def test_output_that_nobody_reads_is_no_error(closed, status):
-    # `true` ends at once; the program is held back until it has.
-    command = f"(sleep 0.3; exec {sys.executable} -c '{PROGRAM}')"
+    # The program is held back until `true` has ended: then its output is a pipe that nobody has open.
+    until_closed = "import select; end = select.poll(); end.register(1, 0); end.poll()\n" * ("|" in closed)
+    command = f"{sys.executable} -c '{until_closed}{PROGRAM}'"
     script = f"set -o pipefail; {closed.format(command=command)}"
     found = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (status, "")

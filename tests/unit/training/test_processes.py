@@ -96,12 +96,15 @@ def test_preemption_of_one_process_saves_the_state_of_all(data, alone, traced, t
 def test_preemption_of_the_launching_process_reaches_all(data, alone, traced, tmp_path):
     shared = make_job(data, batch_size=8, budget=windows(96), processes=2)
 
+    trace = traced / "rank-1.txt"
+
     def run():
-        threading.Timer(0.1, wait_and_kill).start()
+        os.environ["WAIT_AT_STEP"] = "3"  # or a run of a second is over before the signal arrives
+        threading.Thread(target=wait_and_kill, daemon=True).start()
         train(shared, tmp_path / "run", threads=2)
 
     def wait_and_kill():
-        while not (traced / "rank-1.txt").exists():
+        while not (trace.exists() and "waits" in trace.read_text()):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGUSR1)
 

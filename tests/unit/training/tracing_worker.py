@@ -1,12 +1,14 @@
 """The worker of the training step with a small plain model, writing down what every process reads.
 
 Lines of ``TRACE``/rank-N.txt are "train DRAW SCAN" and "score SCAN"; ``KILL_AT_STEP`` names a step at which
-the second process gets SIGTERM, ``FAIL_AT_STEP`` one at which it raises an error that a user can mend.
+the second process gets SIGTERM, ``FAIL_AT_STEP`` one at which it raises an error that a user can mend, and
+``WAIT_AT_STEP`` one at which it writes "waits" and goes on once a signal came.
 """
 
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -56,6 +58,10 @@ def trace() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         if os.environ.get("RANK") == "1" and self.done == int(os.environ.get("FAIL_AT_STEP", -1)):
             raise InputError("the second process failed", where="here", expected="none", remedy="try")
+        if os.environ.get("RANK") == "1" and self.done == int(os.environ.get("WAIT_AT_STEP", -1)):
+            _note("waits")
+            while not self.preemption.received:
+                time.sleep(0.01)
         step(self, pieces)
 
     loop.Loop.take_step = take_step
