@@ -6,11 +6,11 @@ from pathlib import Path
 from chestct.log import set_up_log
 from chestct.run import Run
 from chestct.training.finetune import finetune
+from chestct.training.job import TrainingJob
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
 from chestct.training.selection import chosen_rate
 from chestct.training.settings import TrainingSettings
-from chestct.training.start import Job
 
 set_up_log(snakemake.log[0])
 inputs, params = snakemake.input, snakemake.params
@@ -19,7 +19,7 @@ settings = TrainingSettings.of(params.settings)
 if inputs.choices:
     settings = replace(settings, learning_rate=chosen_rate(inputs.choices))
 finetune(
-    Job(
+    TrainingJob(
         run=Run(**params.run),
         initial=params.initial,
         settings=settings,

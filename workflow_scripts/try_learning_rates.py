@@ -4,17 +4,17 @@ from pathlib import Path
 
 from chestct.log import set_up_log
 from chestct.run import Run
+from chestct.training.job import TrainingJob
 from chestct.training.machine.free_gpus import claim_gpus
 from chestct.training.machine.staging import staged_index
 from chestct.training.settings import TrainingSettings
-from chestct.training.start import Job
 from chestct.training.trials import try_learning_rate
 
 set_up_log(snakemake.log[0])
 inputs, params = snakemake.input, snakemake.params
 claim_gpus(params.gpus)
 try_learning_rate(
-    Job(
+    TrainingJob(
         run=Run(**params.run),
         initial=params.initial,
         settings=TrainingSettings.of(params.settings),

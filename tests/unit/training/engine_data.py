@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from chestct import tables
 from chestct.intensity import AIR_HU, HU
 from chestct.run import Run
-from chestct.training import finetune, predict, pretrain, start
+from chestct.training import finetune, predict, pretrain
+from chestct.training.job import TrainingJob
 from chestct.training.settings import PretrainingSettings, TrainingSettings, WindowsSeen
 from chestct.training.windows.display_window import InputSettings
 from chestct.volume_store import Volume, write_shard
@@ -133,9 +134,9 @@ def write_data(folder: Path, num_scans: int = 24, finding: tuple[int, int] = (0,
     return paths
 
 
-def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, **settings) -> start.Job:
+def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, **settings) -> TrainingJob:
     """A job on the data, with changed settings."""
-    return start.Job(
+    return TrainingJob(
         run=RUN,
         initial=SCRATCH,
         settings=replace(SETTINGS, **settings),
@@ -152,7 +153,7 @@ def make_job(data: dict[str, str], *, processes: int = 1, num_workers: int = 0, 
     )
 
 
-def train(job: start.Job, folder: Path, *, threads: int = 1, **changes) -> Path:
+def train(job: TrainingJob, folder: Path, *, threads: int = 1, **changes) -> Path:
     """Train the run of a job, with what is changed of the job; returns its folder."""
     finetune.finetune(replace(job, **changes), str(folder), threads=threads)
     return folder

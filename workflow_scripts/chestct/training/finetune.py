@@ -4,8 +4,7 @@ Arms differ in their starting weights only: the seed that draws the fresh head, 
 augmentation and dropout depends on dataset, model, percent, seed and fold, never on the init.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,10 +22,9 @@ from chestct.training.budget import (
     steps_between_validations,
 )
 from chestct.training.checkpoint import clear
-from chestct.training.compiling import start_compiling
 from chestct.training.early_stopping import BestWeights, Validation
+from chestct.training.job import TrainingJob
 from chestct.training.loop import Loop, Step
-from chestct.training.machine.bf16_check import check_bf16
 from chestct.training.machine.compiled import is_compiled
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import (
@@ -37,11 +35,13 @@ from chestct.training.machine.device import (
     reset_peak_memory,
 )
 from chestct.training.machine.launch import launch
+from chestct.training.make_ready import make_ready
 from chestct.training.record import write_results
 from chestct.training.run_facts import run_facts
 from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
-from chestct.training.start import Job, build_start, run_seed, seed_everything
+from chestct.training.settings import TrainingSettings
+from chestct.training.start import build_start, run_seed, seed_everything
 from chestct.training.windows.batch_order import BalancedStream
 from chestct.training.windows.dataset import Scan, TrainingWindows, drawn_parts
 from chestct.training.windows.display_window import InputSettings
@@ -49,63 +49,54 @@ from chestct.training.windows.scans import load_scans
 from chestct.training.windows.training_input import WindowInput
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """What the training of a run gives.
+
+    Attributes:
+        history: rows of the learning curve.
+        weights: of the best validation; empty in all processes but the first.
+        measured: columns of the run's record.
+        compiled: whether the network was compiled.
+    """
+
+    history: list[dict[str, float]]
+    weights: dict[str, torch.Tensor]
+    measured: dict[str, Any]
+    compiled: bool
+
+
 def _train(
-    job: Job, scans: Sequence[list[Scan]], computation: Computation
-) -> tuple[list[dict[str, float]], dict[str, torch.Tensor], dict[str, Any], bool]:
-    """Train one run; returns learning curve, best weights, columns of its record, and if it was compiled."""
-    run, settings, seed = job.run, job.settings, run_seed(job.run)
-    batches, processes = computation.batches, computation.processes
-    training, held_out = scans
-    num_steps = num_training_steps(len(training), settings)
-    validate_every = steps_between_validations(len(training), settings)
-    patience = patience_windows(len(training), settings)
+    job: TrainingJob, training: list[Scan], held_out: list[Scan], computation: Computation
+) -> _Trained:
+    """Train a run on the training scans, and keep the weights that are best on the held-out ones."""
+    run, settings, batches = job.run, job.settings, computation.batches
+    seed, num_steps = run_seed(run), num_training_steps(len(training), settings)
     seed_everything(seed)
     reset_peak_memory(job.gpus)
     model = build_start(job)
     input_settings = InputSettings.of_model(run.model, settings, job.display_window_hu, job.intensity)
-    schedule = Schedule(
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        num_steps=num_steps,
-        warm_up_steps=None if patience is None else validate_every,
-    )
-    prepare = WindowInput(
+    window_input = WindowInput(
         input_settings, batches, seed=seed, form=input_form(model), precision=settings.precision
     )
     step = Step(
         model,
-        prepare,
+        window_input,
         nn.functional.binary_cross_entropy_with_logits,
-        schedule,
+        _schedule(settings, len(training)),
         precision=settings.precision,
         gpus=job.gpus,
         batches=batches,
     )
-    if job.gpus:
-        shape_BCTHW = (batches.piece, 3, job.window_slices, settings.crop_px, settings.crop_px)
-        where = f"start of the training of {run}"
-        check_bf16(model, shape_BCTHW, device=step.device, precision=settings.precision, where=where)
     windows_scored = count_validations(settings) * sum(len(scan.starts) for scan in held_out)
-    trial = start_compiling(
-        model,
+    trial = make_ready(
+        step,
         run.model,
         settings,
         computation,
         num_slices=job.window_slices,
         windows=(num_steps * batches.size, windows_scored),
-    )
-    validation = Validation(
-        labels=torch.tensor([scan.label for scan in held_out]),
-        loader=scoring_loader(
-            held_out,
-            batch_size=2 * batches.piece,
-            num_workers=job.num_workers,
-            pin_memory=job.gpus > 0,
-            processes=processes,
-        ),
-        input_settings=input_settings,
-        every=validate_every,
-        best=BestWeights(patience=patience, keep=processes.first),
+        where=f"start of the training of {run}",
     )
     drawn = drawn_parts(training, run.model, settings.negative_windows)
     loop = Loop(
@@ -113,34 +104,82 @@ def _train(
         TrainingWindows(drawn, seed=seed),
         partial(BalancedStream, [scan.label for scan in drawn], batches, seed=seed, num_steps=num_steps),
         computation,
-        validation=validation,
-        generator=prepare.generator,
+        validation=_validation(settings, len(training), held_out, input_settings, computation),
+        generator=window_input.generator,
         trial=trial,
     )
     loop.run()
-    best = validation.best
-    measured = {
+    assert loop.validation is not None
+    return _Trained(
+        history=loop.history,
+        weights=loop.validation.best.weights,
+        measured=_measured(job, training, loop),
+        compiled=is_compiled(model),
+    )
+
+
+def _schedule(settings: TrainingSettings, num_scans: int) -> Schedule:
+    """The learning rate of a run: one cycle, or constant after a rise where the run may stop early."""
+    may_stop_early = settings.patience is not None
+    return Schedule(
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        num_steps=num_training_steps(num_scans, settings),
+        warm_up_steps=steps_between_validations(num_scans, settings) if may_stop_early else None,
+    )
+
+
+def _validation(
+    settings: TrainingSettings,
+    num_scans: int,
+    held_out: list[Scan],
+    input_settings: InputSettings,
+    computation: Computation,
+) -> Validation:
+    """What a run with so many training scans is validated on, how often, and with what patience."""
+    processes = computation.processes
+    return Validation(
+        labels=torch.tensor([scan.label for scan in held_out]),
+        loader=scoring_loader(
+            held_out,
+            # Without gradients twice as many windows fit in memory.
+            batch_size=2 * computation.batches.piece,
+            num_workers=computation.num_workers,
+            pin_memory=computation.gpus > 0,
+            processes=processes,
+        ),
+        input_settings=input_settings,
+        every=steps_between_validations(num_scans, settings),
+        best=BestWeights(patience=patience_windows(num_scans, settings), keep=processes.first),
+    )
+
+
+def _measured(job: TrainingJob, training: list[Scan], loop: Loop) -> dict[str, Any]:
+    """Columns of a run's record that its training decided or measured (schema ``runs``)."""
+    assert loop.validation is not None
+    best, settings, batch_size = loop.validation.best, job.settings, loop.computation.batches.size
+    return {
         "num_scans": len(training),
         "num_positive": sum(scan.label for scan in training),
         "num_steps": loop.done,
-        "windows_seen": loop.done * batches.size,
-        "budget_windows": num_steps * batches.size,
-        "patience_windows": patience,
-        "stopped_early": int(loop.done < num_steps),
+        "windows_seen": loop.done * batch_size,
+        "budget_windows": loop.num_steps * batch_size,
+        "patience_windows": best.patience,
+        "stopped_early": int(loop.done < loop.num_steps),
         "best_step": best.step,
         "best_windows_seen": best.windows_seen,
         "validation_auroc": best.auroc,
         "learning_rate": settings.learning_rate,
         "accumulate": settings.accumulate,
-        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_parameters": sum(parameter.numel() for parameter in loop.step.model.parameters()),
         "peak_memory_mb": peak_memory_mb(job.gpus),
-        "device": device_name(gpus=job.gpus, world=processes.world),
+        "device": device_name(gpus=job.gpus, world=loop.processes.world),
         "cudnn": cudnn_release(gpus=job.gpus),
+        **loop.progress.measured(loop.done),
     }
-    return loop.history, best.weights, measured | loop.progress.measured(loop.done), is_compiled(model)
 
 
-def finetune(job: Job, folder: str, *, threads: int) -> None:
+def finetune(job: TrainingJob, folder: str, *, threads: int) -> None:
     """Train a run, with a process a GPU, and write weights.safetensors, history.csv, run.csv and config.yaml.
 
     A run that an interrupted job began goes on where it was.
@@ -164,9 +203,10 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
     run, initial, settings = job.run, job.initial, job.settings
     check_hardware(gpus=job.gpus, precision=settings.precision)
     tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
-    *scans, data_digest = load_scans(tables, job.subset, run, job.window_slices)
-    resolved: dict[str, Any] = {"run": run.asdict(), "settings": asdict(settings)}
-    resolved |= {
+    training, held_out, data_digest = load_scans(tables, job.subset, run, job.window_slices)
+    resolved: dict[str, Any] = {
+        "run": run.asdict(),
+        "settings": asdict(settings),
         "display_window_hu": job.display_window_hu,
         "intensity": job.intensity,
         "window_slices": job.window_slices,
@@ -174,7 +214,7 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
         "training_data": job.training_data,
     }
     started_from = initial["path"] if initial["path"] and Path(initial["path"]).is_file() else None
-    row = run.asdict() | {
+    decided_by = run.asdict() | {
         "initial_weights": initial["words"],
         "initial_weights_sha256": sha256_file(started_from) if started_from else None,
         "initial_stand_in": int(initial["stand_in"]),
@@ -183,12 +223,12 @@ def finetune(job: Job, folder: str, *, threads: int) -> None:
         "data_digest": data_digest,
     }
     computation = Computation.of_run(
-        str(run), settings, place, row, gpus=job.gpus, num_workers=job.num_workers
+        str(run), settings, place, decided_by, gpus=job.gpus, num_workers=job.num_workers
     )
-    history, weights, measured, compiled = _train(job, scans, computation)
+    trained = _train(job, training, held_out, computation)
     if computation.processes.first:
-        row = row | measured
-        facts = run_facts(job, row, compiled=compiled)
-        write_results(place, weights, history, resolved | {"initial": initial}, row, facts)
+        row = decided_by | trained.measured
+        facts = run_facts(job, row, compiled=trained.compiled)
+        write_results(place, trained.weights, trained.history, resolved | {"initial": initial}, row, facts)
         clear(place)
     computation.processes.barrier()

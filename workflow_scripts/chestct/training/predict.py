@@ -1,6 +1,7 @@
 """Prediction: one score a scan and run, from weights that were chosen on validation."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from chestct.training.prediction_rows import (
 from chestct.training.record import check_weights
 from chestct.training.scoring import batch_reporter, largest, scoring_loader, top_windows, window_logits
 from chestct.training.settings import TrainingSettings, windows_scored_at_once
-from chestct.training.windows.dataset import Scan, collect_scans
+from chestct.training.windows.dataset import collect_scans
 from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.loader import Loader
 
@@ -75,6 +76,58 @@ def score_scans(
     return scores, top_windows(logits, numbers, num_scans).numpy(), logits.double().sigmoid().numpy()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _ScoredScans:
+    """The scans that the runs of a fold score.
+
+    Attributes:
+        rows: of the table ``splits``, a scan each.
+        windows: all windows of these scans, in the order in which they are scored (``windows_in_order``).
+        batches: of these windows.
+    """
+
+    rows: pd.DataFrame
+    windows: pd.DataFrame
+    batches: KeptBatches
+
+    @classmethod
+    def of_fold(
+        cls,
+        splits: pd.DataFrame,
+        index: pd.DataFrame,
+        windows: pd.DataFrame,
+        *,
+        num_slices: int,
+        **loading: Any,
+    ) -> "_ScoredScans":
+        """The validation and test scans of a fold.
+
+        Args:
+            splits, index, windows: tables of these schemas; of ``splits`` the rows of the fold.
+            num_slices: that a model sees at once.
+            loading: batch_size, num_workers and pin_memory (``scoring_loader``).
+        """
+        rows = splits[splits["split"].isin(["validation", "test"])]
+        labels = dict(zip(rows["study_id"], rows["label"].astype(int), strict=True))
+        scans = collect_scans(rows, index, windows, labels, num_slices)
+        return cls(
+            rows=rows,
+            windows=windows_in_order(rows["study_id"].tolist(), windows),
+            batches=KeptBatches(scoring_loader(scans, **loading)),
+        )
+
+
+def _load_network(
+    run: Run, path: str, settings: TrainingSettings, num_slices: int, *, gpus: int
+) -> torch.nn.Module:
+    """The network of a run with its trained weights, on the CPU still."""
+    model = build_model(run.model, num_slices=num_slices, size_px=settings.crop_px, num_classes=1, seed=0)
+    check_weights(path, run.folder)
+    load_own_weights(model, name=run.model, path=path)
+    tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
+    return model
+
+
 def predict(
     *,
     runs: Sequence[Run],
@@ -100,8 +153,13 @@ def predict(
         runs: of one model on one dataset.
         weights: its weights file, in the same order.
         settings: training settings of the model.
+        display_window_hu: centre and width, of the dataset that the runs were trained on.
         intensity: what the values of the scans are, hu or display.
+        window_slices: slices that the model sees at once.
+        index, windows, splits: paths of the tables of the scans.
         output: table of schema ``predictions``.
+        threads: CPU threads that torch may use.
+        num_workers: processes that read windows.
         gpus: 0: CPU; else one GPU is used.
         outside: name of a test set outside the training set, which stands for the dataset in the table;
             index, windows and splits are then of that set.
@@ -109,51 +167,53 @@ def predict(
             validation scans, which are the same ones, are taken from there and not computed again.
         window_scores: table of that schema, with the windows of the test scans as the runs score them of
             which one may be shown (``shown_runs``).
+
+    Raises:
+        InputError: the machine lacks what the settings ask for, a table is not as it must be, or weights are
+            not those of their run.
     """
     torch.set_num_threads(threads)
     check_hardware(gpus=min(gpus, 1), precision=settings.precision)
     device = torch.device("cuda" if gpus else "cpu")
     index_table, window_table = read_table(index, "index"), read_table(windows, "windows")
     split_table = read_table(splits, "splits")
+    if outside is not None:
+        split_table = split_table[split_table["split"] == "test"]
     batch_size, shown = windows_scored_at_once(settings), shown_runs(runs)
-    scored = ["validation", "test"] if outside is None else ["test"]
+    by_fold: dict[int, _ScoredScans] = {}
     tables, of_windows = [], []
-    sets: dict[int, tuple[pd.DataFrame, list[Scan], KeptBatches, pd.DataFrame]] = {}  # by fold
     for number, (run, path) in enumerate(zip(runs, weights, strict=True), start=1):
-        if run.fold not in sets:
-            chosen = split_table[(split_table["fold"] == run.fold) & split_table["split"].isin(scored)]
-            labels = dict(zip(chosen["study_id"], chosen["label"].astype(int), strict=True))
-            scans = collect_scans(chosen, index_table, window_table, labels, window_slices)
-            loader = scoring_loader(
-                scans, batch_size=batch_size, num_workers=num_workers, pin_memory=device.type == "cuda"
+        if run.fold not in by_fold:
+            by_fold[run.fold] = _ScoredScans.of_fold(
+                split_table[split_table["fold"] == run.fold],
+                index_table,
+                window_table,
+                num_slices=window_slices,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                pin_memory=device.type == "cuda",
             )
-            listed = windows_in_order([scan.study_id for scan in scans], window_table)
-            sets[run.fold] = chosen, scans, KeptBatches(loader), listed
-        chosen, scans, batches, listed = sets[run.fold]
-        model = build_model(
-            run.model, num_slices=window_slices, size_px=settings.crop_px, num_classes=1, seed=0
-        )
-        check_weights(path, run.folder)
-        load_own_weights(model, name=run.model, path=path)
-        tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
+        scored = by_fold[run.fold]
+        model = _load_network(run, path, settings, window_slices, gpus=gpus)
         compile_for_scoring(
             model,
             run.model,
             settings,
             gpus=gpus,
             num_slices=window_slices,
-            num_windows=len(listed) * len(runs),
+            num_windows=len(scored.windows) * len(runs),
         )
         input_settings = InputSettings.of_model(run.model, settings, display_window_hu, intensity)
-        where = f"prediction with {path}"
-        with memory_errors(where, windows=batch_size, precision=settings.precision):
-            scores, top, each = score_scans(model, batches, len(scans), input_settings, device=device)
-        tables.append(predictions_of(run, chosen, listed, scores, top))
+        with memory_errors(f"prediction with {path}", windows=batch_size, precision=settings.precision):
+            scores, top, each = score_scans(
+                model, scored.batches, len(scored.rows), input_settings, device=device
+            )
+        tables.append(predictions_of(run, scored.rows, scored.windows, scores, top))
         if window_scores and run in shown:
-            of_windows.append(window_scores_of(run, chosen, listed, each))
-        print(f"run {number} of {len(runs)}: {run}: {len(scans)} scans", flush=True)
-    for _, _, batches, _ in sets.values():
-        batches.loader.close()
+            of_windows.append(window_scores_of(run, scored.rows, scored.windows, each))
+        print(f"run {number} of {len(runs)}: {run}: {len(scored.rows)} scans", flush=True)
+    for scored in by_fold.values():
+        scored.batches.loader.close()
     write_predictions(tables, output, outside=outside, own_predictions=own_predictions)
     if window_scores:
         write_window_scores(of_windows, window_scores, outside=outside)

@@ -20,13 +20,12 @@ from chestct.models import build_model
 from chestct.tables import write_table
 from chestct.training.budget import check_parts
 from chestct.training.checkpoint import clear
-from chestct.training.compiling import start_compiling
 from chestct.training.early_stopping import copy_state
 from chestct.training.loop import Loop, Step
-from chestct.training.machine.bf16_check import check_bf16
 from chestct.training.machine.computation import Computation
 from chestct.training.machine.device import check_hardware
 from chestct.training.machine.launch import launch
+from chestct.training.make_ready import make_ready
 from chestct.training.record import save_weights
 from chestct.training.schedule import Schedule
 from chestct.training.settings import PretrainingSettings, TrainingSettings
@@ -131,17 +130,14 @@ def _train(job: PretrainingJob, computation: Computation) -> Loop:
         gpus=job.gpus,
         batches=batches,
     )
-    if job.gpus:
-        shape_BCTHW = (batches.piece, 3, job.window_slices, settings.crop_px, settings.crop_px)
-        where = f"start of the pretraining of {job.model_name}"
-        check_bf16(model, shape_BCTHW, device=step.device, precision=settings.precision, where=where)
-    trial = start_compiling(
-        model,
+    trial = make_ready(
+        step,
         job.model_name,
         settings,
         computation,
         num_slices=job.window_slices,
         windows=(num_steps * batches.size, 0),
+        where=f"start of the pretraining of {job.model_name}",
     )
     loop = Loop(
         step,

@@ -13,8 +13,8 @@ import torch
 import chestct
 from chestct.catalogue import MODELS
 from chestct.training.header import NETWORK
+from chestct.training.job import TrainingJob
 from chestct.training.settings import FeatureSettings
-from chestct.training.start import Job
 
 #: Of the catalogue's row of a model, what its network is built and fed by.
 _OF_MODEL = ("title", "family", "sees", "slice_step", "mean", "std")
@@ -33,7 +33,7 @@ def _without_forms(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in ("fast_forms", "compile_form")}
 
 
-def run_facts(job: Job, row: Mapping[str, Any], *, compiled: bool = False) -> dict[str, Any]:
+def run_facts(job: TrainingJob, row: Mapping[str, Any], *, compiled: bool = False) -> dict[str, Any]:
     """The facts of a trained run.
 
     Args:

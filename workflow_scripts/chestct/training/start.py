@@ -1,8 +1,7 @@
-"""What a training job is given, and what its run starts with: seeds and the model."""
+"""What a run starts with: seeds, and the model with its starting weights."""
 
 import random
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,59 +14,11 @@ from chestct.files import sha256_file
 from chestct.models import build_model, set_batchnorm_momentum
 from chestct.models.load_weights import LoadReport, load_initial_weights
 from chestct.run import Run
+from chestct.training.job import TrainingJob
 from chestct.training.machine.device import tune
 from chestct.training.record import check_weights
 from chestct.training.settings import TrainingSettings
 from chestct.trusted_weights import check_trusted, read_trusted
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkJob:
-    """What every job takes in which a network that starts somewhere sees the scans of a dataset.
-
-    Attributes:
-        initial: its starting weights: path (or None), sha256 (or None), words and stand_in; of a file whose
-            publisher names no digest also trusted_as, its name in the record of trusted files.
-        display_window_hu: centre and width, of the dataset that the network is trained or fitted on.
-        intensity: what the values of the scans are, hu or display.
-        window_slices: slices that the network sees at once (``chestct.window_forms``).
-        index, windows, splits: paths of the tables of the scans.
-        code_digest: of the job's modules.
-        gpus: of every node, a process each; 0: CPU.
-        num_workers: processes that read windows, for every process that computes.
-    """
-
-    initial: dict[str, Any]
-    display_window_hu: dict[str, float]
-    intensity: str
-    window_slices: int
-    index: str
-    windows: str
-    splits: str
-    code_digest: str
-    gpus: int
-    num_workers: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job(NetworkJob):
-    """A run to train.
-
-    Attributes:
-        run: the run.
-        settings: training settings.
-        subset: path of the table of the scans whose labels the run sees.
-        conversion, training_data: how scans became windows, and what they are (``chestct.jobs.data_facts``),
-            which the run's weights will say.
-        processes: that train together where there are no GPUs.
-    """
-
-    run: Run
-    settings: TrainingSettings
-    subset: str
-    conversion: dict[str, Any]
-    training_data: dict[str, Any]
-    processes: int = 1
 
 
 def run_seed(run: Run) -> int:
@@ -108,7 +59,7 @@ def build_network(
     Args:
         name: of the model.
         init: its starting point.
-        initial: of the starting weights (as of ``NetworkJob``).
+        initial: of the starting weights (as in ``job.NetworkJob``).
         num_slices, size_px: of what it sees at once.
         seed: of the parameters that are not loaded.
 
@@ -143,7 +94,7 @@ def build_network(
     return model, loaded
 
 
-def build_start(job: Job) -> nn.Module:
+def build_start(job: TrainingJob) -> nn.Module:
     """The model of a run with its starting weights, laid out for training.
 
     Raises:

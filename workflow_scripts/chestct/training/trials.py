@@ -12,10 +12,10 @@ from chestct.records import recorded_path, write_recorded
 from chestct.tables import column_types, write_table
 from chestct.training.checkpoint import clear
 from chestct.training.finetune import finetune
-from chestct.training.start import Job
+from chestct.training.job import TrainingJob
 
 
-def try_learning_rate(job: Job, folder: str, *, threads: int) -> None:
+def try_learning_rate(job: TrainingJob, folder: str, *, threads: int) -> None:
     """Train a run with the learning rate of its settings (see ``finetune``).
 
     A trial that diverges is a result, not a failure: it leaves its message, tables without rows and

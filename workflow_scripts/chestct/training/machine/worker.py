@@ -9,10 +9,10 @@ from typing import Any
 from chestct.errors import InputError
 from chestct.run import Run
 from chestct.training import finetune, pretrain
+from chestct.training.job import TrainingJob
 from chestct.training.machine import processes
 from chestct.training.machine.launch import write_failure
 from chestct.training.settings import PretrainingSettings, TrainingSettings
-from chestct.training.start import Job
 
 #: Parts of a job, which travel as plain data.
 TYPES: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -21,7 +21,7 @@ TYPES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "pretraining": lambda part: PretrainingSettings(**part),
 }
 FUNCTIONS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
-    "finetune": (finetune.finetune, Job),
+    "finetune": (finetune.finetune, TrainingJob),
     "pretrain": (pretrain.pretrain, pretrain.PretrainingJob),
 }
 

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from chestct.errors import InputError
 from chestct.files import digest_object, sha256_file
 from chestct.models.heads import HeadInput, head_of
 from chestct.records import check_record, recorded_path
 from chestct.tables import read_table
+from chestct.training.job import NetworkJob
 from chestct.training.machine.device import (
     check_hardware,
     cudnn_release,
@@ -34,8 +36,8 @@ from chestct.training.machine.device import (
 )
 from chestct.training.scoring import batch_reporter, scoring_loader, window_logits
 from chestct.training.settings import FeatureSettings
-from chestct.training.start import NetworkJob, build_network
-from chestct.training.windows.dataset import collect_scans
+from chestct.training.start import build_network
+from chestct.training.windows.dataset import Scan, collect_scans
 from chestct.training.windows.display_window import InputSettings
 
 
@@ -131,43 +133,14 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
     gpus, settings = min(job.gpus, 1), job.settings
     check_hardware(gpus=gpus, precision=settings.precision)
     reset_peak_memory(gpus)
-    begun, device = time.perf_counter(), torch.device("cuda" if gpus else "cpu")
-    model, loaded = build_network(
-        job.model,
-        job.init,
-        job.initial,
-        num_slices=job.window_slices,
-        size_px=settings.crop_px,
-        seed=job.network_seed,
-    )
-    print(f"{job.dataset}/{job.model}/{job.init}: {loaded or 'random weights'}", flush=True)
+    begun = time.perf_counter()
+    model = _build_frozen(job)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    prefix, head = head_of(model, job.model)
+    head_name, head = head_of(model, job.model)
     head_shape = tuple(head.weight.shape)
     tune(model, gpus=gpus, precision=settings.precision, fast_forms=settings.fast_forms)
-    model = model.to(device).eval()
-    splits = read_table(job.splits, "splits")
-    scans_of = splits[splits["split"] == "test"] if job.outside else splits
-    scans_of = scans_of.drop_duplicates("study_id")
-    labels = dict(zip(scans_of["study_id"], scans_of["label"].astype(int), strict=True))
-    index, windows = read_table(job.index, "index"), read_table(job.windows, "windows")
-    scans = collect_scans(scans_of, index, windows, labels, job.window_slices)
-    loader = scoring_loader(
-        scans, batch_size=settings.windows_at_once, num_workers=job.num_workers, pin_memory=gpus > 0
-    )
-    where = f"features of {job.dataset}/{job.model}/{job.init}"
-    with memory_errors(where, windows=settings.windows_at_once, precision=settings.precision):
-        with HeadInput(head) as kept:
-            window_logits(
-                model,
-                loader,
-                InputSettings.of_model(job.model, settings, job.display_window_hu, job.intensity),
-                device=device,
-                on_batch=batch_reporter(len(loader)),
-            )
-        values = kept.features
-    loader.close()
-    _check_finite(values, where)
+    scans = _scans_of(job)
+    values = _compute(model.to("cuda" if gpus else "cpu").eval(), head, scans, job)
     seconds = time.perf_counter() - begun
     print(f"{len(scans)} scans, {len(values)} windows of {values.shape[1]} features: {seconds:.1f} s")
     path = job.initial["path"]
@@ -194,12 +167,70 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
             rows={
                 scan.study_id: (end - len(scan.starts), end) for scan, end in zip(scans, ends, strict=True)
             },
-            head=prefix,
+            head=head_name,
             head_shape=head_shape,
             facts=facts,
         ),
         output,
     )
+
+
+def _build_frozen(job: FeaturesJob) -> nn.Module:
+    """The network of a probe with its weights; random ones where nothing is loaded."""
+    model, loaded = build_network(
+        job.model,
+        job.init,
+        job.initial,
+        num_slices=job.window_slices,
+        size_px=job.settings.crop_px,
+        seed=job.network_seed,
+    )
+    print(f"{job.dataset}/{job.model}/{job.init}: {loaded or 'random weights'}", flush=True)
+    return model
+
+
+def _scans_of(job: FeaturesJob) -> list[Scan]:
+    """All scans of the job's splits, each once; of a test set outside the training set, its test scans."""
+    splits = read_table(job.splits, "splits")
+    rows = splits[splits["split"] == "test"] if job.outside else splits
+    rows = rows.drop_duplicates("study_id")
+    labels = dict(zip(rows["study_id"], rows["label"].astype(int), strict=True))
+    index, windows = read_table(job.index, "index"), read_table(job.windows, "windows")
+    return collect_scans(rows, index, windows, labels, job.window_slices)
+
+
+def _compute(
+    model: nn.Module, head: nn.Linear | nn.Conv3d, scans: list[Scan], job: FeaturesJob
+) -> torch.Tensor:
+    """Features of all windows of the scans, in their order: float32, shape (num_windows, F).
+
+    Args:
+        model: in evaluation mode, on its device.
+        head: of the model, whose input the features are.
+        scans: to look at.
+        job: settings, and how the scans are shown.
+    """
+    settings, device = job.settings, next(model.parameters()).device
+    loader = scoring_loader(
+        scans,
+        batch_size=settings.windows_at_once,
+        num_workers=job.num_workers,
+        pin_memory=device.type == "cuda",
+    )
+    where = f"features of {job.dataset}/{job.model}/{job.init}"
+    with memory_errors(where, windows=settings.windows_at_once, precision=settings.precision):
+        with HeadInput(head) as kept:
+            window_logits(
+                model,
+                loader,
+                InputSettings.of_model(job.model, settings, job.display_window_hu, job.intensity),
+                device=device,
+                on_batch=batch_reporter(len(loader)),
+            )
+        values = kept.features
+    loader.close()
+    _check_finite(values, where)
+    return values
 
 
 def _check_finite(values: torch.Tensor, where: str) -> None:
