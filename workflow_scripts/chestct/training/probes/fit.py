@@ -20,6 +20,25 @@ from chestct.training.scoring import largest, validation_metrics
 from chestct.training.windows.dataset import Scan, drawn_parts
 from chestct.training.windows.scans import load_scans
 
+#: Columns of a record that are those of the network that gave the features.
+_OF_NETWORK = (
+    "initial_weights",
+    "initial_weights_sha256",
+    "initial_stand_in",
+    "num_parameters",
+    "device",
+    "cudnn",
+)
+#: Columns of a record that a probe has no value for.
+_ONLY_OF_TRAINING = (
+    "learning_rate",
+    "num_steps",
+    "budget_windows",
+    "patience_windows",
+    "best_step",
+    "best_windows_seen",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProbesJob:
@@ -72,31 +91,24 @@ def fit_probes(job: ProbesJob, folders: Sequence[str], *, threads: int) -> None:
 
 
 def _fit_run(job: ProbesJob, number: int, features: Features, folder: Path, *, sharing: int) -> None:
+    """Fit one run and write its folder.
+
+    Args:
+        job: of the arm.
+        number: of the run in the job.
+        features: that the run reads.
+        folder: where to write.
+        sharing: runs that read these features, and share the time that they took.
+    """
     begun, run, where = time.perf_counter(), job.runs[number], job.features[number]
     tables = {"index": job.index, "windows": job.windows, "splits": job.splits}
     training, held_out, data_digest = load_scans(tables, job.subsets[number], run, job.window_slices)
     parts = drawn_parts(training, run.model, job.negative_windows)
-    weighted = window_weights(parts)
-    places = {key: row for scan in training for key, row in _places(scan, features, where)}
-    rows = [places[parts[part].study_id, parts[part].starts[window]] for part, window, _ in weighted]
-    labels, weights = [parts[part].label for part, _, _ in weighted], [weight for *_, weight in weighted]
-    x_NF = features.values[rows]
-    validation = _ScoredScans(held_out, features, where)
-    history: list[dict[str, Any]] = []
-    best: tuple[float, int, Head] | None = None
-    for step, (strength, head) in enumerate(fit_heads(x_NF, labels, weights), start=1):
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            head.logits(x_NF), torch.tensor(labels, dtype=torch.float64), reduction="none"
-        )
-        row = {"step": step, "windows_seen": len(rows), "learning_rate": None, "l2_strength": strength}
-        row["train_loss"] = float(losses @ torch.tensor(weights, dtype=torch.float64))
-        history.append(row | validation.metrics(head))
-        if best is None or history[-1]["validation_auroc"] > best[0]:
-            best = history[-1]["validation_auroc"], step, head
-    assert best is not None
-    auroc, step, head = best
-    strength, facts = STRENGTHS[step - 1], features.facts
-    print(f"{run}: {len(training)} scans, {len(rows)} windows, strength {strength:g}, AUROC {auroc:.3f}")
+    windows = _training_windows(training, parts, features, where)
+    fit = _fit_best(windows, _ScoredScans(held_out, features, where))
+    num_windows, facts = len(windows.labels), features.facts
+    found = f"strength {fit.strength:g}, AUROC {fit.auroc:.3f}"
+    print(f"{run}: {len(training)} scans, {num_windows} windows, {found}")
     resolved = {
         "run": run.asdict(),
         "features": {key: facts[key] for key in ("settings", "display_window_hu", "intensity")},
@@ -104,59 +116,105 @@ def _fit_run(job: ProbesJob, number: int, features: Features, folder: Path, *, s
         "negative_windows": job.negative_windows,
         "l2_strengths": list(STRENGTHS),
     }
-    of_network = (
-        "initial_weights",
-        "initial_weights_sha256",
-        "initial_stand_in",
-        "num_parameters",
-        "device",
-        "cudnn",
-    )
     seconds = time.perf_counter() - begun + facts["seconds"] / sharing
-    write_results(
-        folder,
-        {
-            f"{features.head}.weight": head.weight.reshape(features.head_shape),
-            f"{features.head}.bias": head.bias.reshape(1),
-        },
-        history,
-        resolved,
-        {
-            **run.asdict(),
-            **{key: facts[key] for key in of_network},
-            **dict.fromkeys(_ONLY_OF_TRAINING),
-            "num_scans": len(training),
-            "num_positive": sum(scan.label for scan in training),
-            "l2_strength": strength,
-            "accumulate": 1,
-            "windows_seen": len(rows),
-            "stopped_early": 0,
-            "validation_auroc": auroc,
-            "seconds": round(seconds, 3),
-            "windows_per_second": len(rows) / seconds,
-            "data_wait_percent": 0.0,
-            "peak_memory_mb": max(facts["peak_memory_mb"], peak_memory_mb(0)),
-            "resumed": 0,
-            "config_digest": digest_object(resolved),
-            "code_digest": digest_of(features, job.code_digest),
-            "data_digest": data_digest,
-        },
-        {"holds": HEAD, "run": run.asdict()},
+    row = {
+        **run.asdict(),
+        **{key: facts[key] for key in _OF_NETWORK},
+        **dict.fromkeys(_ONLY_OF_TRAINING),
+        "num_scans": len(training),
+        "num_positive": sum(scan.label for scan in training),
+        "l2_strength": fit.strength,
+        "accumulate": 1,
+        "windows_seen": num_windows,
+        "stopped_early": 0,
+        "validation_auroc": fit.auroc,
+        "seconds": round(seconds, 3),
+        "windows_per_second": num_windows / seconds,
+        "data_wait_percent": 0.0,
+        "peak_memory_mb": max(facts["peak_memory_mb"], peak_memory_mb(0)),
+        "resumed": 0,
+        "config_digest": digest_object(resolved),
+        "code_digest": digest_of(features, job.code_digest),
+        "data_digest": data_digest,
+    }
+    state = {
+        f"{features.head}.weight": fit.head.weight.reshape(features.head_shape),
+        f"{features.head}.bias": fit.head.bias.reshape(1),
+    }
+    write_results(folder, state, fit.history, resolved, row, {"holds": HEAD, "run": run.asdict()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TrainingWindows:
+    """What a head is fitted on.
+
+    Attributes:
+        features: of the windows, float32, shape (num_windows, F).
+        labels: of the windows, 0 or 1.
+        weights: of the windows, that sum to 1.
+    """
+
+    features: torch.Tensor
+    labels: list[int]
+    weights: list[float]
+
+
+def _training_windows(
+    scans: Sequence[Scan], parts: Sequence[Scan], features: Features, where: str
+) -> _TrainingWindows:
+    """The windows that training draws from parts of scans (``drawn_parts``), as often as it draws them."""
+    rows = {key: row for scan in scans for key, row in _rows_of_windows(scan, features, where)}
+    weighted = window_weights(parts)
+    chosen = [rows[parts[part].study_id, parts[part].starts[window]] for part, window, _ in weighted]
+    return _TrainingWindows(
+        features=features.values[chosen],
+        labels=[parts[part].label for part, _, _ in weighted],
+        weights=[weight for *_, weight in weighted],
     )
 
 
-#: Columns of a record that a probe has no value for.
-_ONLY_OF_TRAINING = (
-    "learning_rate",
-    "num_steps",
-    "budget_windows",
-    "patience_windows",
-    "best_step",
-    "best_windows_seen",
-)
+@dataclass(frozen=True, kw_only=True)
+class _Fit:
+    """The head that is kept, the strength of its penalty, its validation AUROC, and rows of all strengths."""
+
+    head: Head
+    strength: float
+    auroc: float
+    history: list[dict[str, Any]]
 
 
-def _places(scan: Scan, features: Features, where: str) -> list[tuple[tuple[str, int], int]]:
+def _fit_best(windows: _TrainingWindows, validation: "_ScoredScans") -> _Fit:
+    """Fit a head for every strength of the penalty; the first one with the highest AUROC is kept."""
+    labels, weights = (
+        torch.tensor(values, dtype=torch.float64) for values in (windows.labels, windows.weights)
+    )
+    history: list[dict[str, Any]] = []
+    heads: list[Head] = []
+    for strength, head in fit_heads(windows.features, windows.labels, windows.weights):
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            head.logits(windows.features), labels, reduction="none"
+        )
+        heads.append(head)
+        history.append(
+            {
+                "step": len(heads),
+                "windows_seen": len(labels),
+                "learning_rate": None,
+                "l2_strength": strength,
+                "train_loss": float(losses @ weights),
+                **validation.metrics(head),
+            }
+        )
+    best = max(range(len(heads)), key=lambda number: history[number]["validation_auroc"])
+    return _Fit(
+        head=heads[best],
+        strength=STRENGTHS[best],
+        auroc=history[best]["validation_auroc"],
+        history=history,
+    )
+
+
+def _rows_of_windows(scan: Scan, features: Features, where: str) -> list[tuple[tuple[str, int], int]]:
     """Rows of a scan's windows among the features, by scan and first slice."""
     rows = features.rows_of([scan.study_id], scan.starts, scan.stops, where=where)
     return [((scan.study_id, start), int(row)) for start, row in zip(scan.starts, rows, strict=True)]
