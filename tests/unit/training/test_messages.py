@@ -152,7 +152,7 @@ def test_event_files_hold_the_learning_curve(data, tmp_path, plain, impatient):
             usual = loop.Loop.validate
 
             def validate(self, validation):
-                if self.done == 8:
+                if self.steps_done == 8:
                     raise SystemExit(1)
                 return usual(self, validation)
 

@@ -35,7 +35,7 @@ def kill_at_step(monkeypatch, step, number=signal.SIGKILL, *, group=False):
     usual = loop.Loop.take_step
 
     def take_step(self, pieces):
-        if self.done == step:
+        if self.steps_done == step:
             (os.killpg if group else os.kill)(os.getpid(), number)
         usual(self, pieces)
 
@@ -47,7 +47,7 @@ def kill_in_validation(monkeypatch, step, number):
     usual = loop.Loop.validate
 
     def validate(self, validation):
-        if self.done == step:
+        if self.steps_done == step:
             check = self.progress.during_validation
 
             def during_validation(batch, total):

@@ -81,7 +81,7 @@ def run_steps(
         gpus=0,
         batches=batches,
     )
-    step.look_every = loop_module._LOOK_EVERY
+    step.check_losses_every = loop_module._CHECK_LOSSES_EVERY
     computation = Computation(
         name="test",
         precision="bf16-mixed",
@@ -123,7 +123,12 @@ def test_twenty_steps_are_waited_for_twice(tmp_path: Any, monkeypatch: pytest.Mo
         return losses
 
     monkeypatch.setattr(Step, "__call__", step)
-    monkeypatch.setattr(Loop, "check_losses", lambda self: (looks.append(self.done + 1), check(self))[1])
+
+    def check_losses(self: Loop) -> None:
+        looks.append(self.steps_done + 1)
+        check(self)
+
+    monkeypatch.setattr(Loop, "check_losses", check_losses)
     model = build_model("swin_narrow", num_slices=8, size_px=32, seed=0)
     run_steps(model, tmp_path, num_steps=20, accumulate=2)
     assert looks == [10, 20]

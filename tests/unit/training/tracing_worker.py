@@ -54,11 +54,11 @@ def trace() -> None:
     data.ScoringWindows.__getitem__ = lambda self, key: _note("score", self.items[key][0]) or score(self, key)
 
     def take_step(self, pieces):
-        if os.environ.get("RANK") == "1" and self.done == int(os.environ.get("KILL_AT_STEP", -1)):
+        if os.environ.get("RANK") == "1" and self.steps_done == int(os.environ.get("KILL_AT_STEP", -1)):
             os.kill(os.getpid(), signal.SIGTERM)
-        if os.environ.get("RANK") == "1" and self.done == int(os.environ.get("FAIL_AT_STEP", -1)):
+        if os.environ.get("RANK") == "1" and self.steps_done == int(os.environ.get("FAIL_AT_STEP", -1)):
             raise InputError("the second process failed", where="here", expected="none", remedy="try")
-        if os.environ.get("RANK") == "1" and self.done == int(os.environ.get("WAIT_AT_STEP", -1)):
+        if os.environ.get("RANK") == "1" and self.steps_done == int(os.environ.get("WAIT_AT_STEP", -1)):
             _note("waits")
             while not self.preemption.received:
                 time.sleep(0.01)

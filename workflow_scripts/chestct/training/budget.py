@@ -79,11 +79,11 @@ def check_parts(model: str, settings: TrainingSettings, *, gpus: int, processes:
 class Batches:
     """How the windows of a step are shared out: over processes, and over pieces one after another.
 
-    A batch is cut into ``accumulate`` parts and every part into a piece a process. Parameters of the
-    augmentation are drawn for the whole batch in its order, and the gradients of all pieces make the batch's,
-    so that the cut changes memory and speed, not the step. This holds for models that see every window by
-    itself. BatchNorm does not: models with it take no parts (``check_parts``), and GPUs share its statistics.
-    Dropout and stochastic depth are drawn anew for every piece.
+    A batch is cut into ``accumulate`` parts and every part into a piece (micro-batch) a process. Parameters
+    of the augmentation are drawn for the whole batch in its order, and the gradients of all pieces make the
+    batch's, so that the cut changes memory and speed, not the step. This holds for models that see every
+    window by itself. Models with BatchNorm do not: they take no parts (``check_parts``), and GPUs share their
+    statistics. Dropout and stochastic depth are drawn anew for every piece.
 
     Attributes:
         size: windows of a step.

@@ -161,11 +161,11 @@ def _measured(job: TrainingJob, training: list[Scan], loop: Loop) -> dict[str, A
     return {
         "num_scans": len(training),
         "num_positive": sum(scan.label for scan in training),
-        "num_steps": loop.done,
-        "windows_seen": loop.done * batch_size,
+        "num_steps": loop.steps_done,
+        "windows_seen": loop.steps_done * batch_size,
         "budget_windows": loop.num_steps * batch_size,
         "patience_windows": best.patience,
-        "stopped_early": int(loop.done < loop.num_steps),
+        "stopped_early": int(loop.steps_done < loop.num_steps),
         "best_step": best.step,
         "best_windows_seen": best.windows_seen,
         "validation_auroc": best.auroc,
@@ -175,7 +175,7 @@ def _measured(job: TrainingJob, training: list[Scan], loop: Loop) -> dict[str, A
         "peak_memory_mb": peak_memory_mb(job.gpus),
         "device": device_name(gpus=job.gpus, world=loop.processes.world),
         "cudnn": cudnn_release(gpus=job.gpus),
-        **loop.progress.measured(loop.done),
+        **loop.progress.measured(loop.steps_done),
     }
 
 

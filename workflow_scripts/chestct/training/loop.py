@@ -30,8 +30,8 @@ from chestct.training.scoring import scan_logits, validation_metrics
 from chestct.training.windows.batch_order import BatchStream, begin_pass
 from chestct.training.windows.loader import Loader
 
-#: Steps of a GPU between looks at its losses.
-_LOOK_EVERY = 10
+#: Steps of a GPU between checks of its losses.
+_CHECK_LOSSES_EVERY = 10
 
 
 class Step:
@@ -75,8 +75,8 @@ class Step:
         self.optimizer = Adam(trained, lr=rate, weight_decay=decay, fused=True)
         self.scheduler = schedule.build(self.optimizer)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "16-mixed")
-        #: Steps between looks at the losses; on a GPU one waits for it, which then waits for new work.
-        self.look_every = _LOOK_EVERY if gpus else 1
+        #: Steps between checks of the losses: reading one waits for the GPU, which then waits for new work.
+        self.check_losses_every = _CHECK_LOSSES_EVERY if gpus else 1
 
     def __call__(self, pieces: Iterable[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
         """Take a step on the pieces of one batch; returns the loss of each."""
@@ -113,7 +113,7 @@ class Loop:
         trial: finds out whether compiling pays, if that is not known.
 
     Attributes:
-        done: steps that were taken, over all tries.
+        steps_done: optimisation steps that were taken, over all tries.
         history: rows of the learning curve.
         progress: measurements of the run.
     """
@@ -131,17 +131,17 @@ class Loop:
         trial: CompileTrial | None = None,
     ) -> None:
         self.step, self.validation, self.generator, self.trial = step, validation, generator, trial
-        self.every = validation.every if validation else record_every
+        self.record_every = validation.every if validation else record_every
         self.computation, self.processes = computation, computation.processes
         self.file, self.preemption = computation.file, Preemption(computation.processes)
         self.history: list[dict[str, float]] = []
         #: Of this process: since the last row of the history, and since the last check.
         self.losses: list[torch.Tensor] = []
-        self.unchecked: list[torch.Tensor] = []
+        self.unchecked_losses: list[torch.Tensor] = []
         self.saved = self.file.load()
         self.processes.barrier()
-        self.done = self.saved["step"] if self.saved else 0
-        self.stream = make_stream(first_step=self.done)
+        self.steps_done = self.saved["step"] if self.saved else 0
+        self.stream = make_stream(first_step=self.steps_done)
         self.num_steps = self.stream.num_steps
         self.loader = Loader(
             dataset,
@@ -149,7 +149,7 @@ class Loop:
             num_workers=computation.num_workers,
             pin_memory=computation.gpus > 0,
         )
-        events = Events(computation.events if self.processes.first else None, step=self.done)
+        events = Events(computation.events if self.processes.first else None, step=self.steps_done)
         self.progress = Progress(computation, num_steps=self.num_steps, loader=self.loader, events=events)
 
     def run(self) -> None:
@@ -164,7 +164,8 @@ class Loop:
             with memory_errors(where, windows=piece, precision=self.step.precision):
                 self._run()
         except PreemptedError as signal:
-            if self.done < self.num_steps:  # else the last validation was cut short: the state before counts
+            # At the last step its validation was cut short: then the state before it counts.
+            if self.steps_done < self.num_steps:
                 self.save()
             self.progress.say(f"ended by {signal}; its state is in {self.file.path}, run again to go on")
             raise SystemExit(signal.exit_code) from None
@@ -182,19 +183,20 @@ class Loop:
             torch.manual_seed(torch.initial_seed() + self.processes.rank)
         if self.saved:
             self.restore(self.saved)
-        self.progress.begin(self.done, self.step.device)
+        self.progress.begin(self.steps_done, self.step.device)
         # A saved state with losses at the time of a validation: a signal cut that validation short.
-        stop = bool(self.saved and self.due and self.losses and self.look())
+        cut_short = bool(self.saved and self.record_due and self.losses)
+        stop = cut_short and self.validate_and_record()
         self.saved, pieces = None, iter(self.loader)
-        while not stop and self.done < self.num_steps:
-            if self.done % self.stream.steps_of_pass == 0:
+        while not stop and self.steps_done < self.num_steps:
+            if self.steps_done % self.stream.steps_of_pass == 0:
                 self.stream.begin_pass()
             self.take_step(islice(pieces, self.step.accumulate))
-            self.progress.report(self.done, self.losses)
-            stop = self.due and self.look()
-            if stop or self.done == self.num_steps:
+            self.progress.report(self.steps_done, self.losses)
+            stop = self.record_due and self.validate_and_record()
+            if stop or self.steps_done == self.num_steps:
                 return
-            if self.due and self.processes.any(self.processes.first and self.file.due):
+            if self.record_due and self.processes.any(self.processes.first and self.file.due):
                 self.save()
             self.preemption.check()
 
@@ -202,33 +204,36 @@ class Loop:
         """Take a step; a loss that is no number ends the run."""
         losses = self.step(pieces)
         self.losses += losses
-        self.unchecked += losses
-        if (self.done + 1) % self.step.look_every == 0:
+        self.unchecked_losses += losses
+        if (self.steps_done + 1) % self.step.check_losses_every == 0:
             self.check_losses()
             if self.trial:
-                self.trial.look(self.done + 1)
-        self.done += 1
+                self.trial.look(self.steps_done + 1)
+        self.steps_done += 1
 
     def check_losses(self) -> None:
         """Raise a DivergenceError if a loss since the last check is no number."""
-        losses = torch.stack(self.unchecked).tolist() if self.unchecked else []
+        losses = torch.stack(self.unchecked_losses).tolist() if self.unchecked_losses else []
         wrong = [loss for loss in losses if not math.isfinite(loss)]
         if wrong:
-            raise divergence(f"the training loss became {wrong[0]} at step {self.done}", "a finite loss")
-        self.unchecked.clear()
+            raise divergence(
+                f"the training loss became {wrong[0]} at step {self.steps_done}", "a finite loss"
+            )
+        self.unchecked_losses.clear()
 
     @property
-    def due(self) -> bool:
+    def record_due(self) -> bool:
         """Whether a validation, or a row of the history, follows the last step."""
-        return self.every is not None and self.done % self.every == 0
+        return self.record_every is not None and self.steps_done % self.record_every == 0
 
-    def look(self) -> bool:
-        """Validate, add a row to the history, keep the best weights; returns whether the run stops here."""
+    def validate_and_record(self) -> bool:
+        """Validate, add a row to the history, keep the best weights; returns whether the run stops early."""
         self.check_losses()
         if self.trial:
             self.trial.interrupted()
         found = self.validate(self.validation) if self.validation else {}
-        row: dict[str, float] = {"step": self.done, "windows_seen": self.done * self.computation.batches.size}
+        windows_seen = self.steps_done * self.computation.batches.size
+        row: dict[str, float] = {"step": self.steps_done, "windows_seen": windows_seen}
         row["train_loss"] = self.processes.mean(float(torch.stack(self.losses).mean()))
         row["learning_rate"] = self.step.optimizer.param_groups[0]["lr"]
         self.history.append(row | found)
@@ -237,9 +242,10 @@ class Loop:
             return False
         self.progress.show_validation(self.history[-1])
         best = self.validation.best
-        stop = best.update(self.step.model, self.history[-1]) and self.done < self.num_steps
+        stop = best.update(self.step.model, self.history[-1]) and self.steps_done < self.num_steps
         if stop:
-            self.progress.say(f"step {self.done}: no better validation for {best.patience:,} windows, stops")
+            without = f"no better validation for {best.patience:,} windows"
+            self.progress.say(f"step {self.steps_done}: {without}, stops")
         return stop
 
     def validate(self, validation: Validation) -> dict[str, float]:
@@ -269,7 +275,7 @@ class Loop:
             model.train()
         logits = self.processes.maximum(logits)
         if not torch.isfinite(logits).all():
-            what = f"scores of validation scans are no numbers at step {self.done}"
+            what = f"scores of validation scans are no numbers at step {self.steps_done}"
             raise divergence(what, "finite scores", ", or replace training.precision 16-mixed")
         return validation_metrics(logits, labels)
 
@@ -285,7 +291,7 @@ class Loop:
         if self.processes.first:
             parts = {name: part.state_dict() for name, part in self._parts().items()}
             augmentation = self.generator.get_state() if self.generator else None
-            state = {"step": self.done, "history": self.history, "augmentation": augmentation}
+            state = {"step": self.steps_done, "history": self.history, "augmentation": augmentation}
             self.file.save(state | {"own": own_of_all, "parts": parts})
 
     def restore(self, state: dict[str, Any]) -> None:
