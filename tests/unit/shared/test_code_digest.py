@@ -1,6 +1,7 @@
 """Which changes of the code change the digest that a job has of it."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small package with an entry script."""
     monkeypatch.setattr(code_digest, "SCRIPTS", tmp_path)
     monkeypatch.setattr(code_digest, "_CACHE", tmp_path / "__pycache__" / "code_digest.json")
+    # Where PYTHONDONTWRITEBYTECODE is set there is no cache either.
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
