@@ -9,12 +9,17 @@ from dataclasses import dataclass
 import torch
 from findings import Report
 
-from chestct.training.measure.machine_speeds import copy_tbps, memory_tbps, peak_tflops, product_tflops
+from chestct.training.measure.data_sheets import memory_tbps, peak_tflops, why_no_peak
+from chestct.training.measure.machine_speeds import copy_tbps, product_tflops
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What speeds are held against, 10**12 a second: by the data sheet, or measured where it is not known."""
+    """What speeds are held against, 10**12 a second: by the data sheet, or measured where it is not known.
+
+    Attributes:
+        sheet: where the peak of operations comes from, in words.
+    """
 
     device: torch.device
     name: str
@@ -22,6 +27,7 @@ class Machine:
     sheet_tflops: float
     copy_tbps: float
     sheet_tbps: float
+    sheet: str
     dry: bool
 
     @property
@@ -71,15 +77,18 @@ def look_at_machine(report: Report, device: torch.device, *, dry: bool) -> Machi
     report.add("machine", name, versions)
     precision = "bf16-mixed" if gpu else "32-true"
     product, copy = product_tflops(device, precision), copy_tbps(device)
-    sheet, sheet_tbps = peak_tflops(name, precision) or product, memory_tbps(name) or copy
-    report.add("machine", "matrix product", f"{product:.4g} TFLOP/s ({sheet:.4g} by the data sheet)")
-    report.add("machine", "copy, read and written", f"{copy:.3g} TB/s ({sheet_tbps:.3g} by the data sheet)")
+    sheet, sheet_tbps = peak_tflops(name, precision), memory_tbps(name)
+    words = f"{sheet:.4g} by the data sheet" if sheet else why_no_peak(name, precision)
+    report.add("machine", "matrix product", f"{product:.4g} TFLOP/s ({words})")
+    words = f"{sheet_tbps:.3g} by the data sheet" if sheet_tbps else "its data sheet's is not known"
+    report.add("machine", "copy, read and written", f"{copy:.3g} TB/s ({words})")
     return Machine(
         device=device,
         name=name,
         product_tflops=product,
-        sheet_tflops=sheet,
+        sheet_tflops=sheet or product,
         copy_tbps=copy,
-        sheet_tbps=sheet_tbps,
+        sheet_tbps=sheet_tbps or copy,
+        sheet="the data sheet" if sheet else "the peak, taken to be the product's",
         dry=dry,
     )

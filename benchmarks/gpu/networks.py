@@ -184,15 +184,16 @@ def time_model(
             continue
         forms = ["plain"] if setting_of_forms == NEVER else [*times.forms, *["compiled"] * by_compiler]
         part, what = "compiled" if by_compiler else "speed", f"{name} {' '.join(forms)}"
-        report.add(part, what, _speed(times, floor, sizes.batch, least, machine))
+        report.add(part, what, _speed(times, floor, setting, least, machine))
 
 
-def _speed(times: EngineTimes, floor: Floor, batch: int, least: float, machine: Machine) -> str:
-    step = min(times.train)
+def _speed(times: EngineTimes, floor: Floor, setting: Setting, least: float, machine: Machine) -> str:
+    step, batch = min(times.train), setting.batch
     tflops = floor.flops * batch / step / 1e12
     return (
-        f"{batch / step:.4g} windows/s, scoring {batch / min(times.score):.4g}; MFU "
-        f"{100 * tflops / machine.sheet_tflops:.1f} % of the data sheet, "
+        f"{batch / step:.4g} windows/s, validating {setting.scored / min(times.score):.4g}, predicting "
+        f"{setting.scored / min(times.predict):.4g}; MFU "
+        f"{100 * tflops / machine.sheet_tflops:.1f} % of {machine.sheet}, "
         f"{100 * tflops / machine.product_tflops:.1f} % of a matrix product; "
         f"{100 * least / step:.0f} % of the floor; peak {times.peak_memory_gb:.3g} GB; "
         f"first step {times.first_seconds:.3g} s"

@@ -7,9 +7,10 @@ import numpy as np
 from chestct.catalogue import MODELS
 from chestct.plan.cost import windows_of_run
 from chestct.plan.scans import ASSUMED_SLICES, Scans
-from chestct.plan.speeds import THROUGHPUT
+from chestct.plan.speeds import PASSES, THROUGHPUT
 from chestct.run_grid import list_runs
 from chestct.tables import read_table
+from chestct.training.measure.prediction_speed import with_prediction
 from chestct.window_forms import slices_seen
 
 _PROCESSOR, _GPU = "AMD EPYC, 1 thread(s)", "NVIDIA A100"
@@ -42,20 +43,19 @@ def expected_hours(configuration: dict[str, Any], num_scans: int, *, gpu: bool) 
             return None
         trained, validated = windows_of_run(configuration, scans, run)
         predicted = scans.split("validation", subsets) + scans.split("test", subsets)
-        scored = validated + predicted * scans.windows(subsets, MODELS[run.model].sees)
-        hours += (trained / known[0] + scored / known[1]) / 3600
+        predicted *= scans.windows(subsets, MODELS[run.model].sees)
+        hours += (trained / known[0] + validated / known[1] + predicted / known[2]) / 3600
     return hours
 
 
-def _speeds(configuration: dict[str, Any], model: str, device: str) -> tuple[float, float] | None:
-    """Windows a second, trained and scored, at the study's size."""
-    table = read_table(THROUGHPUT, "throughput", recorded=False)
+def _speeds(configuration: dict[str, Any], model: str, device: str) -> tuple[float, ...] | None:
+    """Windows a second at the study's size, by ``PASSES``."""
+    table = with_prediction(read_table(THROUGHPUT, "throughput", recorded=False))
     rows = table[(table["device"] == device) & (table["model"] == model) & table["compiled"].isna()]
     if rows.empty:
         return None
     wanted = slices_seen(configuration["subsets"], model) * configuration["training"]["crop_px"] ** 2
     ratios = (rows["window"] * rows["size"] ** 2 / wanted).to_numpy(dtype=float)
     nearest = int(np.abs(np.log(ratios)).argmin())
-    columns = ["train_windows_per_second", "score_windows_per_second"]
-    trained, scored = rows[columns].to_numpy(dtype=float)[nearest] * ratios[nearest]
-    return float(trained), float(scored)
+    columns = [f"{name}_windows_per_second" for name in PASSES]
+    return tuple(rows[columns].to_numpy(dtype=float)[nearest] * ratios[nearest])

@@ -49,13 +49,13 @@ def test_a_job_compiles_where_measured_speeds_say_that_it_pays(both_ways):
     assert speeds["train"].to_dict() == {"swin3d_t": 80, "slow_r50": 100}
     assert speeds["compile_seconds"].tolist() == [60.0, pytest.approx(math.nan, nan_ok=True)]
     # A window takes a quarter of a hundredth of a second less: 60 s are 24,000 windows.
-    columns = ["rule", "model", "train", "score"]
+    columns = ["rule", "model", "train", "score", "predict"]
     rows = [
-        ("finetune", "swin3d_t", 23_000.0, 0.0),
-        ("finetune", "swin3d_t", 25_000.0, 0.0),
-        ("predict", "swin3d_t", 0.0, 1e6),
-        ("extract_features", "swin3d_t", 0.0, 1e6),
-        ("finetune", "slow_r50", 1e9, 0.0),
+        ("finetune", "swin3d_t", 23_000.0, 0.0, 0.0),
+        ("finetune", "swin3d_t", 25_000.0, 0.0, 0.0),
+        ("predict", "swin3d_t", 0.0, 0.0, 1e6),
+        ("extract_features", "swin3d_t", 0.0, 0.0, 1e6),
+        ("finetune", "slow_r50", 1e9, 0.0, 0.0),
     ]
     windows = pd.DataFrame(rows, columns=columns)
     assert compiled_jobs(windows, speeds, chosen="auto").tolist() == [False, True, True, False, False]
@@ -68,7 +68,7 @@ def test_a_job_compiles_where_measured_speeds_say_that_it_pays(both_ways):
     known = compile_choice.measured_on(
         "NVIDIA X", "swin3d_t", precision="bf16-mixed", window=32, size=224, form="blocks"
     )
-    assert known.saving(25_000, 0) == pytest.approx(2.5)
+    assert known.saving(train=25_000) == pytest.approx(2.5)
     assert (
         compile_choice.measured_on(
             "NVIDIA X", "csn_r101", precision="bf16-mixed", window=32, size=224, form="whole"

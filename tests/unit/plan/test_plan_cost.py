@@ -27,7 +27,10 @@ from chestct.records import record
 from chestct.run import Run
 from chestct.run_grid import list_runs, selection_run, training_settings
 from chestct.subsets.windows import window_starts
+from chestct.tables import read_table
 from chestct.training.budget import num_training_steps
+from chestct.training.compile_choice import THROUGHPUT
+from chestct.training.measure.prediction_speed import with_prediction
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -78,7 +81,8 @@ def test_slices_and_scans_are_counted_as_what_they_are(paper):
     settings = [training_settings(paper, name) for name in ("resnet18_slices", "lrcn_resnext101_32x8d_scan")]
     validations = [one.num_validations for one in settings]
     of_slices, of_scans = [validations[0] * 150 * 240, runs * 300 * 240], [validations[1] * 150, runs * 300]
-    assert found["score"].tolist() == [*of_slices, *of_scans]
+    assert (found["score"] + found["predict"]).tolist() == [*of_slices, *of_scans]
+    assert (found["predict"] > 0).tolist() == [False, True] * 2
 
 
 def test_speeds_are_those_of_what_a_model_sees(paper):
@@ -116,13 +120,13 @@ def test_every_job_counts_the_windows_of_its_runs(paper):
     found = count_windows(paper, {"lidc": scans()}, jobs)
     clips = paper["training"]["pretraining"]
     num_runs = sum((run.dataset, run.model) == ("lidc", "slow_r50") for run in list_runs(paper))
-    assert list(found[["train", "score"]].itertuples(index=False, name=None)) == [
-        (clips["num_clips"] * clips["epochs"], 0),
-        windows_of_run(paper, scans(), selection_run(paper, *ARM.values())),
-        (0, 0),
-        windows_of_run(paper, scans(), Run(**ARM, percent=10, seed=0, fold=0)),
-        (0, num_runs * 300 * len(window_starts(240, 32, 16))),
-        (0, 0),
+    assert list(found[["train", "score", "predict"]].itertuples(index=False, name=None)) == [
+        (clips["num_clips"] * clips["epochs"], 0, 0),
+        (*windows_of_run(paper, scans(), selection_run(paper, *ARM.values())), 0),
+        (0, 0, 0),
+        (*windows_of_run(paper, scans(), Run(**ARM, percent=10, seed=0, fold=0)), 0),
+        (0, 0, num_runs * 300 * len(window_starts(240, 32, 16))),
+        (0, 0, 0),
     ]
 
 
@@ -131,21 +135,27 @@ def test_a_probe_costs_one_pass_over_all_scans_a_network(paper):
     jobs = [job("extract_features", point="shared", **arm), job("fit_probes", **arm), job("predict_probes")]
     found = count_windows(paper, {"lidc": scans()}, jobs)
     assert found["train"].tolist() == [0, 0, 0]
-    assert found["score"].tolist() == [1000 * len(window_starts(240, 32, 16)), 0, 0]
+    assert found["predict"].tolist() == [1000 * len(window_starts(240, 32, 16)), 0, 0]
 
 
 def test_hours_follow_from_speeds():
-    speeds = pd.DataFrame({"train": [10.0], "score": [40.0]}, index=["m"])
-    rows = [("m", 36_000.0, 144_000.0), ("other", 1.0, 0.0), ("m", 1.0, math.nan), (None, 0.0, 0.0)]
-    hours = hours_of_jobs(pd.DataFrame(rows, columns=["model", "train", "score"]), speeds)
-    assert hours.tolist() == pytest.approx([2.0, math.nan, math.nan, 0.0], nan_ok=True)
+    speeds = pd.DataFrame({"train": [10.0], "score": [40.0], "predict": [20.0]}, index=["m"])
+    rows = [
+        ("m", 36_000.0, 144_000.0, 0.0),
+        ("other", 1.0, 0.0, 0.0),
+        ("m", 1.0, math.nan, 0.0),
+        (None, 0.0, 0.0, 0.0),
+        ("m", 0.0, 0.0, 144_000.0),
+    ]
+    hours = hours_of_jobs(pd.DataFrame(rows, columns=["model", "train", "score", "predict"]), speeds)
+    assert hours.tolist() == pytest.approx([2.0, math.nan, math.nan, 0.0, 2.0], nan_ok=True)
     assert longest_chain([job("a"), job("b")], [2.0, 2.0]) == 2.0
     assert longest_chain([job("a", after=(1,)), job("b")], [2.0, 2.0]) == 4.0
 
 
 def test_a_probe_computes_features_as_fast_as_its_model_scores(paper):
     speeds = read_speeds(paper)["NVIDIA A100"]
-    assert speeds["score"]["penet_probe"] == speeds["score"]["penet"] > 0
+    assert speeds["predict"]["penet_probe"] == speeds["predict"]["penet"] == speeds["score"]["penet"] / 2 > 0
     other = read_speeds(paper | {"subsets": paper["subsets"] | {"window_slices": 31}})["NVIDIA A100"]
     assert "penet" not in other.index
 
@@ -255,3 +265,29 @@ def test_what_is_not_known_is_called_unknown():
     assert "unknown" in plan
     assert "python -m chestct.training.measure.throughput MODEL" in plan
     assert "upper bounds" not in plan
+
+
+def test_speeds_of_prediction_that_were_not_measured_follow_from_validation(paper):
+    table = read_table(THROUGHPUT, "throughput", recorded=False)
+    assert table["predict_windows_per_second"].isna().all(), "then this test is to be written anew"
+    row = table[(table["device"] == "NVIDIA H200") & (table["model"] == "swin3d_t")]
+    cpu = row.assign(device="AMD", precision="32-true")
+    others = [row.assign(device=name) for name in ("NVIDIA H100 PCIe", "Another")]
+    volta = row.assign(device="Tesla T4", precision="16-mixed")
+    known = row.assign(predict_windows_per_second=7.0)
+    found = with_prediction(pd.concat([row, cpu, *others, volta, known]))
+    speeds, score = found["predict_windows_per_second"], row["score_windows_per_second"].item()
+    assert speeds.tolist() == pytest.approx([score / 2, score, score / 2, score / 2, score * 8.1 / 65, 7.0])
+    assert found["predict_standing"].tolist() == [
+        "estimated: the share that validation reaches of 989 TFLOP/s, of 494.5 in TF32",
+        "as scoring",
+        "estimated: the share that validation reaches of 756 TFLOP/s, of 378 in TF32",
+        "estimated: 0.5 of validation in bf16-mixed, whose values are half as large",
+        "estimated: the share that validation reaches of 65 TFLOP/s, of 8.1 in float32",
+        "measured",
+    ]
+    plan = text.plan_text(paper, RULES, [job("predict", dataset="lidc", model="swin3d_t", fold="0")])
+    assert (
+        "Speed of prediction and of features of frozen probes, estimated: the share that validation reaches "
+        "of 989 TFLOP/s, of 494.5 in TF32." in plan
+    )

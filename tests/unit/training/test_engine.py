@@ -21,6 +21,7 @@ from engine_data import (
 
 from chestct.errors import DivergenceError, InputError
 from chestct.training import budget, start
+from chestct.training.precision import scores_in
 from chestct.training.settings import TrainingSettings, WindowsSeen
 
 
@@ -124,6 +125,18 @@ def test_predictions_score_validation_and_test_scans_once(data, trained, tmp_pat
     )
     auroc = ((higher > 0) + 0.5 * (higher == 0)).mean()
     assert auroc == pytest.approx(record(trained)["validation_auroc"])
+    assert (record(trained)["precision"], record(trained)["scores_in"]) == (SETTINGS.precision, "float32")
+
+
+def test_stored_scores_are_in_float32_whatever_the_training(data, trained, tmp_path):
+    expected = score(data, trained, tmp_path / "one.csv")["score"]
+    found = score(data, trained, tmp_path / "other.csv", precision="bf16-mixed")["score"]
+    assert found.tolist() == expected.tolist()
+    assert [scores_in(kind, gpus=1) for kind in ("32-true", "bf16-mixed", "16-mixed")] == [
+        "float32",
+        "tf32",
+        "tf32",
+    ]
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 1}, {"batch_size": 5}, {"accumulate": 4}])

@@ -6,7 +6,7 @@ from torch import nn
 
 from chestct.training.measure import floor
 from chestct.training.measure.floor import Floor
-from chestct.training.measure.machine_speeds import memory_tbps, peak_tflops, product_tflops
+from chestct.training.measure.machine_speeds import product_tflops
 
 
 class Attention(nn.Module):
@@ -42,13 +42,6 @@ def test_the_matrix_of_attention_needs_no_memory(monkeypatch: pytest.MonkeyPatch
     found = Floor.of("any", window=4, size=4)
     # Six products, each of the 64 x 64 scores and two times 64 x 2 values: these alone are moved.
     assert (found.window_values, found.step_values) == (6 * 2 * 128, 0)
-
-
-def test_memory_speed_is_that_of_the_longest_name_that_fits() -> None:
-    assert memory_tbps("NVIDIA H100 80GB HBM3") == 3.35
-    assert memory_tbps("NVIDIA H100 PCIe") == 2.0
-    assert memory_tbps("another") is None
-    assert peak_tflops("NVIDIA H200", "bf16-mixed") == 989 and peak_tflops("another", "32-true") is None
 
 
 def test_a_matrix_product_is_measured() -> None:

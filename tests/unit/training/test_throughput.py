@@ -94,12 +94,24 @@ def test_every_repeat_is_timed_and_told() -> None:
     assert "plain float32  out of memory" in describe(name, found, setting(), Peaks(sheet=None, product=1.0))
 
 
+def test_prediction_is_timed_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without autocast, which validation has where training is mixed."""
+    autocast: list[bool] = []
+    monkeypatch.setattr(speed, "score_windows", lambda *_: autocast.append(torch.is_autocast_enabled("cpu")))
+    found = time_engine("videomae_narrow", setting(precision="bf16-mixed"))
+    assert autocast == [True] * 3 + [False] * 3
+    assert found.predict is not found.score and len(found.predict) == 2
+    autocast.clear()
+    found = time_engine("videomae_narrow", setting())
+    assert autocast == [False] * 3 and found.predict is found.score, "the same pass"
+
+
 def test_windows_are_scored_as_they_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wider than the crop, as the loader gives them."""
     scored: list[torch.Size] = []
     monkeypatch.setattr(speed, "score_windows", lambda model, hu_BTHW, _: scored.append(hu_BTHW.shape))
     time_engine("videomae_narrow", setting())
-    assert set(scored) == {(2, 8, 37, 37)}
+    assert set(scored) == {(4, 8, 37, 37)}, "twice as many as are trained on"
 
 
 def test_forms_are_measured_where_models_take_them() -> None:
@@ -160,7 +172,7 @@ def test_with_compiling_what_is_not_compiled_has_a_row_too(
 ) -> None:
     """Without one, nothing is known of what compiling saves."""
     found = Measurement(
-        train=[1.0], score=[1.0], plain=[], forward_flops=1, train_flops=3, peak_memory_gb=1.0,
+        train=[1.0], score=[1.0], predict=[1.0], plain=[], forward_flops=1, train_flops=3, peak_memory_gb=1.0,
         first_seconds=1.0, forms=(), compile_seconds=2.0,
     )  # fmt: skip
     monkeypatch.setattr(throughput, "measure_apart", lambda name, setting: found)
@@ -209,6 +221,6 @@ def test_another_device_is_taken_to_reach_the_same_share_of_its_peak() -> None:
         == "estimated: 3 % of 312 TFLOP/s, as resnet18 on NVIDIA H200"
     )
     with pytest.raises(InputError, match="nothing like 'swin3d_t' was measured"):
-        estimated_rows(pd.DataFrame(rows), "NVIDIA A100", "NVIDIA H100")
-    with pytest.raises(InputError, match="the peak of 'a GPU' is not known"):
+        estimated_rows(pd.DataFrame(rows), "NVIDIA A100", "NVIDIA H100 PCIe")
+    with pytest.raises(InputError, match="the peaks of 'a GPU' are not known"):
         estimated_rows(pd.DataFrame(rows), "a GPU", "NVIDIA H200")

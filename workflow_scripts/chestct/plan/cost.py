@@ -15,6 +15,7 @@ import pandas as pd
 from chestct.catalogue import MODELS
 from chestct.dataset_entries import outside_sets
 from chestct.plan.scans import Scans
+from chestct.plan.speeds import PASSES
 from chestct.run import RUN_KEYS, Run
 from chestct.run_grid import list_runs, selection_run, training_settings
 from chestct.training.budget import count_validations, num_training_steps
@@ -64,47 +65,53 @@ def count_windows(
 
     Returns:
         a row a job, in the order of the jobs: rule, model and init (if any), to_do, and the windows that it
-        trains on (``train``: forward and backward) and scores (``score``: forward alone).
+        trains on (``train``: forward and backward), validates on (``score``: forward alone) and scores for
+        good (``predict``: forward alone, predictions and features).
     """
     runs, subsets = list_runs(config), config["subsets"]
     outside = {one.name: one for one in outside_sets(config["datasets"])}
 
-    def windows_of(job: PlannedJob) -> tuple[float, float]:
+    def windows_of(job: PlannedJob) -> tuple[float, float, float]:
         keys = {key: int(value) if value.isdigit() else value for key, value in job.wildcards.items()}
         keys = {key: keys[key] for key in RUN_KEYS if key in keys}
         if job.rule == "pretrain":
             clips = config["training"]["pretraining"]
-            return float(clips["num_clips"] * clips["epochs"]), 0.0
+            return float(clips["num_clips"] * clips["epochs"]), 0.0, 0.0
         if job.rule == "predict":
             num_runs = sum(all(getattr(run, key) == keys[key] for key in keys) for run in runs)
             known = scans[job.wildcards["dataset"]]
             scored = known.split("validation", subsets) + known.split("test", subsets)
             sees = MODELS[job.wildcards["model"]].sees
-            return 0.0, num_runs * scored * known.windows(subsets, sees)
+            return 0.0, 0.0, num_runs * scored * known.windows(subsets, sees)
         if job.rule == "extract_features":
             # One pass over all scans a network; what is fitted on the features takes seconds.
             test_set = outside.get(job.wildcards["dataset"])
             known = scans[test_set.tested if test_set else job.wildcards["dataset"]]
-            return 0.0, known.num_scans * known.windows(subsets, MODELS[job.wildcards["model"]].sees)
+            return 0.0, 0.0, known.num_scans * known.windows(subsets, MODELS[job.wildcards["model"]].sees)
         if job.rule == "predict_outside":
             test_set, model = outside[job.wildcards["outside"]], job.wildcards["model"]
             tested = [r for r in runs if (r.dataset, r.model, r.fold) == (test_set.trained, model, 0)]
             known = scans[test_set.tested]
-            return 0.0, len(tested) * known.num_scans * known.windows(subsets, MODELS[model].sees)
+            return 0.0, 0.0, len(tested) * known.num_scans * known.windows(subsets, MODELS[model].sees)
         if job.rule not in ("finetune", "try_learning_rates"):
-            return 0.0, 0.0
+            return 0.0, 0.0, 0.0
         run = Run(**keys) if job.rule == "finetune" else selection_run(config, **keys)  # type: ignore[arg-type]
-        return windows_of_run(config, scans[run.dataset], run)
+        return *windows_of_run(config, scans[run.dataset], run), 0.0
 
     rows = [
         (job.rule, job.wildcards.get("model"), job.wildcards.get("init"), job.to_do, *windows_of(job))
         for job in jobs
     ]
-    return pd.DataFrame(rows, columns=["rule", "model", "init", "to_do", "train", "score"])
+    return pd.DataFrame(rows, columns=["rule", "model", "init", "to_do", *PASSES])
 
 
 def _of_jobs(windows: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
     return speeds.reindex(windows["model"]).set_axis(windows.index)
+
+
+def _seconds(windows: pd.DataFrame, speed: pd.DataFrame, way: str = "") -> pd.Series:
+    """Seconds of every job on one device; of compiled networks with ``way`` "compiled_"."""
+    return sum((windows[name] / speed[way + name] for name in PASSES), pd.Series(0.0, index=windows.index))
 
 
 def compiled_jobs(windows: pd.DataFrame, speeds: pd.DataFrame, *, chosen: str, devices: int = 1) -> pd.Series:
@@ -117,10 +124,9 @@ def compiled_jobs(windows: pd.DataFrame, speeds: pd.DataFrame, *, chosen: str, d
         devices: that a run is shared by.
     """
     speed = _of_jobs(windows, speeds)
-    saved = windows["train"] * (1 / speed["train"] - 1 / speed["compiled_train"])
-    saved += windows["score"] * (1 / speed["score"] - 1 / speed["compiled_score"])
+    saved = _seconds(windows, speed) - _seconds(windows, speed, "compiled_")
     pays = saved / devices > speed["compile_seconds"]
-    works = windows["rule"].isin(COMPILING) & ((windows["train"] > 0) | (windows["score"] > 0))
+    works = windows["rule"].isin(COMPILING) & (windows[[*PASSES]] > 0).any(axis=1)
     return works & speed["compile_seconds"].notna() & (pays | (chosen == ALWAYS)) & (chosen != NEVER)
 
 
@@ -133,12 +139,11 @@ def hours_of_jobs(
         windows, speeds, chosen, devices: as of ``compiled_jobs``.
     """
     speed = _of_jobs(windows, speeds)
-    hours = (windows["train"] / speed["train"] + windows["score"] / speed["score"]) / 3600
+    hours = _seconds(windows, speed) / 3600
     if chosen != NEVER:
-        seconds = windows["train"] / speed["compiled_train"] + windows["score"] / speed["compiled_score"]
-        compiled = (seconds + devices * speed["compile_seconds"]) / 3600
+        compiled = (_seconds(windows, speed, "compiled_") + devices * speed["compile_seconds"]) / 3600
         hours = hours.mask(compiled_jobs(windows, speeds, chosen=chosen, devices=devices), compiled)
-    return hours.mask((windows["train"] == 0) & (windows["score"] == 0), 0.0).astype(float)
+    return hours.mask((windows[[*PASSES]] == 0).all(axis=1), 0.0).astype(float)
 
 
 def longest_chain(jobs: Sequence[PlannedJob], hours: Sequence[float]) -> float:

@@ -77,6 +77,7 @@ def device_lines(
         lines += ["", f"To do now: {factor * hours[windows['to_do']].sum():,.1f} {unit}."]
         lines += _longer_lines(windows, hours * factor, unit)
         lines += _share_lines(shown, speeds, total)
+        lines += _prediction_lines(windows, speeds)
         lines += _several_lines(devices, jobs, hours, total)
         if total < _HOURS:
             lines.append(_start_line(jobs))
@@ -96,6 +97,19 @@ def _share_lines(windows: pd.DataFrame, speeds: pd.DataFrame, total: float) -> l
     trained = windows[windows["rule"].isin(["try_learning_rates", "finetune"])]
     validation = hours_of_jobs(trained.assign(train=0.0), speeds).sum()
     return [f"Scoring validation scans is {100 * validation / total:.0f} % of the total."]
+
+
+def _prediction_lines(windows: pd.DataFrame, speeds: pd.DataFrame) -> list[str]:
+    """Where speeds of prediction come from, for models that predict otherwise than they validate."""
+    models = windows.loc[windows["predict"] > 0, "model"].drop_duplicates()
+    standing = speeds["predict_standing"].reindex(models)
+    of_models = standing[standing.notna() & (standing != "as scoring")].groupby(standing, sort=False)
+    alike = len(of_models) == 1 and standing.notna().all()
+    return [
+        f"Speed of prediction and of features of frozen probes, {words}"
+        f"{'' if alike else ': ' + ', '.join(of_words.index)}."
+        for words, of_words in of_models
+    ]
 
 
 def _several_lines(devices: int, jobs: Sequence[PlannedJob], hours: pd.Series, total: float) -> list[str]:

@@ -8,10 +8,13 @@ import pandas as pd
 from chestct.catalogue import MODELS
 from chestct.tables import read_table
 from chestct.training.compile_choice import AUTO, NEVER, THROUGHPUT, measured_both_ways, wish
+from chestct.training.measure.prediction_speed import with_prediction
 from chestct.window_forms import slices_seen
 
+#: What windows pass through: training steps, validations, and the scoring of predictions and features.
+PASSES = ("train", "score", "predict")
 #: What ``read_speeds`` says of compiled networks.
-COMPILED = ("compiled_train", "compiled_score", "compile_seconds")
+COMPILED = ("compiled_train", "compiled_score", "compiled_predict", "compile_seconds")
 
 
 def compile_setting(config: Mapping[str, Any]) -> str:
@@ -28,8 +31,9 @@ def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
 
     Returns:
         tables with a row a model: ``train`` (what it sees at once, a second: forward, backward and update),
-        ``score`` (forward alone) and ``standing`` ("measured", or how it was estimated); and, where networks
-        may be compiled and both ways were measured, ``compiled_train``, ``compiled_score`` and
+        ``score`` (forward alone, as in validation), ``predict`` (the same as scores are stored), ``standing``
+        and ``predict_standing`` ("measured", or how it was estimated); and, where networks may be compiled
+        and both ways were measured, ``compiled_train``, ``compiled_score``, ``compiled_predict`` and
         ``compile_seconds``, else NaN.
 
     Raises:
@@ -46,12 +50,12 @@ def read_speeds(config: dict[str, Any]) -> dict[str, pd.DataFrame]:
     both = measured_both_ways(table[same], form) if chosen != NEVER else {}
     plain, compiled = table["compiled"].isna(), (table["compiled"] == form).fillna(False)
     # What was measured in one way only counts, too.
-    table = pd.concat([table[same & compiled & (chosen != NEVER)], table[same & plain]])
-    columns = {"train_windows_per_second": "train", "score_windows_per_second": "score"}
-    table = table.rename(columns=columns).drop_duplicates(["device", "model"], keep="last")
+    table = with_prediction(pd.concat([table[same & compiled & (chosen != NEVER)], table[same & plain]]))
+    table = table.rename(columns={f"{name}_windows_per_second": name for name in PASSES})
+    table = table.drop_duplicates(["device", "model"], keep="last")
     speeds = {}
     for device, rows in table.set_index("model").groupby("device"):
-        known = rows[["train", "score", "standing"]].copy()
+        known = rows[[*PASSES, "standing", "predict_standing"]].copy()
         for column in COMPILED:
             known[column] = [
                 getattr(both.get((str(device), name)), column, float("nan")) for name in known.index

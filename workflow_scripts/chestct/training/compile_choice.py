@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from chestct.tables import read_table
+from chestct.training.measure.prediction_speed import with_prediction
 
 #: Values of ``training.compile``: nowhere, where it pays (never on a CPU), or everywhere.
 NEVER, AUTO, ALWAYS = "never", "auto", "always"
@@ -33,25 +34,28 @@ class BothWays:
     """What was measured of a model on a device.
 
     Attributes:
-        train, score: windows a second as it is.
-        compiled_train, compiled_score: the same compiled.
+        train, score, predict: windows a second as it is: trained, validated, and scored as it is stored.
+        compiled_train, compiled_score, compiled_predict: the same compiled.
         compile_seconds: what compiling takes, once a job.
     """
 
     train: float
     score: float
+    predict: float
     compiled_train: float
     compiled_score: float
+    compiled_predict: float
     compile_seconds: float
 
-    def saving(self, train: float, score: float) -> float:
+    def saving(self, *, train: float = 0, score: float = 0, predict: float = 0) -> float:
         """Seconds that compiling saves a job, below zero if it does not pay.
 
         Args:
-            train, score: windows that the job trains on and scores.
+            train, score, predict: windows that the job trains on, validates on, and scores for good.
         """
         less = train * (1 / self.train - 1 / self.compiled_train)
-        return less + score * (1 / self.score - 1 / self.compiled_score) - self.compile_seconds
+        less += score * (1 / self.score - 1 / self.compiled_score)
+        return less + predict * (1 / self.predict - 1 / self.compiled_predict) - self.compile_seconds
 
 
 def measured_both_ways(table: pd.DataFrame, form: str) -> dict[tuple[str, str], BothWays]:
@@ -62,7 +66,7 @@ def measured_both_ways(table: pd.DataFrame, form: str) -> dict[tuple[str, str], 
             several for the same thing the last counts; estimates do not.
         form: what is compiled.
     """
-    table = table[table["standing"].str.startswith("measured")]
+    table = with_prediction(table[table["standing"].str.startswith("measured")])
     keys, is_compiled = ["device", "model"], (table["compiled"] == form).fillna(False)
     plain, compiled = (
         table[chosen].drop_duplicates(keys, keep="last").set_index(keys)
@@ -74,8 +78,10 @@ def measured_both_ways(table: pd.DataFrame, form: str) -> dict[tuple[str, str], 
         found[str(device), str(model)] = BothWays(
             train=float(one["train_windows_per_second"]),
             score=float(one["score_windows_per_second"]),
+            predict=float(one["predict_windows_per_second"]),
             compiled_train=float(other["train_windows_per_second"]),
             compiled_score=float(other["score_windows_per_second"]),
+            compiled_predict=float(other["predict_windows_per_second"]),
             compile_seconds=float(other["compile_seconds"]),
         )
     return found

@@ -59,7 +59,7 @@ def start_compiling(
         num_steps = windows[0] // settings.batch_size
         compiled = CompiledModel(model, form, say=say, processes=processes)
         return CompileTrial(compiled, num_steps, processes, say)
-    saved = known.saving(*(number / processes.world for number in windows))
+    saved = known.saving(train=windows[0] / processes.world, score=windows[1] / processes.world)
     verdict = "compiled" if saved > 0 else "not compiled"
     say(f"compiling saves {saved:.0f} s of the run, by measured speeds: {verdict}")
     if saved > 0:
@@ -92,6 +92,6 @@ def compile_for_scoring(
             size=settings.crop_px,
             form=settings.compile_form,
         )
-        if known is None or known.saving(0, num_windows) <= 0:
+        if known is None or known.saving(predict=num_windows) <= 0:
             return
     CompiledModel(model, settings.compile_form, say=lambda text: print(text, flush=True))

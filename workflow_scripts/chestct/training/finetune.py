@@ -36,11 +36,12 @@ from chestct.training.machine.device import (
 )
 from chestct.training.machine.launch import launch
 from chestct.training.make_ready import make_ready
+from chestct.training.precision import scores_in
 from chestct.training.record import write_results
 from chestct.training.run_facts import run_facts
 from chestct.training.schedule import Schedule
 from chestct.training.scoring import scoring_loader
-from chestct.training.settings import TrainingSettings
+from chestct.training.settings import SCORED_PER_TRAINED, TrainingSettings
 from chestct.training.start import build_start, run_seed, seed_everything
 from chestct.training.windows.batch_order import BalancedStream
 from chestct.training.windows.dataset import Scan, TrainingWindows, drawn_parts
@@ -143,7 +144,7 @@ def _validation(
         loader=scoring_loader(
             held_out,
             # Without gradients twice as many windows fit in memory.
-            batch_size=2 * computation.batches.piece,
+            batch_size=SCORED_PER_TRAINED * computation.batches.piece,
             num_workers=computation.num_workers,
             pin_memory=computation.gpus > 0,
             processes=processes,
@@ -171,6 +172,8 @@ def _measured(job: TrainingJob, training: list[Scan], loop: Loop) -> dict[str, A
         "validation_auroc": best.auroc,
         "learning_rate": settings.learning_rate,
         "accumulate": settings.accumulate,
+        "precision": settings.precision,
+        "scores_in": scores_in(settings.precision, gpus=job.gpus),
         "num_parameters": sum(parameter.numel() for parameter in loop.step.model.parameters()),
         "peak_memory_mb": peak_memory_mb(job.gpus),
         "device": device_name(gpus=job.gpus, world=loop.processes.world),

@@ -62,8 +62,8 @@ def score_scans(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Score scans: the sigmoid of the maximum logit over their windows, which cover every slice.
 
-    Scores are computed in float32, with TF32 on GPUs where the model was trained in mixed precision
-    (``device.tune``): on a CPU the size of batches moves them by rounding alone.
+    They are computed as ``chestct.training.precision`` says, without autocast and without a search for the
+    fastest convolutions: the size of batches moves them by rounding alone.
 
     Returns:
         Scores in [0, 1], and the place of the highest-scoring window among all windows of the batches; both

@@ -31,7 +31,7 @@ class TrainingSettings:
 
     Attributes:
         nodes: machines that train one run together.
-        precision: 32-true, bf16-mixed or 16-mixed.
+        precision: 32-true, bf16-mixed or 16-mixed; of scores, see ``chestct.training.precision``.
         compile: whether torch.compile translates the model first: auto, always or never; true and false are
             always and never (``compile_choice.wish``).
         compile_form: what of it: blocks, whole or graphs.
@@ -94,7 +94,7 @@ class FeatureSettings:
     """How the network of a frozen probe sees windows: as in scoring, without augmentation.
 
     Attributes:
-        precision: of the training; features are computed in float32 (``device.tune``).
+        precision: of the training; features are computed as scores are (``chestct.training.precision``).
         windows_at_once: that are computed at once, which changes them by rounding alone.
         crop_px: rows and columns that the network sees.
         fast_forms: as of the training. Weights do not say it of themselves, so it has a default here.
@@ -120,9 +120,13 @@ class FeatureSettings:
         )
 
 
+#: Windows that fit in memory without gradients, for each that does with them.
+SCORED_PER_TRAINED = 2
+
+
 def windows_scored_at_once(settings: TrainingSettings) -> int:
-    """Windows that fit in memory where one gets along without gradients."""
-    return max(1, 2 * settings.batch_size // settings.accumulate)
+    """Windows that a prediction scores at once, on one GPU."""
+    return max(1, SCORED_PER_TRAINED * settings.batch_size // settings.accumulate)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from chestct.models import tune_for_cpu
 from chestct.models.fast_forms import ON_GPUS, apply_fast_forms, put_input, wants_fast_forms
 from chestct.training.machine.compiler_caches import own_compiler_caches
 from chestct.training.machine.gpu_support import check_kernels, few_gpus
+from chestct.training.precision import is_mixed
 
 
 def check_hardware(*, gpus: int, precision: str) -> None:
@@ -64,13 +65,13 @@ def tune(model: nn.Module, *, gpus: int, precision: str, fast_forms: str = ON_GP
     if wants_fast_forms(fast_forms, gpus=gpus):
         if gpus:  # Triton compiles some of the forms
             own_compiler_caches()
-        taken = apply_fast_forms(model, mixed=precision != "32-true")
-        if gpus and put_input(model, mixed=precision != "32-true"):
+        taken = apply_fast_forms(model, mixed=is_mixed(precision))
+        if gpus and put_input(model, mixed=is_mixed(precision)):
             taken["input"] = 1
     if not gpus:
         tune_for_cpu(model)
     else:
-        mixed = precision != "32-true"
+        mixed = is_mixed(precision)
         torch.set_float32_matmul_precision("high" if mixed else "highest")
         torch.backends.cudnn.allow_tf32 = mixed
         for module in model.modules():
@@ -86,7 +87,7 @@ def computing_type(precision: str) -> torch.dtype:
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which models compute: in mixed precision torch chooses the type of every operation."""
-    mixed = precision != "32-true"
+    mixed = is_mixed(precision)
     return torch.autocast(device.type, dtype=computing_type(precision) if mixed else None, enabled=mixed)
 
 
@@ -139,7 +140,7 @@ def memory_errors(where: str, *, windows: int, precision: str) -> Iterator[None]
         if not is_out_of_memory(error):
             raise
         text, on_gpu = str(error), isinstance(error, torch.OutOfMemoryError)
-        mixed = "" if precision != "32-true" else ", or set training.precision to bf16-mixed"
+        mixed = "" if is_mixed(precision) else ", or set training.precision to bf16-mixed"
         more = "" if on_gpu else ", or ask for more memory (mem_mb)"
         raise InputError(
             f"out of {'GPU ' if on_gpu else ''}memory with {windows} windows at once: {text.splitlines()[0]}"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from chestct.errors import InputError
 from chestct.tables import read_table
-from chestct.training.measure.machine_speeds import PEAK_TFLOPS, peak_tflops
+from chestct.training.measure.data_sheets import DataSheet, sheet_of, why_no_peak
 from chestct.training.measure.throughput import TABLE, update_table
 
 PRECISION = "bf16-mixed"
@@ -39,14 +39,16 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
 
     Args:
         table: of schema ``throughput``.
-        device: whose name begins as one of ``PEAK_TFLOPS``.
+        device: whose data sheet is known (``data_sheets``).
         source: device of the measurements, likewise.
 
     Raises:
         InputError: none of a model, nor of one of its kind, was measured on ``source``, or a device's peak is
             not known.
     """
-    peak, peak_there = _peak(device), _peak(source)
+    sheet, sheet_there = _sheet(device), _sheet(source)
+    peak, peak_there = sheet.peak(PRECISION), sheet_there.peak(PRECISION)
+    assert peak and peak_there
     full = table[(table["precision"] == PRECISION) & (table["size"] == 224) & table["compiled"].isna()]
     measured = full[full["standing"].str.startswith("measured")]
     there = measured[measured["device"] == source].drop_duplicates("model", keep="last").set_index("model")
@@ -68,12 +70,19 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
         work_tflop = num_passes(like) * float(of["gflops_per_window"]) / 1e3
         share = work_tflop * float(of["train_windows_per_second"]) / peak_there
         score = share * peak * 1e3 / float(row["gflops_per_window"])
+        predicted = of.get("predict_windows_per_second")
+        predict = None
+        if pd.notna(predicted):
+            ratio = sheet.scoring_peak(PRECISION) / sheet_there.scoring_peak(PRECISION)
+            ratio *= float(of["gflops_per_window"]) / float(row["gflops_per_window"])
+            predict = float(f"{float(predicted) * ratio:.4g}")
         rows.append(
             {
                 **{str(key): value for key, value in row.items()},
                 "device": device,
                 "train_windows_per_second": float(f"{score / num_passes(name):.4g}"),
                 "score_windows_per_second": float(f"{score:.4g}"),
+                "predict_windows_per_second": predict,
                 "peak_memory_gb": None,
                 "standing": f"estimated: {100 * share:.3g} % of {peak:g} TFLOP/s, as {like} on {source}",
                 "date": date.today().isoformat(),
@@ -82,16 +91,16 @@ def estimated_rows(table: pd.DataFrame, device: str, source: str) -> list[dict[s
     return rows
 
 
-def _peak(device: str) -> float:
-    peak = peak_tflops(device, PRECISION)
-    if peak is None:
+def _sheet(device: str) -> DataSheet:
+    sheet = sheet_of(device)
+    if sheet is None or sheet.peak(PRECISION) is None:
         raise InputError(
-            f"the peak of '{device}' is not known",
-            where="chestct/training/measure/machine_speeds.py",
-            expected=f"a device whose name begins as one of {', '.join(PEAK_TFLOPS)}",
+            why_no_peak(device, PRECISION),
+            where="chestct/training/measure/data_sheets.py",
+            expected=f"a device that computes in {PRECISION}, by the name that PyTorch gives it",
             remedy="add its data sheet's numbers there, or measure on it",
         )
-    return peak
+    return sheet
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

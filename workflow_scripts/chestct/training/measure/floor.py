@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from chestct.training.measure.machine_speeds import PEAK_TFLOPS, memory_tbps, peak_tflops
+from chestct.training.measure.data_sheets import SHEETS, memory_tbps, peak_tflops
 from chestct.training.measure.speed import build_trained, count_flops
 
 _ADAM_BYTES = 28
@@ -138,7 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the floors of models on a device whose data sheet is known."""
     parser = argparse.ArgumentParser(prog="python -m chestct.training.measure.floor", description=__doc__)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="names in the catalogue")
-    parser.add_argument("--device", choices=PEAK_TFLOPS, default="NVIDIA H200")
+    known = [name for name, sheet in SHEETS.items() if sheet.bf16 and sheet.memory_tbps]
+    parser.add_argument("--device", choices=known, default="NVIDIA H200")
     parser.add_argument("--window", type=int, default=32, help="slices")
     parser.add_argument("--size", type=int, default=224, help="rows and columns")
     parser.add_argument("--batch", type=int, default=16, help="windows at once")

@@ -1,4 +1,4 @@
-"""What a device reaches at best: by its vendor's data sheet, and as measured here."""
+"""What a device reaches at best, as measured here; ``data_sheets`` has what its vendor says."""
 
 import time
 from collections.abc import Callable
@@ -6,32 +6,6 @@ from collections.abc import Callable
 import torch
 
 from chestct.training.machine.device import computing_type
-
-#: Dense peak by the vendors' data sheets, TFLOP/s, of devices whose names begin so (SXM form).
-PEAK_TFLOPS = {
-    "NVIDIA A100": {"32-true": 19.5, "bf16-mixed": 312.0, "16-mixed": 312.0},
-    "NVIDIA H100": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
-    "NVIDIA H200": {"32-true": 67.0, "bf16-mixed": 989.0, "16-mixed": 989.0},
-}
-#: Bytes that a second moves to and from memory, 10**12, by the same sheets; the longest that fits counts.
-MEMORY_TBPS = {
-    "NVIDIA A100": 1.555,
-    "NVIDIA A100-SXM4-80GB": 2.039,
-    "NVIDIA H100": 3.35,
-    "NVIDIA H100 PCIe": 2.0,
-    "NVIDIA H200": 4.8,
-}
-
-
-def peak_tflops(device: str, precision: str) -> float | None:
-    """Peak of a device by its data sheet, 10**12 operations a second, where it is known."""
-    return next((peaks[precision] for name, peaks in PEAK_TFLOPS.items() if device.startswith(name)), None)
-
-
-def memory_tbps(device: str) -> float | None:
-    """Memory speed of a device by its data sheet, 10**12 bytes a second, where it is known."""
-    fitting = [name for name in MEMORY_TBPS if device.startswith(name)]
-    return MEMORY_TBPS[max(fitting, key=len)] if fitting else None
 
 
 def product_tflops(device: torch.device, precision: str, *, size: int | None = None) -> float:

@@ -8,7 +8,7 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,7 +28,9 @@ from chestct.training.loop import Step
 from chestct.training.machine.compiled import CompiledModel
 from chestct.training.machine.device import autocast, memory_errors, peak_memory_mb, reset_peak_memory, tune
 from chestct.training.measure.machine_speeds import clock_of
+from chestct.training.precision import is_mixed
 from chestct.training.schedule import Schedule
+from chestct.training.settings import SCORED_PER_TRAINED
 from chestct.training.windows.device_input import score_windows
 from chestct.training.windows.display_window import InputSettings
 from chestct.training.windows.training_input import WindowInput
@@ -58,13 +60,20 @@ class Setting:
         """Where models run."""
         return torch.device("cuda" if self.gpus else "cpu")
 
+    @property
+    def scored(self) -> int:
+        """Windows that are scored at once, where no gradients take memory."""
+        return SCORED_PER_TRAINED * self.batch
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """Seconds of every repeat, and what a window costs.
 
     Attributes:
-        train, score: a training step, and scoring a batch.
+        train: a training step.
+        score: scoring the windows of a validation at once (``Setting.scored``), in the training's precision.
+        predict: the same as it is stored (``precision.scores_in``): predictions, features of frozen probes.
         plain: a training step of the plain loop; empty where it was not asked for or lacked the memory.
         forward_flops, train_flops: of a window; a multiplication and an addition count as two.
         peak_memory_gb: of training: the GPU's, or the process's with its libraries.
@@ -75,6 +84,7 @@ class Measurement:
 
     train: list[float]
     score: list[float]
+    predict: list[float]
     plain: list[float]
     forward_flops: int
     train_flops: int
@@ -90,6 +100,7 @@ class EngineTimes:
 
     train: list[float]
     score: list[float]
+    predict: list[float]
     peak_memory_gb: float
     first_seconds: float
     forms: tuple[str, ...]
@@ -223,15 +234,10 @@ def time_engine(name: str, setting: Setting) -> EngineTimes:
     )
     compiled = CompiledModel(model, setting.compile_form, say=print) if setting.compiled else None
 
-    def score_batch() -> None:
-        with torch.no_grad(), autocast(setting.device, setting.precision):
-            score_windows(model, batch[0].to(setting.device, non_blocking=True), input_settings)
-
     reset_peak_memory(setting.gpus)
     train, first_seconds = _seconds(lambda: step([batch]), setting)
     peak_memory_gb = peak_memory_mb(setting.gpus) * 2**20 / 1e9
-    model.eval()
-    score = _seconds(score_batch, setting)[0]
+    score, predict, compile_seconds = _time_scoring(model, input_settings, setting, compiled)
     if compiled is not None and compiled.failed:
         raise InputError(
             f"'{name}' does not compile here: the lines above say why",
@@ -242,11 +248,40 @@ def time_engine(name: str, setting: Setting) -> EngineTimes:
     return EngineTimes(
         train=train,
         score=score,
-        compile_seconds=round(compiled.seconds, 2) if compiled is not None else None,
+        predict=predict,
+        compile_seconds=compile_seconds,
         peak_memory_gb=round(peak_memory_gb, 2),
         first_seconds=first_seconds,
         forms=forms,
     )
+
+
+def _time_scoring(
+    model: nn.Module, input_settings: InputSettings, setting: Setting, compiled: CompiledModel | None
+) -> tuple[list[float], list[float], float | None]:
+    """Time scoring in the training's precision, and as it is stored.
+
+    Returns:
+        Seconds of the repeats of both; and of compiling for training and the first, as a job does.
+    """
+    hu_BTHW = _batch(replace(setting, batch=setting.scored))[0]
+
+    def score_batch() -> None:
+        with torch.no_grad():
+            score_windows(model, hu_BTHW.to(setting.device, non_blocking=True), input_settings)
+
+    def validate_batch() -> None:
+        with autocast(setting.device, setting.precision):
+            score_batch()
+
+    model.eval()
+    score = _seconds(validate_batch, setting)[0]
+    compile_seconds = round(compiled.seconds, 2) if compiled is not None else None
+    if not is_mixed(setting.precision):
+        return score, score, compile_seconds
+    # Prediction does not search for the fastest convolutions, so that its scores repeat.
+    torch.backends.cudnn.benchmark = False
+    return score, _seconds(score_batch, setting)[0], compile_seconds
 
 
 def measure(name: str, setting: Setting) -> Measurement:

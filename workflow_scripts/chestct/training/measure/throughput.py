@@ -1,11 +1,11 @@
 """How fast this machine trains and scores: ``python -m chestct.training.measure.throughput [MODEL...]``.
 
 Measures the steps of the training engine on windows that are in memory already: transfer, augmentation,
-forward, backward, update; and scoring. What the loader costs is not in it. Each model runs in a process of
-its own, on a GPU once in its published and once in its fast form (and, with --compile, compiled). Speeds are
-those of the quickest repeat, since whatever else the machine does only slows one down; of one CPU thread they
-are over processor time. A table of all comes last. The rows of what a study would run go to the table from
-which ``make plan`` computes what it costs.
+forward, backward, update; and scoring, as validation and as prediction do it. What the loader costs is not in
+it. Each model runs in a process of its own, on a GPU once in its published and once in its fast form (and,
+with --compile, compiled). Speeds are those of the quickest repeat, since whatever else the machine does only
+slows one down; of one CPU thread they are over processor time. A table of all comes last. The rows of what a
+study would run go to the table from which ``make plan`` computes what it costs.
 """
 
 import argparse
@@ -28,8 +28,10 @@ from chestct.records import record_path
 from chestct.tables import read_table, write_table
 from chestct.training.compile_choice import BLOCKS, FORMS, THROUGHPUT
 from chestct.training.machine.device import check_hardware
-from chestct.training.measure.machine_speeds import peak_tflops, product_tflops
+from chestct.training.measure.data_sheets import peak_tflops, why_no_peak
+from chestct.training.measure.machine_speeds import product_tflops
 from chestct.training.measure.speed import Measurement, Setting, measure_apart
+from chestct.training.precision import scores_in
 
 #: Speeds by device and model, which the plan of a study reads.
 TABLE = THROUGHPUT
@@ -95,13 +97,15 @@ class Peaks:
 
 def describe(name: str, found: Measurement, setting: Setting, peaks: Peaks) -> str:
     """What was found, in lines for people."""
-    train, score = min(found.train), min(found.score)
+    train, score, predict = min(found.train), min(found.score), min(found.predict)
     lines = [
         f"{name}: {setting.batch} x {setting.window} x {setting.size} x {setting.size}, {setting.precision}",
         f"  training step  {train:.4g} s (median {statistics.median(found.train):.4g}): "
         f"{setting.batch / train:.4g} windows/s",
         f"  scoring        {score:.4g} s (median {statistics.median(found.score):.4g}): "
-        f"{setting.batch / score:.4g} windows/s",
+        f"{setting.scored / score:.4g} windows/s",
+        f"  prediction     {predict:.4g} s (median {statistics.median(found.predict):.4g}): "
+        f"{setting.scored / predict:.4g} windows/s, in {scores_in(setting.precision, gpus=setting.gpus)}",
         f"  a window       {found.forward_flops / 1e9:.4g} GFLOP forward, "
         f"{found.train_flops / 1e9:.4g} with backward",
         f"  peak memory    {found.peak_memory_gb} GB",
@@ -125,7 +129,8 @@ def _forms(found: Measurement, setting: Setting) -> str:
 
 #: Head of the last table.
 _COLUMNS = (
-    "model", "forms", "windows/s", "scored/s", "MFU (data sheet)", "MFU (product)", "GB", "first step, s",
+    "model", "forms", "windows/s", "validated/s", "predicted/s", "MFU (data sheet)", "MFU (product)", "GB",
+    "first step, s",
 )  # fmt: skip
 
 
@@ -137,7 +142,8 @@ def summary_row(name: str, found: Measurement, setting: Setting, peaks: Peaks) -
         name,
         _forms(found, setting),
         f"{setting.batch / train:.4g}",
-        f"{setting.batch / min(found.score):.4g}",
+        f"{setting.scored / min(found.score):.4g}",
+        f"{setting.scored / min(found.predict):.4g}",
         f"{100 * tflops / peaks.sheet:.1f} %" if peaks.sheet else "",
         f"{100 * tflops / peaks.product:.1f} %",
         f"{found.peak_memory_gb:g}",
@@ -169,7 +175,8 @@ def _table_row(name: str, found: Measurement, setting: Setting, device: str) -> 
         "size": setting.size,
         "batch": setting.batch,
         "train_windows_per_second": _round(setting.batch / min(found.train)),
-        "score_windows_per_second": _round(setting.batch / min(found.score)),
+        "score_windows_per_second": _round(setting.scored / min(found.score)),
+        "predict_windows_per_second": _round(setting.scored / min(found.predict)),
         "gflops_per_window": _round(found.forward_flops / 1e9),
         "peak_memory_gb": found.peak_memory_gb,
         "compiled": setting.compile_form if setting.compiled else None,
@@ -247,6 +254,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sheet=given.peak_tflops or peak_tflops(device, setting.precision),
         product=product_tflops(setting.device, setting.precision),
     )
+    if gpus and peaks.sheet is None:
+        print(f"{why_no_peak(device, setting.precision)}; give --peak-tflops for shares of it", flush=True)
     rows: list[Sequence[str]] = [_COLUMNS, ["---"] * len(_COLUMNS)]
     failed = 0
     for name in given.models or full_size_models(setting.size):

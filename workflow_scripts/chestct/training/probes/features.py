@@ -1,6 +1,6 @@
 """Features of a frozen network: the input of its head, for all windows of a dataset, in one file.
 
-They are computed as scans are scored: centre crop, no augmentation, evaluation mode, float32. All percents,
+They are computed as scans are scored: centre crop, no augmentation, evaluation mode, precision. All percents,
 seeds and folds that start from the network share them.
 """
 
@@ -34,6 +34,7 @@ from chestct.training.machine.device import (
     reset_peak_memory,
     tune,
 )
+from chestct.training.precision import scores_in
 from chestct.training.scoring import batch_reporter, scoring_loader, window_logits
 from chestct.training.settings import FeatureSettings
 from chestct.training.start import build_network
@@ -157,6 +158,7 @@ def extract_features(job: FeaturesJob, output: str, *, threads: int) -> None:
         "peak_memory_mb": peak_memory_mb(gpus),
         "device": device_name(gpus=gpus, world=1),
         "cudnn": cudnn_release(gpus=gpus),
+        "scores_in": scores_in(settings.precision, gpus=gpus),
     }
     ends = np.cumsum([len(scan.starts) for scan in scans]).tolist()
     write_features(

@@ -28,6 +28,7 @@ _OF_NETWORK = (
     "num_parameters",
     "device",
     "cudnn",
+    "scores_in",
 )
 #: Columns of a record that a probe has no value for.
 _ONLY_OF_TRAINING = (
@@ -125,6 +126,7 @@ def _fit_run(job: ProbesJob, number: int, features: Features, folder: Path, *, s
         "num_positive": sum(scan.label for scan in training),
         "l2_strength": fit.strength,
         "accumulate": 1,
+        "precision": facts["settings"]["precision"],
         "windows_seen": num_windows,
         "stopped_early": 0,
         "validation_auroc": fit.auroc,
