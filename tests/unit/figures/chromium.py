@@ -135,6 +135,14 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    def wait_for(self, expression: str) -> None:
+        """Wait until a JavaScript expression is true: events and frames come when the browser has time."""
+        look = f"const look = () => ({expression}) ? done() : requestAnimationFrame(look);"
+        try:
+            self.evaluate(f"new Promise(done => {{ {look} look(); }})")
+        except TimeoutError:
+            raise AssertionError(f"never true: {expression}") from None
+
     def press(self, key: str, code: int, text: str = "") -> None:
         """Press a key."""
         facts = {"key": key, "code": key, "windowsVirtualKeyCode": code}

@@ -33,18 +33,16 @@ def test_the_verdict_is_on_a_phones_first_screen(page):
 def test_what_is_cut_on_a_phone_says_that_it_scrolls(page):
     opened = page(width=390, mobile=True)
     part = "document.querySelector('#results .scroll')"
-    settle = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    opened.evaluate(settle)
     cue = f"{part}.previousElementSibling"
     assert opened.evaluate(f"{cue}.className") == "cue"
-    assert opened.evaluate(f"{cue}.checkVisibility() && {part}.classList.contains('more')")
+    opened.wait_for(f"{cue}.checkVisibility() && {part}.classList.contains('more')")
     figure = "document.querySelector('#answers figure .scroll')"
-    assert opened.evaluate(f"{figure}.previousElementSibling.checkVisibility()")
-    opened.evaluate(f"{part}.scrollLeft = {part}.scrollWidth; {settle}")
-    assert opened.evaluate(f"!{part}.classList.contains('more')")
+    opened.wait_for(f"{figure}.previousElementSibling.checkVisibility()")
+    opened.evaluate(f"{part}.scrollLeft = {part}.scrollWidth")
+    opened.wait_for(f"!{part}.classList.contains('more')")
     # A table in something folded up is measured when it is unfolded.
-    opened.evaluate(f"document.querySelectorAll('#means').forEach(e => e.open = true); {settle}")
-    assert opened.evaluate("document.querySelector('#means .scroll').classList.contains('more')")
+    opened.evaluate("document.querySelectorAll('#means').forEach(e => e.open = true)")
+    opened.wait_for("document.querySelector('#means .scroll').classList.contains('more')")
 
 
 def test_heads_of_tables_stay_in_sight(page):
@@ -70,14 +68,14 @@ def test_a_figure_is_enlarged_and_closed_by_mouse_and_by_keyboard(page):
     is_open = "document.querySelector('dialog').open"
     opened.evaluate("document.querySelector('#answers figure img').click()")
     assert opened.evaluate(is_open) is True
-    assert opened.evaluate("document.querySelector('dialog img').naturalWidth") == 700
+    opened.wait_for("document.querySelector('dialog img').naturalWidth === 700")
     opened.evaluate("document.querySelector('dialog img').click()")
     assert opened.evaluate(is_open) is False
     opened.evaluate("document.querySelector('#answers figcaption button').focus()")
     opened.press("Enter", 13, "\r")
     assert opened.evaluate(is_open) is True
     opened.press("Escape", 27)
-    assert opened.evaluate(is_open) is False
+    opened.wait_for(f"!{is_open}")
 
 
 #: Contrast of every text with what lies behind it, where that is less than 4.5 (WCAG 2, AA).
