@@ -21,7 +21,7 @@ rule all:
         "faults/never.txt",
 
 
-# Holds 450 MB, asks for 500 first, and Snakemake in the job has 150 itself.
+# Holds 450 MB, asks for 500 first, and Snakemake in the job has 150 itself. Slurm looks every second, if it can.
 rule memory:
     output:
         "faults/memory.txt",
@@ -31,7 +31,7 @@ rule memory:
         slurm_partition="troubled",
         slurm_extra="'--nodelist=n3'",
     shell:
-        "python -c 'import time; held = bytearray(450_000_000); time.sleep(4)' && echo {resources.mem_mb} > {output}"
+        "python -c 'import time; held = bytearray(450_000_000); time.sleep(15)' && echo {resources.mem_mb} > {output}"
 
 
 # Sleeps too long at first, when it has a minute.

@@ -147,7 +147,7 @@ class Cluster:
         """End all jobs and daemons, whatever state they are in."""
         if "slurmctld" in self.daemons and self.daemons["slurmctld"].poll() is None:
             subprocess.run(
-                [self.bin / "scancel", "--user=root"], timeout=20, check=False, capture_output=True
+                [self.bin / "scancel", "--user=root"], timeout=300, check=False, capture_output=True
             )
         for process in reversed(self.daemons.values()):
             if process.poll() is None:
@@ -172,7 +172,7 @@ class Cluster:
     def command(self, *arguments: str) -> str:
         """Output of a Slurm command."""
         done = subprocess.run(
-            [self.bin / arguments[0], *arguments[1:]], capture_output=True, text=True, timeout=60
+            [self.bin / arguments[0], *arguments[1:]], capture_output=True, text=True, timeout=300
         )
         if done.returncode:
             raise RuntimeError(f"{arguments}: {done.stderr}")
@@ -232,9 +232,9 @@ class Cluster:
                 preexec_fn=end_with_parent,
             )
 
-    def _wait(self, ready, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+    def _wait(self, ready, seconds: float = 300) -> None:
+        deadline, ended = time.monotonic() + seconds, []
+        while not ended and time.monotonic() < deadline:
             ended = [name for name, process in self.daemons.items() if process.poll() is not None]
             try:
                 if not ended and ready():
