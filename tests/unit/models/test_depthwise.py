@@ -59,8 +59,8 @@ def test_the_fast_form_is_the_published_network(
     assert found["pointwise"] == sum(conv.kernel_size == (1, 1, 1) for conv in convolutions)
     assert [*fast.state_dict()] == [*plain.state_dict()]
     # In float32 a ReLU whose input is nearly zero opens or closes by rounding, and gradients jump: they are
-    # compared in float64, where no input is that near.
-    for dtype, limit in ((torch.float32, 1e-5), (torch.float64, 1e-9)):
+    # compared in float64, where no input is that near. Rounding of float32 grows to 1e-5 on some processors.
+    for dtype, limit in ((torch.float32, 1e-4), (torch.float64, 1e-9)):
         for training in (True, False):
             expected, ours = (
                 outcome(model.to(dtype), x_BCTHW.to(dtype), training) for model in (plain, fast)
