@@ -7,6 +7,8 @@ import copy
 import gc
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from chestct.models import build_model, depthwise
 from chestct.models.channels_last import put_depthwise
 from chestct.models.fast_forms import apply_fast_forms
 from chestct.training.compile_choice import ALWAYS, BLOCKS, GRAPHS, NEVER, WHOLE, wish
+from chestct.training.compiling import start_compiling
 from chestct.training.header import read_facts
 from chestct.training.machine import compiled
 from chestct.training.machine.compiled import CompiledModel, is_compiled, keeps_gradients
@@ -217,6 +220,43 @@ def test_where_one_process_cannot_compile_none_does() -> None:
     CompiledModel(fast, BLOCKS, say=lines.append, processes=Companions())
     outcome(fast, batch())
     assert not is_compiled(fast) and "in another process" in lines[-1]
+
+
+def test_a_process_that_failed_late_still_answers_its_companions() -> None:
+    """They ask at the first batch of a validation; whoever did not answer would let them wait for ever."""
+    asked: list[bool] = []
+
+    class Companions(Processes):
+        def any(self, flag: bool) -> bool:
+            asked.append(flag)
+            return flag
+
+    _, fast = pair()
+    model = CompiledModel(fast, WHOLE, say=lambda text: None, processes=Companions())
+    outcome(fast, batch())
+    assert asked == [False, False], "training, evaluation"
+    again = copy.deepcopy(pair()[0])
+    asked.clear()
+    model = CompiledModel(again, WHOLE, say=lambda text: None, processes=Companions())
+    again.train()(batch())
+    model._whole = None  # type: ignore[assignment]
+    model._compiled = lambda *_: (_ for _ in ()).throw(RuntimeError("a kernel fails"))  # type: ignore
+    again(batch())
+    assert model.failed and not model.on
+    with torch.no_grad():
+        again.eval()(batch())
+    assert asked == [False, True]
+
+
+def test_batchnorm_of_several_gpus_is_not_compiled(capsys: pytest.CaptureFixture[str]) -> None:
+    computation: Any = SimpleNamespace(name="a run", gpus=2, processes=Processes(0, 2))
+    settings = replace(SETTINGS, compile=ALWAYS)
+    arguments = "slow_r50", settings, computation
+    shared = nn.SyncBatchNorm.convert_sync_batchnorm(pair()[0])
+    assert start_compiling(shared, *arguments, num_slices=8, windows=(8, 8)) is None
+    assert not is_compiled(shared) and "BatchNorm exchanges statistics" in capsys.readouterr().out
+    start_compiling(other := pair()[0], *arguments, num_slices=8, windows=(8, 8))
+    assert is_compiled(other), "each by itself"
 
 
 def test_a_run_compiled_is_the_run(data, tmp_path, plain) -> None:

@@ -16,7 +16,8 @@ from torch.distributed.launcher.api import elastic_launch
 from chestct.errors import InputError
 from chestct.training import start
 from chestct.training.budget import Batches
-from chestct.training.machine import launch
+from chestct.training.header import read_facts
+from chestct.training.machine import compiled, launch
 
 WORKER = (str(Path(tracing_worker.__file__)),)
 
@@ -91,6 +92,24 @@ def test_preemption_of_one_process_saves_the_state_of_all(data, alone, traced, t
     assert_close_runs(tmp_path / "run", alone)
     draws = Counter(int(words[1]) for rank in read_trace(traced) for words in rank if words[0] == "train")
     assert draws == Counter(range(96))
+
+
+def test_compiled_processes_that_end_halfway_train_as_one_does(data, alone, traced, tmp_path, monkeypatch):
+    """The compiler's way without its back end, which would take a minute in each process."""
+    import torch._dynamo  # noqa: F401 (here, so that no process takes the time)
+
+    monkeypatch.setattr(compiled, "BACKEND", "eager")
+    shared = make_job(
+        data, batch_size=8, budget=windows(96), processes=2, compile="always", compile_form="whole"
+    )
+    with monkeypatch.context() as patch:
+        patch.setenv("KILL_AT_STEP", "6")
+        with pytest.raises(SystemExit):
+            train(shared, tmp_path / "run", threads=2)
+    train(shared, tmp_path / "run", threads=2)
+    assert record(tmp_path / "run")["resumed"] == 1
+    assert read_facts(tmp_path / "run" / "weights.safetensors")["settings"]["compile"] is True
+    assert_close_runs(tmp_path / "run", alone)
 
 
 def test_preemption_of_the_launching_process_reaches_all(data, alone, traced, tmp_path):

@@ -41,6 +41,11 @@ def start_compiling(
         if processes.first:
             print(f"{computation.name}: {text}", flush=True)
 
+    if any(isinstance(part, nn.SyncBatchNorm) for part in model.modules()):
+        # It asks which processes had values at all (torch.nn.modules._functions): an exchange, and sizes that
+        # are not known before, in every block.
+        say("BatchNorm exchanges statistics of several GPUs, which breaks up compiled code: not compiled")
+        return None
     if form == GRAPHS and processes.world > 1:
         say("CUDA graphs do not go with several processes: blocks are compiled")
         form = BLOCKS

@@ -59,9 +59,7 @@ class CompileTrial:
                 self.compiled.switch(True)
                 return
             self._say(f"{words} and takes {EXPECTED_SECONDS:.0f}: not compiled")
-        elif self.processes.any(self.compiled.failed):  # in one of them, which said why
-            self.compiled.switch(False)
-        else:
+        elif not self.compiled.failed_anywhere():
             slower = self.processes.any(seconds >= self._plain)
             self._say(
                 f"a compiled step takes {seconds:.3g} s, a plain one {self._plain:.3g} s: "

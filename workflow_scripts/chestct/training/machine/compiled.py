@@ -105,7 +105,7 @@ class CompiledModel:
         self._blocks: list[nn.Module] = []
         self._calls: list[Callable[..., Any]] = []
         self._whole: Callable[..., Any] | None = None
-        self._shapes: dict[tuple[bool, bool], torch.Size] = {}
+        self._shapes: dict[tuple[bool, bool, bool], torch.Size] = {}
         model._compiled_call_impl = self  # type: ignore[assignment]
 
     def _prepare(self) -> None:
@@ -128,14 +128,26 @@ class CompiledModel:
         """Use compiled code, or not; after a failure it is not used any more."""
         self.on = on and not self.failed
 
+    def failed_anywhere(self) -> bool:
+        """Whether compiling failed in any process, in which case it has in all; all must call it together."""
+        failed = self._processes.any(self.failed)
+        if failed and not self.failed:
+            self._give_up("it failed in another process")
+        return failed
+
     def __call__(self, x_BCTHW: torch.Tensor) -> torch.Tensor:
         """The network's output."""
-        kind = (self.model.training, torch.is_grad_enabled())
-        if self.on and kind not in self._shapes:
+        kind = (
+            self.model.training,
+            torch.is_grad_enabled(),
+            torch.is_autocast_enabled(x_BCTHW.device.type),
+        )
+        if (self.on or self.failed) and kind not in self._shapes:
+            # One that has failed takes part: its companions ask it here.
             self._shapes[kind] = x_BCTHW.shape
-            self._begin(x_BCTHW)
-            if self._processes.any(self.failed) and not self.failed:
-                self._give_up("it failed in another process")
+            if self.on:
+                self._begin(x_BCTHW)
+            self.failed_anywhere()
             # What compiling leaves behind refers to itself, and so does a network that was compiled before.
             gc.collect()
         if not self.on or x_BCTHW.shape != self._shapes[kind]:
