@@ -150,6 +150,39 @@ def test_with_cuda_graphs_gradients_of_pieces_add_up_where_they_are() -> None:
     assert not keeps_gradients(fast), "plain steps are those of a run without compiling"
 
 
+def test_cuda_graphs_are_checked_as_replays_and_their_absence_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first call warms up, the second records; a replay is what training takes."""
+    calls: list[int] = []
+    wrong: list[int] = []
+
+    def back_end(module: torch.fx.GraphModule, _: object) -> object:
+        torch._dynamo.utils.counters["inductor"]["cudagraph_skips"] += 1
+
+        def run(*values: torch.Tensor) -> object:
+            calls.append(len(calls))
+            found = module(*values)
+            return tuple(value * 3 + 1 for value in found) if len(calls) in wrong else found
+
+        return run
+
+    monkeypatch.setattr(compiled, "BACKEND", back_end)
+    lines: list[str] = []
+    for bad in ([], [3]):
+        calls.clear()
+        wrong[:] = bad
+        _, fast = pair()
+        for part in fast.modules():
+            if isinstance(part, nn.Dropout):
+                part.p = 0.0
+        CompiledModel(fast, GRAPHS, say=lines.append)
+        fast(batch())
+        assert is_compiled(fast) == (not bad)
+    assert "1 parts of it are in no CUDA graph" in lines[1]
+    assert "differs from that of the plain network" in lines[-1]
+
+
 def test_networks_that_leave_blocks_out_take_no_cuda_graphs() -> None:
     """Of what the first step left out, gradients would lie in a graph's own memory."""
     _, fast = pair()

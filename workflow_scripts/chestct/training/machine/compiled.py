@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from chestct.training.checkpoint import random_state, set_random_state
-from chestct.training.compile_choice import BLOCKS, FORMS, GRAPHS
+from chestct.training.compile_choice import BLOCKS, FORMS, GRAPHS, WHOLE
 from chestct.training.machine.compiler_caches import own_compiler_caches
 from chestct.training.machine.device import is_out_of_memory
 from chestct.training.machine.processes import Processes, leaves_blocks_out
@@ -47,6 +47,8 @@ _MOST_KINDS = 64
 #: Largest difference of the first compiled output from the plain one, relative to its length: what shows that
 #: a kernel is wrong. Rounding of bf16 stays far below.
 _LIMIT = 0.2
+#: Calls until what runs is what later steps run: CUDA graphs are warmed up, recorded, and then replayed.
+_CALLS = {BLOCKS: 1, WHOLE: 1, GRAPHS: 3}
 
 
 def find_blocks(model: nn.Module) -> list[nn.Module]:
@@ -184,27 +186,40 @@ class CompiledModel:
         try:
             if not self._calls and self._whole is None:
                 self._prepare()
-            found = self._compiled(x_BCTHW)
-            if found.requires_grad:
-                self._compile_backward(found)
-            found = found.detach()
+            graphs_left_out = -_graphs_left_out()
+            for _ in range(_CALLS[self.form]):
+                state.restore()
+                found = self._compiled(x_BCTHW)
+                if found.requires_grad:
+                    self._compile_backward(found)
+                found = found.detach()
+            graphs_left_out += _graphs_left_out()
         except Exception as error:
             self._give_up(f"{type(error).__name__}: {error}")
             return
         finally:
             state.restore()
         # Where random numbers are drawn, code that is compiled as a whole may draw them in another order.
-        difference = float((found - expected).float().norm()) if not drawn else 0.0
-        if not torch.isfinite(found).all() and torch.isfinite(expected).all():
-            self._give_up("its output is no number, and that of the plain network is")
-        elif difference > _LIMIT * float(expected.float().norm()) + 0.01:
-            self._give_up(f"its output differs from that of the plain network by {difference:.2g}")
+        self._compare(found, expected, by_numbers=not drawn)
         seconds = time.perf_counter() - begun
         self.seconds += seconds
         if self.on:
             what = f"{len(self._blocks)} blocks" if self._blocks else "the network"
             mode = "training" if self.model.training else "evaluation"
             self._say(f"torch.compile: {what} for {mode}, {seconds:.1f} s")
+            if self.form == GRAPHS and graphs_left_out:
+                self._say(
+                    f"torch.compile: {graphs_left_out} parts of it are in no CUDA graph: their kernels are "
+                    "launched one by one (TORCH_LOGS=cudagraphs says why)"
+                )
+
+    def _compare(self, found: torch.Tensor, expected: torch.Tensor, *, by_numbers: bool) -> None:
+        """Give up if compiled code computes something else than the plain network."""
+        difference = float((found - expected).float().norm()) if by_numbers else 0.0
+        if not torch.isfinite(found).all() and torch.isfinite(expected).all():
+            self._give_up("its output is no number, and that of the plain network is")
+        elif difference > _LIMIT * float(expected.float().norm()) + 0.01:
+            self._give_up(f"its output differs from that of the plain network by {difference:.2g}")
 
     def _compile_backward(self, found: torch.Tensor) -> None:
         trained = [weight for weight in self.model.parameters() if weight.requires_grad]
@@ -221,6 +236,11 @@ class CompiledModel:
         self.on, self.failed = False, True
         words = " ".join(why.split()[:40])
         self._say(f"torch.compile failed, the network goes on as it is, with the same results: {words}")
+
+
+def _graphs_left_out() -> int:
+    """Parts of all networks so far that PyTorch put into no CUDA graph; it only counts them."""
+    return torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
 
 
 class _State:
