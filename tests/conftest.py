@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def a_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test is like a job, which is a process: what was read before it, it has not read."""
+def a_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test is like a job, which is a process: what was read before it, it has not read.
+
+    Nor are variables of the environment left by it: those that a launched training sets of its process would
+    reach programs that later tests start.
+    """
     monkeypatch.setattr(records, "_read", {})
+    before = dict(os.environ)
+    yield
+    for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"}:
+        if name not in before:
+            del os.environ[name]
+        elif os.environ.get(name) != before[name]:
+            os.environ[name] = before[name]
 
 
 @pytest.fixture(scope="session")
