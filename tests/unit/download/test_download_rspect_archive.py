@@ -1,6 +1,5 @@
 """RSPECT by range from an archive: where it lies in it, changes, what is lacking, resuming."""
 
-import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -10,6 +9,7 @@ import pandas as pd
 import pytest
 
 from chestct.download.sources import rspect, rspect_archive
+from chestct.download.transfer import disk
 from chestct.download.transfer.retries import TransferSettings
 from chestct.errors import InputError
 from chestct.tables import read_table
@@ -172,11 +172,13 @@ def test_the_address_may_come_from_the_environment(
 
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_fetched(
-    rspect_server: FileServer, tmp_path: Path
+    rspect_server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = archive_entry(rspect_server)
     series = rspect.list_series(entry, tmp_path, 5, SETTINGS).series
-    roomy = TransferSettings(reserve_bytes=os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize)
+    # Without what is to come there would be room; others on this machine may free some at any moment.
+    monkeypatch.setattr(disk, "free_bytes", lambda folder: 10**9)
+    roomy = TransferSettings(reserve_bytes=10**9)
     with pytest.raises(InputError, match="the disk is too small"):
         rspect.obtain(entry, tmp_path, series, roomy)
     assert contents(tmp_path) == {}
