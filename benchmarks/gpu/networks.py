@@ -14,6 +14,7 @@ from torch import nn
 from chestct.catalogue import MODELS
 from chestct.models import build_model
 from chestct.models.fast_forms import ALWAYS, NEVER
+from chestct.training.compile_choice import BLOCKS, GRAPHS
 from chestct.training.machine import compiled
 from chestct.training.machine.bf16_check import check_bf16
 from chestct.training.machine.device import autocast, tune
@@ -27,6 +28,8 @@ FULL = [
 ]  # fmt: skip
 #: In the order of what compiling may gain.
 COMPILED = ["mvit_base_32x3", "csn_r101", "x3d_m", "swin3d_t", "penet", "slowfast_r50", "i3d", "resnet18"]
+#: In the order of how small their operations are.
+IN_GRAPHS = ["resnet18", "x3d_m", "csn_r101"]
 NARROW = ["csn_narrow", "x3d_narrow", "mvit_narrow", "swin_narrow"]
 DRY = ["csn_narrow", "x3d_narrow", "mvit_narrow"]
 
@@ -146,9 +149,10 @@ def check_layers(report: Report, machine: Machine, name: str, sizes: Sizes) -> N
 
 
 def time_model(
-    report: Report, machine: Machine, name: str, sizes: Sizes, *, by_compiler: bool = False
+    report: Report, machine: Machine, name: str, sizes: Sizes, *, compile_form: str | None = None
 ) -> None:
-    """Windows a second of both forms, or of the compiled one; shares of the hardware and of the floor."""
+    """Windows a second of both forms, or of a compiled one; shares of the hardware and of the floor."""
+    by_compiler = compile_form is not None
     floor = Floor.of(name, window=sizes.window, size=sizes.size)
     value_bytes = 2 if machine.gpus else 4
     compute, memory = floor.seconds(
@@ -176,6 +180,7 @@ def time_model(
             compiled=by_compiler,
             plain=False,
             fast_forms=setting_of_forms,
+            compile_form=compile_form or BLOCKS,
         )
         times = time_engine(name, setting)
         free()
@@ -183,7 +188,9 @@ def time_model(
             report.add("speed", f"{name} fast", "no faster form")
             continue
         forms = ["plain"] if setting_of_forms == NEVER else [*times.forms, *["compiled"] * by_compiler]
-        part, what = "compiled" if by_compiler else "speed", f"{name} {' '.join(forms)}"
+        forms += ["graphs"] * (compile_form == GRAPHS)
+        part = "speed" if not by_compiler else "graphs" if compile_form == GRAPHS else "compiled"
+        what = f"{name} {' '.join(forms)}"
         report.add(part, what, _speed(times, floor, setting, least, machine))
 
 
@@ -225,10 +232,19 @@ def time_models(report: Report, machine: Machine) -> None:
 
 def time_compiled_models(report: Report, machine: Machine) -> None:
     """The models whose steps are most of all made of small operations, compiled by blocks."""
+    _time_compiled(report, machine, "compiled", COMPILED, BLOCKS)
+
+
+def time_graphs(report: Report, machine: Machine) -> None:
+    """The models whose steps launches may bind, in CUDA graphs."""
+    _time_compiled(report, machine, "graphs", IN_GRAPHS, GRAPHS)
+
+
+def _time_compiled(report: Report, machine: Machine, part: str, models: list[str], form: str) -> None:
     sizes = Sizes(window=8, size=32, batch=2) if machine.dry else Sizes(window=32, size=224, batch=16)
     if machine.dry:
         compiled.BACKEND = "eager"  # which needs no C++ compiler
-    for name in DRY[1:2] if machine.dry else COMPILED:
+    for name in DRY[1:2] if machine.dry else models:
         report.run(
-            "compiled", name, 60, lambda name=name: time_model(report, machine, name, sizes, by_compiler=True)
+            part, name, 60, lambda name=name: time_model(report, machine, name, sizes, compile_form=form)
         )

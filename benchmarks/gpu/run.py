@@ -13,9 +13,9 @@ from pathlib import Path
 
 from findings import OutOfTimeError, Report
 
-PARTS = ("kernels", "forms", "recovery", "study", "speed", "compiled", "kernel-times")
+PARTS = ("kernels", "forms", "recovery", "study", "speed", "compiled", "graphs", "kernel-times")
 #: Without them the others still say that all is right.
-MEASURED_ONLY = ("speed", "compiled", "kernel-times")
+MEASURED_ONLY = ("speed", "compiled", "graphs", "kernel-times")
 
 
 def _out_of_time(*_: object) -> None:
@@ -65,7 +65,7 @@ def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
     import torch
     from kernels import check_kernels, time_kernels
     from machine import Machine, look_at_machine
-    from networks import check_forms, time_compiled_models, time_models
+    from networks import check_forms, time_compiled_models, time_graphs, time_models
     from recovery import check_recovery
     from study import Study
 
@@ -98,6 +98,7 @@ def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
         "study": wait_for_study,
         "speed": time_models,
         "compiled": time_compiled_models,
+        "graphs": time_graphs,
         "kernel-times": time_kernels,
     }
     try:
