@@ -61,6 +61,10 @@ def test_a_job_compiles_where_measured_speeds_say_that_it_pays(both_ways):
     assert compiled_jobs(windows, speeds, chosen="auto").tolist() == [False, True, True, False, False]
     assert compiled_jobs(windows, speeds, chosen="auto", devices=2).tolist()[:2] == [False, False]
     assert compiled_jobs(windows, speeds, chosen="always").tolist() == [True, True, True, False, False]
+    # Of two GPUs that share a run, networks with BatchNorm are not compiled in training; they predict on one.
+    slow = speeds.rename(index={"swin3d_t": "csn_r101"})
+    shared = compiled_jobs(windows.replace("swin3d_t", "csn_r101"), slow, chosen="always", devices=2)
+    assert shared.tolist() == [False, False, True, False, False]
     plain, auto = (hours_of_jobs(windows, speeds, chosen=chosen) for chosen in ("never", "auto"))
     assert plain[1] == pytest.approx(25_000 / 80 / 3600)
     assert auto[1] == pytest.approx((60 + 25_000 / 100) / 3600)
@@ -85,6 +89,8 @@ def test_the_plan_says_what_is_compiled_and_how_that_is_known(both_ways):
     )
     assert "not measured both with and without; each run times its first steps" in plan
     assert ": slow_r50." in plan
+    two = text.plan_text(both_ways | {"training": both_ways["training"] | {"gpus": 2}}, RULES, jobs)
+    assert "since GPUs exchange statistics of BatchNorm: slow_r50." in two and "not measured both" not in two
     for changes in ({"gpus": 0}, {"compile": False}):
         other = both_ways | {"training": both_ways["training"] | changes}
         assert "torch.compile" not in text.plan_text(other, RULES, jobs)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from chestct.plan.cost import COMPILING, compiled_jobs
+from chestct.plan.cost import COMPILING, compiled_jobs, shares_batchnorm
 from chestct.plan.speeds import compile_setting
 from chestct.training.compile_choice import ALWAYS, NEVER
 
@@ -26,7 +26,12 @@ def compile_lines(
         return []
     jobs = windows[windows["rule"].isin(COMPILING) & windows["model"].isin(speeds.index)]
     compiled = compiled_jobs(jobs, speeds, chosen=chosen, devices=devices)
+    shared = shares_batchnorm(jobs["model"], devices=devices) & (jobs["train"] > 0)
     lines: list[str] = []
+    if shared.any():
+        names = ", ".join(jobs.loc[shared, "model"].drop_duplicates())
+        lines.append(f"Not compiled in training, since GPUs exchange statistics of BatchNorm: {names}.")
+    jobs = jobs[~shared]
     unknown: list[str] = []
     for model, of_model in jobs.groupby("model", sort=False):
         speed = speeds.loc[model]

@@ -105,6 +105,12 @@ def count_windows(
     return pd.DataFrame(rows, columns=["rule", "model", "init", "to_do", *PASSES])
 
 
+def shares_batchnorm(models: pd.Series, *, devices: int) -> pd.Series:
+    """Which models have BatchNorm whose statistics devices exchange: training does not compile these."""
+    batchnorm = {name for name, entry in MODELS.items() if entry.batchnorm}
+    return models.isin(batchnorm) & (devices > 1)
+
+
 def _of_jobs(windows: pd.DataFrame, speeds: pd.DataFrame) -> pd.DataFrame:
     return speeds.reindex(windows["model"]).set_axis(windows.index)
 
@@ -127,6 +133,7 @@ def compiled_jobs(windows: pd.DataFrame, speeds: pd.DataFrame, *, chosen: str, d
     saved = _seconds(windows, speed) - _seconds(windows, speed, "compiled_")
     pays = saved / devices > speed["compile_seconds"]
     works = windows["rule"].isin(COMPILING) & (windows[[*PASSES]] > 0).any(axis=1)
+    works &= ~(shares_batchnorm(windows["model"], devices=devices) & (windows["train"] > 0))
     return works & speed["compile_seconds"].notna() & (pays | (chosen == ALWAYS)) & (chosen != NEVER)
 
 

@@ -2,7 +2,16 @@
 
 from torch import nn
 
-from chestct.training.compile_choice import ALWAYS, AUTO, BLOCKS, GRAPHS, NEVER, measured_on, wish
+from chestct.training.compile_choice import (
+    ALWAYS,
+    AUTO,
+    BLOCKS,
+    GRAPHS,
+    NEVER,
+    BothWays,
+    measured_on,
+    wish,
+)
 from chestct.training.machine.compile_trial import CompileTrial
 from chestct.training.machine.compiled import CompiledModel
 from chestct.training.machine.computation import Computation
@@ -41,7 +50,7 @@ def start_compiling(
         if processes.first:
             print(f"{computation.name}: {text}", flush=True)
 
-    if any(isinstance(part, nn.SyncBatchNorm) for part in model.modules()):
+    if any(isinstance(part, nn.SyncBatchNorm) and part.training for part in model.modules()):
         # It asks which processes had values at all (torch.nn.modules._functions): an exchange, and sizes that
         # are not known before, in every block.
         say("BatchNorm exchanges statistics of several GPUs, which breaks up compiled code: not compiled")
@@ -52,14 +61,7 @@ def start_compiling(
     if chosen == ALWAYS:
         CompiledModel(model, form, say=say, processes=processes)
         return None
-    known = measured_on(
-        device_name(gpus=computation.gpus, world=1),
-        name,
-        precision=settings.precision,
-        window=num_slices,
-        size=settings.crop_px,
-        form=form,
-    )
+    known = _measured(name, settings, form, gpus=computation.gpus, num_slices=num_slices)
     if known is None:
         num_steps = windows[0] // settings.batch_size
         compiled = CompiledModel(model, form, say=say, processes=processes)
@@ -70,6 +72,20 @@ def start_compiling(
     if saved > 0:
         CompiledModel(model, form, say=say, processes=processes)
     return None
+
+
+def _measured(
+    name: str, settings: TrainingSettings, form: str, *, gpus: int, num_slices: int
+) -> BothWays | None:
+    """What the table of speeds knows of compiling a network on this device."""
+    return measured_on(
+        device_name(gpus=gpus, world=1),
+        name,
+        precision=settings.precision,
+        window=num_slices,
+        size=settings.crop_px,
+        form=form,
+    )
 
 
 def compile_for_scoring(
@@ -89,14 +105,7 @@ def compile_for_scoring(
     if chosen == NEVER or (chosen == AUTO and not gpus):
         return
     if chosen == AUTO:
-        known = measured_on(
-            device_name(gpus=gpus, world=1),
-            name,
-            precision=settings.precision,
-            window=num_slices,
-            size=settings.crop_px,
-            form=settings.compile_form,
-        )
+        known = _measured(name, settings, settings.compile_form, gpus=gpus, num_slices=num_slices)
         if known is None or known.saving(predict=num_windows) <= 0:
             return
     CompiledModel(model, settings.compile_form, say=lambda text: print(text, flush=True))

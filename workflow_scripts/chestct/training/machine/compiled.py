@@ -234,8 +234,12 @@ class CompiledModel:
 
     def _give_up(self, why: str) -> None:
         self.on, self.failed = False, True
-        words = " ".join(why.split()[:40])
-        self._say(f"torch.compile failed, the network goes on as it is, with the same results: {words}")
+        text = "torch.compile failed, the network goes on as it is, with the same results: "
+        text += " ".join(why.split()[:40])
+        if self._processes.first:
+            self._say(text)
+        else:  # the others say nothing else, and the first does not know the reason
+            print(f"process {self._processes.rank}: {text}", flush=True)
 
 
 def _graphs_left_out() -> int:
