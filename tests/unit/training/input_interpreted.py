@@ -78,7 +78,8 @@ def noise_is_interpolated_more_exactly_than_in_float32() -> None:
     exact = to_input(F.grid_sample(above, grid, align_corners=False) + AIR_HU, SETTINGS).double()
     found = fused_input(stored, theta, SETTINGS, dtype=torch.float32, channels_last=True)
     plain = to_input(augment(stored, SETTINGS, torch.Generator().manual_seed(1)), SETTINGS)
-    assert relative(found, exact) < 5e-7 < relative(plain, exact) < 1e-5
+    ours, theirs = relative(found, exact), relative(plain, exact)
+    assert ours < 5e-7 and 2 * ours < theirs < 1e-5  # 1.3e-7 and, by processor, 6.6e-7 to 6.8e-7
     rounded = fused_input(stored, theta, SETTINGS, dtype=torch.bfloat16, channels_last=True)
     assert rounded.dtype == torch.bfloat16 and relative(rounded, exact) < 5e-3
 
