@@ -26,13 +26,13 @@ class Fault:
 
     Attributes:
         kind: status; cut (the connection drops within the body); short (the end of the body is left out
-            and the shorter length announced); flip (a byte of the body); html (a web page with 200); wait.
+            and the shorter length announced); flip (a byte of the body); html (a web page with 200); silent
+            (there is no answer as long as the server runs).
         times: how often.
         status, code, headers: of kind status; ``code`` is S3's.
         name: only files whose name holds this.
         at: of a file read by ranges, only answers that hold this byte; it is the one that is flipped, or
             the one before which the connection drops.
-        wait_s: of kind wait.
     """
 
     kind: str
@@ -42,7 +42,6 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     name: str = ""
     at: int | None = None
-    wait_s: float = 0.0
 
 
 class Server(ThreadingHTTPServer):
@@ -57,7 +56,7 @@ class Server(ThreadingHTTPServer):
         self.delay_s = 0.0
         #: Called before every answer; it may wait.
         self.before: Callable[[], object] = lambda: None
-        self.lock = threading.Lock()
+        self.lock, self.over = threading.Lock(), threading.Event()
 
     @property
     def url(self) -> str:
@@ -96,7 +95,10 @@ class Handler(BaseHTTPRequestHandler):
         kind = fault.kind if fault else ""
         middle = len(body) // 2
         at = fault.at - start if fault and fault.at is not None else middle
-        time.sleep(self.server.delay_s + (fault.wait_s if fault else 0))
+        time.sleep(self.server.delay_s)
+        if kind == "silent":
+            self.server.over.wait()
+            raise ConnectionAbortedError
         if fault and kind == "status":
             status, headers = fault.status, fault.headers
             body = f"<Error><Code>{fault.code}</Code></Error>".encode()
@@ -254,5 +256,6 @@ def running(server: S) -> Iterator[S]:
     try:
         yield server
     finally:
+        server.over.set()
         server.shutdown()
         server.server_close()

@@ -146,12 +146,12 @@ def test_no_server_and_no_bucket(bucket: BucketServer, tmp_path: Path) -> None:
 def test_a_silent_server_times_out(
     bucket: BucketServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "TIMEOUT_S", (1, 0.2))
+    monkeypatch.setattr(s3, "TIMEOUT_S", (60, 1))
     monkeypatch.setattr(s3, "make_client", cached_client.__wrapped__)
-    bucket.faults = [Fault("wait", name=key(0, 0), wait_s=0.6)]
+    bucket.faults = [Fault("silent", name=key(0, 0))]
     assert obtain(bucket, tmp_path) == {}
     assert tree(tmp_path) == expected_tree(0, 1, 2)
-    assert bucket.asked.count(key(0, 0)) == 2
+    assert bucket.asked.count(key(0, 0)) >= 2  # a busy machine may be silent for a second, too
 
 
 def test_a_users_own_aws_settings(
