@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,10 +56,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def a_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A test is like a job, which is a process: what was read before it, it has not read.
 
-    Nor are variables of the environment left by it: those that a launched training sets of its process would
-    reach programs that later tests start.
+    Nor do tests before it decide how torch computes and what it draws without a seed, or leave variables in
+    the environment: those that a launched training sets would reach programs that later tests start.
     """
     monkeypatch.setattr(records, "_read", {})
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+        torch.use_deterministic_algorithms(False)
     before = dict(os.environ)
     yield
     for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"}:

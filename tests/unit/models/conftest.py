@@ -8,12 +8,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-@pytest.fixture(autouse=True)
-def equal_draws() -> None:
-    """What is drawn without a seed does not depend on the tests before."""
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def liven() -> Callable[[nn.Module, torch.Tensor], None]:
     """A function that gives a fresh model living activations: ``liven(model, x_BCTHW)``.

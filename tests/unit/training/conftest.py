@@ -20,12 +20,6 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def equal_draws() -> None:
-    """What is drawn without a seed does not depend on the tests before."""
-    torch.manual_seed(0)
-
-
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Paths of tables and a shard of 24 scans."""
