@@ -58,10 +58,11 @@ def out_of_memory(monkeypatch, error):
     ("error", "words"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out of GPU memory with 2"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), "of GPU memory"),
         (RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory"), "out of memory with 2"),
         (MemoryError(), "out of memory with 2 windows at once"),
     ],
-    ids=["gpu", "cpu", "python"],
+    ids=["gpu", "its libraries", "cpu", "python"],
 )  # fmt: skip
 def test_too_little_memory_says_what_to_change(data, tmp_path, plain, monkeypatch, error, words):
     out_of_memory(monkeypatch, error)

@@ -120,9 +120,26 @@ def peak_memory_mb(gpus: int) -> float:
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)  # bytes there, KiB on Linux
 
 
+#: What libraries of a GPU say that take memory past PyTorch's allocator: CUDA, cuBLAS, cuDNN.
+_LIBRARIES_WITHOUT_MEMORY = (
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+)
+
+
+def _is_out_of_gpu_memory(error: BaseException) -> bool:
+    words = str(error) if isinstance(error, RuntimeError) else ""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        name in words for name in _LIBRARIES_WITHOUT_MEMORY
+    )
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is exhausted, of a GPU or of this machine."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "DefaultCPUAllocator" in str(error)
+    of_machine = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+    return of_machine or _is_out_of_gpu_memory(error)
 
 
 @contextmanager
@@ -139,7 +156,7 @@ def memory_errors(where: str, *, windows: int, precision: str) -> Iterator[None]
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        text, on_gpu = str(error), isinstance(error, torch.OutOfMemoryError)
+        text, on_gpu = str(error), _is_out_of_gpu_memory(error)
         mixed = "" if is_mixed(precision) else ", or set training.precision to bf16-mixed"
         more = "" if on_gpu else ", or ask for more memory (mem_mb)"
         raise InputError(
