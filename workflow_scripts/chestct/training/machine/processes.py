@@ -41,7 +41,7 @@ def distribute(model: nn.Module, device: torch.device) -> nn.Module:
         gradient_as_bucket_view=True,
         # Processes have the same statistics of BatchNorm (SyncBatchNorm; none without GPUs): to send those of
         # the first to the others before every step would be hundreds of small copies.
-        broadcast_buffers=False,
+        forward_sync_buffers=False,
         find_unused_parameters=leaves_blocks_out(model),  # others in every process
     )
 
