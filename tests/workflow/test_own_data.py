@@ -12,8 +12,8 @@ import SimpleITK as sitk  # noqa: N813
 from chestct.tables import read_table
 from tests.workflow.project import Project, copy_project
 
-SUBSETS = "results/own_data/subsets/scans"
-VOLUMES = Path("results/own_data/volumes/scans")
+SUBSETS = "results/own_data/subsets/phantoms"
+VOLUMES = Path("results/own_data/volumes/phantoms")
 INDEX = str(VOLUMES / "index.csv")
 
 

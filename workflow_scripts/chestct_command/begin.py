@@ -6,6 +6,7 @@ overlay in ``studies/``, which is then the user's to change.
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from chestct.errors import InputError
 from chestct.few_tested import FEW_TESTED
 from chestct.files import write_text
 from chestct.user_csv import read_user_csv
+from chestct.yaml_file import read_yaml
 from chestct_command.begin_arguments import OPTIONS, WHAT
 from chestct_command.expected_time import expected_hours
 from chestct_command.overlay import overlay_text
@@ -45,6 +47,8 @@ _NAMES = {
     "label": ("label", "target", "class", "outcome", "diagnosis", "y"),
 }
 _STUDY_NAME = re.compile(r"[a-z][a-z0-9_]*")
+#: Folders of ``data/`` that hold no dataset.
+_NO_DATASETS = ("weights", "own_example")
 #: Fewer patients of a class than this can be neither trained on, chosen by and tested.
 LEAST = 6
 
@@ -86,7 +90,8 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
     Raises:
         InputError: the table or its columns cannot be used, or the study is there already.
     """
-    name = options.name or _study_name(options.table)
+    whole = options.name or _study_name(options.table)
+    name = f"{whole}_quick" if options.quick else whole
     target = folder / "studies" / f"{name}.yaml"
     # The default study has no file of its own: one of its name would not be read.
     if not _STUDY_NAME.fullmatch(name) or len(name) > 60 or name == DEFAULT:
@@ -110,28 +115,53 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
             expected="a CSV with one row per scan: patient, file or folder, label (docs/own_data.md)",
             remedy="check the path after --table",
         )
-    entry: dict[str, Any] = {"name": "scans", "source": "own_data", "table": str(options.table.absolute())}
+    entry: dict[str, Any] = {"source": "own_data", "table": str(options.table.absolute())}
+    entry = {"name": dataset_name(whole, entry["table"], folder)} | entry
     rows = read_user_csv(options.table, (), where=options.table)
     chosen = {key: getattr(options, key) for key in OPTIONS if getattr(options, key)}
     entry["columns"] = find_columns(rows, chosen, options.table)
     own = read_own_table(entry)
     cohort = Cohort.of(_checked(own, options.table))
     if own.attrs["look_alikes"]:
-        print(f"WARNING: {own.attrs['look_alikes']}")
-    text = overlay_text(name, entry, cohort_sizes(cohort), gpu=options.gpu)
+        print(f"WARNING: {own.attrs['look_alikes']}", file=sys.stderr)
+    text = overlay_text(name, entry, cohort_sizes(cohort), gpu=options.gpu, quick=options.quick)
     write_text(target, text)
     try:
         configuration = read_configuration(folder, [name])
     except InputError:
         target.unlink()
         raise
-    _report(name, target.relative_to(folder), entry["columns"], cohort, configuration, gpu=options.gpu)
+    _report(name, target.relative_to(folder), entry["columns"], cohort, configuration, options)
     return 0
 
 
 def _study_name(table: Path) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", table.stem.lower()).strip("_")
     return name if name[:1].isalpha() else f"study_{name}".rstrip("_")
+
+
+def dataset_name(study: str, table: str, folder: Path) -> str:
+    """The study's name for its dataset, with ``_scans`` where data of something else lie under that name.
+
+    What is listed of a dataset lies in ``data/NAME``, which all studies share: of two tables under one name,
+    each study would list its own anew.
+
+    Args:
+        study: its name.
+        table: its absolute path; another study of the same table may share its dataset.
+        folder: of the project.
+    """
+    taken = set(_NO_DATASETS)
+    for path in (folder / "config.yaml", *sorted((folder / "studies").glob("*.yaml"))):
+        try:
+            entries = read_yaml(path).get("datasets")
+        except InputError:  # that study's own concern
+            continue
+        entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        taken |= {str(entry.get("name")) for entry in entries if entry.get("table") != table}
+    while study in taken:
+        study += "_scans"
+    return study
 
 
 def find_columns(rows: pd.DataFrame, chosen: Mapping[str, str], table: Path) -> dict[str, str]:
@@ -177,12 +207,15 @@ def _only_label(rows: pd.DataFrame, names: list[str]) -> str | None:
 
 
 def _not_found(what: str, key: str, rows: pd.DataFrame, table: Path) -> InputError:
-    return InputError(
-        what,
-        where=table,
-        expected=f"one of its columns: {', '.join(map(str, rows.columns))}",
-        remedy=f"name it: {OPTIONS[key]} COLUMN",
-    )
+    names = [str(name) for name in rows.columns]
+    remedy = f"name it: {OPTIONS[key]} COLUMN"
+    if len(names) == 1:
+        remedy = "write the heading in the first line, and commas, semicolons or tabs between its cells"
+    elif any(os.path.exists(table.absolute().parent / name) for name in names):  # noqa: PTH110
+        remedy = "write a heading, such as patient,scan,file,label, in the first line: it holds a scan"
+    elif key == "patient_id":
+        remedy += "; where every scan is another patient's, name the column of the scans"
+    return InputError(what, where=table, expected=f"one of its columns: {', '.join(names)}", remedy=remedy)
 
 
 def _checked(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -219,8 +252,7 @@ def _report(
     columns: Mapping[str, str],
     cohort: Cohort,
     configuration: dict[str, Any],
-    *,
-    gpu: bool,
+    options: argparse.Namespace,
 ) -> None:
     taken = ", ".join(f"{WHAT[key].split(' (')[0]}: `{column}`" for key, column in columns.items())
     print(f"{cohort.scans} scans of {cohort.patients} patients, {cohort.positive} of them positive")
@@ -234,8 +266,15 @@ def _report(
             file=sys.stderr,
         )
     print(f"Run it: chestct run {name}    (or: make study STUDY={name})")
-    hours = expected_hours(configuration, cohort.scans, gpu=gpu)
+    hours = expected_hours(configuration, cohort.scans, gpu=options.gpu)
     if hours is not None:
-        where = "one NVIDIA A100 (estimated)" if gpu else "one core of an AMD EPYC processor"
+        where = "one NVIDIA A100 (estimated)" if options.gpu else "one core of an AMD EPYC processor"
         spent = f"{hours * 60:.0f} minutes" if hours < 3 else f"{hours:.0f} hours"
-        print(f"Expected: about {spent} on {where} for scans of 150 slices; several cores share the work")
+        more = ", and a few minutes for conversion and report" if options.quick else ""
+        print(
+            f"Expected: about {spent} on {where} for scans of 150 slices{more}; several cores share the work"
+        )
+    if options.quick:
+        print("A first look: it shows that your scans go through; its numbers say nothing")
+    else:
+        print("A first look before that, in the smallest sizes: the same command with --quick")

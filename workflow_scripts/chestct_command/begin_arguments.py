@@ -20,3 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for key, option in OPTIONS.items():
         parser.add_argument(option, dest=key, metavar="COLUMN", help=f"column with {WHAT[key]}")
     parser.add_argument("--gpu", action="store_true", help="full size, for a GPU (default: sizes for a CPU)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a first look: smallest sizes, one network, one repetition; decides nothing (study NAME_quick)",
+    )

@@ -9,14 +9,14 @@ _TEXT = """\
 #
 #   make study STUDY={name}      # runs it, or continues it; the report is results/{name}/report.html
 #
-# It asks whether video pretraining helps a 3D network (I3D, Kinetics-400) on these scans, and compares it
-# with a 2D network pretrained on ImageNet. {validation}
+{question}
+# {validation}
 # This file overrides config.yaml, which explains every key; docs/own_data.md goes through the steps.
 
-study: {name}
+study: {study}
 
 datasets:
-  - name: scans
+  - name: {dataset} # its list of scans lies in data/NAME/: another table needs another name
     source: own_data
     table: {table}
     columns: {columns}
@@ -28,11 +28,10 @@ datasets:
 
 models:
   - {{name: i3d, inits: [scratch, video]}}
-  - {{name: {model_2d}, inits: [imagenet]}}
-
-inits: [scratch, video, imagenet]
+{rival}
+inits: {inits}
 percents: {percents} # shares of the training patients
-seeds: [0, 1, 2] # with only one, nothing is decided
+seeds: {seeds} # with only one, nothing is decided
 
 volumes:
   size_px: {size_px} # rows and columns of a slice
@@ -50,6 +49,31 @@ training:
   budget: {{windows_per_scan: {per_scan}, min_windows: {least}}}
   num_validations: 4
 """
+_QUESTION = """\
+# It asks whether video pretraining helps a 3D network (I3D, Kinetics-400) on these scans, and compares it
+# with a 2D network pretrained on ImageNet."""
+_FIRST_LOOK = """\
+# A first look, in the smallest sizes: it shows that the scans go through, and what the report has. Its
+# numbers say nothing: slices of 64 pixels hide small findings, training ends early, and one repetition
+# cannot tell chance from effect."""
+_WHOLE = {
+    "question": _QUESTION,
+    "rival": "  - {{name: {model_2d}, inits: [imagenet]}}\n",
+    "inits": "[scratch, video, imagenet]",
+    "seeds": "[0, 1, 2]",
+}
+_QUICK = {
+    "question": _FIRST_LOOK,
+    "rival": "",
+    "inits": "[scratch, video]",
+    "seeds": "[0]",
+    "size_px": 64,
+    "crop_px": 56,
+    "window": 16,
+    "stride": 16,
+    "per_scan": 1,
+    "least": 96,
+}
 _ON_PROCESSOR = {
     "model_2d": "efficientnet_lite0",
     "size_px": 128,
@@ -77,14 +101,17 @@ _GPU_LINES = """\
 """
 
 
-def overlay_text(name: str, entry: dict[str, Any], sizes: dict[str, Any], *, gpu: bool) -> str:
+def overlay_text(
+    name: str, entry: dict[str, Any], sizes: dict[str, Any], *, gpu: bool, quick: bool = False
+) -> str:
     """The text of a study's file.
 
     Args:
         name: of the study.
-        entry: of its dataset: table and columns.
+        entry: of its dataset: name, table and columns.
         sizes: folds, percents and cohort (``begin.cohort_sizes``).
         gpu: sizes for a GPU.
+        quick: smallest sizes, one network, one repetition, in the place of those.
     """
     folds, cohort = sizes["folds"], sizes["cohort"]
     validation = (
@@ -92,18 +119,22 @@ def overlay_text(name: str, entry: dict[str, Any], sizes: dict[str, Any], *, gpu
         if folds > 1
         else f"A quarter of the {cohort.patients} patients is held out for testing."
     )
+    values = (_ON_GPU if gpu else _ON_PROCESSOR) | (_QUICK if quick else _WHOLE)
+    values["rival"] = str(values["rival"]).format(**values)
     scans = f"{cohort.scans} scans of {cohort.patients} patients ({cohort.positive} positive)"
     return _TEXT.format(
         title=f"Your own scans: {scans}.",
         name=name,
+        study=_inline(name),
         validation=validation,
+        dataset=_inline(entry["name"]),
         table=_inline(entry["table"]),
         columns=_inline(entry["columns"]),
-        percents=sizes["percents"],
+        percents=[100] if quick else sizes["percents"],
         folds=folds,
         of_folds=" # with folds, only train : validation counts, for the other patients" if folds > 1 else "",
         device=_GPU_LINES if gpu else "",
-        **(_ON_GPU if gpu else _ON_PROCESSOR),
+        **values,
     )
 
 

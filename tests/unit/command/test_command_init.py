@@ -120,6 +120,24 @@ def test_the_one_column_that_is_left_is_the_label_that_messages_name(folder, cap
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (lambda text: text.replace(",", "|"), "commas, semicolons or tabs between its cells"),
+        (lambda text: "My cohort,,,\n" + text, "write the heading in the first line"),
+        (lambda text: text.partition("\n")[2], "write a heading, such as patient,scan,file,label"),
+        (lambda text: text.replace("Patient ID", "name"), "where every scan is another patient's"),
+    ],
+    ids=["separator", "title", "no heading", "no patient"],
+)
+def test_a_heading_that_cannot_be_read_is_told(folder, capsys, change, remedy):
+    table = scans(folder, [0, 1] * 6)
+    table.write_text(change(table.read_text()))
+    assert main(["init", "--table", str(table)]) == 1
+    assert remedy in capsys.readouterr().err
+    assert list((folder / "studies").iterdir()) == []
+
+
 def test_names_of_columns_that_users_have_are_found():
     for names in (
         ("patient", "scan", "file", "label"),
@@ -146,10 +164,34 @@ def test_sizes_follow_the_patients():
     assert sizes(1000, 300) == (1, [10, 25, 50, 100])
 
 
+def test_two_tables_share_no_dataset_and_a_quick_study_shares_that_of_its_table(folder, capsys):
+    def entry(study: str) -> dict:
+        (found,) = read_configuration(folder, [study])["datasets"]
+        return found
+
+    table = scans(folder, [0, 1] * 20)
+    for name, text in {
+        "taken": "study: x\ndatasets: [{name: mine, table: b.csv}]",
+        "odd": "datasets: 1",
+    }.items():
+        (folder / "studies" / f"{name}.yaml").write_text(text)
+    assert main(["init", "--table", str(table)]) == 0 and "--quick" in capsys.readouterr().out
+    assert main(["init", "--table", str(table), "--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert "chestct run hospital_a_quick" in printed and "its numbers say nothing" in printed
+    assert entry("hospital_a")["name"] == entry("hospital_a_quick")["name"] == "hospital_a"
+    quick = read_configuration(folder, ["hospital_a_quick"])
+    assert (quick["volumes"]["size_px"], quick["seeds"], quick["subsets"]["folds"]) == (64, [0], 5)
+    assert [model["name"] for model in quick["models"]] == ["i3d"]
+    for study, dataset in {"mine": "mine_scans", "weights": "weights_scans"}.items():
+        assert main(["init", "--table", str(table), "--name", study]) == 0
+        assert entry(study)["name"] == dataset
+
+
 def test_a_path_with_any_characters_is_one_yaml_value():
     from chestct_command.overlay import overlay_text
 
-    entry = {"table": "/data/a: b/#1 'x' {y}.csv", "columns": {"path": "yes", "label": "1"}}
+    entry = {"name": "own", "table": "/data/a: b/#1 'x' {y}.csv", "columns": {"path": "yes", "label": "1"}}
     cohort = Cohort(patients=40, scans=40, positive=20, negative=20)
     text = overlay_text("own", entry, cohort_sizes(cohort), gpu=False)
     (read,) = yaml.safe_load(text)["datasets"]

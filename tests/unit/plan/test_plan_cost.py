@@ -1,5 +1,6 @@
 """Windows, jobs and hours that a plan counts."""
 
+import json
 import math
 import re
 import subprocess
@@ -23,7 +24,7 @@ from chestct.plan.cost import (
 from chestct.plan.device_hours import device_lines
 from chestct.plan.scans import ASSUMED_SLICES, PUBLISHED, Scans, count_scans
 from chestct.plan.speeds import read_speeds
-from chestct.records import record
+from chestct.records import record, write_recorded
 from chestct.run import Run
 from chestct.run_grid import list_runs, selection_run, training_settings
 from chestct.subsets.windows import window_starts
@@ -255,6 +256,12 @@ def test_own_scans_are_counted_in_their_table_before_they_are_listed(tmp_path):
     record(tmp_path / "own" / "series.csv")
     found = count_scans(config, entry)
     assert (found.num_scans, found.slices) == (3, ASSUMED_SLICES) and "assumed" in found.origin
+    # Another study of a dataset of that name listed its own table there.
+    manifest = tmp_path / "own" / "manifest.json"
+    write_recorded(manifest, json.dumps({"source": "other.csv"}))
+    assert count_scans(config, entry).num_scans == 2
+    write_recorded(manifest, json.dumps({"source": entry["table"]}))
+    assert count_scans(config, entry).num_scans == 3
 
 
 def test_what_is_not_known_is_called_unknown():

@@ -3,6 +3,7 @@
 What is not known is NaN, so that whatever is computed from it is NaN too.
 """
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from chestct.catalogue import Sees
 from chestct.download.phantoms.grid import SHAPE
+from chestct.records import read_recorded
 from chestct.tables import read_table
 from chestct.user_csv import read_user_csv
 from chestct.window_forms import window_rule
@@ -66,6 +68,16 @@ class Scans:
         return float(np.round(self.num_scans * share))
 
 
+def _is_listed(entry: dict[str, Any], folder: Path) -> bool:
+    """Whether a folder lists the dataset: of own scans, another study may have listed another table there."""
+    if not (folder / "series.csv").is_file():
+        return False
+    manifest = folder / "manifest.json"
+    if entry["source"] != "own_data" or not manifest.is_file():
+        return True
+    return json.loads(read_recorded(manifest))["source"] == str(entry["table"])
+
+
 def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
     """What is known of a dataset now.
 
@@ -79,8 +91,9 @@ def count_scans(config: dict[str, Any], entry: dict[str, Any]) -> Scans:
     published, slices, num_bytes = PUBLISHED.get(entry["source"], (math.nan,) * 3)
     if "scans_of" in entry:  # obtained for the other dataset already
         num_bytes = 0.0
-    series_path = Path(config["data_dir"]) / entry["name"] / "series.csv"
-    if series_path.is_file():
+    folder = Path(config["data_dir"]) / entry["name"]
+    series_path = folder / "series.csv"
+    if _is_listed(entry, folder):
         series = read_table(series_path, "series")
         index_path = Path("results") / config["study"] / "volumes" / entry["name"] / "index.csv"
         # Converted scans say best; else files of a series, where a file is a slice.
