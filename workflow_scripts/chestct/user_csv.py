@@ -181,6 +181,8 @@ def _check_lengths(rows: list[_Row], where: object) -> None:
             f"{len(heading)}: {shown}",
             where,
             "a cell a column in every row",
-            "put cells that hold the separator in quotes, and end either all rows in a separator, with the "
-            "heading, or none",
+            "remove what stands before the heading, which is the first line"
+            if len(heading) == 1
+            else "put cells that hold the separator in quotes, and end either all rows in a separator, with "
+            "the heading, or none",
         )

@@ -1,5 +1,6 @@
 """A user's own table: labels, thresholds, baseline, and a clear message for every mistake."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from chestct.download import datasets as sources
-from chestct.download.sources import own_data, own_files
+from chestct.download.sources import missing_paths, own_data, own_files
 from chestct.errors import InputError
 from chestct.tables import check_table, read_table
 from tests.unit.download.file_server import SETTINGS
@@ -110,6 +111,9 @@ def test_without_a_rule_labels_are_0_or_1(
             r"3 value.* of column 'malignancy' are neither 0 nor 1: line 2: 'benign'[\s\S]*"
             r"0 \(negative\) or 1 \(positive\)[\s\S]*in the place of 'benign', 'malignant'",
         ),
+        (["0", "1", "", "1", "0"], None, r"line 4: ''[\s\S]*remedy: remove the rows without a label$"),
+        (["0", "1", "2", "1", "0"], None, r"in the place of '2', or set label_rule"),
+        (["no", "yes", "no", "1", "0"], None, r"in the place of 'no', 'yes'$"),
         (["high", "2", "3", "4", "5"], 3, r"'malignancy' are not numbers[\s\S]*label_rule compares"),
     ],
 )
@@ -254,8 +258,11 @@ def test_unknown_source_is_named() -> None:
         ("\u0420001", "P001"),
         ("P  1", "P_1"),
         ("\ufb011", "fi1"),
+        ("007", "7"),
+        ("7.0", "7"),
+        ("P01-003", "P1-3"),
     ],
-    ids=["case", "width", "alphabet", "blanks", "ligature"],
+    ids=["case", "width", "alphabet", "blanks", "ligature", "zeros", "fraction", "zeros inside"],
 )
 def test_patients_who_look_alike_are_told_with_their_lines(write, frame, one, other, tmp_path, capsys):
     frame = frame.assign(patient=["a", "b", one, other, "c"])
@@ -268,8 +275,32 @@ def test_patients_who_look_alike_are_told_with_their_lines(write, frame, one, ot
     )
 
 
+@pytest.mark.parametrize(
+    ("cell", "remedy"),
+    [
+        ("volumes\\2.nii.gz", "paths of Windows"),
+        ("D:/scans/2.nii.gz", "paths of Windows"),
+        ("~/2.nii.gz", "write out the home folder"),
+        ("file:///data/2.nii.gz", "in the place of the address"),
+        ("volumes/2", "add the suffix: a file of that name ends in .nii.gz"),
+        ("own/volumes/2.nii.gz", "from the working directory"),
+        ("Volumes/2.NII.GZ", "'volumes' is there, in other letters"),
+        ("volumes/link.nii.gz", "the link is there"),
+        ("volumes/nothing.nii.gz", "correct the paths"),
+        ("\0", "correct the paths"),
+    ],
+)
+def test_why_a_path_leads_nowhere_is_told(write, frame, tmp_path, monkeypatch, cell, remedy):
+    (tmp_path / "own" / "volumes" / "link.nii.gz").symlink_to("gone.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    assert remedy in missing_paths.remedy_for(cell, tmp_path / "own")
+    if cell != "\0":  # which no table may hold
+        with pytest.raises(InputError, match=re.escape(remedy)):
+            own_data.read_own_table(write(frame.assign(file=["volumes/1.nii.gz", cell, *frame["file"][2:]])))
+
+
 def test_unlike_patients_are_not_told_of(write, frame, tmp_path, capsys):
-    frame = frame.assign(patient=["007", "7", "P1", "P11", "Q1"])
+    frame = frame.assign(patient=["1.05", "1.5", "P1", "P10", "Q1"])
     own_data.list_series(write(frame), tmp_path, 10, SETTINGS)
     assert capsys.readouterr().out == ""
 

@@ -40,6 +40,7 @@ def test_blank_lines_and_rows_of_empty_cells_are_passed_over_and_lines_are_count
     ("content", "words"),
     [
         ("id,label\nx,1,\ny,0,\n", "2 row.s. have another number of cells .*line 2: 3, line 3: 3"),
+        ("# of 2024\nid,label\nx,1\n", r"lacks the columns"),
         ("id,label\n\nx\ny,0\n", "1 row.s. .*line 3: 1"),
         ("id,label\nx,0,5\n", "line 2: 3"),
         ("id,label,label\nx,1,0\n", r"more than one column named \['label'\]"),
@@ -92,3 +93,10 @@ def test_cells_come_back_or_the_row_is_named(tmp_path_factory, rows, separator, 
     else:
         with pytest.raises(InputError, match="another number of cells"):
             read(folder, text.getvalue())
+
+
+def test_a_line_before_the_heading_is_told(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("# cohort of 2024\nid,label\nx,1\n")
+    with pytest.raises(InputError, match="remove what stands before the heading"):
+        read_user_csv(path, (), where=path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from chestct.download.sources.missing_paths import remedy_for
 from chestct.errors import InputError
 from chestct.user_csv import read_user_csv
 
@@ -131,13 +132,21 @@ def _check_identifiers(entry: dict, table: pd.DataFrame, names: dict[str, str]) 
     )
 
 
+def _plain(text: str) -> str:
+    """What identifiers have in common that differ only in what programs and people change: case, blanks,
+    width, alphabet, leading zeros (007 and 7), a whole number's fraction (7.0).
+    """
+    plain = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKE).casefold()
+    plain = re.sub(r"^([0-9]+)\.0+$", r"\1", plain)
+    return re.sub(r"[\s_.-]+", "-", re.sub(r"(?<![0-9.])0+(?=[0-9])", "", plain))
+
+
 def _look_alikes(entry: dict, patients: pd.Series, name: str) -> str:
     """Words on patients who may be one, empty if there are none; the index holds the lines of the table."""
     first: dict[str, tuple[str, object]] = {}
     pairs = []
     for line, text in patients.drop_duplicates().items():
-        plain = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKE).casefold()
-        other, other_line = first.setdefault(re.sub(r"[\s_.-]+", "-", plain), (text, line))
+        other, other_line = first.setdefault(_plain(text), (text, line))
         if other != text:
             pairs.append(f"{_short(other)} and {_short(text)} (lines {other_line} and {line})")
     if not pairs:
@@ -161,14 +170,16 @@ def _existing_paths(entry: dict, cells: pd.Series, folder: Path, name: str) -> l
         "add the paths, or remove these rows",
     )
     paths = cells.map(lambda text: str(folder / text))
-    _check_rows(
-        entry,
-        paths,
-        ~paths.map(os.path.exists).astype(bool),
-        "labelled scan(s) are not there",
-        "paths of volumes or DICOM folders, relative to the table's folder, or absolute",
-        "correct the paths, or remove these rows",
-    )
+    gone = ~paths.map(os.path.exists).astype(bool)
+    if gone.any():
+        _check_rows(
+            entry,
+            paths,
+            gone,
+            "labelled scan(s) are not there",
+            "paths of volumes or DICOM folders, relative to the table's folder, or absolute",
+            remedy_for(str(cells[gone].iloc[0]), folder),
+        )
     _check_rows(
         entry,
         cells,
@@ -196,15 +207,13 @@ def _labels(entry: dict, cells: pd.Series, name: str) -> pd.Series:
     else:
         labels = cells.map(_number).astype(float)
         bad = ~labels.isin([0.0, 1.0])
-        words = ", ".join(_short(word) for word in cells[bad].drop_duplicates()[:_SHOWN])
         _check_rows(
             entry,
             cells,
             bad,
             f"value(s) of column '{name}' are neither 0 nor 1",
             "0 (negative) or 1 (positive) in every row; or numbers, with a label_rule",
-            f"write 0 or 1 in the place of {words}, or set label_rule: {{positive_above: x, "
-            "negative_below: y}",
+            _label_remedy(cells[bad], labels[bad]),
         )
         ways = {"are 1": labels == 1, "are 0": labels == 0}
     for words, found in ways.items():
@@ -217,6 +226,17 @@ def _labels(entry: dict, cells: pd.Series, name: str) -> pd.Series:
                 + (", or change label_rule" if rule else ""),
             )
     return labels
+
+
+def _label_remedy(cells: pd.Series, labels: pd.Series) -> str:
+    """What to do about labels that are neither 0 nor 1: words, nothing, or numbers."""
+    words = ", ".join(_short(word) for word in cells[cells != ""].drop_duplicates()[:_SHOWN])
+    ways = [f"write 0 or 1 in the place of {words}"] if words else []
+    if (cells == "").any():
+        ways.append("remove the rows without a label")
+    if labels.notna().all():
+        ways.append("set label_rule: {positive_above: x, negative_below: y}")
+    return ", or ".join(ways)
 
 
 def _numbers(entry: dict, cells: pd.Series, name: str, more: str = "") -> pd.Series:
