@@ -187,6 +187,11 @@ def shown_path(path: str | Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
+def one_line(name: str) -> str:
+    """A name as a line of output may hold it: line breaks and other control characters escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+
+
 def digested(text: str) -> str:
     """A text with its SHA-256 on a line before it, so that damage of a file is noticed (``undigested``)."""
     return f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}"

@@ -19,7 +19,7 @@ from torch import nn
 from tqdm import tqdm
 
 from chestct.errors import InputError
-from chestct.files import atomic_path, cannot_write, make_folder, shown_path
+from chestct.files import atomic_path, cannot_write, make_folder, one_line, shown_path
 from chestct.subsets.windows import window_places
 from chestct.tables import check_table
 from chestct.training.machine.device import is_out_of_memory, tune
@@ -29,6 +29,7 @@ from chestct.training.scoring import scoring_loader
 from chestct.training.windows.dataset import Scan
 from chestct.volume_store import Volume, write_shard
 from chestct.volumes.convert_scan import convert_one
+from chestct.volumes.remedies import remedy_lines
 from chestct_command.model_card import warnings_of
 from chestct_command.trained_run import TrainedRun, read_trained_run
 
@@ -186,6 +187,8 @@ def predict(
         if output is not None and rows:
             write_scores(rows, output)
     scored = sum(row["status"] == "scored" for row in rows)
+    refused = [str(row["reason"]) for row in rows if row["status"] == "refused"]
+    print("".join(f"{line}\n" for line in remedy_lines(refused)), end="", file=sys.stderr)
     ended = f"stopped after {len(rows)}: " if stopped else ""
     table = f"; table: {output}" if output and rows else ""
     print(f"{ended}{scored} of {len(scans)} scans scored{table}", file=sys.stderr)
@@ -235,10 +238,11 @@ def write_scores(rows: Sequence[dict[str, Any]], output: Path) -> None:
 def line(row: dict[str, Any]) -> str:
     """A row in words: score, scan, and the slices that score highest; or why it was refused."""
     if row["status"] == "refused":
-        return f"refused  {row['scan']}  {row['reason']}: {row['detail']}"
-    repaired = f"  ({row['reason']}: {row['detail']})" if row["reason"] else ""
+        return f"refused  {one_line(row['scan'])}  {row['reason']}: {row['detail']}"
+    repaired = f"  ({row['detail']})" if row["reason"] else ""  # the detail begins with the reason
+    scan = one_line(row["scan"])
     return (
-        f"{row['score']:.5f}  {row['scan']}  highest in slices {row['top_start']} to {row['top_stop'] - 1}, "
+        f"{row['score']:.5f}  {scan}  highest in slices {row['top_start']} to {row['top_stop'] - 1}, "
         f"z {row['top_low_mm']:.1f} to {row['top_high_mm']:.1f} mm{repaired}"
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 from chestct import files
 from chestct.errors import InputError
-from chestct.files import atomic_path, digest_object, put_in_place, sync_disk, write_text
+from chestct.files import atomic_path, digest_object, one_line, put_in_place, sync_disk, write_text
 
 
 def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
@@ -141,3 +141,7 @@ for number in range(40): write_text(Path(sys.argv[1]) / f"{number}.csv", "x" * 4
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("no mounts here")
     assert "InputError: a file cannot be written" in done.stderr and "df -i" in done.stderr
+
+
+def test_a_name_is_one_line_whatever_it_holds():
+    assert one_line("a\nrefused  b\t\u2028é.nii") == "a\\nrefused  b\\t\\u2028é.nii"

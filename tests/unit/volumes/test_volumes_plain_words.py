@@ -1,6 +1,8 @@
 """No name of a file and no text of a header reaches a ledger or a log, wherever it stands."""
 
+import ast
 import logging
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,12 +14,51 @@ from hypothesis import strategies as st
 from shard_jobs import run, series_table
 
 from chestct.tables import read_table
+from chestct.volumes import plain_words
 from chestct.volumes.error_words import error_words
 from chestct.volumes.plain_words import without_names
 from chestct.volumes.refusals import RefusedScan
 from chestct.volumes.volume_header import check_units
 
 NAME = "Quartermaine"
+VOLUMES = Path(plain_words.__file__).parent
+#: Modules without details of scans.
+WITHOUT_DETAILS = {
+    "__main__.py",
+    "combine_shards.py",
+    "contact_sheet.py",
+    "convert_arguments.py",
+    "convert_folder.py",
+    "convert_shard.py",
+    "plain_words.py",
+    "refusals.py",
+    "remedies.py",
+    "thumbnails.py",
+}
+#: Words of details that are names of people or places, too: in the place of a file's name they stay hidden.
+NAMES_TOO = set(
+    [
+        "dense",
+        "grey",
+        "leave",
+        "link",
+        "long",
+        "marker",
+        "may",
+        "page",
+        "place",
+        "pointer",
+        "rads",
+        "short",
+        "skip",
+        "small",
+        "stack",
+        "strands",
+        "table",
+        "tube",
+        "wider",
+    ]
+)
 
 
 def named(field, value):
@@ -115,3 +156,33 @@ def test_units_of_volumes_are_shown_if_they_are_units(unit, shown):
 def test_texts_of_other_fields_are_not_repeated_either(tmp_path, field):
     header = SimpleNamespace(**{field: ("", NAME) if field == "phase" else NAME})
     assert without_names(f"2 phases (, {NAME})", tmp_path, [header]) == "2 phases (, (text))"
+
+
+def _words_of_details() -> set[str]:
+    """Words of all texts of several words in modules that word details, without docstrings."""
+    words = set()
+    for path in VOLUMES.glob("*.py"):
+        if path.name in WITHOUT_DETAILS:
+            continue
+        tree = ast.parse(path.read_text())
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            text = node.value if isinstance(node, ast.Constant) and id(node) not in docstrings else None
+            if isinstance(text, str) and " " in text.strip():
+                words |= {word.lower() for word in re.findall(r"(?<![\w.])[a-zA-Z]{3,}(?!\w)", text)}
+    return words
+
+
+def test_a_folder_called_like_a_word_of_a_detail_leaves_the_detail_whole(tmp_path):
+    words = _words_of_details() - NAMES_TOO
+    assert len(words) > 300
+    changed = [word for word in words if without_names(f"1 {word} of 2", tmp_path / word) != f"1 {word} of 2"]
+    assert not changed, "add them to plain_words._OWN_WORDS"
+    for word in ("RGB", "hu_plus_1024", "one"):
+        (tmp_path / word).mkdir()
+        assert without_names(f"3 x {word}", tmp_path / word) == f"3 x {word}"

@@ -14,7 +14,8 @@ from pydicom.uid import ComputedRadiographyImageStorage, RLELossless, SecondaryC
 
 from chestct.volumes.convert_scan import read_series
 from chestct.volumes.geometry import spacing_tolerance_mm
-from chestct.volumes.refusals import REFUSALS, REPAIRS
+from chestct.volumes.refusals import ACCEPTABLE, REFUSALS, REPAIRS
+from chestct.volumes.remedies import REMEDIES, remedy_for_reason, remedy_lines
 
 
 def tilted(degrees):
@@ -268,3 +269,11 @@ def test_reasons_are_unambiguous_and_documented(root):
     assert not set(REFUSALS) & set(REPAIRS)
     codes = set(re.findall(r"`([a-z0-9_]+)`", (root / "docs" / "volumes.md").read_text()))
     assert set(REFUSALS) | set(REPAIRS) <= codes
+
+
+def test_every_refusal_has_a_remedy():
+    assert set(REMEDIES) == {*REFUSALS, "not_obtained", "altered", "unexpected_error"}
+    for reason in REFUSALS:
+        assert (f"--accept {reason}" in remedy_for_reason(reason)) == (reason in ACCEPTABLE)
+    lines = remedy_lines(["not_3d", "gantry_tilt", "not_3d"])
+    assert [line.split(":")[0] for line in lines] == ["remedy for not_3d", "remedy for gantry_tilt"]

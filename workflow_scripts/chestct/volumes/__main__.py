@@ -29,6 +29,7 @@ from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_argument
 from chestct.volumes.convert_folder import Settings, convert_folder
 from chestct.volumes.convert_scan import convert_one
 from chestct.volumes.file_content import WRITABLE
+from chestct.volumes.remedies import remedy_for_reason
 from chestct.volumes.scan import Scan
 from chestct.volumes.volume_file import write_volume_file
 
@@ -108,6 +109,7 @@ def _print_row(series: Path, row: dict[str, Any]) -> None:
     print(ledger.to_csv(index=False), end="")
     if row["status"] == "refused":
         print(f"refused: {row['reason']}: {row['detail']}", file=sys.stderr)
+        print(f"  remedy: {remedy_for_reason(row['reason'])} (docs/volumes.md)", file=sys.stderr)
 
 
 def _convert(series: Path, out: Path, size_px: int | None, **settings: Any) -> int:

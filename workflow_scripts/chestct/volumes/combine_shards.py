@@ -10,6 +10,7 @@ from chestct.tables import column_types, read_table, write_table
 from chestct.volumes.converted_parts import remove_parts
 from chestct.volumes.duplicates import OnDuplicates, refuse_duplicates
 from chestct.volumes.kept_scans import remove_outdated
+from chestct.volumes.remedies import remedy_lines
 
 
 def _concatenate(paths: Sequence[str | Path], name: str) -> pd.DataFrame:
@@ -28,7 +29,8 @@ def _check_share(ledger: pd.DataFrame, dataset: str, max_refused_percent: float,
         where=where,
         expected=f"at most {max_refused_percent:g} % refused, and at least one scan converted",
         remedy="read the ledgers' detail column; repair or leave out those scans, "
-        "or raise volumes.max_refused_percent if the study may do without them",
+        "or raise volumes.max_refused_percent if the study may do without them"
+        + "".join(f"\n    {line}" for line in remedy_lines(counts.index)),
     )
 
 

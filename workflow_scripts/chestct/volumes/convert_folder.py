@@ -17,11 +17,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from chestct.errors import InputError
-from chestct.files import digest_object, shown_path
+from chestct.files import digest_object, one_line, shown_path
 from chestct.obtained_files import state_of
 from chestct.tables import column_types, read_table, write_table
 from chestct.volumes.convert_scan import convert_one
 from chestct.volumes.find_scans import FoundScan, find_scans
+from chestct.volumes.remedies import remedy_lines
 from chestct.volumes.volume_file import write_volume_file
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ def convert_folder(root: Path, out: Path, settings: Settings, *, processes: int 
     finally:  # also where nobody reads the lines any more
         _save(rows, out)
     mine = [rows[scan.name] for scan in scans if scan.name in rows]
-    num_refused = sum(row["status"] == "refused" for row in mine)
+    refused = [str(row["reason"]) for row in mine if row["status"] == "refused"]
+    num_refused = len(refused)
+    print("".join(f"{line}\n" for line in remedy_lines(refused)), end="", file=sys.stderr)
     ended = "stopped: " if stopped else ""
     print(
         f"{ended}{len(mine) - num_refused} of {len(scans)} scans converted, {num_refused} refused; "
@@ -248,6 +251,6 @@ def _save(rows: Mapping[str, Mapping[str, Any]], out: Path) -> None:
 
 def _line(row: Mapping[str, Any]) -> str:
     if row["status"] == "refused":
-        return f"refused    {row['scan']}  {row['reason']}: {row['detail']}"
+        return f"refused    {one_line(row['scan'])}  {row['reason']}: {row['detail']}"
     remarks = f"  ({row['detail']})" if row["detail"] else ""
-    return f"converted  {row['scan']}  {row['num_slices']} slices{remarks}"
+    return f"converted  {one_line(row['scan'])}  {row['num_slices']} slices{remarks}"

@@ -26,15 +26,44 @@ _WORDS = (
 _KNOWN = frozenset(_WORDS.split())
 #: Codes of kernels (B30F, BL57D3, FC08), UIDs and numbers.
 _CODE = re.compile(r"[A-Z]{1,2}[0-9]{1,3}[A-Z]{0,2}[0-9]?|[0-9]+(\.[0-9]+)*")
-#: Words of details themselves, which are no names where a folder is called so.
+#: Words of details themselves, which are no names where a file or folder is called so: all that the texts of
+#: this package hold (a test looks), but for those that are surnames, too.
 _OWN_WORDS = (
-    "file files folder folders series scan scans slice slices image images pixel pixels data dicom volume "
-    "volumes value values header headers position positions orientation spacing type types study studies "
-    "patient patients frame frames other others original derived text digest size sizes gap gaps spacings "
-    "the and not none nothing from after before between beside with without missing shifted slope intercept "
-    "degrees median smallest largest bits bytes lossy compression declared kernel kernels time times phase "
-    "phases energy energies contrast acquisition acquisitions reconstruction air tissue low high mean rows "
-    "columns number numbers word words identifier identifiers error damaged raw test train"
+    "above acquisition acquisitiondate acquisitiondatetime acquisitionnumber acquisitions acquisitiontime "
+    "add after again agents ages air all alone along analyze and anew angles annex another apart applied "
+    "archive are asks axes axis back baseline before begin begins below beside between beyond bit bits "
+    "bitsallocated bitsstored both burnedinannotation but byte bytes called can centi changes char codes "
+    "codestream columns compressed compression computed content contenttime contrast contrastbolusagent "
+    "convolutionkernel copies copy correct count crop cut damaged data dataset datatype deci declared "
+    "deflated degrees derived descriptions device dicom differ different differs digest dimensions "
+    "dimsize direction directions directories directory disk display does down download duplicates each "
+    "early elementspacing elementtype else empty end ends energies energy error every expected extended "
+    "far feet fetch fewer file files first folder folders for format forth found frame "
+    "frameofreferenceuid frames from functional gantry gantrydetectortilt gap gaps get git gone groups "
+    "gunzip gzip has have header headers high highbit highest hold holds hounsfield huffman identifier "
+    "identifiers image imageorientationpatient imagepositionpatient images imagetype inch infinite "
+    "instance instancenumber instead int integers intensity intercept interleaved into its join jpeg "
+    "kernel kernels kilo known kvp labels largest left length lengths less level levels lfs library lies "
+    "like line list little login longer looks lossless lossy lossyimagecompression lost low lut made "
+    "manufacturer manufacturermodelname mask mean media median met metaimage micro microns missing "
+    "modality modalitylutsequence more most move much must name named names nan nano near negative "
+    "neighbouring neither network next nifti noise nominalpercentageofcardiacphase none nor not nothing "
+    "nrrd number numberofframes numbers oddest off offset once one ones only orientation origin original "
+    "origins orthonormal other others out outside over own packed pair parse passed path patient "
+    "patientage patientid patients patientsex pause pauses people phase phases photometricinterpretation "
+    "pipe pixel pixeldata pixelpaddingrangelimit pixelpaddingvalue pixelrepresentation pixels "
+    "pixelspacing plane point position positions power ppm predictor pull put qform raw read readers "
+    "reads reconstruction reference remove rename rescale rescaled rescaleintercept rescaleslope "
+    "rescaletype right rows run same samplesperpixel say says scaled scan scans searched sec sequential "
+    "series seriesdescription seriesinstanceuid seriesnumber set sexes sform shape sheared shift shifted "
+    "side sign signed size sizes slice slices slicethickness slope smallest some sopclassuid "
+    "sopinstanceuid space spacing spacings start storage stored stretches studies study studyinstanceuid "
+    "such take taken temporalpositionidentifier test text than that the their them then there these they "
+    "thick thicknesses those though three tiles tilt tilted time times tissue tolerance too train "
+    "training transform transformmatrix turn turned turns twice two type types uid under unit units "
+    "unknown unpack unsigned used utf value values voltages volume volumes voxel voxels was were what "
+    "whatever where which whose window with within without word words write written zeros zip "
+    "hu_plus_1024"
 )
 _OURS = frozenset(_OWN_WORDS.split())
 #: Texts of a header that details may repeat.
@@ -75,7 +104,8 @@ def without_names(detail: str, path: Path, headers: Sequence["SliceHeader"] = ()
 
 def _can_name(text: str) -> bool:
     has_letter = any(letter.isalpha() for letter in text)
-    return text.lower() not in _OURS and len(text) >= (_SHORTEST if has_letter else _SHORTEST_NUMBER)
+    is_ours = text.lower() in _OURS or text.upper() in _KNOWN
+    return not is_ours and len(text) >= (_SHORTEST if has_letter else _SHORTEST_NUMBER)
 
 
 def _is_folder(path: Path) -> bool:
