@@ -61,23 +61,29 @@ def tune(model: nn.Module, *, gpus: int, precision: str, fast_forms: str = ON_GP
     Returns:
         Names of the faster forms that it took.
     """
+    mixed = is_mixed(precision)
     taken: dict[str, int] = {}
     if wants_fast_forms(fast_forms, gpus=gpus):
         if gpus:  # Triton compiles some of the forms
             own_compiler_caches()
-        taken = apply_fast_forms(model, mixed=is_mixed(precision))
-        if gpus and put_input(model, mixed=is_mixed(precision)):
+        taken = apply_fast_forms(model, mixed=mixed)
+        if gpus and put_input(model, mixed=mixed):
             taken["input"] = 1
-    if not gpus:
-        tune_for_cpu(model)
+    if gpus:
+        _lay_out_for_gpu(model, mixed=mixed)
     else:
-        mixed = is_mixed(precision)
-        torch.set_float32_matmul_precision("high" if mixed else "highest")
-        torch.backends.cudnn.allow_tf32 = mixed
-        for module in model.modules():
-            if mixed and isinstance(module, nn.Conv3d) and module.groups == 1:
-                module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
+        tune_for_cpu(model)
     return tuple(taken)
+
+
+def _lay_out_for_gpu(model: nn.Module, *, mixed: bool) -> None:
+    torch.set_float32_matmul_precision("high" if mixed else "highest")
+    torch.backends.cudnn.allow_tf32 = mixed
+    if not mixed:
+        return
+    for module in model.modules():
+        if isinstance(module, nn.Conv3d) and module.groups == 1:
+            module.weight.data = module.weight.data.to(memory_format=torch.channels_last_3d)
 
 
 def computing_type(precision: str) -> torch.dtype:
