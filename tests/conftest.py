@@ -1,4 +1,5 @@
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ OF_FIGURES = "tests/unit/figures/"
 #: Files that unpack the same real scan and judge the same thousand readings: one process does.
 OF_REAL_DATA = "tests/real/"
 TOGETHER = (OF_FIGURES, OF_REAL_DATA)
+SIGNALS = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class SharedOutByFile(LoadFileScheduling):
@@ -57,14 +59,17 @@ def a_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A test is like a job, which is a process: what was read before it, it has not read.
 
     Nor do tests before it decide how torch computes and what it draws without a seed, or leave variables in
-    the environment: those that a launched training sets would reach programs that later tests start.
+    the environment and handlers of signals: those that a launched training sets of its process.
     """
     monkeypatch.setattr(records, "_read", {})
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
         torch.use_deterministic_algorithms(False)
-    before = dict(os.environ)
+    before, handlers = dict(os.environ), {number: signal.getsignal(number) for number in SIGNALS}
     yield
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
     for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"}:
         if name not in before:
             del os.environ[name]
