@@ -10,6 +10,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/functions.smk"
 include: "rules/download.smk"
 include: "rules/volumes.smk"
 include: "rules/subsets.smk"

@@ -1,5 +1,8 @@
 # From a source: DICOM series on disk, a table of series, tables of labels; and published weights.
 
+from chestct.check_configuration import source_entry
+from chestct.download.weights_table import file_facts, weights_row, weights_table
+
 # How files are transferred is a resource and no parameter: it changes no output, and so reruns nothing.
 # `--resources connections=16` bounds the transfers of all jobs together.
 TRANSFER = {

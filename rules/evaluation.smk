@@ -1,6 +1,7 @@
 # Predictions of all runs -> metrics with intervals, paired comparisons, claims; checks of these methods.
 
 from chestct.catalogue import rows_of
+from chestct.dataset_entries import claimed_datasets
 
 EVALUATION = f"{RESULTS}/evaluation"
 # A test set outside the training set is evaluated like the test set of a dataset of its own.

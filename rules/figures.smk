@@ -10,6 +10,7 @@ from chestct.figures.captions import (
     table_captions,
 )
 from chestct.figures.names import EXAMPLES_INDEX, FLOW, POINTS, QUALITY, TABLES
+from chestct.files import sha256_file
 
 FIGURES = f"{RESULTS}/figures"
 # The report shows PNG, whatever formats the study asks for.

@@ -1,6 +1,8 @@
 # Frozen probes: the features of a network once for all runs that start from it, then a linear head for every run.
 # No rule here trains a network, and extract_features alone runs one.
 
+from chestct.training.settings import FeatureSettings
+
 
 rule extract_features:
     input:

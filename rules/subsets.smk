@@ -1,5 +1,7 @@
 # Cohort, splits by patient, nested training subsets, windows; manifests for publication.
 
+from chestct.dataset_entries import PUBLIC_IDS
+
 SUBSETS = f"{RESULTS}/subsets"
 # Sources in which four readers marked every scan; others have one reading.
 FOUR_READINGS = ("lidc_idri", "phantom_lidc")

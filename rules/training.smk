@@ -2,6 +2,7 @@
 # learning rates.
 
 from chestct.catalogue import LONGER
+from chestct.jobs.starting_weights import starting_weights
 from chestct.run import RUN_FILES, RUN_FOLDER, Run
 
 TRAINING = f"{RESULTS}/training"

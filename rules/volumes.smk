@@ -1,5 +1,7 @@
 # DICOM series (or volume files) to HU volumes, one job per shard.
 
+from chestct.dataset_entries import file_intensity_of
+
 VOLUMES = f"{RESULTS}/volumes"
 # Files of a shard, by suffix, beside its store.
 SHARD_TABLES = {
