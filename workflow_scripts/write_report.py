@@ -4,6 +4,7 @@ from pathlib import Path
 
 from chestct.figures.names import TABLES
 from chestct.figures.report import write_report
+from chestct.figures.report_contents import DatasetFiles
 from chestct.figures.report_head import made_of
 from chestct.figures.study_tables import read_study
 from chestct.log import set_up_log
@@ -23,12 +24,14 @@ write_report(
     study_name=snakemake.params.study,
     tables={f"{step}/{name}.csv": paths[name] for name, step in TABLES.items()},
     figures_folder=Path(snakemake.input.index).parent,
-    cohorts=snakemake.input.cohorts,
-    splits=snakemake.input.splits,
-    ledgers=snakemake.input.ledgers,
-    indexes=snakemake.input.indexes,
-    acquisitions=snakemake.input.acquisitions,
-    thumbnails=snakemake.input.thumbnails,
+    dataset_files=DatasetFiles(
+        cohorts=snakemake.input.cohorts,
+        splits=snakemake.input.splits,
+        ledgers=snakemake.input.ledgers,
+        indexes=snakemake.input.indexes,
+        acquisitions=snakemake.input.acquisitions,
+        thumbnails=snakemake.input.thumbnails,
+    ),
     data_manifest=snakemake.input.data_manifest,
     trials=trials[0] if trials else None,
     configuration=snakemake.params.configuration,

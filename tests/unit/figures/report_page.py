@@ -14,6 +14,7 @@ from synthetic_study import Study
 from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS
 from chestct.figures.names import EXAMPLES_INDEX, QUALITY
 from chestct.figures.report import write_report
+from chestct.figures.report_contents import DatasetFiles
 from chestct.figures.study_tables import StudyTables, read_study
 from chestct.records import record, write_recorded
 
@@ -100,6 +101,18 @@ def draw_figures(folder: Path) -> None:
     write_recorded(folder / EXAMPLES_INDEX, json.dumps(dict.fromkeys(EXAMPLE_CAPTIONS)))
 
 
+def files_of(files: Study) -> DatasetFiles:
+    """The tables of the datasets of a synthetic study."""
+    return DatasetFiles(
+        cohorts=files.of_datasets("subsets", "cohort.csv"),
+        splits=files.of_datasets("subsets", "splits.csv"),
+        ledgers=files.of_datasets("volumes", "ledger.csv"),
+        indexes=files.of_datasets("volumes", "index.csv"),
+        acquisitions=files.of_datasets("volumes", "acquisition.csv"),
+        thumbnails=files.of_datasets("volumes", "thumbnails.csv"),
+    )
+
+
 def report_of(
     files: Study,
     figures: Path,
@@ -116,12 +129,7 @@ def report_of(
         "study_name": "made up",
         "tables": {"evaluation/metrics.csv": files.table("metrics")},
         "figures_folder": figures,
-        "cohorts": files.of_datasets("subsets", "cohort.csv"),
-        "splits": files.of_datasets("subsets", "splits.csv"),
-        "ledgers": files.of_datasets("volumes", "ledger.csv"),
-        "indexes": files.of_datasets("volumes", "index.csv"),
-        "acquisitions": files.of_datasets("volumes", "acquisition.csv"),
-        "thumbnails": files.of_datasets("volumes", "thumbnails.csv"),
+        "dataset_files": files_of(files),
         "data_manifest": files.folder / "download/data_manifest.json",
         "trials": trials if trials.is_file() else None,
         "configuration": configuration or configuration_of(files),

@@ -10,7 +10,7 @@ import zipfile
 
 import pandas as pd
 import pytest
-from report_page import NOT_DRAWN, configuration_of, page_of, report_of
+from report_page import NOT_DRAWN, configuration_of, files_of, page_of, report_of
 
 from chestct.errors import InputError
 from chestct.figures.captions import CAPTIONS, EXAMPLE_CAPTIONS
@@ -139,7 +139,8 @@ def test_broken_inputs_are_refused(studies, figures, tmp_path):
     broken.write_text("dataset,status\nlidc_phantom,odd\n")
     record(broken)
     with pytest.raises(InputError, match="ledger"):
-        report_of(files, figures, tmp_path / "report.html", ledgers=[broken])
+        changed = dataclasses.replace(files_of(files), ledgers=[broken])
+        report_of(files, figures, tmp_path / "report.html", dataset_files=changed)
     assert not (tmp_path / "report.html").exists()
 
 
