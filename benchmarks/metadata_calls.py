@@ -83,8 +83,9 @@ def _load(project: str, study: str) -> None:
         with suppress(SystemExit):
             snakemake(["--list-rules", "--configfile", study])
 
-    os.chdir(project)
-    print(json.dumps(_count(load, [Path(project, name) for name in _CODE])))
+    folder = Path(project).absolute()
+    os.chdir(folder)
+    print(json.dumps(_count(load, [folder / name for name in _CODE])))
 
 
 def calls_of(way: str, subject: str, place: Path | str) -> int:
