@@ -176,12 +176,37 @@ def read_dicom_series(
     paths = list_dicom_files(folder, report)
     if len(paths) < num_instances:
         report.refuse("fewer_files_than_expected", f"{len(paths)} of {num_instances}")
-    others = 0
-    if files is not None:
-        all_paths, paths = paths, [path for path in paths if path in files]
-        others = len(all_paths) - len(paths)
-        if not paths:
-            raise RefusedScan("missing_files", "the files of the series are no longer there")
+    own = paths if files is None else [path for path in paths if path in files]
+    if not own:
+        raise RefusedScan("missing_files", "the files of the series are no longer there")
+    found, early = _read_headers(own, size_px, series_id, report)
+    everything = _of_study(found, study_uid, report)
+    report.burned_in = pictures.of_headers(header.burned_in for header in everything)
+    if len(own) >= num_instances:
+        _check_number(everything, num_instances, series_id, report)
+    if len(own) < len(paths):
+        report.notes.append(other_series(len(paths) - len(own)))
+    headers = choose_series(everything, report, series_id)
+    _note_series(headers, report)
+    if len(headers) == 1 and folder.is_file():
+        raise RefusedScan("too_few_slices", "1 slice: the path names a file of a series, not its folder")
+    stack = arrange(headers, report)
+    check_spacing((stack.spacing_z_mm, *stack.plane.spacing_mm))
+    check_one_acquisition(stack, report)
+    report.num_slices = len(stack.positions)
+    hu = _read_volume(stack, size_px, early)
+    if OFFSET_HU[intensity]:
+        hu = np.maximum(hu, AIR_HU + OFFSET_HU[intensity]) - np.int16(OFFSET_HU[intensity])
+    report.notes += check_hounsfield(hu, intensity=intensity)
+    if len(headers) > len(stack.positions):
+        report.repairs.append(("dropped_duplicates", f"{len(headers) - len(stack.positions)} file(s)"))
+    return _scan_of(stack, hu, headers[0], size_px)
+
+
+def _read_headers(
+    paths: Sequence[Path], size_px: int | None, series_id: str | None, report: Report
+) -> tuple[list[SliceHeader], EarlyPlanes]:
+    """Headers of the images among the files, and what ``read_files`` read of their pixels on the way."""
     try:
         found, early = read_files(paths, size_px, series_id)
     except RefusedScan as refused:
@@ -197,32 +222,29 @@ def read_dicom_series(
         detail = "nothing but Media Storage Directories, which list images: the path must name their folder"
         raise RefusedScan("no_dicom_files", detail)
     report.headers = found
-    everything = _of_study(found, study_uid, report)
-    report.burned_in = pictures.of_headers(header.burned_in for header in everything)
-    if len(paths) >= num_instances:
-        _check_number(everything, num_instances, series_id, report)
-    if others:
-        report.notes.append(other_series(others))
-    headers = choose_series(everything, report, series_id)
-    report.burned_in = pictures.of_headers(header.burned_in for header in headers)
+    return found, early
+
+
+def _note_series(headers: Sequence[SliceHeader], report: Report) -> None:
+    """Put the chosen series into the report, and refuse pixels that are not read."""
     first = headers[0]
+    report.burned_in = pictures.of_headers(header.burned_in for header in headers)
     report.num_slices = len(headers)
     report.patient_id, report.study_id, report.series_id = first.patient_id, first.study_uid, first.series_uid
     for header in headers:
         check_pixel_format(header)
     _note_compression(headers, report)
-    if len(headers) == 1 and folder.is_file():
-        raise RefusedScan("too_few_slices", "1 slice: the path names a file of a series, not its folder")
-    stack = arrange(headers, report)
-    check_spacing((stack.spacing_z_mm, *stack.plane.spacing_mm))
-    check_one_acquisition(stack, report)
-    report.num_slices = len(stack.positions)
-    hu = _read_volume(stack, size_px, early)
-    if OFFSET_HU[intensity]:
-        hu = np.maximum(hu, AIR_HU + OFFSET_HU[intensity]) - np.int16(OFFSET_HU[intensity])
-    report.notes += check_hounsfield(hu, intensity=intensity)
-    if len(headers) > len(stack.positions):
-        report.repairs.append(("dropped_duplicates", f"{len(headers) - len(stack.positions)} file(s)"))
+
+
+def _scan_of(stack: Stack, hu: np.ndarray, first: SliceHeader, size_px: int | None) -> Scan:
+    """The scan of a stack of slices, with its voxels and the grid on which they lie after resampling.
+
+    Args:
+        stack: slices in their order.
+        hu: voxels, shape (z, y, x), turned and resampled.
+        first: header of the first file of the series, for what concerns the whole of it.
+        size_px: rows and columns after in-plane resampling, None: as stored.
+    """
     shape = (first.columns, first.rows) if stack.plane.transpose else (first.rows, first.columns)
     (spacing_y, spacing_x), (shift_y, shift_x) = resampled_grid(shape, stack.plane.spacing_mm, size_px)
     x, y, z = stack.origin_mm
