@@ -1,5 +1,6 @@
 """What a public repository shows beside the code: one version, files that parse, commands that exist."""
 
+import ast
 import json
 import re
 import subprocess
@@ -159,3 +160,19 @@ def test_messages_that_the_page_on_troubleshooting_quotes_are_said_somewhere():
     }
     assert len(pieces) > 25
     assert not {piece for piece in pieces if piece not in said}
+
+
+def test_modules_that_a_package_tells_to_read_exist():
+    package = ROOT / "workflow_scripts" / "chestct"
+    named = {
+        (path.parent, name)
+        for path in package.rglob("__init__.py")
+        for name in re.findall(r"``([a-z_0-9.*]+)``", ast.get_docstring(ast.parse(path.read_text())) or "")
+    }
+    assert len(named) > 50
+    wrong = [
+        (folder.name, name)
+        for folder, name in sorted(named)
+        if not [*folder.glob(f"{name.replace('.', '/')}.py"), *folder.glob(f"{name}/__init__.py")]
+    ]
+    assert not wrong
