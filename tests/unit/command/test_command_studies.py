@@ -105,7 +105,8 @@ def test_a_misspelt_profile_does_not_run_on_this_machine(capsys, monkeypatch):
     )
 
 
-def test_without_a_command_all_of_them_are_told(capsys):
+def test_without_a_command_all_of_them_are_told(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")  # argparse breaks its lines by the terminal
     assert main([]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and all(
