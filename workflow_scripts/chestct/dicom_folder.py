@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-_DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
+#: Suffixes of names that say DICOM, in lower case.
+DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
 _OTHER_NAMES = {
     "dicomdir",
     "license",
@@ -94,7 +95,7 @@ def looks_like_dicom(path: Path) -> bool:
         OSError: a file whose name says nothing does not open.
     """
     suffix = path.suffix.lower()
-    if suffix in _DICOM_SUFFIXES:
+    if suffix in DICOM_SUFFIXES:
         return True
     if path.name.lower() in _OTHER_NAMES:
         return False
@@ -105,7 +106,7 @@ def looks_like_dicom(path: Path) -> bool:
 
 def is_dicom_file(path: Path) -> bool:
     """Whether a file is DICOM: by its marker, or by its suffix where an old writer left that out."""
-    return path.is_file() and (path.suffix.lower() in _DICOM_SUFFIXES or _starts(path, 132)[128:] == _MARKER)
+    return path.is_file() and (path.suffix.lower() in DICOM_SUFFIXES or _starts(path, 132)[128:] == _MARKER)
 
 
 def is_media_directory(path: Path) -> bool:
@@ -127,17 +128,31 @@ def _places(content: bytes, part: bytes) -> Iterator[int]:
         at = content.find(part, at + 1)
 
 
-def list_folder(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+def list_folder(
+    folder: Path, unreadable: list[Path] | None = None
+) -> tuple[list[Path], list[Path], list[Path]]:
     """DICOM files, other files and folders of a folder, without hidden ones.
 
+    Args:
+        folder: to be listed.
+        unreadable: takes the files whose names say nothing and that do not open; they are other files then.
+
     Raises:
-        OSError: it cannot be listed.
+        OSError: it cannot be listed, or such a file does not open and ``unreadable`` is None.
     """
     with os.scandir(folder) as found:
         entries = [entry for entry in found if not entry.name.startswith(".")]
     files = sorted(folder / entry.name for entry in entries if entry.is_file())
     folders = sorted(folder / entry.name for entry in entries if entry.is_dir())
-    dicom = [path for path in files if looks_like_dicom(path)]
+    dicom = []
+    for path in files:
+        try:
+            if looks_like_dicom(path):
+                dicom.append(path)
+        except OSError:
+            if unreadable is None:
+                raise
+            unreadable.append(path)
     few = len(dicom) <= _FEW
     # Images are numbered: of many files only those without a digit are looked at.
     asked = {path for path in dicom if few or not any(map(str.isdigit, path.name))}
@@ -205,7 +220,7 @@ def _holds_dicom(path: Path) -> bool:
                 return any(_named_dicom(member.name) for member in first if member.isfile())
         if name.endswith(_ARCHIVES):
             return True  # of a kind that is not looked into
-        if name.endswith(_PACKED) and Path(path.stem).suffix.lower() in _DICOM_SUFFIXES:
+        if name.endswith(_PACKED) and Path(path.stem).suffix.lower() in DICOM_SUFFIXES:
             return True
         if name.endswith(".gz"):
             with gzip.open(path) as file:
@@ -222,6 +237,6 @@ def _named_dicom(member: str) -> bool:
     if member.endswith("/") or path.name.startswith(".") or path.name.lower() in _OTHER_NAMES:
         return False
     is_packed = member.lower().endswith(_ARCHIVES) or (
-        member.lower().endswith(_PACKED) and Path(path.stem).suffix.lower() in _DICOM_SUFFIXES
+        member.lower().endswith(_PACKED) and Path(path.stem).suffix.lower() in DICOM_SUFFIXES
     )
-    return is_packed or suffix in (*_DICOM_SUFFIXES, "", ".") or suffix[1:].isdigit()
+    return is_packed or suffix in (*DICOM_SUFFIXES, "", ".") or suffix[1:].isdigit()

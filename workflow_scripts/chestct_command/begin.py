@@ -117,7 +117,15 @@ def begin(options: argparse.Namespace, folder: Path) -> int:
         )
     entry: dict[str, Any] = {"source": "own_data", "table": str(options.table.absolute())}
     entry = {"name": dataset_name(whole, entry["table"], folder)} | entry
-    rows = read_user_csv(options.table, (), where=options.table)
+    try:
+        rows = read_user_csv(options.table, (), where=options.table)
+    except OSError as error:
+        raise InputError(
+            f"the table cannot be read: {error.strerror}",
+            where=options.table,
+            expected="a CSV that this user may read",
+            remedy="give this user the right to read it, or take a copy",
+        ) from error
     chosen = {key: getattr(options, key) for key in OPTIONS if getattr(options, key)}
     entry["columns"] = find_columns(rows, chosen, options.table)
     own = read_own_table(entry)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from chestct.errors import InputError
-from chestct_command.begin import Cohort, cohort_sizes, find_columns
+from chestct_command.begin import Cohort, cohort_sizes, dataset_name, find_columns
 from chestct_command.main import main
 from chestct_command.project import read_configuration
 
@@ -106,6 +106,17 @@ def test_a_table_that_is_not_there_is_one_message(folder, capsys, name, message)
     assert message in printed and "remedy: check the path" in printed and "Errno" not in printed
 
 
+def test_a_table_that_may_not_be_read_is_one_message(folder, capsys, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    table = scans(folder, [0, 1] * 6)
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert main(["init", "--table", str(table)]) == 1
+    printed = capsys.readouterr().err
+    assert "the table cannot be read: Permission denied" in printed and "remedy: give this user" in printed
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -183,9 +194,8 @@ def test_two_tables_share_no_dataset_and_a_quick_study_shares_that_of_its_table(
     quick = read_configuration(folder, ["hospital_a_quick"])
     assert (quick["volumes"]["size_px"], quick["seeds"], quick["subsets"]["folds"]) == (64, [0], 5)
     assert [model["name"] for model in quick["models"]] == ["i3d"]
-    for study, dataset in {"mine": "mine_scans", "weights": "weights_scans"}.items():
-        assert main(["init", "--table", str(table), "--name", study]) == 0
-        assert entry(study)["name"] == dataset
+    assert dataset_name("mine", str(table), folder) == "mine_scans", "another table's"
+    assert dataset_name("weights", str(table), folder) == "weights_scans", "a folder of data/ already"
 
 
 def test_a_path_with_any_characters_is_one_yaml_value():

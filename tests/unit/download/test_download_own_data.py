@@ -299,6 +299,13 @@ def test_why_a_path_leads_nowhere_is_told(write, frame, tmp_path, monkeypatch, c
             own_data.read_own_table(write(frame.assign(file=["volumes/1.nii.gz", cell, *frame["file"][2:]])))
 
 
+def test_a_folder_that_may_not_be_entered_is_told(write, frame, tmp_path, monkeypatch):
+    monkeypatch.setattr(missing_paths.os, "access", lambda path, mode: path != tmp_path / "own" / "volumes")
+    cells = ["volumes/1.nii.gz", "volumes/hidden.nii.gz", *frame["file"][2:]]
+    with pytest.raises(InputError, match=r"right to read .*/own/volumes: without it"):
+        own_data.read_own_table(write(frame.assign(file=cells)))
+
+
 def test_unlike_patients_are_not_told_of(write, frame, tmp_path, capsys):
     frame = frame.assign(patient=["1.05", "1.5", "P1", "P10", "Q1"])
     own_data.list_series(write(frame), tmp_path, 10, SETTINGS)

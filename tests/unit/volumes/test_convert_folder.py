@@ -12,6 +12,8 @@ import SimpleITK as sitk  # noqa: N813
 from dicom_files import phantom, write_series
 from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
+from chestct import dicom_folder
+from chestct.dicom_folder import list_folder
 from chestct.errors import InputError
 from chestct.tables import read_table
 from chestct.volumes import convert_folder as module
@@ -258,6 +260,36 @@ def test_what_a_disk_or_a_right_refused_is_tried_again(root, tmp_path, capsys, m
     monkeypatch.undo()
     assert main(["convert", str(root / "p1"), str(out)]) == 0
     assert set(table_of(out)["reason"].dropna()) == {"missing_slices"}
+
+
+def test_what_may_not_be_read_or_is_not_there_stops_no_other_scan(root, tmp_path, capsys, monkeypatch):
+    def listed(folder, unreadable=None):
+        if folder.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return list_folder(folder, unreadable)
+
+    def opened(path, length):
+        if path.name in ("secret.xyz", "secret.nii.gz"):
+            raise PermissionError(13, "Permission denied")
+        return starts(path, length)
+
+    starts = dicom_folder._starts
+    for name in ("locked/1.dcm", "closed/secret.xyz", "secret.nii.gz"):
+        (root / "p1" / name).parent.mkdir(exist_ok=True)
+        (root / "p1" / name).write_bytes(b"x")
+    (root / "p1" / "annex").mkdir()
+    for name in ("gone.nii.gz", "annex/1.dcm", "notes.txt"):
+        (root / "p1" / name).symlink_to("nothing")
+    for target in (dicom_folder, find_module):
+        monkeypatch.setattr(target, "list_folder", listed)
+    monkeypatch.setattr(dicom_folder, "_starts", opened)
+    assert main(["convert", str(root / "p1"), str(tmp_path / "out")]) == 0
+    rows = table_of(tmp_path / "out")
+    lost = rows[rows["reason"] == "missing_files"]
+    assert sorted(lost.index) == ["annex", "closed", "gone", "locked", "secret"]
+    assert (rows["status"] != "refused").any() and capsys.readouterr().err.count(
+        "remedy for missing_files"
+    ) == 1
 
 
 def test_a_call_that_is_killed_leaves_a_folder_that_the_next_one_takes(root, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pydicom
 from tqdm import tqdm
 
-from chestct.dicom_folder import MAX_DEPTH, MAX_FOLDERS, list_folder, packed_dicom
+from chestct.dicom_folder import DICOM_SUFFIXES, MAX_DEPTH, MAX_FOLDERS, list_folder, packed_dicom
 from chestct.files import shown_path
 from chestct.volumes.convert_scan import is_uid
 from chestct.volumes.deflated_file import check_deflated
@@ -55,25 +55,26 @@ def find_scans(root: Path, *, leave_out: Path) -> list[FoundScan]:
     """Find the scans below a folder, by path.
 
     A series counts once where its files are spread over folders, as on media, and as often as there are
-    copies. Folders that hold packed DICOM alone are listed too: their conversion says so.
+    copies. Folders that hold packed DICOM alone, or that may not be read, are listed too: their conversion
+    says so.
 
     Args:
         root: folder.
         leave_out: folder below it that is not searched: what was converted.
 
     Raises:
-        OSError: a folder cannot be listed.
+        OSError: the folder cannot be listed.
     """
     folders: dict[Path, list[Path]] = {}
     found: list[FoundScan] = []
     volumes: list[Path] = []
     num_inside: Counter[Path] = Counter()
-    for folder, dicom, others in _walk(root, leave_out):
+    for folder, dicom, others, unreadable in _walk(root, leave_out):
         num_inside.update(folder.parents)
         volumes += [path for path in others if path.name.lower().endswith(READABLE)]
         if dicom:
             folders[folder] = dicom
-        elif packed_dicom(others):
+        elif unreadable or packed_dicom(others):
             found.append(FoundScan(name=_name(folder, root), path=folder))
     found += _series(folders, num_inside, root)
     stems = Counter(_name(_without_suffix(path), root) for path in volumes)
@@ -97,8 +98,11 @@ def _told_apart(scans: Sequence[FoundScan]) -> list[FoundScan]:
     return list(taken.values())
 
 
-def _walk(root: Path, leave_out: Path) -> Iterable[tuple[Path, list[Path], list[Path]]]:
-    """Folders with their DICOM files and other files; a folder that links lead to counts once."""
+def _walk(root: Path, leave_out: Path) -> Iterable[tuple[Path, list[Path], list[Path], bool]]:
+    """Folders with their DICOM files and other files; a folder that links lead to counts once.
+
+    The last is whether some of it may not be read, but for volume files, which are judged by themselves.
+    """
     seen = {os.path.realpath(leave_out)}
     waiting = [root]
     for folder in waiting:
@@ -106,9 +110,24 @@ def _walk(root: Path, leave_out: Path) -> Iterable[tuple[Path, list[Path], list[
         if place in seen:
             continue
         seen.add(place)
-        dicom, others, deeper = list_folder(folder)
-        yield folder, dicom, others
+        unreadable: list[Path] = []
+        try:
+            dicom, others, deeper = list_folder(folder, unreadable)
+        except OSError:
+            if folder == root:
+                raise
+            yield folder, [], [], True
+            continue
+        unreadable += _links_to_nothing(folder)
+        lost = [path for path in unreadable if path.name.lower().endswith(READABLE)]
+        yield folder, dicom, sorted({*others, *lost}), len(lost) < len(unreadable)
         waiting += deeper  # the loop sees what is added
+
+
+def _links_to_nothing(folder: Path) -> list[Path]:
+    """Entries of a folder that are called like scans, and are links to what is not there."""
+    names = (*READABLE, *DICOM_SUFFIXES)
+    return [path for path in folder.iterdir() if path.name.lower().endswith(names) and not path.exists()]
 
 
 def _name(path: Path, root: Path) -> str:

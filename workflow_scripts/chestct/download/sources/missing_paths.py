@@ -24,6 +24,8 @@ def remedy_for(cell: str, folder: Path) -> str:
         return "write out the home folder: '~' has no meaning in a table"
     if "://" in cell:
         return "write a path in the place of the address (file://, https://), and fetch the scans before"
+    if locked := _locked(path):
+        return f"give this user the right to read {locked}: without it nobody sees what is in there"
     if os.path.lexists(path):
         return "the link is there, and what it points to is not: fetch or restore it, or correct the link"
     if found:
@@ -33,6 +35,12 @@ def remedy_for(cell: str, folder: Path) -> str:
     if near := _other_case(path):
         return f"write them as the files are called: '{near}' is there, in other letters"
     return "correct the paths, or remove these rows"
+
+
+def _locked(path: Path) -> Path | None:
+    """The folder above a path that this user may not enter."""
+    above = next((folder for folder in path.parents if os.path.isdir(folder)), None)  # noqa: PTH112
+    return above if above is not None and not os.access(above, os.X_OK | os.R_OK) else None
 
 
 def _other_case(path: Path) -> str | None:
