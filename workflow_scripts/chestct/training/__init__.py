@@ -7,7 +7,7 @@ with (``start``), how long it trains (``budget``, ``schedule``), what it leaves 
 ``make_ready`` comes before the first step: a check of the GPU, and compiling (``compiling``,
 ``compile_choice``). ``pretrain`` uses the same loop on generated clips, ``trials`` and ``selection``
 search for learning rates. ``predict`` scores scans, by the same ``scoring`` as validation, and writes
-``prediction_rows``.
+``prediction_rows``; ``precision`` says what both compute in.
 
 Subpackages: ``windows`` (what is read, drawn and augmented), ``machine`` (processes, devices, signals),
 ``probes`` (heads of frozen networks), ``measure`` (speed).
