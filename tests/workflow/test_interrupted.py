@@ -34,6 +34,7 @@ def test_snakemake_leaves_the_folder_of_states_alone(tmp_path, end):
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "train.sh").write_text(SCRIPT.replace("{end}", end))
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all", "--rerun-incomplete"]
+    command += ["--scheduler", "greedy"]
     state = tmp_path / "run" / ".checkpoint" / "last.ckpt"
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
         if end == "exit 143":
