@@ -118,7 +118,7 @@ def _check_model(entry: dict[str, Any], config: dict[str, Any]) -> None:
     for init in sorted(own & set(LONGER)):
         if LONGER[init] not in own:
             raise _problem(
-                f"'{name}' has {init} without {LONGER[init]}, than which it only trains longer",
+                f"'{name}' has {init} without {LONGER[init]}, of which it is only a longer training",
                 key,
                 f"{LONGER[init]} among the model's inits",
                 f"add {LONGER[init]}, or remove {init}",
@@ -160,7 +160,7 @@ def _check_starts(config: dict[str, Any]) -> None:
         key, probed = f"models.{run.model}", MODELS[run.model].probe_of
         if start["kind"] == "pretraining" and start["model"] not in names:
             raise _problem(
-                f"'{run.model}' starts from the video pretraining of '{probed}', no model of this study",
+                f"'{run.model}' starts from the video pretraining of '{probed}', which the study lacks",
                 key,
                 f"'{probed}' among the models",
                 f"add '{probed}', or take video from the inits of '{run.model}'",
@@ -236,7 +236,7 @@ def _check_rates(config: dict[str, Any]) -> None:
     percent = training["selection_percent"]
     if training["learning_rates"] and percent not in config["percents"]:
         raise _problem(
-            f"learning rates are tried on {percent} % of the training patients, no percent of this study",
+            f"learning rates are tried on {percent} % of the training patients, no share of this study",
             "training.selection_percent",
             f"one of {config['percents']}",
             "choose one of them, or add it to percents",

@@ -54,7 +54,7 @@ def check_shared_scans(entries: list[Entry], shareable: set[str]) -> None:
         others = [name for name, other in by_name.items() if "scans_of" not in other]
         if base not in others:
             raise problem(
-                f"scans_of '{base}' is no other dataset with scans of its own",
+                f"scans_of '{base}' is not another dataset with scans of its own",
                 key,
                 f"one of {others}",
                 "name a configured dataset that has a source",
@@ -163,7 +163,7 @@ def _check_volumes(entry: Entry, key: str) -> None:
     known = _INTENSITIES.get(entry["source"], [HU])
     if file_intensity_of(entry) not in known:
         raise problem(
-            f"the scans of source '{entry['source']}' are no images of intensity: {file_intensity_of(entry)}",
+            f"the scans of source '{entry['source']}' are not of intensity: {file_intensity_of(entry)}",
             key,
             f"intensity: {' or '.join(known)}",
             "correct or remove `intensity`",
@@ -177,7 +177,7 @@ def _check_ct_source(entry: Entry, entries: list[Entry], key: str) -> None:
         return
     if source not in others:
         raise problem(
-            f"ct_source '{source}' is no other dataset of this study",
+            f"ct_source '{source}' is not another dataset of this study",
             key,
             f"one of {others}",
             "name a configured dataset, or remove ct_source",
@@ -237,7 +237,7 @@ def _check_test_on(entry: Entry, entries: list[Entry]) -> None:
             )
         if name not in by_name:
             raise problem(
-                f"'{name}' is no dataset of this study", key, f"some of {others}", "add it, or correct it"
+                f"'{name}' is not a dataset of this study", key, f"some of {others}", "add it, or correct it"
             )
         tested = by_name[name]
         if _scans(tested) == _scans(entry):

@@ -31,7 +31,7 @@ def check_values(config: dict[str, Any]) -> None:
     for key, value in _leaves(config, ""):
         with problems.kept():
             if isinstance(value, float) and not math.isfinite(value):
-                raise problem(f"{value} is no number", key, "a finite number", "correct the value")
+                raise problem(f"{value} is not a number", key, "a finite number", "correct the value")
             if isinstance(value, str):
                 _check_text(key, value)
     problems.check()
@@ -76,7 +76,7 @@ def _leaves(value: Any, key: str) -> Iterator[tuple[str, Any]]:
         given += 1
         if level > _MOST_LEVELS or given > _MOST_VALUES:
             raise problem(
-                "its values lie too deep, or are too many: references (&, *) may lead in a circle",
+                "its values are nested too deeply, or are too many: references (&, *) may lead in a circle",
                 key[:100],
                 f"at most {_MOST_VALUES} values, on {_MOST_LEVELS} levels",
                 "write the values themselves in the place of references",

@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if not isinstance(error, yaml.YAMLError | ValueError):
             words = "brackets lie too deep" if isinstance(error, RecursionError) else f"no value: {words}"
         raise InputError(
-            f"the file is no YAML: {words}",
+            f"the file is not valid YAML: {words}",
             where=f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else path,
             expected="keys and values, as in config.yaml",
             remedy="correct it there or on the line above; blanks (no tabs) before a key, and a colon with a "
@@ -84,9 +84,9 @@ def _problems(top: Node) -> Iterator[yaml.MarkedYAMLError]:
             keys: set[str] = set()
             for key, _ in node.value:
                 if not isinstance(key, ScalarNode):
-                    yield _problem("the name of a key is a text", key)
+                    yield _problem("the name of a key must be text", key)
                 elif key.value in keys:
-                    yield _problem(f"the key '{key.value[:50]}' stands here twice", key)
+                    yield _problem(f"the key '{key.value[:50]}' appears here twice", key)
                 keys.add(str(key.value))
             todo += [(part, level + 1) for pair in reversed(node.value) for part in reversed(pair)]
 

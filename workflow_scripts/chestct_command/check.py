@@ -125,7 +125,7 @@ def _read_source(folder: Path, source: Path) -> StudyFacts:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"the manifest of a study's data does not read: {error}",
+            f"the manifest of a study's data cannot be read: {error}",
             where=manifest,
             expected="what rule write_data_manifest writes",
             remedy="name the results folder of a finished study",

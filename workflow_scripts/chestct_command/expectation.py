@@ -228,7 +228,7 @@ def read_expectation(path: Path) -> Expectation:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"what is expected of a study does not read: {error}",
+            f"the expected results of a study cannot be read: {error}",
             where=path,
             expected="what chestct check --write wrote",
             remedy=f"take it from the project again: git restore {path}",

@@ -96,7 +96,7 @@ def _manifests_of(run: TrainedRun, path: Path) -> list[Mapping[str, Any]]:
         known = {facts["dataset"]: facts for facts in json.loads(read_recorded(path))["datasets"]}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"the manifest of a study's data does not read: {error}",
+            f"the manifest of a study's data cannot be read: {error}",
             where=path,
             expected="what rule write_data_manifest writes",
             remedy=f"let it be written again: snakemake --forcerun {path} (with the study's --configfile)",

@@ -204,7 +204,7 @@ def _check_output(output: Path | None, scans: Sequence[str]) -> None:
         or any(output.absolute() == Path(s).absolute() for s in scans)
     ):
         raise InputError(
-            "this is no table to write",
+            "this is not a table that can be written",
             where=f"-o {output}",
             expected="a file whose name ends in .csv, and none of the scans",
             remedy="give it such a name, as in -o scores.csv",

@@ -121,7 +121,7 @@ def test_a_file_is_read_as_it_was_written_and_a_broken_one_is_one_message(tmp_pa
     assert read_expectation(path) == expected and expected.num_machines == 2
     assert json.loads(path.read_text())["num_repeats"] == 2
     path.write_text(path.read_text()[:-9])
-    with pytest.raises(InputError, match="does not read"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_expectation(path)
     with pytest.raises(InputError, match=r"does not know what the study other(?s:.)*one of: small"):
         read_expectation(tmp_path / "other.json")

@@ -56,9 +56,9 @@ def test_an_unknown_study_lists_those_that_there_are(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("study: x\n  y: [1\n", r"no YAML(?s:.)*broken.yaml, line [123]"),
+        ("study: x\n  y: [1\n", r"not valid YAML(?s:.)*broken.yaml, line [123]"),
         ("- a\n- b\n", "holds no keys"),
-        ("study: caf\xe9\n".encode("latin-1"), "no YAML"),
+        ("study: caf\xe9\n".encode("latin-1"), "not valid YAML"),
     ],
 )
 def test_a_file_that_is_no_configuration_ends_in_one_message(folder, text, message):

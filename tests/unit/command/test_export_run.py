@@ -211,7 +211,7 @@ def test_a_damaged_manifest_is_one_message(tmp_path):
     folder = in_study(tmp_path / "s")
     manifest = tmp_path / "s" / "download/data_manifest.json"
     write_recorded(manifest, "[]")
-    with pytest.raises(InputError, match="manifest of a study's data does not read"):
+    with pytest.raises(InputError, match="manifest of a study's data cannot be read"):
         read_study(read_trained_run(folder))
     manifest.write_text('{"datasets": []}')
     with pytest.raises(InputError, match="is not what was written"):

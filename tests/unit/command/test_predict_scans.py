@@ -166,7 +166,7 @@ def test_a_table_takes_the_place_of_nothing_that_was_given(run, tmp_path, capsys
     (tmp_path / "scan.csv").write_text("mine")
     given = ["predict", str(run), str(tmp_path / "scan.csv"), "-o", str(tmp_path / name)]
     assert main(given) == 1
-    assert "this is no table to write" in capsys.readouterr().err
+    assert "this is not a table that can be written" in capsys.readouterr().err
     assert (tmp_path / "scan.csv").read_text() == "mine"
 
 

@@ -130,7 +130,7 @@ def test_an_archive_that_changes_is_noticed_and_listed_anew(
     else:
         rspect_server.content = zip_folder(small_rspect, "rsna/")
         rspect_server.etag = '"second"'
-    with pytest.raises(InputError, match="another than the one that was listed") as caught:
+    with pytest.raises(InputError, match="not the one that was listed") as caught:
         rspect.obtain(entry, tmp_path, series, SETTINGS)
     assert "--forcerun list_series" in str(caught.value) and "0a1b2c" not in str(caught.value)
     assert contents(tmp_path) == {}

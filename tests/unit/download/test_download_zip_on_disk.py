@@ -38,7 +38,7 @@ def test_a_damaged_byte_gives_the_content_or_a_known_error(whole, mask, tmp_path
 def test_a_cut_archive_is_refused_with_a_remedy(whole, size, tmp_path):
     path = tmp_path / "archive.zip"
     path.write_bytes(whole[:size])
-    with pytest.raises(InputError, match=r"no whole zip archive[\s\S]*elsewhere[\s\S]*fetch it again"):
+    with pytest.raises(InputError, match=r"not a complete zip archive[\s\S]*elsewhere[\s\S]*fetch it again"):
         open_zip(path, expected="an archive", remedy="fetch it again", where="elsewhere")
 
 

@@ -86,7 +86,7 @@ def test_an_archive_of_another_commit_is_refused(server, files, tmp_path):
 
 def test_what_is_no_archive_is_refused(server, tmp_path):
     server.content = b"<html>too many requests</html>"
-    with pytest.raises(InputError, match="no whole zip archive"):
+    with pytest.raises(InputError, match="not a complete zip archive"):
         listed(server, tmp_path)
     assert not (tmp_path / NAME).exists()
 
@@ -136,7 +136,7 @@ def test_one_that_is_there_without_a_record_must_be_of_the_commit(server, files,
     assert str(tmp_path / NAME) in str(caught.value)
     assert (tmp_path / NAME).exists() and not (tmp_path / "trusted.csv").exists()
     (tmp_path / NAME).write_bytes(server.content[:-500])
-    with pytest.raises(InputError, match="no whole zip archive"):
+    with pytest.raises(InputError, match="not a complete zip archive"):
         listed(server, tmp_path)
     (tmp_path / NAME).write_bytes(server.content)
     listed(server, tmp_path)

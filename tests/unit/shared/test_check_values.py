@@ -93,7 +93,7 @@ def test_addresses_without_a_secret_and_variables_pass(config, archive):
 )
 def test_no_number_is_refused_wherever_it_stands(config, path, value):
     given = [value] if path.endswith("s") and not path.endswith("degrees") else value
-    with pytest.raises(InputError, match=rf"is no number[\s\S]*{path}"):
+    with pytest.raises(InputError, match=rf"is not a number[\s\S]*{path}"):
         check_configuration(change(config, path, given))
 
 
@@ -186,7 +186,7 @@ def _circle():
 
 @pytest.mark.parametrize("value", [_nested(3000), _multiplied(), _circle()], ids=["deep", "many", "circle"])
 def test_values_without_an_end_are_refused_at_once(config, value):
-    with pytest.raises(InputError, match="too deep, or are too many"):
+    with pytest.raises(InputError, match="too deeply, or are too many"):
         check_configuration(change(config, "study", "a") | {"seeds": value})
 
 

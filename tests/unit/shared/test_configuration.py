@@ -36,7 +36,7 @@ from tests.unit.shared.configurations import ROOT, RSPECT, change
         ("subsets.split.train", 0.2, r"patients would be left out"),
         ("datasets.0.source", "phantom_rspct", r"did you mean 'phantom_rspect'"),
         ("datasets.0.source", "own_data", r"needs \['table', 'columns'\]"),
-        ("datasets.1.ct_source", "elsewhere", r"no other dataset"),
+        ("datasets.1.ct_source", "elsewhere", r"not another dataset"),
         ("datasets.1.name", "rspect_phantom", r"dataset names repeat"),
         ("datasets.0.from", "idc", r"has no choice of `from`[\s\S]*datasets.rspect_phantom"),
         ("datasets.0", RSPECT, r"from: folder, needs \['folder'\][\s\S]*folder, archive"),

@@ -54,7 +54,11 @@ def with_datasets(config, *more, **changes):
 @pytest.mark.parametrize(
     ("more", "changes", "message"),
     [
-        ([], {"test_on": ["nowhere"]}, r"'nowhere' is no dataset of this study[\s\S]*lidc_phantom.test_on"),
+        (
+            [],
+            {"test_on": ["nowhere"]},
+            r"'nowhere' is not a dataset of this[\s\S]*lidc_phantom.test_on",
+        ),
         ([], {"test_on": ["lidc_phantom"]}, r"'lidc_phantom' is to be tested on itself"),
         ([], {"test_on": ["rspect_phantom"]}, r"scans that the CT pretraining of 'lidc_phantom' takes"),
         (
@@ -82,12 +86,12 @@ def with_datasets(config, *more, **changes):
         ([], {"indeterminate": "positive"}, r"'phantom_lidc' has no choice of `indeterminate`"),
         ([], {"consensus": 5}, r"5 is greater than the maximum of 4"),
         ([], {"spacing_z_mm": 0}, r"less than the minimum[\s\S]*spacing_z_mm"),
-        ([{"name": "x", "scans_of": "nowhere"}], {}, r"scans_of 'nowhere' is no other dataset"),
-        ([{"name": "x", "scans_of": "x"}], {}, r"scans_of 'x' is no other dataset"),
+        ([{"name": "x", "scans_of": "nowhere"}], {}, r"scans_of 'nowhere' is not another dataset"),
+        ([{"name": "x", "scans_of": "x"}], {}, r"scans_of 'x' is not another dataset"),
         (
             [{"name": "x", "scans_of": "lidc_phantom"}, {"name": "y", "scans_of": "x"}],
             {},
-            r"scans_of 'x' is no other dataset with scans of its own",
+            r"scans_of 'x' is not another dataset with scans of its own",
         ),
         ([{"name": "x", "scans_of": "lidc_phantom", "seed": 9}], {}, r"\['seed'\] would change the scans"),
         ([{"name": "x"}], {}, r"missing key\(s\) \['source', 'display_window_hu'\]"),

@@ -39,7 +39,12 @@ def test_what_the_schema_cannot_know_is_told_at_once_too(config):
         subsets__split__train=0.6,
     )
     assert words.startswith("4 things are wrong")
-    for part in ("needs ['table', 'columns']", "'elsewhere' is no other dataset", "sum to 1.2", "50 exceeds"):
+    for part in (
+        "needs ['table', 'columns']",
+        "'elsewhere' is not another dataset",
+        "sum to 1.2",
+        "50 exceeds",
+    ):
         assert part in words
     words = told(config, models__0__name="slow_narow", models__7__name="i3dd")
     assert words.startswith("2 things are wrong")
@@ -117,7 +122,7 @@ def test_a_share_that_rounding_explains_is_the_one_asked_for():
 def test_yaml_that_does_not_parse_is_told_with_its_line(tmp_path, capsys, text, line):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(InputError, match=rf"no YAML[\s\S]*mine.yaml, line {line}, column"):
+    with pytest.raises(InputError, match=rf"not valid YAML[\s\S]*mine.yaml, line {line}, column"):
         read_yaml(path)
     (tmp_path / "good.yaml").write_text("study: a\n")
     assert main([str(tmp_path / "good.yaml"), str(path)]) == 1
@@ -136,10 +141,10 @@ BOMB = "a: &a [x, x]\n" + "".join(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("seeds: [0]\nseeds: [1]\n", r"'seeds' stands here twice[\s\S]*line 2"),
-        ("a:\n  b: 1\n  'b': 2\n", r"'b' stands here twice[\s\S]*line 3"),
-        ("a: [{b: 1, b: 2}]\n", "'b' stands here twice"),
-        ("? [a]\n: 1\n", "name of a key is a text"),
+        ("seeds: [0]\nseeds: [1]\n", r"'seeds' appears here twice[\s\S]*line 2"),
+        ("a:\n  b: 1\n  'b': 2\n", r"'b' appears here twice[\s\S]*line 3"),
+        ("a: [{b: 1, b: 2}]\n", "'b' appears here twice"),
+        ("? [a]\n: 1\n", "name of a key must be text"),
         ("seeds: [010]\n", "'010' is no decimal number"),
         ("seeds: [1:30]\n", "'1:30' is no decimal number"),
         ("seeds: [1_0]\n", "'1_0' is no decimal number"),
@@ -151,8 +156,8 @@ BOMB = "a: &a [x, x]\n" + "".join(
         ("study: 2024-13-45\n", "of the kind timestamp"),
         ("a: !!binary '*'\n", "of the kind binary"),
         ("a: !!python/object/apply:os.system [id]\n", "of the kind python"),
-        ("a: !!int abc\n", "no YAML"),
-        ("a: !!bool abc\n", "no YAML"),
+        ("a: !!int abc\n", "not valid YAML"),
+        ("a: !!bool abc\n", "not valid YAML"),
         (BOMB, "lie too deep, are too many"),
         ("a: &a [*a]\n", "lie too deep, are too many"),
         ("a: &a {b: *a}\n", "lie too deep, are too many"),

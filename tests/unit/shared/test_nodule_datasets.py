@@ -62,7 +62,7 @@ def test_tasks_share_scans_and_volumes(config):
     [
         ([{key: value for key, value in AGREEMENT.items() if key != "task"}], r"needs \['task'\]"),
         ([AGREEMENT | {"task": "spiculation"}], r"unknown value 'spiculation'[\s\S]*agreement"),
-        ([AGREEMENT | {"intensity": "hu"}], r"'lidc_nodules' are no images of intensity: hu"),
+        ([AGREEMENT | {"intensity": "hu"}], r"'lidc_nodules' are not of intensity: hu"),
         ([AGREEMENT | {"spacing_z_mm": 1}], r"to a spacing or to a number, not to both"),
         ([AGREEMENT | {"num_slices": 1}], r"less than the minimum of 2"),
         ([AGREEMENT | {"from": "folder"}], r"has no choice of `from`"),
@@ -85,7 +85,7 @@ def test_what_cannot_be_stops(config, entries, message):
 
 def test_phantoms_are_hu(config):
     config["datasets"][0]["intensity"] = "display"
-    with pytest.raises(InputError, match=r"'phantom_rspect' are no images of intensity: display"):
+    with pytest.raises(InputError, match=r"'phantom_rspect' are not of intensity: display"):
         check_configuration(config)
 
 

@@ -85,7 +85,7 @@ def searching(config):
 
 def test_rates_are_tried_on_a_subset_that_the_study_has(searching):
     check_configuration(searching)
-    with pytest.raises(InputError, match="50 % of the training patients, no percent of this study"):
+    with pytest.raises(InputError, match="50 % of the training patients, no share of this study"):
         check_configuration(change(searching, "training.selection_percent", 50))
 
 

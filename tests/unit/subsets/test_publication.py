@@ -98,7 +98,7 @@ def test_labels_that_may_not_be_passed_on_stay_out(tables):
 def test_what_is_no_key_is_refused_and_stays(tables, content):
     path = tables / "pseudonyms.key"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is no key") as caught:
+    with pytest.raises(InputError, match="is not a valid key") as caught:
         publish(tables, key_path=path)
     assert "delete" not in str(caught.value) and path.read_bytes() == content
     assert not (tables / "out").exists()

@@ -94,7 +94,7 @@ def test_a_precision_that_the_device_lacks(data, tmp_path):
 def test_validation_scores_that_are_no_numbers_stop(data, tmp_path, plain, monkeypatch):
     usual = loop.scan_logits
     monkeypatch.setattr(loop, "scan_logits", lambda *a, **k: usual(*a, **k) * torch.nan)
-    with pytest.raises(DivergenceError, match="validation scans are no numbers at step 4"):
+    with pytest.raises(DivergenceError, match="validation scans are not finite at step 4"):
         train(make_job(data), tmp_path)
 
 

@@ -179,7 +179,7 @@ def test_damaged_features_and_weights_of_a_whole_network_are_refused(data, featu
     with pytest.raises(InputError, match="file of features has no record"):
         fit(data, str(broken), tmp_path)
     records.record(broken)
-    with pytest.raises(InputError, match="does not read"):
+    with pytest.raises(InputError, match="cannot be read"):
         fit(data, str(broken), tmp_path)
     with pytest.raises(InputError, match="weights are those of another run"):
         predict(data, features, [trained], tmp_path / "p.csv")

@@ -56,7 +56,7 @@ def test_text_of_any_kind_comes_back(tmp_path):
 def test_a_file_that_is_none_is_one_message(tmp_path, content):
     path = tmp_path / "w.safetensors"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="what weights say of themselves does not read"):
+    with pytest.raises(InputError, match="the header of a weight file cannot be read"):
         read_facts(path)
     with pytest.raises(InputError):
         read_facts(tmp_path / "gone.safetensors")

@@ -43,7 +43,7 @@ def read_or_make_key(path: Path) -> bytes:
     key = path.read_bytes()
     if len(key) != _KEY_BYTES or len(set(key)) < _MIN_DIFFERENT:
         raise InputError(
-            f"the key of the pseudonyms is no key: {len(key)} bytes, {len(set(key))} different ones",
+            f"the key of the pseudonyms is not a valid key: {len(key)} bytes, {len(set(key))} different ones",
             where=path,
             expected=f"{_KEY_BYTES} random bytes, as the study made them at first",
             remedy="put a copy of the key back; if there is none, rename this file, and a new key is made, "

@@ -57,8 +57,8 @@ def check_parts(model: str, settings: TrainingSettings, *, gpus: int, processes:
         return
     if settings.accumulate > 1:
         raise InputError(
-            f"'{model}' has BatchNorm: {settings.accumulate} parts of a batch, each with statistics of its "
-            "own, give another step than the batch",
+            f"'{model}' has BatchNorm: {settings.accumulate} parts of a batch, each normalised by its "
+            "own statistics, do not give the step of the whole batch",
             where="configuration key 'training.accumulate'",
             expected="1 for this model (models without BatchNorm may accumulate)",
             remedy="set accumulate: 1 for this model, and so for all its arms; where memory is short, take a "

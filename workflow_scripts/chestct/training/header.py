@@ -40,7 +40,7 @@ def read_facts(path: str | Path) -> dict[str, Any]:
             raise ValueError(f"they are {type(facts).__name__}")
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise InputError(
-            f"what weights say of themselves does not read: {error}",
+            f"the header of a weight file cannot be read: {error}",
             where=path,
             expected="weights.safetensors as a run of this workflow leaves it",
             remedy="take the file from the study's folder anew, or let the workflow train the run again",

@@ -275,7 +275,7 @@ class Loop:
             model.train()
         logits = self.processes.maximum(logits)
         if not torch.isfinite(logits).all():
-            what = f"scores of validation scans are no numbers at step {self.steps_done}"
+            what = f"scores of validation scans are not finite at step {self.steps_done}"
             raise divergence(what, "finite scores", ", or replace training.precision 16-mixed")
         return validation_metrics(logits, labels)
 

@@ -187,7 +187,7 @@ def _converted(
                 yield waiting[done], done.result()
         except BrokenProcessPool as error:
             raise InputError(
-                "a process that converts was ended from outside, most likely for want of memory",
+                "a conversion process was ended from outside, most likely for lack of memory",
                 where=f"--processes {processes}",
                 expected="memory for a scan in each process, a few times its size",
                 remedy="give the command again with fewer: what is done is kept",

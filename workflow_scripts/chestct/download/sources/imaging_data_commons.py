@@ -109,7 +109,7 @@ def _places(series_rows: pd.DataFrame, collection: str) -> list[dict[Hashable, A
     if len(placed) != len(series_rows):
         lost = sorted(set(series_rows["series_id"]) - set(placed["series_id"]))
         raise InputError(
-            f"{len(lost)} listed series are not, or otherwise, in the index",
+            f"{len(lost)} listed series are missing from the index, or differ there",
             where=f"{index_version()}, e.g. series {lost[0]}",
             expected="the index that the series were listed from",
             remedy="list the series again (snakemake --forcerun list_series)",

@@ -196,7 +196,7 @@ class ArchiveStacks:
         remedy: for the message where it cannot be used.
 
     Raises:
-        InputError: it is no whole zip archive, or holds no nodule.
+        InputError: it is not a complete zip archive, or holds no nodule.
     """
 
     def __init__(self, path: Path, remedy: str) -> None:

@@ -146,7 +146,7 @@ def list_members(entry: dict, root: Path, settings: TransferSettings) -> pd.Data
 
 
 def _changed(members: pd.DataFrame, remote: Remote) -> bool:
-    """Whether the archive is another than the one that was listed."""
+    """Whether the archive is not the one that was listed."""
     other = (members["archive_bytes"] != remote.size).any()
     return bool(other or (remote.etag and (members["archive_etag"].dropna() != remote.etag).any()))
 
@@ -208,7 +208,7 @@ def obtain(
     archive, remote = open_archive(entry, settings)
     if _changed(members, remote):
         raise InputError(
-            "the archive is another than the one that was listed",
+            "the archive is not the one that was listed",
             where=archive.shown,
             expected=f"{members['archive_bytes'].iloc[0]} bytes, ETag {members['archive_etag'].iloc[0]}; "
             f"got {remote.size} bytes, ETag {remote.etag}",

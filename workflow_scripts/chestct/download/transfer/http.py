@@ -123,7 +123,7 @@ def _answer(
             yield response
     except _NO_ADDRESS:
         raise InputError(
-            "not an address, or the server leads from it to none",
+            "not an address, or the server redirects from it to none",
             where=without_secrets(url),
             expected="https://...",
             remedy="correct the address",

@@ -37,13 +37,13 @@ def open_zip(path: Path, *, expected: str, remedy: str, where: str | None = None
         where: for that message, if not the path.
 
     Raises:
-        InputError: it is no whole zip archive.
+        InputError: it is not a complete zip archive.
     """
     try:
         return zipfile.ZipFile(path)
     except DIRECTORY_ERRORS as error:
         raise InputError(
-            f"the archive does not open, it is no whole zip archive: {error}",
+            f"the archive does not open: it is not a complete zip archive: {error}",
             where=where or path,
             expected=expected,
             remedy=remedy,

@@ -134,9 +134,9 @@ def _start(config: LaunchConfig, place: Path) -> None:
 def _run_nodes(place: Path, nodes: int) -> None:
     if "SLURM_JOB_ID" not in os.environ:
         raise InputError(
-            f"training on {nodes} nodes needs a Slurm job, and this is none",
+            f"training on {nodes} nodes needs a Slurm job, and this is not one",
             where="configuration key 'training.nodes'",
-            expected="a job with as many nodes (snakemake --workflow-profile profiles/slurm)",
+            expected="a job on that many nodes (snakemake --workflow-profile profiles/slurm)",
             remedy="set training.nodes to 1, or run the study on the cluster",
         )
     with socket.socket() as free:

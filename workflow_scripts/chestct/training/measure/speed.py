@@ -320,4 +320,4 @@ def measure_apart(name: str, setting: Setting) -> Measurement | str:
         try:
             return pool.submit(measure_or_explain, name, setting).result()
         except BrokenProcessPool:
-            return f"its process was killed, for want of memory most likely; lower --batch ({setting.batch})"
+            return f"its process was killed, most likely for lack of memory; lower --batch ({setting.batch})"

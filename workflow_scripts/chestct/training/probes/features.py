@@ -238,10 +238,10 @@ def _compute(
 def _check_finite(values: torch.Tensor, where: str) -> None:
     if not torch.isfinite(values).all():
         raise InputError(
-            "features of some windows are no numbers",
+            "features of some windows are not finite",
             where=where,
             expected="finite features",
-            remedy="look at the weights that the network starts from: their own scores are no numbers either",
+            remedy="look at the weights that the network starts from: their own scores are not finite either",
         )
 
 
@@ -268,7 +268,7 @@ def read_features(path: str) -> Features:
         shape = tuple(others["head_shape"])
         return Features(**tensors, rows=rows, head=others["head"], head_shape=shape, facts=others["facts"])
     raise InputError(
-        "a file of features does not read",
+        "a file of features cannot be read",
         where=Path(path),
         expected="what rule extract_features writes",
         remedy=f"let the workflow compute it again: snakemake --forcerun {path}",
