@@ -2,15 +2,17 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 from matplotlib.text import Annotation
 
 from chestct.catalogue import MODELS
 from chestct.figures import style
 from chestct.figures.claim_sentences import read_claims
-from chestct.figures.publication_tables import claims_table
+from chestct.figures.hover_words import of_means
+from chestct.figures.publication_tables import claims_table, contrasts_table, results_table
 from chestct.figures.render import FIGURES
-from chestct.figures.rivals import chosen_rivals, rival_sentences
+from chestct.figures.rivals import chosen_rivals, rival_rows, rival_sentences
 
 
 def with_test_scores(study, **values):
@@ -34,6 +36,14 @@ def study(tables):
     others = [name for name, entry in MODELS.items() if entry.family == "2d"]
     study = with_test_scores(tables("default"), **dict.fromkeys(others, 0.6))
     return with_choice(with_test_scores(study, efficientnet_lite0_slices=0.7), "efficientnet_lite0_slices")
+
+
+def with_folds(study, *models, value):
+    """The study in which every percentage chose these models in its folds, whose runs compose this AUROC."""
+    chosen = ";".join(models)
+    rows = study.means[study.means["model"].eq(models[0]) & study.means["init"].eq("imagenet")]
+    composed = rows.assign(model="best_2d", value=rows["value"].where(rows["metric"] != "auroc", value))
+    return dataclasses.replace(with_choice(study, chosen), means=pd.concat([study.means, composed]))
 
 
 def leads(study):
@@ -79,6 +89,37 @@ def test_the_figure_puts_the_lead_above_the_better_models_point(study):
     heights = dict(zip(labels, axis.get_yticks(), strict=True))
     assert lead.xy == pytest.approx((0.75, heights["EfficientNet-Lite0"]))
     assert lead.get_text() == style.signed(0.05)
+
+
+def test_models_that_folds_chose_are_named_with_their_number_of_folds(study):
+    """The rival is the arm that is composed of them, with its own AUROC, wherever a figure has it."""
+    lrcn, slices = "lrcn_efficientnet_lite0", "efficientnet_lite0_slices"
+    generated = study.runs.assign(initial_stand_in=1)
+    study = dataclasses.replace(with_folds(study, lrcn, slices, lrcn, value=0.68), runs=generated)
+    named = "LRCN (EfficientNet-Lite0) in 2 folds, EfficientNet-Lite0, slices in 1"
+    claim = next(claim for claim in read_claims(study) if claim.key == "video_3d_vs_2d")
+    assert (
+        f"Against the 2D model that was best on each fold's own validation scans: {named} (rspect_phantom, "
+        "10 and 100 %; lidc_phantom, 10 and 100 %). On the test patients one 2D model in all folds was "
+        "better than those chosen: EfficientNet-Lite0, slices on rspect_phantom at 10 % (by 0.020), "
+    ) in claim.scope
+    assert set(claim.cells["Against"]) == {named}
+    assert claims_table(study).set_index("Quantity").loc["2D rivals", "Claim 2"] == named
+    assert named in set(contrasts_table(study)["Against"])
+    results = results_table(study).set_index("Model").loc["Best 2D model of each fold"]
+    assert results["100 %"].str.startswith("0.680").all()
+
+    assert leads(study) == [style.signed(0.02)] * 4
+    main, pairs = (FIGURES[name](study) for name in ("auroc_by_percent", "paired_differences"))
+    assert "The best 2D model on validation is that of each fold." in main.get_supxlabel().replace("\n", " ")
+    line = next(
+        line for line in main.axes[0].lines if line.get_marker() == style.INIT_MARKS["imagenet"].marker
+    )
+    assert line.get_ydata() == pytest.approx([0.68, 0.68])
+    for figure in (main, pairs):  # whose note names the generated images behind all of them
+        assert "ImageNet pretraining on generated images" in figure.get_supxlabel()
+    (arm, words), *_ = of_means(study, rival_rows(study).assign(model="best_2d"))
+    assert arm == f"Best 2D model on validation: {named}, ImageNet pretraining" and "0.680" in words
 
 
 def test_a_study_without_a_2d_model_has_no_rivals(tables):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chestct.catalogue import MODELS
+from chestct.chosen_rival import arm_model
 from chestct.claimed_models import claimed_models, mean_name
 from chestct.evaluation.matching import BASELINE, RunKey
 from chestct.simple_rivals import FITTED, is_simple
@@ -52,8 +53,8 @@ class Quantity:
         percent: percentage of the training patients.
         parts: one per model, averaged: an arm and the arm to subtract from it, if any.
         is_mean: whether it is a mean over models.
-        rival: the best 2D model or a fitted simple rival, in contrasts with it: one run of a seed for all
-            models.
+        rival: the best 2D model (``chosen_rival``) or a fitted simple rival, in contrasts with it: one run of
+            a seed for all models.
     """
 
     model: str
@@ -93,7 +94,7 @@ def list_contrasts(arms: Arms, best_2d: Mapping[int, str]) -> list[Quantity]:
     Between models: a fine-tuned 3D model after video pretraining minus the best
     2D model (``best_2d`` names it by percentage). Arms without a common seed are not compared.
     """
-    models = list(dict.fromkeys(key.model for key in arms if not is_simple(key.model)))
+    models = [name for name in dict.fromkeys(key.model for key in arms) if name in MODELS]
     percents = sorted({key.percent for key in arms if not is_simple(key.model)})
     singles = [
         quantity
@@ -118,7 +119,7 @@ def _contrasts_of(model: str, percent: int, arms: Arms, best_2d: Mapping[int, st
             yield contrast(f"{one} - {other}", one, ArmKey(model, other, percent))
     entry, rival = MODELS[model], best_2d.get(percent)
     if entry.family == "3d" and not entry.frozen and "video" in own and rival is not None:
-        yield contrast(BEST_2D, "video", ArmKey(rival, "imagenet", percent), rival)
+        yield contrast(BEST_2D, "video", ArmKey(arm_model(rival), "imagenet", percent), rival)
     for init in own:
         probe = ArmKey(f"{model}_probe", init, percent)
         if probe in arms:

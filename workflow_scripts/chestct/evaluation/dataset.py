@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from chestct.catalogue import MODELS
+from chestct.chosen_rival import COMPOSED
 from chestct.claimed_models import claimed_models
 from chestct.errors import InputError
-from chestct.evaluation.best_2d import best_2d_models
+from chestct.evaluation.best_2d import best_2d_models, compose_runs
 from chestct.evaluation.calibration import calibration_rows
 from chestct.evaluation.claims import Cell, DatasetDraws, claim_cells
 from chestct.evaluation.contrasts import (
@@ -126,10 +127,13 @@ def evaluate_dataset(
     rivals = score_rivals(acquisition, cohort, sampled, splits, test_set)
     best_2d = best_2d_models(loaded.validation_auroc)
     _log.info("%s: best 2D model on validation, by percent: %s", dataset, best_2d or "none")
+    folds, of_validation = np.unique(test_set.folds), test_set.validation["fold"].to_numpy(dtype=np.int64)
+    tested = loaded.test | compose_runs(best_2d, loaded.test, folds, test_set.folds)
+    validated = loaded.validation | compose_runs(best_2d, loaded.validation, folds, of_validation)
     settings = MetricSettings(
         specificity=specificity,
         prevalence=float(labels.mean()) if prevalence is None else prevalence,
-        thresholds=validation_thresholds(loaded.validation | rivals.validation, test_set, specificity)
+        thresholds=validation_thresholds(validated | rivals.validation, test_set, specificity)
         if {*metrics} & {*VALIDATION_METRICS}
         else {},
     )
@@ -138,7 +142,7 @@ def evaluate_dataset(
     noise_rng_of = partial(named_rng, seed, dataset, "training noise")
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for metric in metrics:
-        scores = _with_baseline(loaded.test | rivals.test, test_set, metric)
+        scores = _with_baseline(tested | rivals.test, test_set, metric)
         values = fold_values(metric, scores, test_set, draws, settings)
         arms = arms_of(values)
         means, contrasts = list_means(arms), list_contrasts(arms, best_2d)
@@ -156,10 +160,10 @@ def evaluate_dataset(
             num_patients = {mean: one.num_patients for mean, one in seen.items()}
             rows = multiplier_rows(means, arms, num_patients, draws, confidence, noise_rng_of)
             parts["multipliers"].append(pd.DataFrame(rows))
-            trained = [mean for mean in means if not is_simple(mean.model)]
+            trained = [mean for mean in means if not is_simple(mean.model) and mean.model != COMPOSED]
             parts["same_arm"].append(pd.DataFrame(same_arm_rows(trained, arms, draws, confidence)))
             cells = claim_cells(contrasts, arms, draws, claimed_models(models))
-            _collect_draws(test_set, cells, loaded.test).save(draws_path)
+            _collect_draws(test_set, cells, tested).save(draws_path)
     quantities = list_means(arms_of(loaded.test))
     shown = _largest_percent(quantities)
     counts = draws.sample_and_resamples

@@ -14,7 +14,6 @@ import pandas as pd
 from chestct.catalogue import INIT_TITLES, MODELS
 from chestct.errors import DamageError, InputError
 from chestct.evaluation.best_2d import is_candidate
-from chestct.evaluation.folds import class_strata, ranked_folds
 from chestct.evaluation.matching import Matched, RunKey
 from chestct.evaluation.metrics import auroc
 from chestct.evaluation.scans import TestSet, name_scans
@@ -48,14 +47,13 @@ class Scores(NamedTuple):
         test: by run in the order of the catalogue; shape (num_scans,) in the order of the test set.
         validation: likewise, shape (num_validation_scans,) in the order of ``TestSet.validation``, NaN for
             scans whose labels the run did not see; empty if the dataset has no validation scans.
-        validation_auroc: of the ImageNet runs of 2D models, averaged over folds; NaN if no fold has
-            validation scans of both labels.
+        validation_auroc: of the ImageNet runs of 2D models, by fold (``fold_aurocs``).
         windows: of the test scans, by run.
     """
 
     test: dict[RunKey, np.ndarray]
     validation: dict[RunKey, np.ndarray]
-    validation_auroc: dict[RunKey, float]
+    validation_auroc: dict[RunKey, np.ndarray]
     windows: dict[RunKey, TopWindows]
 
 
@@ -115,7 +113,7 @@ def load_scores(
     return Scores(
         test={key: test[key] for key in runs},
         validation={key: validation[key] for key in runs if key in validation},
-        validation_auroc=validation_auroc({key: validation[key] for key in candidates}, test_set),
+        validation_auroc=fold_aurocs({key: validation[key] for key in candidates}, test_set),
         windows=windows,
     )
 
@@ -206,16 +204,28 @@ def _validation_scores(rows: pd.DataFrame, test_set: TestSet, path: str | Path) 
     return dict(zip(places.keys, places.values("score"), strict=True))
 
 
-def validation_auroc(scores: dict[RunKey, np.ndarray], test_set: TestSet) -> dict[RunKey, float]:
-    """AUROC of runs on validation scans, averaged over folds with both labels; NaN without any."""
+def fold_aurocs(scores: Mapping[RunKey, np.ndarray], test_set: TestSet) -> dict[RunKey, np.ndarray]:
+    """AUROC of runs on the validation scans of every fold, shape (num_folds,), folds ascending.
+
+    NaN where the validation scans of a fold whose labels a run saw do not hold both.
+    """
     labels, folds = (test_set.validation[name].to_numpy(dtype=np.int64) for name in ("label", "fold"))
-    parts = list(ranked_folds(class_strata(labels, folds)))
-    if not scores or not parts:
-        return dict.fromkeys(scores, np.nan)
-    values = {}
-    for key, scores_V in scores.items():
-        known = np.isfinite(scores_V)
-        of_folds = [part & known for part in parts if len(np.unique(labels[part & known])) == 2]
-        found = [auroc(labels[part], scores_V[part], np.ones((1, part.sum())))[0] for part in of_folds]
-        values[key] = float(np.mean(found)) if found else np.nan
-    return values
+    parts = [folds == fold for fold in np.unique(test_set.folds)]
+    return {
+        key: np.array([_auroc_of(labels[part], scores_V[part]) for part in parts])
+        for key, scores_V in scores.items()
+    }
+
+
+def _auroc_of(labels: np.ndarray, scores: np.ndarray) -> float:
+    """AUROC on the scans that have a score; NaN unless these hold both labels."""
+    known = np.isfinite(scores)
+    if len(np.unique(labels[known])) < 2:
+        return np.nan
+    return float(auroc(labels[known], scores[known], np.ones((1, known.sum())))[0])
+
+
+def validation_auroc(scores: Mapping[RunKey, np.ndarray], test_set: TestSet) -> dict[RunKey, float]:
+    """AUROC of runs on validation scans, averaged over folds with both labels; NaN without any."""
+    found = {key: values_F[np.isfinite(values_F)] for key, values_F in fold_aurocs(scores, test_set).items()}
+    return {key: float(np.mean(values)) if len(values) else np.nan for key, values in found.items()}

@@ -6,15 +6,15 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from chestct.chosen_rival import COMPOSED
 from chestct.figures import panels, small_multiples, style
 from chestct.figures.intervals import value_limits
 from chestct.figures.percent_axis import percent_axis
 from chestct.figures.references import draw_references, line_handles, references_of
-from chestct.figures.rivals import rival_rows
+from chestct.figures.rivals import by_fold_note, chosen_rivals, rival_rows
 from chestct.figures.study_tables import StudyTables
 
-#: Stands in the place of the 2D model that validation chose, which may differ from percentage to percentage.
-_BEST_2D, _BEST_2D_INIT = "best_2d", "imagenet"
+_BEST_2D_INIT = "imagenet"
 #: AUROC of scores that know nothing, how much of the axis lies around it at least, and how it is drawn.
 _CHANCE, _CHANCE_ROOM = 0.5, 0.02
 _CHANCE_LOOK: dict[str, Any] = {"color": style.REFERENCE_COLOUR, "linestyle": (0, (1, 1)), "linewidth": 0.9}
@@ -33,8 +33,8 @@ def auroc_by_percent(study: StudyTables) -> Figure:
     subject = panels.subject_of(rows)
     rivals = rival_rows(study)
     rivals = rivals[rivals["dataset"].isin(subject["dataset"])]
-    # One line, whichever model was chosen.
-    in_its_place = rivals.assign(chosen=rivals["model"], model=_BEST_2D)
+    # One line, whichever models were chosen at a percentage, in a fold.
+    in_its_place = rivals.assign(model=COMPOSED)
     arms = pd.concat([subject, in_its_place]) if len(rivals) else subject
     datasets = panels.present(study.datasets, subject)
 
@@ -60,6 +60,11 @@ def auroc_by_percent(study: StudyTables) -> Figure:
         axis.remove()
     for row in axes:
         row[0].set_ylabel(panels.subject_label(subject))
+    notes = [
+        panels.fewer_models(subject),
+        panels.few_scans_note(subject),
+        by_fold_note(chosen_rivals(study, datasets)),
+    ]
     return panels.finish(
         figure,
         study,
@@ -70,7 +75,7 @@ def auroc_by_percent(study: StudyTables) -> Figure:
             *([panels.init_handle(_BEST_2D_INIT, "Best 2D model on validation")] if len(rivals) else []),
             panels.reference_handle("Chance", _CHANCE_LOOK["color"], _CHANCE_LOOK["linestyle"]),
         ],
-        note=f"{panels.fewer_models(subject)} {panels.few_scans_note(subject)}".strip(),
+        note=" ".join(filter(None, notes)),
         rows=subject,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from chestct.chosen_rival import arm_model
 from chestct.claimed_models import mean_size
 from chestct.figures import style
 from chestct.figures.intervals import has_verdict, shown_ends
@@ -20,7 +21,7 @@ _MOST_RUNS = 10
 def of_means(study: StudyTables, rows: pd.DataFrame) -> list[tuple[str, str]]:
     """Rows of the table "means": arm; dataset, patients, value with interval, runs.
 
-    A column ``chosen`` has the 2D model in whose place a row stands.
+    A column ``chosen`` has the 2D rival in whose place a row stands.
     """
     values = value_texts(rows)
     decides = has_verdict(rows)
@@ -52,7 +53,7 @@ def of_differences(study: StudyTables, rows: pd.DataFrame) -> list[tuple[str, st
         is_cell = "dataset" in row
         lines = [
             f"{row['dataset']}, {row['percent']} %" if is_cell else _average(row),
-            f"Against {style.model_title(rival)}" if isinstance(rival, str) else "",
+            f"Against {style.rival_title(rival)}" if isinstance(rival, str) else "",
             f"Difference in AUROC {values[number]}",
             _kind(study, bool(decides[number]), row),
             "" if pd.isna(row["p_holm"]) else f"p (Holm) {p_value(row['p_holm'])}",
@@ -129,8 +130,8 @@ def _run(row: Mapping[Any, Any]) -> str:
 
 def _arm(study: StudyTables, row: Mapping[Any, Any]) -> str:
     chosen = row.get("chosen")
-    model = chosen if isinstance(chosen, str) else row["model"]
-    title = study.model_title(str(model), [str(row["dataset"])])
+    title = study.model_title(str(row["model"]), [str(row["dataset"])])
+    title = style.rival_title(chosen) if isinstance(chosen, str) else title
     best = "Best 2D model on validation: " if isinstance(chosen, str) else ""
     return best + ", ".join(filter(None, [title, style.init_title(row["init"])]))
 
@@ -163,7 +164,7 @@ def _runs(study: StudyTables, row: Mapping[Any, Any]) -> str:
         return "" if is_simple(row["model"]) else _counts(row)
     folds = row["num_runs"] // row["num_seeds"]
     within = f" ({folds} folds)" if folds > 1 else ""
-    model = row["chosen"] if isinstance(row.get("chosen"), str) else row["model"]
+    model = arm_model(row["chosen"]) if isinstance(row.get("chosen"), str) else row["model"]
     seeds = _seeds(study, {**row, "model": model})
     if len(seeds) > _MOST_RUNS or not seeds:
         return f"{_counts(row)}{within}"

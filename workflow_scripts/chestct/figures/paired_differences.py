@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from chestct.chosen_rival import models_of
 from chestct.figures import panels, style
 from chestct.figures.claim_sentences import CLAIMS, margin_words, tested_rows
 from chestct.figures.dot_grid import draw_points
@@ -135,7 +136,7 @@ def _arms(claims: list[Claim]) -> set[tuple[str, str]]:
         minuend, _, subtrahend = CLAIMS[str(average["claim"].iloc[0])][2].partition(" - ")
         arms |= {(model, minuend) for model in cells["model"]}
         if subtrahend == "best_2d":
-            arms |= {(rival, "imagenet") for rival in cells["rival"].dropna()}
+            arms |= {(model, "imagenet") for rival in cells["rival"].dropna() for model in models_of(rival)}
         else:
             arms |= {(model, subtrahend) for model in cells["model"]}
     return arms

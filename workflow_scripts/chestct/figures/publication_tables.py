@@ -100,7 +100,7 @@ def against(study: StudyTables, rows: pd.DataFrame) -> list[str]:
     own_scores = rows["contrast"].str.endswith(f" - {BASELINE}").astype(bool)
     rivals = rows["rival"].astype("object").mask(own_scores, BASELINE)
     return [
-        "" if pd.isna(rival) else study.model_title(str(rival), [str(dataset)])
+        "" if pd.isna(rival) else study.rival_title(str(rival), str(dataset))
         for dataset, rival in zip(rows["dataset"], rivals, strict=True)
     ]
 

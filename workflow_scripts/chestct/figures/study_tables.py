@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from chestct.catalogue import LONGER, MODELS
+from chestct.chosen_rival import COMPOSED
 from chestct.claimed_models import claimed_models
 from chestct.errors import InputError
 from chestct.figures.names import SCHEMAS, TABLES
-from chestct.figures.style import init_rank, init_title, is_mean, model_rank, model_title
+from chestct.figures.style import init_rank, init_title, is_mean, model_rank, model_title, rival_title
 from chestct.intensity import DISPLAY
 from chestct.records import read_recorded
 from chestct.simple_rivals import BASELINE
@@ -109,6 +110,10 @@ class StudyTables:
             return model_title(model)
         names = {self.manifests[name].get("baseline_title") for name in datasets}
         return str(names.pop()) if len(names) == 1 and None not in names else model_title(model)
+
+    def rival_title(self, rival: str, dataset: str) -> str:
+        """Name of whom a contrast is against (``style.rival_title``), as the dataset calls it."""
+        return self.model_title(rival, [dataset]) if rival == BASELINE else rival_title(rival)
 
     def model_titles(self, rows: pd.DataFrame) -> list[str]:
         """``model_title`` of every row of a table with the columns dataset and model."""
@@ -214,7 +219,8 @@ def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tu
     Args:
         study: tables of the study.
         datasets: those that the figure shows.
-        arms: (model, init) that the figure shows; a mean stands for the claimed models.
+        arms: (model, init) that the figure shows; a mean stands for the claimed models, and the folds' best
+            2D model for all 2D models.
     """
     datasets = list(datasets)
     phantoms = [name for name in datasets if study.manifests[name]["stand_in"]]
@@ -245,9 +251,11 @@ def stand_in_note(study: StudyTables, datasets: Iterable[str], arms: Iterable[tu
 
 def _expand_means(study: StudyTables, arms: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     claimed = claimed_models(study.runs["model"])
+    two_d = [model for model in study.runs["model"].unique() if MODELS[model].family == "2d"]
     expanded: set[tuple[str, str]] = set()
     for model, init in arms:
-        expanded |= {(member, init) for member in claimed} if is_mean(model) else {(model, init)}
+        members = claimed if is_mean(model) else two_d if model == COMPOSED else [model]
+        expanded |= {(member, init) for member in members}
     return expanded
 
 

@@ -6,6 +6,7 @@ same information as colours, so figures can be read in grey.
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from chestct import claimed_models, simple_rivals
 from chestct.catalogue import INIT_TITLES, MODELS
+from chestct.chosen_rival import COMPOSED, COMPOSED_TITLE, is_composed, models_of
 
 #: Widths of one and of two columns of a journal page, and its height, in inches (89, 183, 240 mm).
 SINGLE_COLUMN, DOUBLE_COLUMN, PAGE_HEIGHT = 3.5, 7.2, 9.4
@@ -164,6 +166,8 @@ def model_title(model: str) -> str:
     """Name of a model, of a mean over models, or of a score without a network in figures and tables."""
     if simple_rivals.is_simple(model):
         return simple_rivals.TITLES[model]
+    if model == COMPOSED:
+        return COMPOSED_TITLE
     return claimed_models.mean_title(model) if is_mean(model) else MODELS[model].title
 
 
@@ -172,6 +176,20 @@ def run_title(run: Mapping[Any, Any]) -> str:
     start = in_sentence(init_title(run["init"]))
     subset = f"{run['percent']} % of the training patients"
     return f"{model_title(run['model'])}, {start}, {subset}, seed {run['seed']}"
+
+
+def rival_title(rival: str) -> str:
+    """Name of whom a contrast is against: "ResNet-18", or "ResNet-18 in 2 folds, LRCN (ResNet-18) in 1".
+
+    Args:
+        rival: of the table "comparisons" (``chosen_rival``).
+    """
+    if not is_composed(rival):
+        return model_title(rival)
+    num_folds = Counter(sorted(models_of(rival), key=model_rank)).most_common()
+    words = [f"{model_title(model)} in {number}" for model, number in num_folds]
+    words[0] += " folds" if num_folds[0][1] > 1 else " fold"
+    return ", ".join(words)
 
 
 def is_mean(model: str) -> bool:
@@ -185,10 +203,12 @@ def is_probe(model: str) -> bool:
 
 
 def model_rank(model: str) -> tuple[int, str]:
-    """Sort key: scores without a network, then models in the catalogue's order, then means."""
+    """Sort key: scores without a network, models in the catalogue's order, the folds' best 2D, then means."""
     if simple_rivals.is_simple(model):
         return list(simple_rivals.TITLES).index(model) - len(simple_rivals.TITLES), model
-    return (len(MODELS), model) if is_mean(model) else (list(MODELS).index(model), model)
+    if model == COMPOSED or is_mean(model):
+        return len(MODELS) + is_mean(model), model
+    return list(MODELS).index(model), model
 
 
 def init_rank(init: str) -> int:

@@ -40,7 +40,7 @@ _COLUMNS: dict[str, tuple[str | tuple[str, str], Callable[..., Any]]] = {
     "Metric": ("metric", metric_title),
     "Value": ("value", plain),
     "Contrast": ("contrast", contrast_title),
-    "Against": ("rival", style.model_title),
+    "Against": ("rival", style.rival_title),
     "Difference": ("difference", signed),
     "Interval": (("ci_low", "ci_high"), interval),
     "Patients alone": (("patients_low", "patients_high"), interval),

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from chestct.catalogue import MODELS
 from chestct.figures import panels, style
 from chestct.figures.dot_grid import DotGrid, draw_points
-from chestct.figures.rivals import Rival, candidates, chosen_rivals
+from chestct.figures.rivals import Rival, by_fold_note, candidates, chosen_rivals
 from chestct.figures.study_tables import StudyTables
 
 #: Below a figure in which a number stands above a point.
 _BADLY_CHOSEN = (
-    "Numbers above points: on the test patients this 2D model is better than the one that validation chose, "
+    "Numbers above points: on the test patients this 2D model is better than {} that validation chose, "
     "by so much AUROC."
 )
 
@@ -42,7 +42,8 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
     rows = rows[rows["dataset"].isin(both)]
     grid = DotGrid(study, rows, rank=lambda model: (_family(model) == "2d", style.model_rank(model)))
     chosen = {(rival.dataset, rival.percent): rival for rival in chosen_rivals(study)}
-    colour, badly_chosen = style.INIT_MARKS["imagenet"].colour, False
+    by_fold = by_fold_note(chosen.values())
+    colour, badly_chosen = style.INIT_MARKS["imagenet"].colour, ""
     for axis, dataset, percent in grid.panels():
         panel = grid.of_panel(rows, dataset, percent)
         rival = chosen.get((dataset, percent))
@@ -54,7 +55,7 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
         if rival is not None and rival.better:
             better = panel[panel["model"] == rival.better]
             _annotate_lead(axis, better, float(grid.heights(better, dataset)[0]), rival)
-            badly_chosen = True
+            badly_chosen = _BADLY_CHOSEN.format("those" if by_fold else "the one")
     grid.label("AUROC")
     return panels.finish(
         grid.figure,
@@ -66,7 +67,7 @@ def video_3d_vs_2d(study: StudyTables) -> Figure:
             panels.init_handle("imagenet", "2D, image pretraining", line=False),
             panels.reference_handle("Best 2D model on validation", colour),
         ],
-        note=_BADLY_CHOSEN if badly_chosen else "",
+        note=f"{by_fold} {badly_chosen}".strip(),
         rows=rows,
     )
 
