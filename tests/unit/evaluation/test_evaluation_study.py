@@ -15,8 +15,9 @@ from synthetic_predictions import StudyFiles, write_study
 
 from chestct.evaluation.dataset import TABLES
 from chestct.evaluation.holm import holm
-from chestct.evaluation.metric_table import METRICS, NO_INTERVAL
+from chestct.evaluation.metric_table import METRICS
 from chestct.evaluation.validity.dataset import VALIDITY_TABLES
+from chestct.no_interval import NO_INTERVAL
 from chestct.simple_rivals import FITTED
 from chestct.simple_rivals import TITLES as SIMPLE
 from chestct.tables import read_table

@@ -11,7 +11,7 @@ from chestct.evaluation.claims import Cell, DatasetDraws
 from chestct.evaluation.contrasts import ArmKey, Quantity, arms_of, list_means, part_values
 from chestct.evaluation.intervals import percentile_intervals, student_intervals
 from chestct.evaluation.matching import RunKey
-from chestct.evaluation.metric_table import METRICS, NO_INTERVAL
+from chestct.evaluation.metric_table import METRICS
 from chestct.evaluation.metrics import auroc, average_precision
 from chestct.evaluation.resampling import draw_resamples
 from chestct.evaluation.validity.binormal import Truth, binormal_scores
@@ -19,6 +19,7 @@ from chestct.evaluation.validity.coverage import coverage_rows
 from chestct.evaluation.validity.permuted import permute_labels, permuted_rows, preferences
 from chestct.evaluation.validity.power import TRUE_DIFFERENCE, power_rows
 from chestct.evaluation.validity.same_arm import same_arm_rows
+from chestct.no_interval import NO_INTERVAL
 
 ALL = [metric for metric in METRICS if metric not in NO_INTERVAL]
 

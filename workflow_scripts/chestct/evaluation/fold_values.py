@@ -10,6 +10,7 @@ from chestct.evaluation.matching import RunKey
 from chestct.evaluation.metric_table import METRICS
 from chestct.evaluation.resampling import Draws
 from chestct.evaluation.scans import TestSet
+from chestct.no_interval import NO_INTERVAL
 
 #: Largest share of the resamples that may lack a value without taking the interval away.
 MAX_SHARE_ABSENT = 0.05
@@ -65,7 +66,7 @@ def fold_values(
     if "thresholds" in kind.settings:
         thresholds_KS = np.stack([settings.thresholds[run] for run in runs])
     counts = draws.counts if kind.bca else draws.sample_and_resamples
-    if kind.no_interval is not None:
+    if metric in NO_INTERVAL:
         counts = draws.counts[:1]
     everything = np.ones(len(test_set.labels), dtype=bool)
     masks = [everything] if kind.pooled else list(ranked_folds(test_set.strata))
@@ -76,7 +77,7 @@ def fold_values(
         values_KFR[:, number, : len(counts)] = kind.function(
             test_set.labels[mask], _of_scans(scores_KS, mask), _of_scans(counts, mask), **options
         )
-    if kind.no_interval is None:
+    if metric not in NO_INTERVAL:
         _fill(values_KFR, draws)
     return dict(zip(runs, values_KFR, strict=True))
 

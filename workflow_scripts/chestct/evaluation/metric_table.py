@@ -1,7 +1,7 @@
-"""The metrics of a study by name: what each is computed from, and which have no interval.
+"""The metrics of a study by name: what each is computed from.
 
 A new metric is a function of ``metrics.py`` or of a file beside it, a row here, and its name in the schema of
-the configuration.
+the configuration. Those without interval and p value are in ``chestct.no_interval``.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,6 @@ class MetricKind(NamedTuple):
         skewed: whether they are skewed on that scale too (``intervals.log_odds_slopes``).
         bca: whether bias-corrected and accelerated intervals hold what they promise (docs/statistics.md);
             otherwise there are none, and the leave-one-patient-out samples are not evaluated.
-        no_interval: why the metric has no interval and no p value, if it has none.
     """
 
     function: Metric
@@ -32,7 +31,6 @@ class MetricKind(NamedTuple):
     share: bool = False
     skewed: bool = False
     bca: bool = True
-    no_interval: str | None = None
 
 
 METRICS: dict[str, MetricKind] = {
@@ -61,20 +59,9 @@ METRICS: dict[str, MetricKind] = {
         recalibration.calibration_intercept, ("prevalence",), pooled=True, of_probabilities=True
     ),
     "calibration_error": MetricKind(
-        metrics.calibration_error,
-        ("prevalence",),
-        pooled=True,
-        of_probabilities=True,
-        no_interval=(
-            "Resampling adds to every bin's distance from the diagonal, so bootstrap intervals lie above "
-            "the true value: nominal 95 % cover 20 to 69 %."
-        ),
+        metrics.calibration_error, ("prevalence",), pooled=True, of_probabilities=True
     ),
 }
 
-#: Metrics that are printed without interval and p value, with the reason in a sentence.
-NO_INTERVAL: dict[str, str] = {
-    name: kind.no_interval for name, kind in METRICS.items() if kind.no_interval is not None
-}
 #: Metrics at the threshold that validation decides: the trivial baseline has no validation scores, so none.
 VALIDATION_METRICS = tuple(name for name, kind in METRICS.items() if "thresholds" in kind.settings)

@@ -12,7 +12,8 @@ from chestct.figures.report_tables import show
 from chestct.figures.study_tables import StudyTables
 from chestct.figures.table_columns import format_columns
 from chestct.figures.variance_shares import ALL_CELLS, share_rows, what_helps
-from chestct.figures.wording import contrast_title, count, metric_title, no_interval_reason
+from chestct.figures.wording import contrast_title, count, metric_title
+from chestct.no_interval import NO_INTERVAL
 from chestct.simple_rivals import is_simple
 from chestct.tables import read_table
 
@@ -64,7 +65,7 @@ def small_data_notes(
 def no_interval_notes(study: StudyTables) -> list[str]:
     """A sentence on every metric that has no interval, with the reason."""
     return [
-        f"{metric_title(metric)} has no interval: {no_interval_reason(metric)}."
+        f"{metric_title(metric)} has no interval: {NO_INTERVAL.get(metric, 'docs/statistics.md says why')}."
         for metric in _metrics_without_interval(study)
     ]
 

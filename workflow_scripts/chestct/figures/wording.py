@@ -77,20 +77,6 @@ def integer(value: float) -> str:
     return str(int(value))
 
 
-#: Why a metric has no interval and no p value.
-_NO_INTERVAL = {
-    "calibration_error": (
-        "resampling adds to the distance of every bin from the diagonal, so that bootstrap intervals lie "
-        "above the value and seldom hold the true one"
-    ),
-}
-
-
-def no_interval_reason(metric: str) -> str:
-    """Why a metric is shown without an interval, as a part of a sentence."""
-    return _NO_INTERVAL.get(metric, "docs/statistics.md says why")
-
-
 def metric_title(metric: str) -> str:
     """Name of a metric in tables."""
     return style.METRIC_TITLES.get(metric, metric.replace("_", " "))

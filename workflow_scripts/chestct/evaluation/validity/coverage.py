@@ -15,11 +15,12 @@ from chestct.evaluation.intervals import (
     student_intervals,
 )
 from chestct.evaluation.matching import RunKey
-from chestct.evaluation.metric_table import METRICS, NO_INTERVAL
+from chestct.evaluation.metric_table import METRICS
 from chestct.evaluation.operating_point import lowest_threshold
 from chestct.evaluation.resampling import Draws, draw_resamples
 from chestct.evaluation.scans import TestSet
 from chestct.evaluation.validity.binormal import Truth, binormal_scores
+from chestct.no_interval import NO_INTERVAL
 from chestct.wilson import wilson_interval
 
 #: True AUROCs of the two models that are simulated and compared.
