@@ -1,5 +1,6 @@
 """The paper's claims, label efficiency, curves and calibration."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -105,6 +106,13 @@ def test_a_difference_surely_within_the_margin_is_not_relevant():
     near = dataset("one", cell("video_vs_ct", 0.001, noise=0.003))
     assert judge(near)["verdict"][3] == "no_relevant_difference"
     assert judge(near, margin=0.001)["verdict"][3] == "undecided"
+
+
+def test_arms_without_an_error_on_the_test_scans_are_not_shown_to_be_alike():
+    """An AUROC of 1 on every resample: a difference of 0 without any variance is no evidence of 0."""
+    perfect = replace(cell("video_vs_ct", 0.0), values=np.zeros((4, 3, 201)))
+    row = judge(dataset("one", perfect)).iloc[3]
+    assert (row["ci_low"], row["ci_high"], row["verdict"]) == (0, 0, "undecided")
 
 
 def test_adjustment_counts_the_statements_that_can_be_tested():

@@ -277,6 +277,15 @@ _OVER = "over patients, training runs and models"
             "difference nor its absence is shown.",
         ),
         (
+            "undecided",
+            {"difference": 0.0, "ci_low": 0.0, "ci_high": 0.0, "num_cells": 1, "p_holm": 1.0},
+            "undecided",
+            "Undecided: over 1 cell the mean difference in AUROC is +0.000 (95 % interval +0.000 to "
+            f"+0.000 {_OVER}; +0.022 to +0.041 over patients alone; p = 1.0000 after Holm's adjustment). All "
+            "resamples of the test patients give this difference, as where every arm ranks them without an "
+            "error: how far from zero it may be is not known.",
+        ),
+        (
             "not_decidable",
             dict.fromkeys(("ci_low", "ci_high", "p_value", "p_holm", "p_every_size", "p_every_size_holm")),
             "not decidable: one training run an arm",

@@ -44,6 +44,7 @@ CLAIMS = {
     "video_vs_ct": "video - ct",
 }
 _SEPARATOR = ";"
+_ROUNDING = 1e-9  # a standard error below this is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,9 @@ def _verdict(row: Mapping[Any, Any], limit: float) -> str:
     if row["p_holm"] < limit:
         every_size = row["p_every_size_holm"] < limit
         return "supported_at_every_size" if every_size else "supported_on_average_only"
-    if max(-row["ci_low"], row["ci_high"]) < row["margin"]:
+    # Where no resample differs, as if all arms rank the test scans without an error, an interval has no
+    # length and says nothing of how large a difference may be.
+    if row["standard_error"] > _ROUNDING and max(-row["ci_low"], row["ci_high"]) < row["margin"]:
         return "no_relevant_difference"
     return "undecided"
 

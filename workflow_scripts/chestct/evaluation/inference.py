@@ -25,7 +25,8 @@ import numpy as np
 from scipy import special
 
 #: The added variance may be negative by chance, where runs differ less than patients explain. It is used as
-#: it is down to minus this share of what patients explain: cut at 0, intervals cover 98 % instead of 95 %.
+#: it is down to minus this share of what patients explain: cut at 0, intervals cover up to 99 % instead of
+#: 95 %, but none is much narrower than that over patients alone (both measured in docs/statistics.md).
 _NEGATIVE_SHARE = 0.5
 #: Runs count as sharing something over models (a training subset) if the F test of it has p below this, a
 #: preliminary test of pooling (Bancroft and Han, J. Am. Stat. Assoc. 78(384), 1983). At 0.2 intervals of

@@ -20,6 +20,7 @@ from chestct.figures.table_columns import format_columns
 from chestct.figures.wording import contrast_title, count, interval, listed, p_value, signed
 
 _METRIC = "auroc"
+_NO_LENGTH = 1e-9  # of an interval, but for rounding
 
 
 def _average(number: str) -> str:
@@ -217,6 +218,11 @@ def _relevance(row: Mapping[Any, Any]) -> str:
     words = margin_words(margin)
     if row["verdict"] == "no_relevant_difference":
         return f" The interval lies within {words}, the margin below which a difference is not relevant."
+    if row["verdict"] == "undecided" and high - low < _NO_LENGTH:
+        return (
+            " All resamples of the test patients give this difference, as where every arm ranks them without "
+            "an error: how far from zero it may be is not known."
+        )
     if row["verdict"] == "undecided":
         zero = "holds zero" if low <= 0 <= high else "leaves out zero (not so after the adjustment)"
         return (
