@@ -29,14 +29,7 @@ def select_cohort(
     Raises:
         InputError: a label belongs to a scan that is not there, or no scan can be used.
     """
-    unknown = sorted(set(labels["study_id"]) - set(series["study_id"]))
-    if unknown:
-        raise InputError(
-            f"{len(unknown)} label(s) belong to scans that are not there: {unknown[:5]}",
-            where="labels table",
-            expected="labels of listed scans only",
-            remedy="remove these labels, or add the scans",
-        )
+    _check_labels(labels, series)
     keys = ["dataset", "patient_id", "study_id"]
     cohort = series[keys]
     for facts in (
@@ -45,10 +38,41 @@ def select_cohort(
         index[["study_id", "num_slices"]],
     ):
         cohort = cohort.merge(facts, on="study_id", how="left", validate="1:1")
-
     copies = _copies(ledger)
+    cohort["reason"] = _reasons(cohort, copies)
+    cohort["status"] = cohort["reason"].isna().map({True: "used", False: "excluded"})
+    _check_usable(cohort)
+    columns = [*keys, "label", "status", "reason", "baseline", "num_slices"]
+    # A second series of a scan that is already in the cohort is not another scan.
+    rest = left_out[~left_out["study_id"].isin(series["study_id"])].drop_duplicates("study_id")
+    if len(rest):
+        # Columns that are not there (label, num_slices) become empty.
+        cohort = pd.concat([cohort, rest[[*keys, "reason"]].assign(status="excluded")])
+    one_of = _joined_patients(series, copies)
+    cohort["patient_id"] = cohort["patient_id"].replace(one_of)
+    return cohort[columns].sort_values(["patient_id", "study_id"], ignore_index=True)
+
+
+def _check_labels(labels: pd.DataFrame, series: pd.DataFrame) -> None:
+    unknown = sorted(set(labels["study_id"]) - set(series["study_id"]))
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} label(s) belong to scans that are not there: {unknown[:5]}",
+            where="labels table",
+            expected="labels of listed scans only",
+            remedy="remove these labels, or add the scans",
+        )
+
+
+def _reasons(cohort: pd.DataFrame, copies: Mapping[str, str]) -> pd.Series:
+    """Why each scan is excluded, empty where it is used.
+
+    Args:
+        cohort: with the columns label, exclusion, conversion, reason (of the ledger) and num_slices.
+        copies: of ``_copies``.
+    """
     label_of = cohort.set_index("study_id")["label"]
-    odd = {
+    contradictory = {
         study_id
         for pair in copies.items()
         if label_of[list(pair)].nunique() > 1  # of one that has none, nothing is counted
@@ -60,14 +84,16 @@ def select_cohort(
             return str(row["exclusion"])
         if pd.isna(row["label"]):
             return "no_label"
-        if row["study_id"] in odd:
+        if row["study_id"] in contradictory:
             return "label_differs_from_duplicate"
         if row["conversion"] == "refused":
             return f"refused: {row['reason']}"
         return "no_volume" if pd.isna(row["num_slices"]) else None
 
-    cohort["reason"] = pd.Series([reason_of(row) for _, row in cohort.iterrows()], dtype="string")
-    cohort["status"] = cohort["reason"].isna().map({True: "used", False: "excluded"})
+    return pd.Series([reason_of(row) for _, row in cohort.iterrows()], dtype="string")
+
+
+def _check_usable(cohort: pd.DataFrame) -> None:
     if not (cohort["status"] == "used").any():
         raise InputError(
             f"no scan of the dataset can be used: {cohort['reason'].value_counts().to_dict()}",
@@ -75,15 +101,6 @@ def select_cohort(
             expected="scans with a label and a volume",
             remedy="see the ledger of the volumes step and the label table",
         )
-    columns = [*keys, "label", "status", "reason", "baseline", "num_slices"]
-    # A second series of a scan that is already in the cohort is not another scan.
-    rest = left_out[~left_out["study_id"].isin(series["study_id"])].drop_duplicates("study_id")
-    if len(rest):
-        # Columns that are not there (label, num_slices) become empty.
-        cohort = pd.concat([cohort, rest[[*keys, "reason"]].assign(status="excluded")])
-    one_of = _joined_patients(series, copies)
-    cohort["patient_id"] = cohort["patient_id"].replace(one_of)
-    return cohort[columns].sort_values(["patient_id", "study_id"], ignore_index=True)
 
 
 def _copies(ledger: pd.DataFrame) -> dict[str, str]:
