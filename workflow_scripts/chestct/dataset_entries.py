@@ -106,6 +106,13 @@ def shares_volumes(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool
     return base is not None and conversion_of(base) == conversion_of(entry)
 
 
+def label_words(entry: dict[str, Any]) -> str:
+    """What a positive label means, in words; where nobody says it, which column holds it."""
+    column = entry.get("columns", {}).get("label")
+    own = f"positive by the column `{column}` of the dataset's table" if column else "label 1 of the dataset"
+    return meaning_of(entry) or own
+
+
 def meaning_of(entry: dict[str, Any]) -> str | None:
     """What a positive label means, in words; None where neither the source nor the dataset says it."""
     words = entry.get("label") or MEANINGS.get(entry["source"]) or TASKS.get(entry.get("task", ""))

@@ -54,8 +54,8 @@ _QUESTION = """\
 # with a 2D network pretrained on ImageNet."""
 _FIRST_LOOK = """\
 # A first look, in the smallest sizes: it shows that the scans go through, and what the report has. Its
-# numbers say nothing: slices of 64 pixels hide small findings, training ends early, and one repetition
-# cannot tell chance from effect."""
+# numbers say nothing: slices of 64 pixels hide small findings, training ends early, and every
+# arm is trained once."""
 _WHOLE = {
     "question": _QUESTION,
     "rival": "  - {{name: {model_2d}, inits: [imagenet]}}\n",

@@ -118,6 +118,10 @@ def test_one_line_says_what_the_data_are(tables):
         ({"name": "a", "source": "lidc_idri"}, "a: nodule"),
         ({"name": "a", "source": "own_data"}, "a"),
         (
+            {"name": "a", "source": "own_data", "columns": {"label": "nodule"}},
+            "a: positive by the column `nodule` of the dataset's table",
+        ),
+        (
             {"name": "a", "source": "own_data", "title": "Our clinic", "label": "Emphysema"},
             "a (Our clinic): emphysema",
         ),
@@ -146,6 +150,7 @@ def test_a_study_of_own_scans_asks_its_own_question_alone(studies, figures, tmp_
     for words in ("The paper's three claims", "Not tested: this study lacks", "whose analysis was fixed on"):
         assert words in usual and words not in own
     assert "Does video pretraining help I3D?" in own
+    assert "A positive scan: " in own
     assert "The user's own scans." in own and "Real data." not in own
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from chestct.dataset_entries import intensity_of
+from chestct.dataset_entries import intensity_of, label_words
 from chestct.figures import report_tables, style
 from chestct.figures.budget_table import budgets_table
 from chestct.figures.characteristics import characteristics_of
@@ -128,8 +128,12 @@ def data_and_weights(
     """
     weights = origin_of_weights(study)
     stand_ins = [name for name in study.scanned if study.manifests[name]["stand_in"]]
+    labels = {entry["name"]: label_words(entry) for entry in configuration.get("datasets", ())}
     return {
-        "datasets": [{**hide_folders(study.manifests[name]), "name": name} for name in study.scanned],
+        "datasets": [
+            {**hide_folders(study.manifests[name]), "name": name, "label": labels.get(name)}
+            for name in study.scanned
+        ],
         "published_weights": hide_folders(json.loads(read_recorded(data_manifest))["weights"]),
         "weights": hide_folders(weights),
         "any_stand_in": bool(stand_ins) or any(origin["stand_in"] for origin in weights),

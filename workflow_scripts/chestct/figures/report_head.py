@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chestct import __version__
-from chestct.dataset_entries import meaning_of
+from chestct.dataset_entries import label_words, meaning_of
 
 _PROJECT = Path(__file__).resolve().parents[3]
 _PATIENCE_S = 20
@@ -49,6 +49,6 @@ def datasets_line(entries: Iterable[Mapping[str, Any]]) -> str:
     words = []
     for entry in entries:
         title = f" ({entry['title']})" if "title" in entry else ""
-        meaning = meaning_of(dict(entry))
+        meaning = label_words(dict(entry)) if "columns" in entry else meaning_of(dict(entry))
         words.append(f"{entry['name']}{title}{f': {meaning}' if meaning else ''}")
     return "; ".join(words)

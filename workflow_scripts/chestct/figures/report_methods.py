@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chestct.catalogue import INIT_TITLES, MODELS
-from chestct.dataset_entries import intensity_of
+from chestct.dataset_entries import intensity_of, label_words
 from chestct.figures import style
 from chestct.figures.report_outside import use_sentences
 from chestct.figures.study_tables import StudyTables
@@ -81,6 +81,7 @@ def _dataset(study: StudyTables, configuration: Mapping[str, Any], flow: Mapping
         "name": name,
         "description": manifest["description"],
         "stand_in": manifest["stand_in"],
+        "label": label_words(entry),
         "parts": listed(parts),
         "unit": f"grey levels ({DISPLAY_WORDS})" if is_display else "HU",
         "num_slices": entry.get("num_slices"),

@@ -74,7 +74,7 @@ def variance_shares(study: StudyTables) -> Figure:
         raise panels.NothingToPlotError("the study tests none of the paper's claims.")
     if rows["share_patients"].isna().all():
         raise panels.NothingToPlotError(
-            "nothing is decidable with one training run an arm: it needs two seeds."
+            "nothing is decidable with one training run an arm: it needs two seeds, or folds."
         )
     contrasts = list(rows["contrast"].unique())
     places = _places(study, rows)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chestct.catalogue import MODELS
-from chestct.dataset_entries import conversion_of, meaning_of
+from chestct.dataset_entries import conversion_of, label_words
 from chestct.run import Run
 from chestct.run_grid import initial_weights
 from chestct.window_forms import window_rule
@@ -52,7 +52,7 @@ def data_facts(config: dict[str, Any], run: Run) -> dict[str, Any]:
             earlier[before.dataset] = _kind(_entry(config, before.dataset))
     return {
         **_kind(entry),
-        "label": _label(entry),
+        "label": label_words(entry),
         "num_folds": config["subsets"]["folds"],
         "earlier_datasets": list(earlier.values()),
         "published_weights": sorted(published),
@@ -66,9 +66,3 @@ def _entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _kind(entry: Mapping[str, Any]) -> dict[str, Any]:
     source = entry["source"]
     return {"dataset": entry["name"], "source": source, "phantoms": source.startswith("phantom_")}
-
-
-def _label(entry: dict[str, Any]) -> str:
-    column = entry.get("columns", {}).get("label")
-    own = f"positive by the column `{column}` of the dataset's table" if column else "label 1 of the dataset"
-    return meaning_of(entry) or own
