@@ -122,6 +122,8 @@ class Browser:
             deviceScaleFactor=2 if mobile else 1,
             mobile=mobile,
         )
+        # Whatever the page before was looked at as: printed, or in the dark.
+        self.call("Emulation.setEmulatedMedia", media="", features=[])
         # From an empty page, so that an address that differs in its anchor alone loads anew.
         for address in ("about:blank", path.as_uri()):
             self._seen.discard("Page.loadEventFired")
