@@ -35,9 +35,9 @@ from chestct.evaluation.localisation import localisation_rows
 from chestct.evaluation.matching import BASELINE, RunKey
 from chestct.evaluation.metric_table import METRICS, VALIDATION_METRICS, MetricKind
 from chestct.evaluation.operating_point import validation_thresholds
-from chestct.evaluation.predictions import load_scores
+from chestct.evaluation.predictions import Scores, load_scores
 from chestct.evaluation.resampling import Draws, draw_resamples, named_rng
-from chestct.evaluation.rival_scores import read_facts, score_rivals
+from chestct.evaluation.rival_scores import RivalScores, read_facts, score_rivals
 from chestct.evaluation.scans import TestSet, load_test_set
 from chestct.evaluation.subgroups import list_subgroups, subgroup_rows
 from chestct.evaluation.training_patients import (
@@ -164,29 +164,54 @@ def evaluate_dataset(
             parts["same_arm"].append(pd.DataFrame(same_arm_rows(trained, arms, draws, confidence)))
             cells = claim_cells(contrasts, arms, draws, claimed_models(models))
             _collect_draws(test_set, cells, tested).save(draws_path)
-    quantities = list_means(arms_of(loaded.test))
-    shown = _largest_percent(quantities)
-    counts = draws.sample_and_resamples
-    curves = curve_rows(shown, test_set.strata, loaded.test, counts, confidence, settings.prevalence)
-    parts["curves"].append(pd.DataFrame(curves))
-    parts["calibration"].append(pd.DataFrame(calibration_rows(shown, labels, loaded.test, confidence)))
-    parts["simple_rivals"].append(rivals.table)
-    facts = read_facts(acquisition, test_set.study_ids, dataset)
-    found = read_table(findings, "findings").set_index("study_id").reindex(test_set.study_ids)
-    facts = facts.join(found)
-    scores = loaded.test | rivals.test
-    shown = [one for one in _largest_percent(list_means(arms_of(scores))) if not _is_frozen(one.model)]
-    groups, decided = list_subgroups(facts, labels), decide(loaded, test_set, specificity)
-    for name, rows in {
-        "subgroups": subgroup_rows(groups, shown, scores, test_set, draws, confidence),
-        "localisation": localisation_rows(quantities, loaded.windows, test_set, draws, confidence),
-        "failures": failure_rows(decided, test_set, facts),
-        "examples": example_rows(decided, test_set),
-    }.items():
-        parts[name].append(pd.DataFrame(rows))
+    facts = _facts(acquisition, findings, test_set)
+    decided = decide(loaded, test_set, specificity)
+    described = {
+        **_curve_tables(loaded, test_set, draws, confidence, settings.prevalence),
+        **_subgroup_tables(loaded, rivals, facts, test_set, draws, confidence),
+        "simple_rivals": rivals.table,
+        "failures": pd.DataFrame(failure_rows(decided, test_set, facts)),
+        "examples": pd.DataFrame(example_rows(decided, test_set)),
+    }
+    for name, table in described.items():
+        parts[name].append(table)
     for name in TABLES:
         write_table(_joined(parts[name], name, test_set), tables[name], name)
     _log.info("%s: %d runs on %d test scans", dataset, len(loaded.test), len(labels))
+
+
+def _curve_tables(
+    loaded: Scores, test_set: TestSet, draws: Draws, confidence: float, prevalence: float
+) -> dict[str, pd.DataFrame]:
+    """Curves and calibration of the runs at the largest percentage."""
+    shown = _largest_percent(list_means(arms_of(loaded.test)))
+    counts = draws.sample_and_resamples
+    curves = curve_rows(shown, test_set.strata, loaded.test, counts, confidence, prevalence)
+    calibration = calibration_rows(shown, test_set.labels, loaded.test, confidence)
+    return {"curves": pd.DataFrame(curves), "calibration": pd.DataFrame(calibration)}
+
+
+def _subgroup_tables(
+    loaded: Scores,
+    rivals: RivalScores,
+    facts: pd.DataFrame,
+    test_set: TestSet,
+    draws: Draws,
+    confidence: float,
+) -> dict[str, pd.DataFrame]:
+    """AUROC within subgroups at the largest percentage, of models and rivals; localisation of all arms."""
+    scores = loaded.test | rivals.test
+    shown = [one for one in _largest_percent(list_means(arms_of(scores))) if not _is_frozen(one.model)]
+    groups, quantities = list_subgroups(facts, test_set.labels), list_means(arms_of(loaded.test))
+    subgroups = subgroup_rows(groups, shown, scores, test_set, draws, confidence)
+    localisation = localisation_rows(quantities, loaded.windows, test_set, draws, confidence)
+    return {"subgroups": pd.DataFrame(subgroups), "localisation": pd.DataFrame(localisation)}
+
+
+def _facts(acquisition: str | Path, findings: str | Path, test_set: TestSet) -> pd.DataFrame:
+    """What headers and labels say of the test scans, a row each, in their order."""
+    found = read_table(findings, "findings").set_index("study_id").reindex(test_set.study_ids)
+    return read_facts(acquisition, test_set.study_ids, test_set.dataset).join(found)
 
 
 def _joined(parts: Sequence[pd.DataFrame], name: str, test_set: TestSet) -> pd.DataFrame:
