@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from chestct.exit_status import exit_status
-from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_arguments
+from chestct.volumes.convert_arguments import CONVERT_HELP, add_convert_arguments, named
 from chestct_command import begin_arguments
 
 _RUN_HELP = "results/STUDY/training/DATASET/MODEL/INIT/percent-P/seed-S/fold-F, or a folder written by export"
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     predicts = commands.add_parser("predict", help="score new scans with a trained run")
     predicts.add_argument("run", type=Path, metavar="RUN_FOLDER", help=_RUN_HELP)
     predicts.add_argument(
-        "scans", nargs="+", metavar="SCAN", help="DICOM folder of one series, or volume file"
+        "scans", nargs="+", type=named, metavar="SCAN", help="DICOM folder of one series, or volume file"
     )
     predicts.add_argument("-o", "--output", type=Path, help="CSV to write (schemas/scores.schema.yaml)")
     predicts.add_argument("--threads", type=_count, help="CPU threads (default: PyTorch's choice)")

@@ -40,6 +40,15 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["predict", "run", ""], ["convert", "", "a.nii"], ["convert", "a", ""]]
+)
+def test_an_empty_path_is_not_this_folder(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2 and "the path is empty" in capsys.readouterr().err
+
+
 def scores(path: Path) -> pd.DataFrame:
     return check_table(pd.read_csv(path, dtype={"scan": "string"}), "scores", where=path)
 

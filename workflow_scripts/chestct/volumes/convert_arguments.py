@@ -22,8 +22,15 @@ def _size(text: str) -> int | None:
     return size
 
 
+def named(text: str) -> str:
+    """A path that is written out: an empty one, as of a variable that is not set, would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
+
+
 def _target(text: str) -> Path:
-    path = Path(text)
+    path = Path(named(text))
     if not (text.lower().endswith(WRITABLE) or path.suffix == "" or path.is_dir()):
         raise argparse.ArgumentTypeError(
             f"'{text}' should end in {' or '.join(WRITABLE)}, or be a folder, without a dot in its name"
@@ -47,7 +54,10 @@ def add_intensity(command: argparse.ArgumentParser) -> None:
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``convert``."""
     parser.add_argument(
-        "series", type=Path, metavar="SCAN", help="DICOM folder of one series, or volume file"
+        "series",
+        type=lambda text: Path(named(text)),
+        metavar="SCAN",
+        help="DICOM folder of one series, or volume file",
     )
     endings = ", ".join(WRITABLE)
     parser.add_argument(
