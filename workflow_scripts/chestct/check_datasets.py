@@ -25,7 +25,7 @@ _LABEL_KEYS = {
     "task": ["lidc_nodules"],
 }
 #: Keys that one source has, and what the values of a source's scans may be where there is a choice.
-_OWN_KEYS = {"packed": "lidc_nodules"}
+_OWN_KEYS = {"packed": "lidc_nodules", "phantoms": "own_data"}
 _INTENSITIES = {"own_data": [HU, HU_PLUS_1024, DISPLAY], "lidc_nodules": [DISPLAY]}
 
 Entry = dict[str, Any]

@@ -330,3 +330,10 @@ def test_a_column_without_a_name_is_none(write, frame):
     entry = write(frame.rename(columns={"volume": ""}), baseline_column=" ")
     with pytest.raises(InputError, match="lacks the columns"):
         own_data.read_own_table(entry)
+
+
+def test_scans_that_were_generated_are_named_as_such():
+    entry = {"table": "scans.csv"}
+    assert own_data.manifest(entry)["stand_in"] is False
+    facts = own_data.manifest(entry | {"phantoms": True})
+    assert facts["stand_in"] is True and "phantom" in facts["description"]

@@ -70,6 +70,7 @@ def test_tasks_share_scans_and_volumes(config):
         ([AGREEMENT, MALIGNANCY | {"packed": "p.npz"}], r"\['packed'\] would change the scans"),
         ([OWN | {"task": "texture"}], r"'own_data' has no choice of `task`"),
         ([OWN | {"packed": "p.npz"}], r"'own_data' has no key `packed`"),
+        ([AGREEMENT | {"phantoms": True}], r"'lidc_nodules' has no key `phantoms`"),
         (
             [AGREEMENT | {"test_on": ["mine"]}, OWN | {"train": False}],
             r"the values of 'mine' are hu, those that the models of 'agreement' were trained on display",

@@ -95,11 +95,12 @@ def read_labels(entry: dict, root: Path, series: pd.DataFrame) -> tuple[pd.DataF
 
 def manifest(entry: dict) -> dict:
     """Where the data come from, for provenance."""
+    phantoms = bool(entry.get("phantoms", False))
     return {
         "version": "the user's table",
         "source": str(entry.get("table")),
         "licence": "the user's own",
         "citation": [],
-        "stand_in": False,
-        "description": "The user's own volumes and labels",
+        "stand_in": phantoms,
+        "description": f"The user's own {'phantom ' if phantoms else ''}volumes and labels",
     }
