@@ -109,7 +109,7 @@ def shares_volumes(entry: dict[str, Any], entries: list[dict[str, Any]]) -> bool
 def label_words(entry: dict[str, Any]) -> str:
     """What a positive label means, in words; where nobody says it, which column holds it."""
     column = entry.get("columns", {}).get("label")
-    own = f"positive by the column `{column}` of the dataset's table" if column else "label 1 of the dataset"
+    own = f'positive by the column "{column}" of the table' if column else "label 1 of the dataset"
     return meaning_of(entry) or own
 
 

@@ -119,7 +119,7 @@ def test_one_line_says_what_the_data_are(tables):
         ({"name": "a", "source": "own_data"}, "a"),
         (
             {"name": "a", "source": "own_data", "columns": {"label": "nodule"}},
-            "a: positive by the column `nodule` of the dataset's table",
+            'a: positive by the column "nodule" of the table',
         ),
         (
             {"name": "a", "source": "own_data", "title": "Our clinic", "label": "Emphysema"},

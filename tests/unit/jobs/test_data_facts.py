@@ -56,7 +56,7 @@ def test_a_user_s_own_label_is_named_by_its_column_unless_words_are_given(root):
     config |= {"datasets": yaml.safe_load((root / "studies/own_data.yaml").read_text())["datasets"]}
     (entry,) = config["datasets"]
     run = Run(**RUN | {"dataset": entry["name"], "init": "scratch"})
-    assert data_facts(config, run)["label"] == "positive by the column `nodule` of the dataset's table"
+    assert data_facts(config, run)["label"] == 'positive by the column "nodule" of the table'
     entry["label"] = "Any  nodule"
     assert data_facts(config, run)["label"] == "any nodule"
     assert entry["table"] not in json.dumps(data_facts(config, run)), "no path"
