@@ -60,18 +60,24 @@ def test_the_composed_run_has_each_scans_score_by_the_model_of_its_fold():
     assert composed[run(COMPOSED)].tolist() == [0.6, 0.2, 0.3, 0.4, 1.0]
 
 
+def scans_of_own(*, labels: np.ndarray, folds: np.ndarray, validation: pd.DataFrame) -> TestSet:
+    """Test scans of the dataset "own", one a patient, numbered in the order of their labels."""
+    numbers = np.arange(len(labels))
+    return TestSet(
+        dataset="own",
+        study_ids=numbers,
+        patient_ids=numbers,
+        labels=labels,
+        folds=folds,
+        baseline=None,
+        validation=validation,
+    )
+
+
 def test_validation_auroc_is_of_a_folds_scans_that_the_run_knows():
     table = pd.DataFrame({"fold": [0, 0, 0, 1, 1, 1], "label": [0, 1, 1, 0, 1, 0]})
     folds = np.array([0, 1])
-    test_set = TestSet(
-        dataset="own",
-        study_ids=folds,
-        patient_ids=folds,
-        labels=folds,
-        folds=folds,
-        baseline=None,
-        validation=table,
-    )
+    test_set = scans_of_own(labels=folds, folds=folds, validation=table)
     scores = {
         run(TWO_D[0]): np.array([0.5, 0.6, 0.4, 0.3, 0.3, 0.1]),
         run(TWO_D[0], 1): np.array([0.5, 0.6, NAN, 0.3, NAN, 0.1]),
@@ -92,15 +98,7 @@ def equal_models(rng: np.random.Generator, shared: float) -> tuple[TestSet, dict
     labels = numbers % 2
     # Validation scans of a fold are the test scans of the next.
     validation = pd.DataFrame({"study_id": numbers, "fold": (tested - 1) % NUM_FOLDS, "label": labels})
-    test_set = TestSet(
-        dataset="own",
-        study_ids=numbers,
-        patient_ids=numbers,
-        labels=labels,
-        folds=tested,
-        baseline=None,
-        validation=validation,
-    )
+    test_set = scans_of_own(labels=labels, folds=tested, validation=validation)
     difficulty = np.sqrt(0.5) * rng.normal(size=NUM_SCANS) + 0.9539 * labels
     test, validated = {}, {}
     for model in TWO_D:
