@@ -115,6 +115,15 @@ def test_arms_without_an_error_on_the_test_scans_are_not_shown_to_be_alike():
     assert (row["ci_low"], row["ci_high"], row["verdict"]) == (0, 0, "undecided")
 
 
+@pytest.mark.parametrize("difference", [0.5, -0.5])
+def test_a_perfect_arm_against_a_constant_one_shows_nothing(difference):
+    """All resamples give the same difference: how far chance moves it is not known."""
+    constant = replace(cell("video_vs_ct", difference), values=np.full((4, 3, 201), difference))
+    row = judge(dataset("one", constant)).iloc[3]
+    assert row["verdict"] == "undecided" and row["p_value"] == row["p_every_size"] == 1
+    assert (row["num_above"], row["num_below"]) == (0, 0)
+
+
 def test_adjustment_counts_the_statements_that_can_be_tested():
     table = judge(dataset("one", cell("video_vs_scratch", 0.05)))
     assert table["verdict"].tolist() == ["supported_at_every_size", *["not_tested"] * 3]

@@ -79,6 +79,25 @@ def test_what_patients_explain_is_not_counted_twice():
     assert np.mean(ratios) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (2, 1), (3, 3)])
+def test_runs_that_agree_more_closely_than_patients_explain_narrow_nothing(shape):
+    """The standard error is never below that over patients alone, also where it happens to be below."""
+    rng = np.random.default_rng(4)
+    ratios = []
+    for _ in range(100):
+        values = study(rng, shape, own=0.01)
+        patients = values[..., 1:].mean(axis=(0, 1)).std(ddof=1)
+        ratios.append(infer([values], 0.95).standard_error / patients)
+    assert min(ratios) == pytest.approx(1)
+    assert np.mean(np.isclose(ratios, 1)) > 0.3
+
+
+def test_where_nothing_varies_no_difference_is_significant():
+    """A perfect arm against a constant one: all resamples give 0.5."""
+    found = infer([np.full((2, 3, 50), 0.5)], 0.95)
+    assert (found.low, found.high, found.p_value) == (0.5, 0.5, 1)
+
+
 def test_one_run_of_one_model_has_no_interval():
     found = infer([study(np.random.default_rng(0), (1, 1))], 0.95)
     assert np.isfinite(found.value) and np.isnan(found.low) and np.isnan(found.p_value)

@@ -29,7 +29,7 @@ from chestct.evaluation.contrasts import (
 )
 from chestct.evaluation.estimates import MIN_RUNS, inference_columns
 from chestct.evaluation.holm import holm
-from chestct.evaluation.inference import Inference, infer
+from chestct.evaluation.inference import NO_ERROR, Inference, infer
 from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.matching import RunKey
 from chestct.evaluation.resampling import Draws
@@ -44,7 +44,6 @@ CLAIMS = {
     "video_vs_ct": "video - ct",
 }
 _SEPARATOR = ";"
-_ROUNDING = 1e-9  # a standard error below this is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +212,7 @@ def _verdict(row: Mapping[Any, Any], limit: float) -> str:
         return "supported_at_every_size" if every_size else "supported_on_average_only"
     # Where no resample differs, as if all arms rank the test scans without an error, an interval has no
     # length and says nothing of how large a difference may be.
-    if row["standard_error"] > _ROUNDING and max(-row["ci_low"], row["ci_high"]) < row["margin"]:
+    if row["standard_error"] > NO_ERROR and max(-row["ci_low"], row["ci_high"]) < row["margin"]:
         return "no_relevant_difference"
     return "undecided"
 
@@ -263,8 +262,8 @@ def _claim(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, An
         "p_every_size": _largest_p([average, *single]),
         "smallest": min(samples),
         "largest": max(samples),
-        "num_above": sum(found.low > 0 for found in single),
-        "num_below": sum(found.high < 0 for found in single),
+        "num_above": sum(found.low > 0 and found.standard_error > NO_ERROR for found in single),
+        "num_below": sum(found.high < 0 and found.standard_error > NO_ERROR for found in single),
     }
 
 

@@ -24,10 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-#: The added variance may be negative by chance, where runs differ less than patients explain. It is used as
-#: it is down to minus this share of what patients explain: cut at 0, intervals cover up to 99 % instead of
-#: 95 %, but none is much narrower than that over patients alone (both measured in docs/statistics.md).
-_NEGATIVE_SHARE = 0.5
+#: A standard error below this is none: no resample and no run differs.
+NO_ERROR = 1e-9
 #: Runs count as sharing something over models (a training subset) if the F test of it has p below this, a
 #: preliminary test of pooling (Bancroft and Han, J. Am. Stat. Assoc. 78(384), 1983). At 0.2 intervals of
 #: means cover more than 97 % where runs share nothing; at 0.05 too little is seen of what they share.
@@ -45,7 +43,8 @@ class Inference:
         value: mean over datasets, models and replicates, on the sample.
         standard_error, degrees_of_freedom: of the interval.
         low, high: interval in which all sources of variance count.
-        p_value: two-sided, for the null hypothesis that the quantity is 0.
+        p_value: two-sided, for the null hypothesis that the quantity is 0; 1 where nothing varies, as if all
+            arms rank the test scans without an error: chance cannot be told there.
         variances: of the mean by source (``SOURCES``), each at least 0: NaN where it cannot be told apart.
 
     All but ``value`` are NaN if the variance between training runs cannot be estimated.
@@ -80,10 +79,14 @@ class _Way:
     explained: float
     uncertainty: float
 
-    def added_to(self, patients: float) -> float:
-        """What this adds to the variance that patients explain; the sum stays above zero."""
-        least = -_NEGATIVE_SHARE * min(self.explained, patients)
-        return max(self.observed - self.explained, least)
+    @property
+    def added(self) -> float:
+        """What this adds to the variance that patients explain.
+
+        By chance units may differ less than patients explain. Nothing is taken off for it, or an interval over
+        all sources would be narrower than that over patients alone.
+        """
+        return max(0.0, self.observed - self.explained)
 
 
 def infer(
@@ -115,10 +118,9 @@ def infer(
         return Inference(value=value)
     way = by_model or by_run
     assert way is not None
-    added = way.added_to(patients)
-    if by_model and by_run and by_run.added_to(patients) > added and (shared_runs or _runs_share(datasets)):
-        way, added = by_run, by_run.added_to(patients)
-    variance = patients + added
+    if by_model and by_run and by_run.added > way.added and (shared_runs or _runs_share(datasets)):
+        way = by_run
+    variance = patients + way.added
     freedom = variance**2 / way.uncertainty if way.uncertainty > 0 else _MANY
     sources = _sources(patients, by_model, by_run, datasets)
     return _interval(value, variance, float(np.clip(freedom, 1.0, _MANY)), sources, confidence)
@@ -213,7 +215,7 @@ def _sources(
     """Variance of the mean by source; components of training and models that come out negative count as 0."""
     if by_model is None:
         assert by_run is not None
-        return patients, max(0.0, by_run.observed - by_run.explained), np.nan
+        return patients, by_run.added, np.nan
     models = by_model.observed - by_model.explained
     if by_run is None:
         return patients, np.nan, max(0.0, models)
@@ -230,7 +232,7 @@ def _interval(
 ) -> Inference:
     error = float(np.sqrt(variance))
     reach = float(special.stdtrit(freedom, (1 + confidence) / 2)) * error
-    distance = abs(value) / error if error > 0 else np.inf if value else 0.0
+    distance = abs(value) / error if error > NO_ERROR else 0.0
     return Inference(
         value=value,
         standard_error=error,
