@@ -83,7 +83,7 @@ class _Way:
     def added(self) -> float:
         """What this adds to the variance that patients explain.
 
-        By chance units may differ less than patients explain. Nothing is taken off for it, or an interval over
+        By chance units differ less than patients explain. Nothing is taken off for it, or an interval over
         all sources would be narrower than that over patients alone.
         """
         return max(0.0, self.observed - self.explained)
