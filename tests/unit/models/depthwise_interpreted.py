@@ -17,7 +17,7 @@ from chestct.models.kernel_trial import count_on
 
 KERNELS = [(3, 3, 3), (5, 1, 1), (1, 3, 3), (2, 3, 1), (1, 2, 4)]
 #: As on a GPU, and so small that maps of a few positions take several programs.
-SMALL: dict[str, Any] = {"forward": (32, 4, 1), "rows": (32, 4, 2), "input": (32, 4, 1), "weight": (0, 4, 2)}
+SMALL: dict[str, Any] = {"forward": (1, 2, 2), "input": (2, 1, 2)}
 SIZES: list[dict[str, Any]] = [{}, SMALL]
 #: Programs that share the gradient of the weights, by the sizes.
 PROGRAMS = [1024, 5]
@@ -115,8 +115,8 @@ def second_derivatives_are_refused() -> None:
         raise AssertionError("no error")
 
 
-#: As the candidates differ: values, channels and rows or positions of a program.
-TRIED = {name: [SMALL[name], (64, 8, 4)] for name in SMALL}
+#: As the candidates differ: patches, rows and planes of a program.
+TRIED = {name: [SMALL[name], (4, 1, 8)] for name in SMALL}
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import torch
 from chestct.models import depthwise_tiles
 from chestct.models.depthwise_tiles import (
     CANDIDATES,
-    ROWS,
-    WEIGHT,
+    FORWARD,
+    INPUT,
     Key,
     Tile,
     choose,
@@ -19,7 +19,7 @@ from chestct.models.depthwise_tiles import (
     forced,
 )
 
-KEY: Key = (ROWS, (32, 56, 56), 54, (3, 3, 3), (1, 1, 1), 2)
+KEY: Key = (FORWARD, (32, 56, 56), 54, (3, 3, 3), (1, 1, 1), 2)
 
 
 @pytest.fixture
@@ -48,15 +48,15 @@ def tile_of(key: Key = KEY, like: Any = None) -> Tile:
 
 
 def test_the_quickest_is_chosen_once_a_node(timed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    quickest = CANDIDATES[ROWS][1]
-    assert [tile_of(), tile_of()] == [quickest, quickest] and timed == [ROWS]
+    quickest = CANDIDATES[FORWARD][1]
+    assert [tile_of(), tile_of()] == [quickest, quickest] and timed == [FORWARD]
     assert tile_of(like=a_map(values=1000)) == quickest, "a smaller batch of the same map"
     monkeypatch.setattr(depthwise_tiles, "_chosen", {})  # the next job
     # What another job chose is found while kernels are captured, too.
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    assert tile_of() == quickest and timed == [ROWS]
+    assert tile_of() == quickest and timed == [FORWARD]
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
-    assert tile_of((WEIGHT, *KEY[1:])) == CANDIDATES[WEIGHT][1] and timed == [ROWS, WEIGHT]
+    assert tile_of((INPUT, *KEY[1:])) == CANDIDATES[INPUT][1] and timed == [FORWARD, INPUT]
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", '{"a": 1}', "[0, 0, 0]"])
@@ -66,15 +66,15 @@ def test_a_file_that_is_no_choice_is_not_read(timed: list[str], tmp_path: Path, 
     file.write_text(content)
     depthwise_tiles._chosen.clear()
     tile_of()
-    assert timed == [ROWS, ROWS]
+    assert timed == [FORWARD, FORWARD]
 
 
 def test_where_nothing_is_timed(timed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    first = CANDIDATES[ROWS][0]
+    first = CANDIDATES[FORWARD][0]
     assert tile_of(like=a_map("cpu")) == tile_of(like=a_map(values=1000)) == first
     with first_candidates():
         assert tile_of() == first
-    with forced(rows=(64, 8, 4)):
+    with forced(forward=(64, 8, 4)):
         assert tile_of() == (64, 8, 4)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
     assert tile_of() == first and timed == []
@@ -88,4 +88,4 @@ def test_a_folder_that_cannot_be_written_to_is_no_error(
     tile_of()
     monkeypatch.delenv("TRITON_CACHE_DIR")
     tile_of((*KEY[:5], 4))
-    assert timed == [ROWS, ROWS] and tile_of() == CANDIDATES[ROWS][1]
+    assert timed == [FORWARD, FORWARD] and tile_of() == CANDIDATES[FORWARD][1]

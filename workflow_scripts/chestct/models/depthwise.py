@@ -7,22 +7,28 @@ Shape suffixes: B batch, C channels, T slices (z), H rows (y), W columns (x).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from chestct.models.depthwise_tiles import FORWARD, INPUT, ROWS, WEIGHT, Tile, choose
+from chestct.models.depthwise_tiles import FORWARD, INPUT, Tile, choose
 from chestct.models.kernel_gpus import runs_kernels
 
 Triple = tuple[int, int, int]
 
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-#: Programs that share the gradient of the weights, about: parts that it is added up from.
-_PROGRAMS, _PROGRAM_CHANNELS = 1024, 64
+#: Channels of a program, and columns of a thread's patch, at most: with more, sums do not fit into registers.
+_CHANNELS, _COLUMNS = 64, 8
+#: Channels of a thread: in bfloat16 the four bytes that are the least a GPU reads at once.
+_CHANNELS_EACH = 2
+#: Of the gradient of the weights, which adds up in the same order on all GPUs: patches of a program, planes
+#: one after another, and programs that share the gradient, about.
+_WEIGHT_PATCHES, _WEIGHT_PLANES, _PROGRAMS = 4, (32, 16, 8), 2048
 
 
 def output_lengths(lengths: tuple[int, ...], kernel: Triple, stride: Triple, padding: Triple) -> Triple:
@@ -39,14 +45,50 @@ def _power_of_two(number: int) -> int:
     return max(4, 1 << (number - 1).bit_length())
 
 
-def _block_of_channels(channels: int, most: int) -> int:
+def _block_of_channels(channels: int) -> int:
     # 96 channels are three blocks of 32, without one that is half empty.
-    block = min(most, _power_of_two(channels))
+    block = min(_CHANNELS, _power_of_two(channels))
     return block // 2 if channels % block and channels % (block // 2) == 0 and block > 16 else block
 
 
-def _warps(values: int) -> int:
-    return max(1, min(8, values // 256))
+def _columns(length: int, stride: int = 1) -> int:
+    """Columns of a patch, a multiple of the stride, with which the least of rows this long is read twice."""
+
+    def reads(columns: int) -> int:
+        return -(-length // columns) * (columns + 2)
+
+    columns = range(max(_COLUMNS // stride, 1) * stride, 0, -stride)
+    return min(columns, key=reads)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """How a map is shared among programs.
+
+    Attributes:
+        items: programs for one block of channels.
+        sizes: PLANES, ROWS, COLUMNS, BLOCK_P and BLOCK_C of the kernels.
+    """
+
+    items: int
+    blocks: int
+    sizes: tuple[int, int, int, int, int]
+
+    @classmethod
+    def of(cls, batch: int, lengths: Sequence[int], channels: int, tile: Tile, stride: Triple) -> "_Grid":
+        """The grid of a tile; patches are whole strides."""
+        patches, rows, planes = tile
+        rows, columns = rows * stride[1], _columns(lengths[2], stride[2])
+        in_plane = -(-lengths[1] // rows) * -(-lengths[2] // columns)
+        patches = min(patches, _power_of_two(in_plane))
+        block = _block_of_channels(channels)
+        items = batch * -(-lengths[0] // planes) * -(-in_plane // patches)
+        return cls(items=items, blocks=-(-channels // block), sizes=(planes, rows, columns, patches, block))
+
+    @property
+    def num_warps(self) -> int:
+        """Warps of a program."""
+        return max(1, self.sizes[3] * self.sizes[4] // (32 * _CHANNELS_EACH))
 
 
 def _dense(x_BTHWC: torch.Tensor) -> torch.Tensor:
@@ -69,48 +111,19 @@ def _forward(
     y_BTHWC = x_BTHWC.new_empty((batch, *out, channels))
     if not y_BTHWC.numel():
         return y_BTHWC
-    name = ROWS if kernel[1] == 3 and stride[1] == 1 else FORWARD
-    key = (name, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
+    key = (FORWARD, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
 
     def launch(tile: Tile) -> None:
-        _launch_forward(name, tile, x_BTHWC, taps, y_BTHWC, kernel, stride, padding)
+        from chestct.models.depthwise_kernels import forward_kernel
+
+        grid = _Grid.of(batch, out, channels, tile, (1, 1, 1))
+        forward_kernel[(grid.items * grid.blocks,)](
+            x_BTHWC, taps, y_BTHWC, x_BTHWC.stride(0), *lengths, *out, channels, *kernel, *stride, *padding,
+            *grid.sizes, num_warps=grid.num_warps,
+        )  # fmt: skip
 
     launch(choose(key, launch, x_BTHWC))
     return y_BTHWC
-
-
-def _launch_forward(
-    name: str,
-    tile: Tile,
-    x_BTHWC: torch.Tensor,
-    taps: torch.Tensor,
-    y_BTHWC: torch.Tensor,
-    kernel: Triple,
-    stride: Triple,
-    padding: Triple,
-) -> None:
-    """Write the output with programs of a tile."""
-    from chestct.models.depthwise_kernels import forward_kernel, forward_rows_kernel
-
-    batch, *lengths, channels = x_BTHWC.shape
-    out = y_BTHWC.shape[1:4]
-    values, most_channels, rows = tile
-    block_c = _block_of_channels(channels, most_channels)
-    blocks_c = -(-channels // block_c)
-    common = (x_BTHWC, taps, y_BTHWC, x_BTHWC.stride(0), *lengths, *out, channels)
-    if name == ROWS:
-        block_w = min(_power_of_two(out[2]), values // block_c)
-        grid = batch * out[0] * -(-out[1] // rows) * -(-out[2] // block_w) * blocks_c
-        forward_rows_kernel[(grid,)](
-            *common, kernel[0], kernel[2], stride[0], stride[2], *padding, rows, block_w, block_c,
-            num_warps=_warps(block_w * block_c),
-        )  # fmt: skip
-    else:
-        block_p = min(_power_of_two(out[1] * out[2]), values // block_c)
-        grid = batch * out[0] * -(-out[1] * out[2] // block_p) * blocks_c
-        forward_kernel[(grid,)](
-            *common, *kernel, *stride, *padding, block_p, block_c, num_warps=_warps(block_p * block_c)
-        )
 
 
 def _input_gradient(
@@ -125,85 +138,44 @@ def _input_gradient(
         # The convolution of the gradient with the taps in the opposite order.
         around = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
         return _forward(grad_BTHWC, taps.flip(0), kernel, stride, around)  # type: ignore[arg-type]
-    batch, *_, channels = grad_BTHWC.shape
+    batch, *out, channels = grad_BTHWC.shape
     grad_x = grad_BTHWC.new_empty((batch, *lengths, channels))
     key = (INPUT, tuple(lengths), channels, kernel, stride, grad_BTHWC.element_size())
 
     def launch(tile: Tile) -> None:
-        _launch_input_gradient(tile, grad_BTHWC, taps, grad_x, kernel, stride, padding)
+        from chestct.models.depthwise_kernels import input_gradient_kernel
+
+        grid = _Grid.of(batch, lengths, channels, tile, stride)
+        input_gradient_kernel[(grid.items * grid.blocks,)](
+            grad_BTHWC, taps, grad_x, *lengths, *out, channels, *kernel, *stride, *padding,
+            *grid.sizes, num_warps=grid.num_warps,
+        )  # fmt: skip
 
     launch(choose(key, launch, grad_x))
     return grad_x
-
-
-def _launch_input_gradient(
-    tile: Tile,
-    grad_BTHWC: torch.Tensor,
-    taps: torch.Tensor,
-    grad_x: torch.Tensor,
-    kernel: Triple,
-    stride: Triple,
-    padding: Triple,
-) -> None:
-    """Write the gradient of the input with programs of a tile."""
-    from chestct.models.depthwise_kernels import input_gradient_kernel
-
-    batch, *lengths, channels = grad_x.shape
-    out = grad_BTHWC.shape[1:4]
-    values, most_channels, _ = tile
-    block_c = _block_of_channels(channels, most_channels)
-    positions = -(-lengths[1] // stride[1]) * -(-lengths[2] // stride[2])
-    block_p = min(_power_of_two(positions), values // block_c)
-    tiles = stride[1] * stride[2] * -(-positions // block_p)
-    grid = batch * lengths[0] * tiles * -(-channels // block_c)
-    input_gradient_kernel[(grid,)](
-        grad_BTHWC, taps, grad_x, *lengths, *out, channels, *kernel, *stride, *padding, block_p, block_c,
-        num_warps=_warps(block_p * block_c),
-    )  # fmt: skip
 
 
 def _weight_gradient(
     x_BTHWC: torch.Tensor, grad_BTHWC: torch.Tensor, kernel: Triple, stride: Triple, padding: Triple
 ) -> torch.Tensor:
     """(KT * KH * KW, C), float32."""
-    batch, *lengths, channels = x_BTHWC.shape
-    # Into how many parts the sum is cut is not the tile's, so that a tile changes no rounding.
-    blocks_c = -(-channels // _block_of_channels(channels, _PROGRAM_CHANNELS))
-    rows = batch * math.prod(grad_BTHWC.shape[1:3])
-    rows_each = -(-rows // max(1, _PROGRAMS // blocks_c))
-    parts = x_BTHWC.new_empty((-(-rows // rows_each), math.prod(kernel), channels), dtype=torch.float32)
-    key = (WEIGHT, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
-
-    def launch(tile: Tile) -> None:
-        _launch_weight_gradient(tile, x_BTHWC, grad_BTHWC, parts, rows_each, kernel, stride, padding)
-
-    launch(choose(key, launch, x_BTHWC))
-    return parts.sum(0)
-
-
-def _launch_weight_gradient(
-    tile: Tile,
-    x_BTHWC: torch.Tensor,
-    grad_BTHWC: torch.Tensor,
-    parts: torch.Tensor,
-    rows_each: int,
-    kernel: Triple,
-    stride: Triple,
-    padding: Triple,
-) -> None:
-    """Write the parts of the gradient of the weights, of so many rows of the output each."""
     from chestct.models.depthwise_kernels import weight_gradient_kernel
 
     batch, *lengths, channels = x_BTHWC.shape
     out = grad_BTHWC.shape[1:4]
-    _, most_channels, together = tile
-    block_c, block_k = _block_of_channels(channels, most_channels), _power_of_two(math.prod(kernel))
-    grid = len(parts) * -(-channels // block_c)
-    weight_gradient_kernel[(grid,)](
-        x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), batch * out[0] * out[1], rows_each, *lengths, *out,
-        channels, *kernel, *stride, *padding, block_k, block_c, together,
-        num_warps=_warps(block_k * block_c),
+    # The most planes with which there are programs enough.
+    grids = [
+        _Grid.of(batch, out, channels, (_WEIGHT_PATCHES, 1, planes), (1, 1, 1)) for planes in _WEIGHT_PLANES
+    ]
+    grid = next((grid for grid in grids if grid.items * grid.blocks >= _PROGRAMS // 2), grids[-1])
+    items_each = -(-grid.items * grid.blocks // _PROGRAMS)
+    num_parts = -(-grid.items // items_each)
+    parts = x_BTHWC.new_empty((num_parts, math.prod(kernel), channels), dtype=torch.float32)
+    weight_gradient_kernel[(num_parts * grid.blocks,)](
+        x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), grid.items, items_each, *lengths, *out, channels,
+        *kernel, *stride, *padding, *grid.sizes, num_warps=grid.num_warps,
     )  # fmt: skip
+    return parts.sum(0)
 
 
 def convolve(x_BTHWC: torch.Tensor, weight: torch.Tensor, stride: Triple, padding: Triple) -> torch.Tensor:

@@ -1,13 +1,22 @@
 """Triton kernels of depthwise 3D convolutions on maps whose channels lie last in memory.
 
-A map is (B, T, H, W, C). Every kernel adds up in float32, takes any stride, padding and number of channels,
-and masks the channels that its last block has too many. The number of channels is known when a kernel is
-compiled, so that rows of 54 bfloat16, whose places no 16 bytes divide, are read in the widest words that fit.
+A map is (B, T, H, W, C). A thread computes a patch of ROWS x COLUMNS positions of two channels, one plane
+after another, and keeps in registers what it needs for that: taps, and sums of all the planes that a plane
+adds to. So it reads each value once for all products that it is in, and most of what it does are products.
+
+Every kernel adds up in float32, in an order that no size of a patch changes, takes any stride, padding and
+number of channels, and masks the channels that its last block has too many. The number of channels is known
+when a kernel is compiled, so that rows of 54 bfloat16, whose places no 16 bytes divide, are read in pairs.
 
 ``taps`` are the weights as (KT * KH * KW, C) in float32. T, H, W are lengths of the input, TO, HO, WO of the
 output; K lengths of the window of weights, S strides, P paddings, of the three axes each. A sample must have
 fewer than 2**31 values; where samples begin may be any number of values apart.
+
+Loops over ``static_range`` are unrolled: what their variables decide is decided as a kernel is compiled.
 """
+
+# ruff: noqa: RUF005 (Triton does not compile tuples with a star)
+# mypy: disable-error-code=assignment
 
 import triton
 import triton.language as tl
@@ -16,93 +25,117 @@ import triton.language as tl
 _LENGTHS = ["T", "H", "W", "TO", "HO", "WO"]
 
 
+@triton.jit
+def _zeros(NUMBER: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr):
+    """A tuple of zeros, (BLOCK_P, BLOCK_C) each."""
+    found = ()
+    for _ in tl.static_range(NUMBER):
+        found = found + (tl.zeros((BLOCK_P, BLOCK_C), tl.float32),)
+    return found
+
+
+@triton.jit
+def _add_at(sums, AT: tl.constexpr, more):
+    """The tuple, with more at a place."""
+    return sums[:AT] + (sums[AT] + more,) + sums[AT + 1 :]
+
+
+@triton.jit
+def _load_taps(taps, c, c_ok, C: tl.constexpr, NUMBER: tl.constexpr):
+    """A tuple of all taps of some channels, (1, BLOCK_C) each."""
+    found = ()
+    for k in tl.static_range(NUMBER):
+        found = found + (tl.load(taps + k * C + c, mask=c_ok, other=0.0)[None, :],)
+    return found
+
+
+@triton.jit
+def _begin(
+    program, length_t, length_h, length_w,
+    C: tl.constexpr, PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
+):  # fmt: skip
+    """What a program computes of a map: channels, sample, first plane, rows and columns of its patches.
+
+    A patch beyond the last has the row ``length_h``.
+    """
+    BLOCKS_C: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
+    c = (program % BLOCKS_C) * BLOCK_C + tl.arange(0, BLOCK_C)
+    across = tl.cdiv(length_w, COLUMNS)
+    patches = tl.cdiv(length_h, ROWS) * across
+    tiles, chunks = tl.cdiv(patches, BLOCK_P), tl.cdiv(length_t, PLANES)
+    rest = program // BLOCKS_C
+    patch = (rest % tiles) * BLOCK_P + tl.arange(0, BLOCK_P)
+    first = ((rest // tiles) % chunks) * PLANES
+    row = tl.where(patch < patches, (patch // across) * ROWS, length_h)
+    return c, rest // (tiles * chunks), first, row, (patch % across) * COLUMNS
+
+
 @triton.jit(do_not_specialize=_LENGTHS)
 def forward_kernel(
     x, taps, y, sample_x, T, H, W, TO, HO, WO,
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
     PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """The output, a program for BLOCK_P positions of a plane and BLOCK_C channels."""
-    blocks_c: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
-    program = tl.program_id(0)
-    c = (program % blocks_c) * BLOCK_C + tl.arange(0, BLOCK_C)
-    tiles = tl.cdiv(HO * WO, BLOCK_P)
-    tile = (program // blocks_c) % tiles
-    plane = program // (blocks_c * tiles)
-    t_out = plane % TO
-    n = (plane // TO).to(tl.int64)
-    position = tile * BLOCK_P + tl.arange(0, BLOCK_P)
-    h_out, w_out = position // WO, position % WO
-    c_ok, p_ok = c < C, position < HO * WO
-    sample = x + n * sample_x
-    total = tl.zeros((BLOCK_P, BLOCK_C), tl.float32)
-    for kt in tl.static_range(KT):
-        t = t_out * ST + kt - PT
-        for kh in tl.static_range(KH):
-            h = h_out * SH + kh - PH
-            row_ok = p_ok & (t >= 0) & (t < T) & (h >= 0) & (h < H)
-            for kw in tl.static_range(KW):
-                w = w_out * SW + kw - PW
-                ok = row_ok & (w >= 0) & (w < W)
-                offset = ((t * H + h) * W + w) * C
-                mask = ok[:, None] & c_ok[None, :]
-                value = tl.load(sample + offset[:, None] + c[None, :], mask=mask, other=0.0)
-                tap = tl.load(taps + ((kt * KH + kh) * KW + kw) * C + c, mask=c_ok, other=0.0)
-                total += value.to(tl.float32) * tap[None, :]
-    place = y + plane.to(tl.int64) * (HO * WO * C) + (position * C)[:, None] + c[None, :]
-    tl.store(place, total.to(y.dtype.element_ty), mask=p_ok[:, None] & c_ok[None, :])
+    """The output, a program for BLOCK_P patches of it, BLOCK_C channels and PLANES planes.
 
-
-@triton.jit(do_not_specialize=_LENGTHS)
-def forward_rows_kernel(
-    x, taps, y, sample_x, T, H, W, TO, HO, WO,
-    C: tl.constexpr, KT: tl.constexpr, KW: tl.constexpr,
-    ST: tl.constexpr, SW: tl.constexpr, PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
-    ROWS: tl.constexpr, BLOCK_W: tl.constexpr, BLOCK_C: tl.constexpr,
-):  # fmt: skip
-    """The output of windows 3 rows high at stride 1 along H, a program for ROWS rows one after another.
-
-    Every row that is read serves the three rows of the output that it lies in: a third of the reads.
+    At each step ST planes of the input are read. They add to the plane of the output with the step's number
+    and to those before it, SETS in all, of which the earliest is then complete.
     """
-    blocks_c: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
-    program = tl.program_id(0)
-    c = (program % blocks_c) * BLOCK_C + tl.arange(0, BLOCK_C)
-    blocks_w, chunks = tl.cdiv(WO, BLOCK_W), tl.cdiv(HO, ROWS)
-    rest = program // blocks_c
-    w_out = (rest % blocks_w) * BLOCK_W + tl.arange(0, BLOCK_W)
-    first = ((rest // blocks_w) % chunks) * ROWS
-    plane = rest // (blocks_w * chunks)
-    t_out = plane % TO
-    n = (plane // TO).to(tl.int64)
-    c_ok, w_ok = c < C, w_out < WO
-    sample = x + n * sample_x
-    out = y + plane.to(tl.int64) * (HO * WO * C) + (w_out * C)[:, None] + c[None, :]
-    # Of the rows of the output two above, one above and at the row that is begun.
-    above2 = tl.zeros((BLOCK_W, BLOCK_C), tl.float32)
-    above1 = tl.zeros((BLOCK_W, BLOCK_C), tl.float32)
-    for row in range(first, tl.minimum(first + ROWS, HO) + 2):
-        h = row - PH
-        begun = tl.zeros((BLOCK_W, BLOCK_C), tl.float32)
-        for kt in tl.static_range(KT):
-            t = t_out * ST + kt - PT
-            row_ok = w_ok & (t >= 0) & (t < T) & (h >= 0) & (h < H)
-            for kw in tl.static_range(KW):
-                w = w_out * SW + kw - PW
-                ok = row_ok & (w >= 0) & (w < W)
-                offset = ((t * H + h) * W + w) * C
-                mask = ok[:, None] & c_ok[None, :]
-                value = tl.load(sample + offset[:, None] + c[None, :], mask=mask, other=0.0).to(tl.float32)
-                tap = taps + (kt * 3 * KW + kw) * C + c
-                begun += value * tl.load(tap, mask=c_ok, other=0.0)[None, :]
-                above1 += value * tl.load(tap + KW * C, mask=c_ok, other=0.0)[None, :]
-                above2 += value * tl.load(tap + 2 * KW * C, mask=c_ok, other=0.0)[None, :]
-        ready = w_ok & (row >= first + 2)
-        place = out + (row - 2) * (WO * C)
-        tl.store(place, above2.to(y.dtype.element_ty), mask=ready[:, None] & c_ok[None, :])
-        above2 = above1
-        above1 = begun
+    SIZE: tl.constexpr = ROWS * COLUMNS
+    SETS: tl.constexpr = (KT + ST - 1) // ST
+    c, n, first, h_out, w_out = _begin(
+        tl.program_id(0), TO, HO, WO, C, PLANES, ROWS, COLUMNS, BLOCK_P, BLOCK_C
+    )
+    last = tl.minimum(first + PLANES, TO)
+    c_ok, p_ok = (c < C)[None, :], h_out < HO
+    h_in, w_in = h_out * SH - PH, w_out * SW - PW
+    sample = x + n.to(tl.int64) * sample_x + ((h_in * W + w_in) * C)[:, None] + c[None, :]
+    place = y + n.to(tl.int64) * TO * HO * WO * C + ((h_out * WO + w_out) * C)[:, None] + c[None, :]
+    held = _load_taps(taps, c, c < C, C, KT * KH * KW)
+    sums = _zeros(SETS * SIZE, BLOCK_P, BLOCK_C)
+    for step in range(first, last + SETS - 1):
+        for s in tl.static_range(min(ST, KT)):
+            t = step * ST - PT + s
+            t_ok = p_ok & (t >= 0) & (t < T)
+            for r in tl.static_range((ROWS - 1) * SH + KH):
+                row = sample + t * (H * W * C) + r * W * C
+                row_ok = t_ok & (h_in + r >= 0) & (h_in + r < H)
+                for q in tl.static_range((COLUMNS - 1) * SW + KW):
+                    ok = row_ok & (w_in + q >= 0) & (w_in + q < W)
+                    value = tl.load(row + q * C, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32)
+                    sums = _add_outputs(
+                        sums, value, held, s, r, q, KT, KH, KW, ST, SH, SW, SETS, ROWS, COLUMNS
+                    )
+        t_out = step - (SETS - 1)
+        for i in tl.static_range(ROWS):
+            for j in tl.static_range(COLUMNS):
+                ok = p_ok & (t_out >= first) & (h_out + i < HO) & (w_out + j < WO)
+                done = sums[(SETS - 1) * SIZE + i * COLUMNS + j].to(y.dtype.element_ty)
+                tl.store(place + t_out * (HO * WO * C) + (i * WO + j) * C, done, mask=ok[:, None] & c_ok)
+        sums = _zeros(SIZE, BLOCK_P, BLOCK_C) + sums[: (SETS - 1) * SIZE]
+
+
+@triton.jit
+def _add_outputs(
+    sums, value, held, s: tl.constexpr, r: tl.constexpr, q: tl.constexpr,
+    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+    SETS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """The sums of the output, with all products of the value at plane s, row r and column q of the input."""
+    for i in tl.static_range(ROWS):
+        if (r - i * SH >= 0) and (r - i * SH < KH):
+            for j in tl.static_range(COLUMNS):
+                if (q - j * SW >= 0) and (q - j * SW < KW):
+                    for d in tl.static_range(SETS):
+                        if s + d * ST < KT:
+                            tap = held[((s + d * ST) * KH + r - i * SH) * KW + q - j * SW]
+                            sums = _add_at(sums, (d * ROWS + i) * COLUMNS + j, value * tap)
+    return sums
 
 
 @triton.jit(do_not_specialize=_LENGTHS)
@@ -111,87 +144,140 @@ def input_gradient_kernel(
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
     PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
+    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of the input, a program for positions that lie SH rows and SW columns apart.
+    """The gradient of the input, a program for BLOCK_P patches of it, BLOCK_C channels and PLANES planes.
 
-    At such positions the same taps meet positions of the output: all others are left out whole.
+    ROWS is a multiple of SH and COLUMNS of SW, so that each position meets the same taps in all patches. At
+    each step a plane of the output is read. It adds to KT planes of the input, of which the ST earliest are
+    then complete.
     """
-    blocks_c: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
-    program = tl.program_id(0)
-    c = (program % blocks_c) * BLOCK_C + tl.arange(0, BLOCK_C)
-    columns = tl.cdiv(W, SW)
-    length = tl.cdiv(H, SH) * columns
-    tiles = tl.cdiv(length, BLOCK_P)
-    rest = program // blocks_c
-    position = (rest % tiles) * BLOCK_P + tl.arange(0, BLOCK_P)
-    rest = rest // tiles
-    first_h, first_w = (rest // SW) % SH, rest % SW
-    plane = rest // (SH * SW)
-    t = plane % T
-    n = (plane // T).to(tl.int64)
-    h = (position // columns) * SH + first_h
-    w = (position % columns) * SW + first_w
-    c_ok, p_ok = c < C, (position < length) & (h < H) & (w < W)
-    sample = grad + n * TO * HO * WO * C
-    total = tl.zeros((BLOCK_P, BLOCK_C), tl.float32)
-    for kt in tl.static_range(KT):
-        t_far = t + PT - kt
-        # A multiple of the stride is added, so that no remainder is taken of a negative number.
-        if (t_far >= 0) & ((t_far + KT * ST) % ST == 0):
-            for kh in tl.static_range(KH):
-                if (first_h + PH - kh + KH * SH) % SH == 0:
-                    for kw in tl.static_range(KW):
-                        if (first_w + PW - kw + KW * SW) % SW == 0:
-                            h_far, w_far = h + PH - kh, w + PW - kw
-                            t_out, h_out, w_out = t_far // ST, h_far // SH, w_far // SW
-                            ok = p_ok & (h_far >= 0) & (w_far >= 0)
-                            ok = ok & (t_out < TO) & (h_out < HO) & (w_out < WO)
-                            offset = ((t_out * HO + h_out) * WO + w_out) * C
-                            mask = ok[:, None] & c_ok[None, :]
-                            value = tl.load(sample + offset[:, None] + c[None, :], mask=mask, other=0.0)
-                            tap = tl.load(taps + ((kt * KH + kh) * KW + kw) * C + c, mask=c_ok, other=0.0)
-                            total += value.to(tl.float32) * tap[None, :]
-    place = grad_x + plane.to(tl.int64) * (H * W * C) + ((h * W + w) * C)[:, None] + c[None, :]
-    tl.store(place, total.to(grad_x.dtype.element_ty), mask=p_ok[:, None] & c_ok[None, :])
+    SIZE: tl.constexpr = ROWS * COLUMNS
+    SETS: tl.constexpr = max(KT, ST)
+    # Rows and columns of the output that meet a patch, before those at its own place.
+    ABOVE: tl.constexpr = (KH - 1 - PH) // SH
+    BEFORE: tl.constexpr = (KW - 1 - PW) // SW
+    c, n, first, h, w = _begin(tl.program_id(0), T, H, W, C, PLANES, ROWS, COLUMNS, BLOCK_P, BLOCK_C)
+    last = tl.minimum(first + PLANES, T)
+    c_ok, p_ok = (c < C)[None, :], h < H
+    h_out, w_out = h // SH - ABOVE, w // SW - BEFORE
+    sample = grad + n.to(tl.int64) * TO * HO * WO * C + ((h_out * WO + w_out) * C)[:, None] + c[None, :]
+    place = grad_x + n.to(tl.int64) * T * H * W * C + ((h * W + w) * C)[:, None] + c[None, :]
+    held = _load_taps(taps, c, c < C, C, KT * KH * KW)
+    sums = _zeros(SETS * SIZE, BLOCK_P, BLOCK_C)
+    # A multiple of the stride is added, so that no negative number is divided.
+    begin = (first + PT - (KT - 1) + ST * KT + ST - 1) // ST - KT
+    for t_out in range(begin, (last - 1 + PT) // ST + 1):
+        t_ok = p_ok & (t_out >= 0) & (t_out < TO)
+        for a in tl.static_range((ROWS - 1 + PH) // SH + ABOVE + 1):
+            row = sample + t_out * (HO * WO * C) + a * WO * C
+            row_ok = t_ok & (h_out + a >= 0) & (h_out + a < HO)
+            for b in tl.static_range((COLUMNS - 1 + PW) // SW + BEFORE + 1):
+                ok = row_ok & (w_out + b >= 0) & (w_out + b < WO)
+                value = tl.load(row + b * C, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32)
+                sums = _add_input_gradients(
+                    sums, value, held, PH - (a - ABOVE) * SH, PW - (b - BEFORE) * SW,
+                    KT, KH, KW, ROWS, COLUMNS,
+                )  # fmt: skip
+        for s in tl.static_range(ST):
+            t = t_out * ST - PT + s
+            for i in tl.static_range(ROWS):
+                for j in tl.static_range(COLUMNS):
+                    ok = p_ok & (t >= first) & (t < last) & (h + i < H) & (w + j < W)
+                    done = sums[s * SIZE + i * COLUMNS + j].to(grad_x.dtype.element_ty)
+                    tl.store(place + t * (H * W * C) + (i * W + j) * C, done, mask=ok[:, None] & c_ok)
+        sums = sums[ST * SIZE :] + _zeros(ST * SIZE, BLOCK_P, BLOCK_C)
 
 
-@triton.jit(do_not_specialize=[*_LENGTHS, "rows", "rows_each"])
+@triton.jit
+def _add_input_gradients(
+    sums, value, held, kh: tl.constexpr, kw: tl.constexpr,
+    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """The sums, with all products of a gradient that meets the patch's first position at tap (kh, kw)."""
+    for i in tl.static_range(ROWS):
+        if (i + kh >= 0) and (i + kh < KH):
+            for j in tl.static_range(COLUMNS):
+                if (j + kw >= 0) and (j + kw < KW):
+                    for d in tl.static_range(KT):
+                        tap = held[(d * KH + i + kh) * KW + j + kw]
+                        sums = _add_at(sums, (d * ROWS + i) * COLUMNS + j, value * tap)
+    return sums
+
+
+@triton.jit(do_not_specialize=[*_LENGTHS, "items", "items_each"])
 def weight_gradient_kernel(
-    x, grad, parts, sample_x, rows, rows_each, T, H, W, TO, HO, WO,
+    x, grad, parts, sample_x, items, items_each, T, H, W, TO, HO, WO,
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
     PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_C: tl.constexpr, TOGETHER: tl.constexpr,
+    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
-    """Parts of the gradient of the weights, (parts, taps, C), a program for ``rows_each`` rows of the output.
+    """Parts of the gradient of the weights, (parts, taps, C), a program for ``items_each`` items.
 
-    A thread keeps its taps and channels to itself, so that nothing is added up between threads; the parts are
-    added up afterwards, always in one order.
+    An item is what a program of ``forward_kernel`` computes. A thread keeps sums of all taps, and the
+    gradients of the output in the planes that a plane of the input meets. Parts are added up afterwards.
     """
-    blocks_c: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
-    taps: tl.constexpr = KT * KH * KW
+    BLOCKS_C: tl.constexpr = (C + BLOCK_C - 1) // BLOCK_C
+    TAPS: tl.constexpr = KT * KH * KW
+    SIZE: tl.constexpr = ROWS * COLUMNS
+    SETS: tl.constexpr = (KT + ST - 1) // ST
     program = tl.program_id(0)
-    c = (program % blocks_c) * BLOCK_C + tl.arange(0, BLOCK_C)
-    part = program // blocks_c
-    tap = tl.arange(0, BLOCK_K)
-    kt, kh, kw = tap // (KH * KW), (tap // KW) % KH, tap % KW
-    c_ok, tap_ok = c < C, tap < taps
-    total = tl.zeros((BLOCK_K, BLOCK_C), tl.float32)
-    for row in range(part * rows_each, tl.minimum((part + 1) * rows_each, rows)):
-        t = ((row // HO) % TO) * ST + kt - PT
-        h = (row % HO) * SH + kh - PH
-        row_ok = tap_ok & (t >= 0) & (t < T) & (h >= 0) & (h < H)
-        sample = x + tl.cast(row // (HO * TO), tl.int64) * sample_x
-        begin = sample + ((t * H + h) * W * C)[:, None] + c[None, :]
-        grad_row = grad + tl.cast(row, tl.int64) * (WO * C) + c
-        for w_first in range(0, WO, TOGETHER):
-            for i in tl.static_range(TOGETHER):  # several reads under way at once
-                w_out = w_first + i
-                w = w_out * SW + kw - PW
-                ok = row_ok & (w >= 0) & (w < W) & (w_out < WO)
-                value = tl.load(begin + (w * C)[:, None], mask=ok[:, None] & c_ok[None, :], other=0.0)
-                arriving = tl.load(grad_row + w_out * C, mask=c_ok & (w_out < WO), other=0.0)
-                total += value.to(tl.float32) * arriving.to(tl.float32)[None, :]
-    place = parts + (part * taps * C).to(tl.int64) + (tap * C)[:, None] + c[None, :]
-    tl.store(place, total, mask=tap_ok[:, None] & c_ok[None, :])
+    part = program // BLOCKS_C
+    sums = _zeros(TAPS, BLOCK_P, BLOCK_C)
+    for item in range(part * items_each, tl.minimum((part + 1) * items_each, items)):
+        c, n, first, h_out, w_out = _begin(
+            item * BLOCKS_C + program % BLOCKS_C, TO, HO, WO, C, PLANES, ROWS, COLUMNS, BLOCK_P, BLOCK_C
+        )
+        last = tl.minimum(first + PLANES, TO)
+        c_ok, p_ok = (c < C)[None, :], h_out < HO
+        h_in, w_in = h_out * SH - PH, w_out * SW - PW
+        sample = x + tl.cast(n, tl.int64) * sample_x + ((h_in * W + w_in) * C)[:, None] + c[None, :]
+        arriving = grad + tl.cast(n, tl.int64) * TO * HO * WO * C
+        arriving = arriving + ((h_out * WO + w_out) * C)[:, None] + c[None, :]
+        held = _zeros(SETS * SIZE, BLOCK_P, BLOCK_C)  # of the step's plane of the output, and those before it
+        for step in range(first, last + SETS - 1):
+            fresh = ()
+            for i in tl.static_range(ROWS):
+                for j in tl.static_range(COLUMNS):
+                    ok = p_ok & (step < last) & (h_out + i < HO) & (w_out + j < WO)
+                    place = arriving + step * (HO * WO * C) + (i * WO + j) * C
+                    fresh = fresh + (tl.load(place, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32),)
+            held = fresh + held[: (SETS - 1) * SIZE]
+            for s in tl.static_range(min(ST, KT)):
+                t = step * ST - PT + s
+                t_ok = p_ok & (t >= 0) & (t < T)
+                for r in tl.static_range((ROWS - 1) * SH + KH):
+                    row = sample + t * (H * W * C) + r * W * C
+                    row_ok = t_ok & (h_in + r >= 0) & (h_in + r < H)
+                    for q in tl.static_range((COLUMNS - 1) * SW + KW):
+                        ok = row_ok & (w_in + q >= 0) & (w_in + q < W)
+                        value = tl.load(row + q * C, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32)
+                        sums = _add_weight_gradients(
+                            sums, value, held, s, r, q, KT, KH, KW, ST, SH, SW, SETS, ROWS, COLUMNS
+                        )
+    c = (program % BLOCKS_C) * BLOCK_C + tl.arange(0, BLOCK_C)
+    place = parts + (part * TAPS * C).to(tl.int64) + c
+    for k in tl.static_range(TAPS):
+        tl.store(place + k * C, tl.sum(sums[k], axis=0), mask=c < C)
+
+
+@triton.jit
+def _add_weight_gradients(
+    sums, value, held, s: tl.constexpr, r: tl.constexpr, q: tl.constexpr,
+    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+    SETS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """The sums of the taps, with all products of the value at plane s, row r and column q of the input."""
+    for i in tl.static_range(ROWS):
+        if (r - i * SH >= 0) and (r - i * SH < KH):
+            for j in tl.static_range(COLUMNS):
+                if (q - j * SW >= 0) and (q - j * SW < KW):
+                    for d in tl.static_range(SETS):
+                        if s + d * ST < KT:
+                            more = value * held[(d * ROWS + i) * COLUMNS + j]
+                            sums = _add_at(sums, ((s + d * ST) * KH + r - i * SH) * KW + q - j * SW, more)
+    return sums

@@ -1,8 +1,7 @@
 """How much of a map a program of the depthwise kernels takes at once: chosen on each GPU by the clock.
 
-A choice changes no number: whatever the tile, a program adds up the same values in the same order, and the
-parts that weights' gradients are added up from are not the tile's. So a run that goes on elsewhere, or a
-process beside it, may choose otherwise.
+A choice changes no number: whatever the tile, the same values are added up in the same order. So a run that
+goes on elsewhere, or a process beside it, may choose otherwise. For the weights' gradients nothing is chosen.
 
 On a GPU the candidates are timed at the first call for a size of map, once on a node: choices lie beside what
 Triton compiled. Small maps, maps that are met while a CUDA graph is captured, and all maps elsewhere take the
@@ -22,26 +21,21 @@ import torch
 from chestct.errors import InputError
 from chestct.files import write_text
 
-#: Values that a program has at once (of weights' gradients: no limit of its own), channels at most, and rows
-#: (positions, of weights' gradients) that it takes one after another.
+#: Patches of a program, rows of a patch in strides, and planes that a program takes one after another.
 Tile = tuple[int, int, int]
 #: Kernel, lengths of the map, channels, window of weights, stride, bytes of a value.
 Key = tuple[str, tuple[int, ...], int, tuple[int, ...], tuple[int, ...], int]
 
-FORWARD, ROWS, INPUT, WEIGHT = "forward", "rows", "input", "weight"
-#: The first of each is such that a thread of the forward pass has 8 values of each of its sums: with 16 it
-#: takes all 255 registers.
+FORWARD, INPUT = "forward", "input"
 CANDIDATES: dict[str, tuple[Tile, ...]] = {
-    FORWARD: ((2048, 64, 1), (1024, 64, 1), (1024, 32, 1)),
-    ROWS: ((2048, 64, 16), (1024, 64, 16), (1024, 32, 16), (2048, 64, 64)),
-    INPUT: ((2048, 64, 1), (1024, 64, 1), (1024, 32, 1)),
-    WEIGHT: ((0, 64, 4), (0, 32, 4), (0, 32, 8), (0, 16, 8)),
+    FORWARD: ((4, 1, 8), (4, 1, 32), (4, 2, 32)),
+    INPUT: ((4, 1, 8), (4, 1, 32)),
 }
 #: Values of a map from which on timing pays.
 _LARGE = 1 << 22
 _FOLDER = "chestct_tiles"
 #: Changes where older choices on disk mean nothing any more.
-_VERSION = 1
+_VERSION = 2
 
 _chosen: dict[Key, Tile] = {}
 _forced: dict[str, Tile] = {}
