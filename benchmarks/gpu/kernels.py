@@ -1,4 +1,7 @@
-"""Every kernel against PyTorch's own operations, and every tile's time beside theirs."""
+"""Every kernel against PyTorch's own operations, and its time beside theirs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from findings import Report
@@ -6,8 +9,8 @@ from machine import Machine, seconds
 from torch.nn import functional as F
 
 from chestct.intensity import AIR_HU
+from chestct.models import depthwise
 from chestct.models.depthwise import Depthwise
-from chestct.models.depthwise_tiles import CANDIDATES, FORWARD, INPUT, ROWS, WEIGHT, Tile, forced
 from chestct.training.windows.augmentation import augment, random_theta
 from chestct.training.windows.device_input import fused_input
 from chestct.training.windows.display_window import InputSettings, to_input
@@ -38,6 +41,15 @@ DRY_TIMED = ("X3D", 3, (1, 3, 4), (1, 3, 3), (1, 1, 1))
 #: Largest relative difference from float32.
 LIMITS = {torch.float32: 1e-4, torch.bfloat16: 1e-2}
 BATCH = 16
+#: Other ways to share a map among programs (``chestct.models.depthwise``): whether one would be faster.
+SIZES: dict[str, dict[str, object]] = {
+    "as it is": {},
+    "8 planes": {"_PLANES": (8,)},
+    "32 planes": {"_PLANES": (32,)},
+    "8 patches": {"_PATCHES": 8},
+    "4 columns": {"_COLUMNS": 4},
+    "all registers": {"_REGISTERS": 255},
+}
 
 
 def make(machine: Machine, batch: int, channels: int, lengths: Triple, kernel: Triple, dtype: torch.dtype):
@@ -82,10 +94,23 @@ def title(shape: tuple) -> str:
     return f"{network} C{channels} {sizes}"
 
 
-def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
-    """Note the milliseconds of every tile and of PyTorch's kernels, and the least that memory speed allows.
+@contextmanager
+def shared(sizes: dict[str, object]) -> Iterator[None]:
+    """Have kernels share maps among programs in another way."""
+    before = {name: getattr(depthwise, name) for name in sizes}
+    for name, value in sizes.items():
+        setattr(depthwise, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(depthwise, name, value)
 
-    Whatever the tile, results must be equal to the last bit.
+
+def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
+    """Note the milliseconds of every kernel and of PyTorch's, and the least that memory speed allows.
+
+    However a map is shared among programs, the output and its input's gradient must be equal to the last bit.
     """
     _, channels, lengths, kernel, stride = shape
     padding = tuple(k // 2 for k in kernel)
@@ -103,42 +128,33 @@ def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
     def plain_gradient(of: torch.Tensor) -> torch.Tensor:
         return torch.autograd.grad(y, of, arriving_plain, retain_graph=True)[0]
 
-    forward = ROWS if kernel[1] == 3 and stride[1] == 1 else FORWARD
     ways = {
-        "forward": (
-            forward,
+        "output": (
             lambda: Depthwise.apply(x_BTHWC, weight, stride, padding).detach(),
             lambda: F.conv3d(x, w, None, stride, padding, groups=channels),
         ),
-        "input": (
-            forward if stride == (1, 1, 1) else INPUT,
-            lambda: gradient(x_BTHWC),
-            lambda: plain_gradient(x),
-        ),
-        "weight": (WEIGHT, lambda: gradient(weight), lambda: plain_gradient(w)),
+        "input": (lambda: gradient(x_BTHWC), lambda: plain_gradient(x)),
+        "weight": (lambda: gradient(weight), lambda: plain_gradient(w)),
     }
     repeats = {"warm_up": 0, "repeats": 1} if machine.dry else {}
     words: list[str] = []
     equal = True
-    for way, (name, ours, theirs) in ways.items():
-        times: dict[Tile, float] = {}
-        first: torch.Tensor | None = None
-        for tile in CANDIDATES[name][: 2 if machine.dry else None]:
-            with forced(**{name: tile}):
-                found = ours()
-                first = found if first is None else first
-                equal &= torch.equal(found, first)
-                times[tile] = 1e3 * seconds(ours, machine.device, **repeats)
-        best = min(times, key=times.__getitem__)
-        others = ", ".join(f"{time:.3f}" for tile, time in times.items() if tile != best)
+    for way, (ours, theirs) in ways.items():
+        first = ours()
+        times: dict[str, float] = {}
+        for name, sizes in [*SIZES.items()][: 2 if machine.dry else None]:
+            with shared(sizes):
+                equal &= way == "weight" or torch.equal(ours(), first)
+                times[name] = 1e3 * seconds(ours, machine.device, **repeats)
+        others = ", ".join(f"{name} {time:.3f}" for name, time in times.items() if SIZES[name])
         plain = 1e3 * seconds(theirs, machine.device, **repeats)
-        words.append(f"{way} {times[best]:.3f} at {best} ({others}; PyTorch {plain:.3f})")
+        words.append(f"{way} {times['as it is']:.3f} ({others}; PyTorch {plain:.3f})")
     floor_ms = 1e3 * x.element_size() * (x.numel() + y.numel()) / machine.sheet_tbps / 1e12
     report.add(
         "kernel-times",
         title(shape),
         f"{'; '.join(words)} ms; each moves its values in {floor_ms:.3f} ms at best; "
-        f"tiles {'agree to the last bit' if equal else 'DISAGREE'}",
+        f"sizes {'agree to the last bit' if equal else 'DISAGREE'}",
         equal,
     )
 

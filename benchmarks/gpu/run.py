@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from findings import OutOfTimeError, Report
@@ -69,7 +68,6 @@ def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
     from recovery import check_recovery
     from study import Study
 
-    from chestct.models.depthwise_tiles import first_candidates
     from chestct.training.machine.compiler_caches import own_compiler_caches
 
     if not dry and not torch.cuda.is_available():
@@ -103,10 +101,8 @@ def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
     }
     try:
         for part in PARTS:
-            # Candidates are timed where speed counts.
-            with nullcontext() if part in MEASURED_ONLY else first_candidates():
-                if part in parts:
-                    ways[part](report, machine)
+            if part in parts:
+                ways[part](report, machine)
     finally:
         if running:
             running.stop()

@@ -15,20 +15,22 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from chestct.models.depthwise_tiles import FORWARD, INPUT, Tile, choose
 from chestct.models.kernel_gpus import runs_kernels
 
 Triple = tuple[int, int, int]
 
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-#: Channels of a program, and columns of a thread's patch, at most: with more, sums do not fit into registers.
-_CHANNELS, _COLUMNS = 64, 8
+#: Of a program: channels, patches, and planes one after another, the first of these with which there are
+#: programs enough to fill a GPU.
+_CHANNELS, _PATCHES, _PLANES, _PROGRAMS = 64, 4, (32, 16, 8), 1024
 #: Channels of a thread: in bfloat16 the four bytes that are the least a GPU reads at once.
 _CHANNELS_EACH = 2
-#: Of the gradient of the weights, which adds up in the same order on all GPUs: patches of a program, planes
-#: one after another, and programs that share the gradient, about.
-_WEIGHT_PATCHES, _WEIGHT_PLANES, _PROGRAMS = 4, (32, 16, 8), 2048
+#: Columns of a patch, at most, and of one whose values lie a stride apart: with more, a thread's sums take so
+#: many registers that few warps run at once.
+_COLUMNS, _COLUMNS_APART = 8, 4
+#: Registers of a thread, at most: 12 warps share those of a processor, from Ampere on.
+_REGISTERS = 168
 
 
 def output_lengths(lengths: tuple[int, ...], kernel: Triple, stride: Triple, padding: Triple) -> Triple:
@@ -51,14 +53,10 @@ def _block_of_channels(channels: int) -> int:
     return block // 2 if channels % block and channels % (block // 2) == 0 and block > 16 else block
 
 
-def _columns(length: int, stride: int = 1) -> int:
-    """Columns of a patch, a multiple of the stride, with which the least of rows this long is read twice."""
-
-    def reads(columns: int) -> int:
-        return -(-length // columns) * (columns + 2)
-
-    columns = range(max(_COLUMNS // stride, 1) * stride, 0, -stride)
-    return min(columns, key=reads)
+def _columns(length: int, most: int, stride: int = 1) -> int:
+    """Columns of a patch, whole strides, with which values of rows this long are read twice the least."""
+    columns = range(max(most // stride, 1) * stride, 0, -stride)
+    return min(columns, key=lambda columns: -(-length // columns) * (columns + 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +65,7 @@ class _Grid:
 
     Attributes:
         items: programs for one block of channels.
+        blocks: of channels.
         sizes: PLANES, ROWS, COLUMNS, BLOCK_P and BLOCK_C of the kernels.
     """
 
@@ -75,20 +74,28 @@ class _Grid:
     sizes: tuple[int, int, int, int, int]
 
     @classmethod
-    def of(cls, batch: int, lengths: Sequence[int], channels: int, tile: Tile, stride: Triple) -> "_Grid":
-        """The grid of a tile; patches are whole strides."""
-        patches, rows, planes = tile
-        rows, columns = rows * stride[1], _columns(lengths[2], stride[2])
-        in_plane = -(-lengths[1] // rows) * -(-lengths[2] // columns)
-        patches = min(patches, _power_of_two(in_plane))
+    def of(cls, batch: int, lengths: Sequence[int], channels: int, rows: int, columns: int) -> "_Grid":
+        """The grid of a map (batch, *lengths, channels) whose patches have so many rows and columns."""
         block = _block_of_channels(channels)
-        items = batch * -(-lengths[0] // planes) * -(-in_plane // patches)
-        return cls(items=items, blocks=-(-channels // block), sizes=(planes, rows, columns, patches, block))
+        blocks = -(-channels // block)
+        in_plane = -(-lengths[1] // rows) * -(-lengths[2] // columns)
+        at_once = batch * blocks * -(-in_plane // _PATCHES)
+        enough = (planes for planes in _PLANES if at_once * -(-lengths[0] // planes) >= _PROGRAMS)
+        planes = next(enough, _PLANES[-1])
+        items = at_once // blocks * -(-lengths[0] // planes)
+        return cls(items=items, blocks=blocks, sizes=(planes, rows, columns, _PATCHES, block))
+
+    @classmethod
+    def of_output(cls, batch: int, lengths: Sequence[int], channels: int, stride: Triple) -> "_Grid":
+        """The grid of an output, whose windows lie a stride apart."""
+        columns = _columns(lengths[2], _COLUMNS if stride[2] == 1 else _COLUMNS_APART)
+        return cls.of(batch, lengths, channels, 1, columns)
 
     @property
-    def num_warps(self) -> int:
-        """Warps of a program."""
-        return max(1, self.sizes[3] * self.sizes[4] // (32 * _CHANNELS_EACH))
+    def options(self) -> dict[str, int]:
+        """Of a launch."""
+        values = self.sizes[3] * self.sizes[4]
+        return {"num_warps": max(1, values // (32 * _CHANNELS_EACH)), "maxnreg": _REGISTERS}
 
 
 def _dense(x_BTHWC: torch.Tensor) -> torch.Tensor:
@@ -105,24 +112,19 @@ def _taps(weight: torch.Tensor) -> torch.Tensor:
 def _forward(
     x_BTHWC: torch.Tensor, taps: torch.Tensor, kernel: Triple, stride: Triple, padding: Triple
 ) -> torch.Tensor:
+    from chestct.models.depthwise_kernels import forward_kernel
+
     batch, *lengths, channels = x_BTHWC.shape
     assert math.prod(lengths) * channels < 2**31, "a sample has too many values"
     out = output_lengths(tuple(lengths), kernel, stride, padding)
     y_BTHWC = x_BTHWC.new_empty((batch, *out, channels))
     if not y_BTHWC.numel():
         return y_BTHWC
-    key = (FORWARD, tuple(lengths), channels, kernel, stride, x_BTHWC.element_size())
-
-    def launch(tile: Tile) -> None:
-        from chestct.models.depthwise_kernels import forward_kernel
-
-        grid = _Grid.of(batch, out, channels, tile, (1, 1, 1))
-        forward_kernel[(grid.items * grid.blocks,)](
-            x_BTHWC, taps, y_BTHWC, x_BTHWC.stride(0), *lengths, *out, channels, *kernel, *stride, *padding,
-            *grid.sizes, num_warps=grid.num_warps,
-        )  # fmt: skip
-
-    launch(choose(key, launch, x_BTHWC))
+    grid = _Grid.of_output(batch, out, channels, stride)
+    forward_kernel[(grid.items * grid.blocks,)](
+        x_BTHWC, taps, y_BTHWC, x_BTHWC.stride(0), *lengths, *out, channels, *kernel, *stride, *padding,
+        *grid.sizes, **grid.options,
+    )  # fmt: skip
     return y_BTHWC
 
 
@@ -134,24 +136,20 @@ def _input_gradient(
     stride: Triple,
     padding: Triple,
 ) -> torch.Tensor:
+    from chestct.models.depthwise_kernels import input_gradient_kernel
+
     if stride == (1, 1, 1) and all(p < k for p, k in zip(padding, kernel, strict=True)):
         # The convolution of the gradient with the taps in the opposite order.
         around = tuple(k - 1 - p for k, p in zip(kernel, padding, strict=True))
         return _forward(grad_BTHWC, taps.flip(0), kernel, stride, around)  # type: ignore[arg-type]
     batch, *out, channels = grad_BTHWC.shape
     grad_x = grad_BTHWC.new_empty((batch, *lengths, channels))
-    key = (INPUT, tuple(lengths), channels, kernel, stride, grad_BTHWC.element_size())
-
-    def launch(tile: Tile) -> None:
-        from chestct.models.depthwise_kernels import input_gradient_kernel
-
-        grid = _Grid.of(batch, lengths, channels, tile, stride)
-        input_gradient_kernel[(grid.items * grid.blocks,)](
-            grad_BTHWC, taps, grad_x, *lengths, *out, channels, *kernel, *stride, *padding,
-            *grid.sizes, num_warps=grid.num_warps,
-        )  # fmt: skip
-
-    launch(choose(key, launch, grad_x))
+    columns = _columns(lengths[2], max(_COLUMNS, stride[2]), stride[2])
+    grid = _Grid.of(batch, lengths, channels, stride[1], columns)
+    input_gradient_kernel[(grid.items * grid.blocks,)](
+        grad_BTHWC, taps, grad_x, *lengths, *out, channels, *kernel, *stride, *padding,
+        *grid.sizes, **grid.options,
+    )  # fmt: skip
     return grad_x
 
 
@@ -163,17 +161,13 @@ def _weight_gradient(
 
     batch, *lengths, channels = x_BTHWC.shape
     out = grad_BTHWC.shape[1:4]
-    # The most planes with which there are programs enough.
-    grids = [
-        _Grid.of(batch, out, channels, (_WEIGHT_PATCHES, 1, planes), (1, 1, 1)) for planes in _WEIGHT_PLANES
-    ]
-    grid = next((grid for grid in grids if grid.items * grid.blocks >= _PROGRAMS // 2), grids[-1])
-    items_each = -(-grid.items * grid.blocks // _PROGRAMS)
+    grid = _Grid.of_output(batch, out, channels, stride)
+    items_each = -(-grid.items * grid.blocks // (2 * _PROGRAMS))
     num_parts = -(-grid.items // items_each)
     parts = x_BTHWC.new_empty((num_parts, math.prod(kernel), channels), dtype=torch.float32)
     weight_gradient_kernel[(num_parts * grid.blocks,)](
         x_BTHWC, grad_BTHWC, parts, x_BTHWC.stride(0), grid.items, items_each, *lengths, *out, channels,
-        *kernel, *stride, *padding, *grid.sizes, num_warps=grid.num_warps,
+        *kernel, *stride, *padding, *grid.sizes, **grid.options,
     )  # fmt: skip
     return parts.sum(0)
 
