@@ -98,7 +98,7 @@ def forward_kernel(
     held = _load_taps(taps, c, c < C, C, KT * KH * KW)
     sums = _zeros(SETS * SIZE, BLOCK_P, BLOCK_C)
     for step in range(first, last + SETS - 1):
-        for s in tl.static_range(min(ST, KT)):
+        for s in tl.static_range(ST if ST < KT else KT):
             t = step * ST - PT + s
             t_ok = p_ok & (t >= 0) & (t < T)
             for r in tl.static_range((ROWS - 1) * SH + KH):
@@ -154,7 +154,7 @@ def input_gradient_kernel(
     then complete.
     """
     SIZE: tl.constexpr = ROWS * COLUMNS
-    SETS: tl.constexpr = max(KT, ST)
+    SETS: tl.constexpr = KT if KT > ST else ST
     # Rows and columns of the output that meet a patch, before those at its own place.
     ABOVE: tl.constexpr = (KH - 1 - PH) // SH
     BEFORE: tl.constexpr = (KW - 1 - PW) // SW
@@ -246,7 +246,7 @@ def weight_gradient_kernel(
                     place = arriving + step * (HO * WO * C) + (i * WO + j) * C
                     fresh = fresh + (tl.load(place, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32),)
             held = fresh + held[: (SETS - 1) * SIZE]
-            for s in tl.static_range(min(ST, KT)):
+            for s in tl.static_range(ST if ST < KT else KT):
                 t = step * ST - PT + s
                 t_ok = p_ok & (t >= 0) & (t < T)
                 for r in tl.static_range((ROWS - 1) * SH + KH):
