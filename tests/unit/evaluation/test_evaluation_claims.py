@@ -51,9 +51,14 @@ def cell(
 
 
 def dataset(name: str, *cells: Cell) -> DatasetDraws:
-    nothing = np.zeros(0, dtype=int)
+    patients = np.arange(2000)
     return DatasetDraws(
-        dataset=name, patients=nothing, labels=nothing, folds=nothing, cells=list(cells), scores={}
+        dataset=name,
+        patients=patients,
+        labels=patients % 2,
+        folds=np.zeros_like(patients),
+        cells=list(cells),
+        scores={},
     )
 
 

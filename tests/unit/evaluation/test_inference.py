@@ -92,6 +92,37 @@ def test_runs_that_agree_more_closely_than_patients_explain_narrow_nothing(shape
     assert np.mean(np.isclose(ratios, 1)) > 0.3
 
 
+@pytest.mark.parametrize("freedom", [1, 4, 46])
+@pytest.mark.parametrize("shape", [(1, 3), (2, 1), (3, 3)])
+@pytest.mark.parametrize("runs", [0.0, 0.01])
+def test_no_interval_is_shorter_than_students_over_patients_alone(shape, freedom, runs):
+    rng = np.random.default_rng(11)
+    for _ in range(50):
+        parts = [study(rng, shape, own=0.01, runs=runs) for _ in range(2)]
+        freedoms = [freedom, 3 * freedom]
+        alone = infer(parts, 0.95, freedoms=freedoms, trained=False)
+        found = infer(parts, 0.95, freedoms=freedoms)
+        assert found.low <= alone.low + 1e-12 and found.high >= alone.high - 1e-12
+        assert found.p_value >= alone.p_value - 1e-12
+
+
+def test_no_interval_over_all_sources_is_shorter_than_that_over_patients_alone(full_study):
+    for name in ("means", "comparisons", "claims"):
+        rows = full_study.tables[name].dropna(subset=["ci_low"])
+        assert len(rows)
+        assert (rows["ci_low"] <= rows["patients_low"] + 1e-9).all()
+        assert (rows["ci_high"] >= rows["patients_high"] - 1e-9).all()
+
+
+def test_patients_alone_give_students_interval():
+    one = study(np.random.default_rng(0), (1, 1))
+    error = one[0, 0, 1:].std(ddof=1)
+    found = infer([one], 0.95, freedoms=[7], trained=False)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 7, one[0, 0, 0], error))
+    # Of two datasets with equal variances the degrees of freedom add up.
+    assert infer([one, one], 0.95, freedoms=[7, 7], trained=False).degrees_of_freedom == pytest.approx(14)
+
+
 def test_where_nothing_varies_no_difference_is_significant():
     """A perfect arm against a constant one: all resamples give 0.5."""
     found = infer([np.full((2, 3, 50), 0.5)], 0.95)

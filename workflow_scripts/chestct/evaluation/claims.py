@@ -30,9 +30,8 @@ from chestct.evaluation.contrasts import (
 from chestct.evaluation.estimates import MIN_RUNS, inference_columns
 from chestct.evaluation.holm import holm
 from chestct.evaluation.inference import NO_ERROR, Inference, infer
-from chestct.evaluation.intervals import percentile_intervals
 from chestct.evaluation.matching import RunKey
-from chestct.evaluation.resampling import Draws
+from chestct.evaluation.resampling import Draws, degrees_of_freedom, patient_strata
 from chestct.records import check_record, recorded_path
 from chestct.tables import column_types
 
@@ -86,6 +85,11 @@ class DatasetDraws:
     folds: np.ndarray
     cells: list[Cell]
     scores: dict[RunKey, np.ndarray]
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of Student's intervals over patients."""
+        return degrees_of_freedom(patient_strata(self.patients, self.labels, self.folds)[1])
 
     @property
     def largest(self) -> list[Cell]:
@@ -184,11 +188,15 @@ def claims_table(datasets: Iterable[DatasetDraws], confidence: float, margin: fl
         confidence: of the intervals; a p value below 1 - confidence decides a statement.
         margin: a contrast whose interval lies between -margin and margin is no relevant difference.
     """
+    datasets = list(datasets)
     cells = [(draws.dataset, cell) for draws in datasets for cell in draws.cells]
+    freedoms = {draws.dataset: draws.freedom for draws in datasets}
     rows = []
     for claim, label in CLAIMS.items():
         mine = [(dataset, cell) for dataset, cell in cells if cell.claim == claim]
-        rows.append({"claim": claim, "contrast": label, "margin": margin} | _claim(mine, confidence))
+        rows.append(
+            {"claim": claim, "contrast": label, "margin": margin} | _claim(mine, freedoms, confidence)
+        )
     # A claim without cells lacks all numbers.
     table = pd.DataFrame(rows, columns=list(column_types("claims")))
     columns = ["p_value", "p_every_size"]
@@ -217,8 +225,16 @@ def _verdict(row: Mapping[Any, Any], limit: float) -> str:
     return "undecided"
 
 
-def _claim(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, Any]:
-    """Numbers of a claim over its cells, given with their datasets."""
+def _claim(
+    cells: Sequence[tuple[str, Cell]], freedoms: Mapping[str, int], confidence: float
+) -> dict[str, Any]:
+    """Numbers of a claim.
+
+    Args:
+        cells: of the claim, with their datasets.
+        freedoms: by dataset, of Student's intervals over patients.
+        confidence: of the intervals.
+    """
     datasets = list(dict.fromkeys(dataset for dataset, _ in cells))
     models = [
         model
@@ -249,16 +265,19 @@ def _claim(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, An
         for dataset in datasets
     ]
     shared = cells[0][1].claim == "video_3d_vs_2d"
-    average = _infer(parts, confidence, shared)
-    single = [_infer([part], confidence, shared) for part in values]
-    resamples = np.mean([part[..., 1:].mean(axis=(0, 1)) for part in parts], axis=0)
-    (low,), (high,) = percentile_intervals(np.sort(resamples)[None], confidence)
+    of_parts = [freedoms[dataset] for dataset in datasets]
+    average = _infer(parts, of_parts, confidence, shared)
+    single = [
+        _infer([part], [freedoms[dataset]], confidence, shared)
+        for part, (dataset, _) in zip(values, cells, strict=True)
+    ]
+    alone = infer(parts, confidence, freedoms=of_parts, trained=False)
     samples = [found.value for found in single]
     return row | {
         "difference": average.value,
         **inference_columns(average, tested=True),
-        "patients_low": low,
-        "patients_high": high,
+        "patients_low": alone.low,
+        "patients_high": alone.high,
         "p_every_size": _largest_p([average, *single]),
         "smallest": min(samples),
         "largest": max(samples),
@@ -267,10 +286,12 @@ def _claim(cells: Sequence[tuple[str, Cell]], confidence: float) -> dict[str, An
     }
 
 
-def _infer(parts: Sequence[np.ndarray], confidence: float, shared_runs: bool) -> Inference:
+def _infer(
+    parts: Sequence[np.ndarray], freedoms: Sequence[int], confidence: float, shared_runs: bool
+) -> Inference:
     if min(part.shape[1] for part in parts) < MIN_RUNS:
         return Inference(value=float(np.mean([part[..., 0].mean() for part in parts])))
-    return infer(parts, confidence, shared_runs=shared_runs)
+    return infer(parts, confidence, freedoms=freedoms, shared_runs=shared_runs)
 
 
 def _largest_p(found: Sequence[Inference]) -> float:

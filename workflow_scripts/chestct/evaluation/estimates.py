@@ -70,7 +70,8 @@ def decide(quantity: Quantity, arms: Arms, draws: Draws, confidence: float) -> I
     trained = is_trained(quantity)
     if trained and values_MTR.shape[1] < MIN_RUNS:
         return Inference(value=float(values_MTR[..., 0].mean()))
-    return infer([values_MTR], confidence, shared_runs=quantity.rival is not None, trained=trained)
+    shared_runs = quantity.rival is not None
+    return infer([values_MTR], confidence, freedoms=[draws.freedom], shared_runs=shared_runs, trained=trained)
 
 
 def estimate(

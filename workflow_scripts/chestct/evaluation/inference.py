@@ -11,7 +11,9 @@ problem of multi-reader, multi-case studies (Obuchowski and Rockette, Commun. St
 The first term is the bootstrap variance of the mean. For the second, the observed variance between models (or
 between runs, averaged over models) is taken, less the part of it that patients explain, which is again a
 bootstrap variance. The interval is Student's with the degrees of freedom of Satterthwaite (Biometrics Bull.
-2(6), 1946). The choices below were made by simulation (docs/statistics.md; ``validity/false_positives.py``).
+2(6), 1946), in which patients count with their own (as in Obuchowski, Gallas and Hillis, Acad. Radiol.
+19(12), 2012), and there are never more than over patients alone: no interval is shorter than that. The
+choices below were made by simulation (docs/statistics.md; ``validity/false_positives.py``).
 
 Shapes: M models, T training runs ("replicates": the folds of a cross-validation, otherwise seeds), R
 resamples of patients, K datasets. Models are crossed with replicates, because a seed determines the training
@@ -90,7 +92,12 @@ class _Way:
 
 
 def infer(
-    parts: Sequence[np.ndarray], confidence: float, *, shared_runs: bool = False, trained: bool = True
+    parts: Sequence[np.ndarray],
+    confidence: float,
+    *,
+    freedoms: Sequence[float] | None = None,
+    shared_runs: bool = False,
+    trained: bool = True,
 ) -> Inference:
     """Estimate a mean over datasets, models and replicates.
 
@@ -98,9 +105,12 @@ def infer(
         parts: per dataset the values on the sample (first) and its resamples, shape (M, T, 1 + R), with the
             same models in the same order; datasets have patients and runs of their own.
         confidence: of the interval.
+        freedoms: per dataset the degrees of freedom of Student's intervals over its patients
+            (``resampling.degrees_of_freedom``); None for so many patients that the normal distribution holds.
         shared_runs: whether all models are compared with the same runs of a rival, so that the variance
             between replicates always counts.
-        trained: False for a quantity without training, such as the trivial baseline: patients alone vary.
+        trained: False for the interval over patients alone, the only one of a quantity without training, such
+            as the trivial baseline.
 
     Returns:
         The inference. With one replicate the variance between models stands for both, and with one model and
@@ -110,9 +120,12 @@ def infer(
     if not all(np.isfinite(part).all() for part in parts):
         return Inference(value=value)
     datasets = [_Dataset.of(part) for part in parts]
-    patients = sum(dataset.patients for dataset in datasets) / len(datasets) ** 2
+    of_datasets = np.array([dataset.patients for dataset in datasets]) / len(datasets) ** 2
+    patients = float(of_datasets.sum())
+    uncertainty = float((of_datasets**2 / (_MANY if freedoms is None else np.asarray(freedoms))).sum())
+    most = max(1.0, patients**2 / uncertainty) if uncertainty > 0 else _MANY
     if not trained:
-        return _interval(value, patients, _MANY, (patients, 0.0, 0.0), confidence)
+        return _interval(value, patients, most, (patients, 0.0, 0.0), confidence)
     by_model, by_run = _between_models(datasets), _between_replicates(datasets)
     if by_model is None and by_run is None:
         return Inference(value=value)
@@ -121,9 +134,10 @@ def infer(
     if by_model and by_run and by_run.added > way.added and (shared_runs or _runs_share(datasets)):
         way = by_run
     variance = patients + way.added
-    freedom = variance**2 / way.uncertainty if way.uncertainty > 0 else _MANY
+    uncertainty += way.uncertainty
+    freedom = variance**2 / uncertainty if uncertainty > 0 else most
     sources = _sources(patients, by_model, by_run, datasets)
-    return _interval(value, variance, float(np.clip(freedom, 1.0, _MANY)), sources, confidence)
+    return _interval(value, variance, float(np.clip(freedom, 1.0, most)), sources, confidence)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,24 +81,27 @@ def simulate(setting: Setting, num_simulations: int, rng: np.random.Generator) -
     """
     rates: dict[str, Rates] = {}
     for _ in range(num_simulations):
-        parts = []
+        parts, freedoms = [], []
         for dataset, (num_scans, num_positive) in setting.sizes.items():
+            freedoms.append(min(num_positive, num_scans - num_positive) - 1)
             labels = (np.arange(num_scans) < num_positive).astype(np.int64)
             counts = bootstrap_counts(np.arange(num_scans), labels, setting.num_resamples, rng)
             cells = [_cell(setting, labels, counts, rng) for _ in range(setting.num_percents)]
             for cell in cells:
-                _count(rates, f"mean, {dataset}", cell, setting)
+                _count(rates, f"mean, {dataset}", cell, freedoms[-1], setting)
                 for one in cell:
-                    _count(rates, f"model, {dataset}", one[None], setting)
+                    _count(rates, f"model, {dataset}", one[None], freedoms[-1], setting)
             parts.append(np.mean(cells, axis=0))
-        found = infer(parts, 0.95, shared_runs=setting.shared_rival)
+        found = infer(parts, 0.95, freedoms=freedoms, shared_runs=setting.shared_rival)
         resamples = np.mean([part[..., 1:].mean(axis=(0, 1)) for part in parts], axis=0)
         rates.setdefault("claim", Rates()).add(found, resamples, setting.effect)
     return rates
 
 
-def _count(rates: dict[str, Rates], kind: str, values_MTR: np.ndarray, setting: Setting) -> None:
-    found = infer([values_MTR], 0.95, shared_runs=setting.shared_rival)
+def _count(
+    rates: dict[str, Rates], kind: str, values_MTR: np.ndarray, freedom: int, setting: Setting
+) -> None:
+    found = infer([values_MTR], 0.95, freedoms=[freedom], shared_runs=setting.shared_rival)
     rates.setdefault(kind, Rates()).add(found, values_MTR[..., 1:].mean(axis=(0, 1)), setting.effect)
 
 

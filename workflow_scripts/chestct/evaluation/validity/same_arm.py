@@ -54,7 +54,9 @@ def same_arm_rows(
                 continue
             by_run = values.mean(axis=1) if num_folds > 1 else values[:, :, 0]
             known = by_run.shape[0] > 1 or by_run.shape[1] > 1
-            found = infer([by_run], confidence) if known else Inference(value=float(by_run[..., 0].mean()))
+            found = Inference(value=float(by_run[..., 0].mean()))
+            if known:
+                found = infer([by_run], confidence, freedoms=[draws.freedom])
             resamples = by_run[..., 1:].mean(axis=(0, 1))[None]
             sample = np.array([found.value])
             (low,), (high,), (p_value,) = student_intervals(sample, resamples, draws.freedom, confidence)
