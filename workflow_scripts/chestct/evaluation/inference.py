@@ -64,7 +64,7 @@ class Inference:
     def shares(self) -> tuple[float, float, float]:
         """Shares of the variance of the mean by source; NaN where nothing varies."""
         total = np.nansum(self.variances)
-        return tuple(v / total if total > 0 else np.nan for v in self.variances)  # type: ignore[return-value]
+        return tuple(v / total if total > NO_ERROR**2 else np.nan for v in self.variances)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, kw_only=True)

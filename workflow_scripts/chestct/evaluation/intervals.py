@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy import special
 
+from chestct.evaluation.inference import NO_ERROR
 from chestct.wilson import wilson_interval
 
 _NORMAL = NormalDist()
@@ -184,12 +185,12 @@ def student_intervals(
         skewed: if so, see ``log_odds_slopes``.
 
     Returns:
-        Lower and upper ends, and two-sided p values for zero; each of shape (K,), NaN where a value is.
+        Lower and upper ends, and two-sided p values for zero; each of shape (K,), NaN where a value is. p is
+        1 where no resample differs: chance cannot be told there.
     """
     errors_K = draws_KR.std(axis=1, ddof=1)
-    distances_K = np.full(len(values_K), np.inf)
-    np.divide(np.abs(values_K), errors_K, out=distances_K, where=errors_K > 0)
-    distances_K[(errors_K == 0) & (values_K == 0)] = 0.0
+    distances_K = np.zeros(len(values_K))
+    np.divide(np.abs(values_K), errors_K, out=distances_K, where=errors_K > NO_ERROR)
     p_values_K = np.where(np.isnan(errors_K), np.nan, 2 * special.stdtr(freedom, -distances_K))
     reach_K = special.stdtrit(freedom, (1 + confidence) / 2) * errors_K
     if of_share:
@@ -204,10 +205,9 @@ def normal_intervals(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normal intervals of values with standard errors, and two-sided p values for zero; each of shape (K,).
 
-    If the standard error is 0, p is 1 for a value of zero and else 0.
+    If the standard error is 0, p is 1: chance cannot be told there.
     """
     reach_K = _NORMAL.inv_cdf((1 + confidence) / 2) * errors_K
-    distance_K = np.full(len(values_K), np.inf)
-    np.divide(np.abs(values_K), errors_K, out=distance_K, where=errors_K > 0)
-    distance_K[(errors_K == 0) & (values_K == 0)] = 0.0
+    distance_K = np.zeros(len(values_K))
+    np.divide(np.abs(values_K), errors_K, out=distance_K, where=errors_K > NO_ERROR)
     return values_K - reach_K, values_K + reach_K, np.minimum(1.0, 2 * _cdf(-distance_K))

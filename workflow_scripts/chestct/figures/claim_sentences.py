@@ -285,9 +285,16 @@ def _is_3d(model: str) -> bool:
     return model in MODELS and MODELS[model].family == "3d" and not MODELS[model].frozen
 
 
+def _side(low: float, high: float) -> str:
+    """On which side of zero an interval lies; of no length, where nothing varies, it counts on neither."""
+    if high - low < _NO_LENGTH:
+        return "no length"
+    return "above" if low > 0 else "below" if high < 0 else "holds zero"
+
+
 def _cells(rows: pd.DataFrame) -> pd.DataFrame:
     sides = [
-        ("above" if low > 0 else "below" if high < 0 else "holds zero") if decides else "no verdict"
+        _side(low, high) if decides else "no verdict"
         for low, high, decides in zip(rows["ci_low"], rows["ci_high"], has_verdict(rows), strict=True)
     ]
     return format_columns(
