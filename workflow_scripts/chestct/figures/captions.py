@@ -103,10 +103,11 @@ CAPTIONS = {
         "Left: simulated coverage of the confidence intervals over patients at the sizes of the study's test "
         "sets, for every metric and three ways to make an interval, with Monte Carlo intervals (full "
         "markers: fixed number of positive scans; open ones: drawn number; dashed: the nominal coverage). "
-        "Right, above: the power to detect a difference by the number of test scans (large marker: the "
-        "study's own number). Right, below: the share of significant comparisons after the test labels were "
-        "permuted, where there is nothing to find (dashed: the share that chance allows). A panel that the "
-        "study did not simulate is left out."
+        "Right, above: the power over patients alone to detect a difference, by the number of test scans "
+        "(large marker: the study's own number); verdicts, which count training runs and models too, have "
+        "less. Right, below: the share of comparisons that are significant over patients alone after the "
+        "test labels were permuted, where there is nothing to find (dashed: the share that chance allows). "
+        "A panel that the study did not simulate is left out."
     ),
     "same_arm": (
         "Control A against A: runs of one arm contrasted with runs of the same arm that differ in nothing "

@@ -12,6 +12,10 @@ from chestct.figures.table_columns import format_columns
 from chestct.figures.wording import contrast_title, count, listed, percentage, signed
 
 _ENOUGH_POWER = 0.8
+_OF_PATIENTS = (
+    "All this is power over patients alone, for these trained networks. Verdicts count training runs and "
+    "models too: theirs is less, and no number of scans makes up for few runs or models that differ."
+)
 _METHODS = {"student": "Student", "bca": "BCa", "delong": "DeLong"}
 _QUANTITIES = {"value": "of one model", "difference": "difference of two"}
 
@@ -94,7 +98,7 @@ def _power(rows: pd.DataFrame, study: StudyTables) -> dict[str, Any] | None:
         Standard_error=rows["standard_error"].map("{:.4f}".format),
         Power=rows["power"].map(percentage),
     )
-    return {"sentence": " ".join(sentences), "table": show(table)}
+    return {"sentence": " ".join([*sentences, _OF_PATIENTS]), "table": show(table)}
 
 
 def _permuted(rows: pd.DataFrame, level: float) -> dict[str, Any] | None:
@@ -104,7 +108,7 @@ def _permuted(rows: pd.DataFrame, level: float) -> dict[str, Any] | None:
     above = int((rows["low"] > level).sum())
     sentence = (
         f"With the test labels permuted among patients there is nothing to find: comparisons should come out "
-        f"significant in {percentage(level)} of permutations. They do in "
+        f"significant over patients alone in {percentage(level)} of permutations. They do in "
         f"{percentage(rows['share_significant'].min())} to {percentage(rows['share_significant'].max())}; "
         f"{percentage(level)} lies within the Monte Carlo interval in {within} of "
         f"{count(len(rows), 'case')}, and significantly more than that is found in {above}."
