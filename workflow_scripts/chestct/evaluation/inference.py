@@ -129,14 +129,11 @@ def infer(
     by_model, by_run = _between_models(datasets), _between_replicates(datasets)
     if by_model is None and by_run is None:
         return Inference(value=value)
-    way = by_model or by_run
-    assert way is not None
-    if by_model and by_run and by_run.added > way.added and (shared_runs or _runs_share(datasets)):
-        way = by_run
-    variance = patients + way.added
-    uncertainty += way.uncertainty
+    training, models, added_uncertainty = _added(by_model, by_run, datasets, shared_runs)
+    uncertainty += added_uncertainty
+    variance = patients + float(np.nansum([training, models]))
     freedom = variance**2 / uncertainty if uncertainty > 0 else most
-    sources = _sources(patients, by_model, by_run, datasets)
+    sources = patients, training, models
     return _interval(value, variance, float(np.clip(freedom, 1.0, most)), sources, confidence)
 
 
@@ -223,22 +220,31 @@ def _runs_share(datasets: Sequence[_Dataset]) -> bool:
     return bool(p_value < _SHARED_LEVEL)
 
 
-def _sources(
-    patients: float, by_model: _Way | None, by_run: _Way | None, datasets: Sequence[_Dataset]
+def _added(
+    by_model: _Way | None, by_run: _Way | None, datasets: Sequence[_Dataset], shared_runs: bool
 ) -> tuple[float, float, float]:
-    """Variance of the mean by source; components of training and models that come out negative count as 0."""
+    """What training and models add to the variance of the mean, and the uncertainty of their sum.
+
+    Negative components count as 0. What differs between the runs of a model is counted also where the models'
+    means happen to agree, as two often do; what a seed's runs share, where they share something.
+    """
     if by_model is None:
         assert by_run is not None
-        return patients, by_run.added, np.nan
-    models = by_model.observed - by_model.explained
+        return by_run.added, np.nan, by_run.uncertainty
     if by_run is None:
-        return patients, np.nan, max(0.0, models)
-    residual = 0.0
+        return np.nan, by_model.added, by_model.uncertainty
+    residual = residual_uncertainty = 0.0
     for dataset in datasets:
-        observed, explained = dataset.residual
-        residual += max(0.0, observed - explained) / dataset.sample.size / len(datasets) ** 2
-    shared = max(0.0, by_run.observed - by_run.explained - residual)
-    return patients, residual + shared, max(0.0, models - residual)
+        observed, explained = (part / dataset.sample.size / len(datasets) ** 2 for part in dataset.residual)
+        residual += max(0.0, observed - explained)
+        num_models, num_replicates = dataset.sample.shape
+        residual_uncertainty += observed**2 / ((num_models - 1) * (num_replicates - 1))
+    uncertainty = by_model.uncertainty if by_model.added >= residual else residual_uncertainty
+    shared = 0.0
+    if shared_runs or _runs_share(datasets):
+        shared = max(0.0, by_run.observed - by_run.explained - residual)
+        uncertainty += by_run.uncertainty if shared > 0 else 0.0
+    return residual + shared, max(0.0, by_model.added - residual), uncertainty
 
 
 def _interval(
