@@ -89,7 +89,7 @@ def test_runs_that_agree_more_closely_than_patients_explain_narrow_nothing(shape
         patients = values[..., 1:].mean(axis=(0, 1)).std(ddof=1)
         ratios.append(infer([values], 0.95).standard_error / patients)
     assert min(ratios) == pytest.approx(1)
-    assert np.mean(np.isclose(ratios, 1)) > 0.3
+    assert np.mean(np.isclose(ratios, 1)) > 0.1
 
 
 @pytest.mark.parametrize("freedom", [1, 4, 46])
