@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
-class OutOfTimeError(Exception):
-    """The time given is over."""
+class OutOfTimeError(BaseException):
+    """The time given is over; no Exception, which code that goes on after a failure would swallow."""
 
 
 @dataclass(frozen=True)

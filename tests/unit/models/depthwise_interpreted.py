@@ -92,6 +92,9 @@ OF_X3D = {
 @example({**OF_X3D, "stride": (1, 1, 1)})
 @example({**OF_X3D, "shape": (1, 1, 3, 10, 3), "kernel": (1, 3, 3), "padding": (0, 1, 1), "sizes": 1})
 @example({**OF_X3D, "shape": (1, 1, 1, 10, 3), "stride": (1, 1, 2), "sizes": 1})
+@example(
+    {"shape": (1, 5, 1, 2, 3), "kernel": (1, 3, 3), "stride": (3, 1, 1), "padding": (0, 1, 1), "sizes": 1}
+)
 def kernels_compute_what_pytorch_does(problem: dict[str, Any]) -> None:
     check(problem, torch.float32, 1e-5)
 
@@ -127,6 +130,7 @@ def second_derivatives_are_refused() -> None:
 if __name__ == "__main__":
     assert os.environ["TRITON_INTERPRET"] == "1"
     torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)  # what is not written is no number
     assert count_on(torch.device("cpu"))
     kernels_compute_what_pytorch_does()
     check(OF_X3D, torch.bfloat16, 1e-2)

@@ -100,6 +100,8 @@ class _Grid:
 
 def _dense(x_BTHWC: torch.Tensor) -> torch.Tensor:
     """The map such that every sample lies in one piece, wherever the next begins."""
+    if not len(x_BTHWC):
+        return x_BTHWC
     pieces = x_BTHWC[0].is_contiguous() and (len(x_BTHWC) == 1 or x_BTHWC.stride(0) >= x_BTHWC[0].numel())
     return x_BTHWC if pieces else x_BTHWC.contiguous()
 
@@ -189,6 +191,9 @@ def gradients(
     x_BTHWC, grad_BTHWC = _dense(x_BTHWC), grad_BTHWC.contiguous()
     geometry = tuple(weight.shape[2:]), stride, padding
     grad_x = grad_weight = None
+    if not grad_BTHWC.numel():
+        grad_x, grad_weight = x_BTHWC.new_zeros(x_BTHWC.shape), weight.new_zeros(weight.shape)
+        return (grad_x if needed[0] else None), (grad_weight if needed[1] else None)
     if needed[0]:
         grad_x = _input_gradient(grad_BTHWC, _taps(weight), x_BTHWC.shape[1:4], *geometry)  # type: ignore[arg-type]
     if needed[1]:

@@ -21,8 +21,8 @@ Loops over ``static_range`` are unrolled: what their variables decide is decided
 import triton
 import triton.language as tl
 
-#: Lengths, of which a kernel must not be compiled anew for every kind.
-_LENGTHS = ["T", "H", "W", "TO", "HO", "WO"]
+#: Lengths, of which a kernel must not be compiled anew for every kind; PLANES depends on the batch.
+_LENGTHS = ["T", "H", "W", "TO", "HO", "WO", "PLANES"]
 
 
 @triton.jit
@@ -52,7 +52,7 @@ def _load_taps(taps, c, c_ok, C: tl.constexpr, NUMBER: tl.constexpr):
 @triton.jit
 def _begin(
     program, length_t, length_h, length_w,
-    C: tl.constexpr, PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    C: tl.constexpr, PLANES, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """What a program computes of a map: channels, sample, first plane, rows and columns of its patches.
@@ -77,7 +77,7 @@ def forward_kernel(
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
     PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
-    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PLANES, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """The output, a program for BLOCK_P patches of it, BLOCK_C channels and PLANES planes.
@@ -144,7 +144,7 @@ def input_gradient_kernel(
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
     PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
-    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PLANES, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """The gradient of the input, a program for BLOCK_P patches of it, BLOCK_C channels and PLANES planes.
@@ -166,8 +166,9 @@ def input_gradient_kernel(
     place = grad_x + n.to(tl.int64) * T * H * W * C + ((h * W + w) * C)[:, None] + c[None, :]
     held = _load_taps(taps, c, c < C, C, KT * KH * KW)
     sums = _zeros(SETS * SIZE, BLOCK_P, BLOCK_C)
-    # A multiple of the stride is added, so that no negative number is divided.
-    begin = (first + PT - (KT - 1) + ST * KT + ST - 1) // ST - KT
+    # Planes that no window meets, where windows are shorter than strides, are written too. A multiple of the
+    # stride is added, so that no negative number is divided.
+    begin = (first + PT - (SETS - 1) + ST * SETS + ST - 1) // ST - SETS
     for t_out in range(begin, (last - 1 + PT) // ST + 1):
         t_ok = p_ok & (t_out >= 0) & (t_out < TO)
         for a in tl.static_range((ROWS - 1 + PH) // SH + ABOVE + 1):
@@ -212,7 +213,7 @@ def weight_gradient_kernel(
     C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
     ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
     PT: tl.constexpr, PH: tl.constexpr, PW: tl.constexpr,
-    PLANES: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    PLANES, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
     BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """Parts of the gradient of the weights, (parts, taps, C), a program for ``items_each`` items.
