@@ -1,6 +1,6 @@
 """Every kernel against PyTorch's own operations, and its time beside theirs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -107,8 +107,8 @@ def shared(sizes: dict[str, object]) -> Iterator[None]:
             setattr(depthwise, name, value)
 
 
-def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
-    """Note the milliseconds of every kernel and of PyTorch's, and the least that memory speed allows.
+def time_shape(report: Report, machine: Machine, shape: tuple, names: Sequence[str]) -> None:
+    """Note the milliseconds of every kernel by sizes, of PyTorch's, and the least that memory speed allows.
 
     However a map is shared among programs, the output and its input's gradient must be equal to the last bit.
     """
@@ -144,13 +144,13 @@ def time_shape(report: Report, machine: Machine, shape: tuple) -> None:
     for way, (ours, theirs) in ways.items():
         first = ours()
         times: dict[str, float] = {}
-        for name, sizes in [*SIZES.items()][: 2 if machine.dry else None]:
-            with shared(sizes):
+        for name in names:
+            with shared(SIZES[name]):
                 equal &= way == "weight" or torch.equal(ours(), first)
                 times[name] = 1e3 * seconds(ours, machine.device, **repeats)
-        others = ", ".join(f"{name} {time:.3f}" for name, time in times.items() if SIZES[name])
         plain = 1e3 * seconds(theirs, machine.device, **repeats)
-        words.append(f"{way} {times['as it is']:.3f} ({others}; PyTorch {plain:.3f})")
+        others = [f"{name} {time:.3f}" for name, time in times.items() if SIZES[name]]
+        words.append(f"{way} {times['as it is']:.3f} ({', '.join([*others, f'PyTorch {plain:.3f}'])})")
     floor_ms = 1e3 * x.element_size() * (x.numel() + y.numel()) / machine.sheet_tbps / 1e12
     report.add(
         "kernel-times",
@@ -197,8 +197,11 @@ def check_kernels(report: Report, machine: Machine) -> None:
         )
 
 
-def time_kernels(report: Report, machine: Machine) -> None:
+def time_kernels(report: Report, machine: Machine, *, other_sizes: bool = False) -> None:
     """The times of every shape."""
+    names = [*SIZES][: None if other_sizes and not machine.dry else 2 if machine.dry else 1]
     torch.backends.cudnn.benchmark = not machine.dry  # scoring, in the parts before, ends without
     for shape in [DRY_TIMED] if machine.dry else SHAPES:
-        report.run("kernel-times", title(shape), 12, lambda shape=shape: time_shape(report, machine, shape))
+        report.run(
+            "kernel-times", title(shape), 12, lambda shape=shape: time_shape(report, machine, shape, names)
+        )

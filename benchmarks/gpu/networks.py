@@ -149,7 +149,13 @@ def check_layers(report: Report, machine: Machine, name: str, sizes: Sizes) -> N
 
 
 def time_model(
-    report: Report, machine: Machine, name: str, sizes: Sizes, *, compile_form: str | None = None
+    report: Report,
+    machine: Machine,
+    name: str,
+    sizes: Sizes,
+    *,
+    compile_form: str | None = None,
+    fast_only: bool = False,
 ) -> None:
     """Windows a second of both forms, or of a compiled one; shares of the hardware and of the floor."""
     by_compiler = compile_form is not None
@@ -168,7 +174,7 @@ def time_model(
             f"{memory * 1e3:.3g} ms; {'operations bind' if compute > memory else 'memory binds'}: "
             f"{sizes.batch / least:.4g} windows/s at most",
         )
-    for setting_of_forms in [ALWAYS] if by_compiler else [NEVER, ALWAYS]:
+    for setting_of_forms in [ALWAYS] if by_compiler or fast_only else [NEVER, ALWAYS]:
         setting = Setting(
             window=sizes.window,
             size=sizes.size,
@@ -184,10 +190,10 @@ def time_model(
         )
         times = time_engine(name, setting)
         free()
-        if setting_of_forms == ALWAYS and not (times.forms or by_compiler):
+        if setting_of_forms == ALWAYS and not (times.forms or by_compiler or fast_only):
             report.add("speed", f"{name} fast", "no faster form")
             continue
-        forms = ["plain"] if setting_of_forms == NEVER else [*times.forms, *["compiled"] * by_compiler]
+        forms = [*times.forms, *["compiled"] * by_compiler] or ["plain"]
         forms += ["graphs"] * (compile_form == GRAPHS)
         part = "speed" if not by_compiler else "graphs" if compile_form == GRAPHS else "compiled"
         what = f"{name} {' '.join(forms)}"
@@ -222,12 +228,14 @@ def check_forms(report: Report, machine: Machine) -> None:
         report.run("forms", f"{name} layers", 10, lambda n=name, s=sizes: check_layers(report, machine, n, s))
 
 
-def time_models(report: Report, machine: Machine) -> None:
-    """Every model, both forms."""
+def time_models(report: Report, machine: Machine, *, fast_only: bool = False) -> None:
+    """Every model, both forms, or the fast one alone."""
     sizes = Sizes(window=8, size=32, batch=2) if machine.dry else Sizes(window=32, size=224, batch=16)
     for name in DRY[1:2] if machine.dry else FULL:
         assert MODELS[name].sees == "window"
-        report.run("speed", name, 25, lambda name=name: time_model(report, machine, name, sizes))
+        report.run(
+            "speed", name, 25, lambda name=name: time_model(report, machine, name, sizes, fast_only=fast_only)
+        )
 
 
 def time_compiled_models(report: Report, machine: Machine) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from findings import OutOfTimeError, Report
@@ -32,6 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=PARTS, help="default: all, in this order"
     )
+    parser.add_argument("--fast-only", action="store_true", help="do not time the published forms")
+    parser.add_argument("--sizes", action="store_true", help="time kernels with other sizes of programs, too")
     parser.add_argument("--output", type=Path, help="file for the table")
     return parser
 
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _ended)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        _run(report, given.parts, dry=given.dry)
+        _run(report, given)
     except OutOfTimeError:
         report.left_out.append("what comes after: the time was over")
     finally:
@@ -60,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(report.failed > 0 or any(not what.startswith(MEASURED_ONLY) for what in report.left_out))
 
 
-def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
+def _run(report: Report, given: argparse.Namespace) -> None:
     import torch
     from kernels import check_kernels, time_kernels
     from machine import Machine, look_at_machine
@@ -70,6 +73,7 @@ def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
 
     from chestct.training.machine.compiler_caches import own_compiler_caches
 
+    parts, dry = given.parts, given.dry
     if not dry and not torch.cuda.is_available():
         report.add("machine", "GPU", "there is none; --dry runs on a CPU", False)
         return
@@ -94,10 +98,10 @@ def _run(report: Report, parts: Sequence[str], *, dry: bool) -> None:
         "recovery": check_recovery,
         # What is timed has the machine to itself.
         "study": wait_for_study,
-        "speed": time_models,
+        "speed": partial(time_models, fast_only=given.fast_only),
         "compiled": time_compiled_models,
         "graphs": time_graphs,
-        "kernel-times": time_kernels,
+        "kernel-times": partial(time_kernels, other_sizes=given.sizes),
     }
     try:
         for part in PARTS:
