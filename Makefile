@@ -1,7 +1,7 @@
 # Video pretraining on chest CT: the study of Ke et al. (MIDL 2023), from downloads to figures.
 #
 #   make study        sets everything up and runs the default study; open results/default/report.html
-#   make test         sets everything up and runs all tests
+#   make test         sets everything up and runs the tests (not those of cluster and conda)
 #
 # A study (STUDY=name is studies/name.yaml; STUDY="name overlay" lays a second file over it):
 #   make study        runs the study, or continues it                 make study STUDY=smoke

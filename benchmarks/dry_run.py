@@ -19,7 +19,7 @@ from setting import ROOT, emit, scratch
 
 from chestct.records import record
 
-_COPIED = ("Snakefile", "config.yaml", "docs", "envs", "profiles", "rules", "schemas", "studies")
+_COPIED = ("Snakefile", "config.yaml", "envs", "profiles", "rules", "schemas", "studies")
 _SCANS = {"rspect": 7_279, "lidc": 1_018}
 _NOTHING = 'rule all:\n    output: "done"\n    shell: "touch {output}"\n'
 #: Jobs with as many files, logs and parameters as fine-tuning has, but without a function.

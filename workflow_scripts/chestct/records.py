@@ -131,7 +131,10 @@ def check_record(path: str | Path, what: str = "file", remedy: str | None = None
 
 
 def _rerun(path: Path) -> str:
-    return f"run the rule that makes it again: snakemake --forcerun {path} (with the study's --configfile)"
+    return (
+        "run the rule that makes it again: "
+        f"snakemake --cores all --forcerun {path} (with the study's --configfile)"
+    )
 
 
 def _digest_of(path: Path, what: str, remedy: str | None) -> str:

@@ -103,7 +103,7 @@ def _unopened(path: str | Path, error: OSError) -> InputError:
 
 def remedy_of(path: str | Path) -> str:
     """What helps against a damaged shard."""
-    return f"write it again: snakemake --forcerun {path} (with the study's --configfile)"
+    return f"write it again: snakemake --cores all --forcerun {path} (with the study's --configfile)"
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def read_table(path: str | Path, name: str, *, recorded: bool = True) -> pd.Data
             f"table '{name}' does not parse: {error}",
             where=path,
             expected="a CSV or Parquet file",
-            remedy=f"let the rule that makes it run again: snakemake --forcerun {path}",
+            remedy=f"let the rule that makes it run again: snakemake --cores all --forcerun {path}",
         ) from error
     return check_table(table, name, where=path)
 

@@ -99,7 +99,8 @@ def _manifests_of(run: TrainedRun, path: Path) -> list[Mapping[str, Any]]:
             f"the manifest of a study's data cannot be read: {error}",
             where=path,
             expected="what rule write_data_manifest writes",
-            remedy=f"let it be written again: snakemake --forcerun {path} (with the study's --configfile)",
+            remedy="let it be written again: "
+            f"snakemake --cores all --forcerun {path} (with the study's --configfile)",
         ) from error
     return [known[name] for name in names if name in known]
 

@@ -145,7 +145,7 @@ def _look_at_voxels(study: FinishedStudy, name: str) -> list[str]:
                     "the voxels of a scan are not those that the index names",
                     where=f"{shard}, scan {scan}",
                     expected=f"SHA-256 {index[scan]}",
-                    remedy=f"let them be converted again: snakemake --forcerun {shard}",
+                    remedy=f"let them be converted again: snakemake --cores all --forcerun {shard}",
                 )
     return []
 

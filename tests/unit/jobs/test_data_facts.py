@@ -62,6 +62,15 @@ def test_a_user_s_own_label_is_named_by_its_column_unless_words_are_given(root):
     assert entry["table"] not in json.dumps(data_facts(config, run)), "no path"
 
 
+@pytest.mark.parametrize("phantoms", [True, False])
+def test_own_data_that_are_phantoms_are_called_so(root, phantoms):
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    config |= {"datasets": yaml.safe_load((root / "studies/own_data.yaml").read_text())["datasets"]}
+    config["datasets"][0]["phantoms"] = phantoms
+    run = Run(**RUN | {"dataset": config["datasets"][0]["name"], "init": "scratch"})
+    assert data_facts(config, run)["phantoms"] is phantoms
+
+
 def test_every_run_of_the_default_study_has_facts_in_plain_data(config):
     for run in list_runs(config):
         facts = {"conversion": conversion_facts(config, run), "training_data": data_facts(config, run)}

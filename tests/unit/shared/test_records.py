@@ -69,7 +69,7 @@ def test_what_is_not_as_written_is_refused_with_a_way_out(damage, words):
     damage(Path("a"))
     with pytest.raises(InputError, match=words) as caught:
         check_record("a", "table")
-    assert "snakemake --forcerun a" in str(caught.value) and "delete" not in str(caught.value)
+    assert "snakemake --cores all --forcerun a" in str(caught.value) and "delete" not in str(caught.value)
 
 
 def test_every_flipped_bit_of_a_record_is_noticed_by_reader_or_report(monkeypatch):

@@ -182,7 +182,7 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
             f"the manifest of a dataset cannot be read: {error!r}",
             where=path,
             expected="a JSON object with name, version, source, licence, citation, stand_in, description",
-            remedy=f"let the download step write it again: snakemake --forcerun {path}",
+            remedy=f"let the download step write it again: snakemake --cores all --forcerun {path}",
         ) from error
     return manifest
 

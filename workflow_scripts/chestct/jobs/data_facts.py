@@ -65,4 +65,6 @@ def _entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _kind(entry: Mapping[str, Any]) -> dict[str, Any]:
     source = entry["source"]
-    return {"dataset": entry["name"], "source": source, "phantoms": source.startswith("phantom_")}
+    # A source of own data may bring phantoms, too, as the example does.
+    phantoms = source.startswith("phantom_") or bool(entry.get("phantoms"))
+    return {"dataset": entry["name"], "source": source, "phantoms": phantoms}

@@ -75,7 +75,8 @@ def read_checked(path: str | Path, sha256: str | None) -> tuple[bytes, str]:
             f"weight file has the wrong SHA-256: {found}",
             where=path,
             expected=sha256,
-            remedy="fetch it again (snakemake --forcerun download_weights): a right file stays as it is",
+            remedy="fetch it again "
+            "(snakemake --cores all --forcerun download_weights): a right file stays as it is",
         )
     return content, found
 
@@ -96,7 +97,8 @@ def _refusal(path: str | Path, kind: str, error: Exception) -> InputError:
         f"weight file is not {kind}: {reason}",
         where=path,
         expected=f"{kind} and nothing else",
-        remedy="run the rule that makes it again (snakemake --forcerun, with its path); do not trust a file "
+        remedy="run the rule that makes it again "
+        "(snakemake --cores all --forcerun, with its path); do not trust a file "
         "from elsewhere",
     )
 

@@ -145,7 +145,8 @@ def write_cohort(*, series: str, labels: str, ledger: str, index: str, left_out:
                 f"the table is that of another dataset: {others[0]}",
                 where=paths[name],
                 expected=f"dataset {min(own)}",
-                remedy=f"put the right one back, or make it again: snakemake --forcerun {paths[name]}",
+                remedy="put the right one back, or make it again: "
+                f"snakemake --cores all --forcerun {paths[name]}",
             )
     cohort = select_cohort(**tables)
     write_table(cohort, output, "cohort")

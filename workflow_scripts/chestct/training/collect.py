@@ -35,7 +35,8 @@ def check_curve(record: pd.Series, curve: pd.DataFrame, where: str) -> None:
             "the learning curve is that of another run",
             where=where,
             expected=f"a best validation AUROC of {record['validation_auroc']}, as the run's record says",
-            remedy=f"put the right one back, or train the run again: snakemake --forcerun {where}",
+            remedy="put the right one back, or train the run again: "
+            f"snakemake --cores all --forcerun {where}",
         )
 
 
@@ -59,7 +60,7 @@ def collect_histories(records: Sequence[str], histories: Sequence[str], output: 
                 f"a run's record holds {len(rows)} rows",
                 where=record,
                 expected="one row",
-                remedy=f"let the workflow train it again: snakemake --forcerun {record}",
+                remedy=f"let the workflow train it again: snakemake --cores all --forcerun {record}",
             )
         curve = read_table(history, "history")
         check_curve(rows.iloc[0], curve, history)

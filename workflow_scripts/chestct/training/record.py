@@ -90,7 +90,8 @@ def check_weights(path: str | Path, folder: str | None = None) -> str:
             f"weights are not those of their run: SHA-256 {found}",
             where=path,
             expected=f"SHA-256 {known[0]}, as {record.name} says",
-            remedy=f"put the run's own weights there, or train it again: snakemake --forcerun {path}",
+            remedy="put the run's own weights there, or train it again: "
+            f"snakemake --cores all --forcerun {path}",
         )
     of_run = read_facts(path).get("run") if folder is not None else None
     if of_run is not None and Run(**of_run).folder != folder:
@@ -98,6 +99,7 @@ def check_weights(path: str | Path, folder: str | None = None) -> str:
             f"weights are those of another run: {Run(**of_run)}",
             where=path,
             expected=f"those of {folder}",
-            remedy=f"put the run's own folder there, or train it again: snakemake --forcerun {path}",
+            remedy="put the run's own folder there, or train it again: "
+            f"snakemake --cores all --forcerun {path}",
         )
     return found

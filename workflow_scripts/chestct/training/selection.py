@@ -67,7 +67,8 @@ def _trial(run: Run, rate: float, record: str, history: str) -> dict[str, Any]:
             f"the trial is of another learning rate: {trained:g}",
             where=record,
             expected=f"{rate:g}",
-            remedy=f"put the right one back, or train the run again: snakemake --forcerun {record}",
+            remedy="put the right one back, or train the run again: "
+            f"snakemake --cores all --forcerun {record}",
         )
     columns = ["validation_auroc", "validation_loss"]
     best = validations.sort_values(columns, ascending=[False, True]).iloc[0]

@@ -87,7 +87,7 @@ def build_network(
             expected="a checkpoint that holds every parameter of the model but its head, and no other",
             remedy=f"put the right file into {offline}, under its published name (see the row of "
             f"'{initial['trusted_as']}' in chestct/download/weights.csv), and run "
-            f"snakemake --forcerun {initial['path']}",
+            f"snakemake --cores all --forcerun {initial['path']}",
         ) from error
     if unknown:
         _trust(initial, loaded.sha256)

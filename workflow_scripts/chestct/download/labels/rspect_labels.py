@@ -77,7 +77,7 @@ def _read_columns(path: Path, columns: Sequence[str], optional: Sequence[str]) -
     if not path.is_file():
         raise _refuse("the label file is missing", path)
     if record_path(path).is_file():  # a user's own table has none
-        check_record(path, "label table", "run snakemake --forcerun list_series download_series")
+        check_record(path, "label table", "run snakemake --cores all --forcerun list_series download_series")
     try:
         header = pd.read_csv(path, nrows=0).columns
         missing = [column for column in columns if column not in header]

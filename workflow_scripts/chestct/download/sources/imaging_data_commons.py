@@ -112,7 +112,7 @@ def _places(series_rows: pd.DataFrame, collection: str) -> list[dict[Hashable, A
             f"{len(lost)} listed series are missing from the index, or differ there",
             where=f"{index_version()}, e.g. series {lost[0]}",
             expected="the index that the series were listed from",
-            remedy="list the series again (snakemake --forcerun list_series)",
+            remedy="list the series again (snakemake --cores all --forcerun list_series)",
         )
     return placed.to_dict("records")
 

@@ -157,7 +157,7 @@ def _read_members(path: Path, series_ids: list[str]) -> pd.DataFrame:
     Raises:
         InputError: the table is missing, not what was written, or broken.
     """
-    remedy = "list the series again (snakemake --forcerun list_series)"
+    remedy = "list the series again (snakemake --cores all --forcerun list_series)"
     check_record(path, "list of the archive's members", remedy)
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
@@ -212,7 +212,7 @@ def obtain(
             where=archive.shown,
             expected=f"{members['archive_bytes'].iloc[0]} bytes, ETag {members['archive_etag'].iloc[0]}; "
             f"got {remote.size} bytes, ETag {remote.etag}",
-            remedy="list the series again (snakemake --forcerun list_series)",
+            remedy="list the series again (snakemake --cores all --forcerun list_series)",
         )
     check_space(root, sum(m.num_bytes for wanted in lacking.values() for m in wanted), settings)
     packed = sum(m.compressed_bytes for wanted in lacking.values() for m in wanted)

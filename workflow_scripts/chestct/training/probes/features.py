@@ -113,7 +113,7 @@ class Features:
                 "features are of other windows than the study's",
                 where=where,
                 expected="a row for every window of every scan, as the table of windows lists them",
-                remedy=f"let the workflow compute it again: snakemake --forcerun {where}",
+                remedy=f"let the workflow compute it again: snakemake --cores all --forcerun {where}",
             )
         return rows
 
@@ -271,7 +271,7 @@ def read_features(path: str) -> Features:
         "a file of features cannot be read",
         where=Path(path),
         expected="what rule extract_features writes",
-        remedy=f"let the workflow compute it again: snakemake --forcerun {path}",
+        remedy=f"let the workflow compute it again: snakemake --cores all --forcerun {path}",
     )
 
 

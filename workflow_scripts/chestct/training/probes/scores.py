@@ -29,7 +29,7 @@ def read_head(path: str, features: Features) -> Head:
             f"weight file holds {', '.join(sorted(tensors)) or 'nothing'}",
             where=path,
             expected=f"the head of a probe and nothing else: {names[0]} {features.head_shape} and {names[1]}",
-            remedy=f"let the workflow fit it again: snakemake --forcerun {path}",
+            remedy=f"let the workflow fit it again: snakemake --cores all --forcerun {path}",
         )
     return Head(weight=tensors[names[0]].flatten(), bias=tensors[names[1]].squeeze())
 

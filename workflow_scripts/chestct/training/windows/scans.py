@@ -61,7 +61,7 @@ def _check_columns(table: pd.DataFrame, path: str, **values: str | int) -> None:
                 f"the table is that of another run: {name} {found[0]}",
                 where=path,
                 expected=f"{name} {value}",
-                remedy=f"put the right one back, or make it again: snakemake --forcerun {path}",
+                remedy=f"put the right one back, or make it again: snakemake --cores all --forcerun {path}",
             )
 
 
