@@ -4,7 +4,7 @@ Releases of cuDNN have computed 3D convolutions in bf16 wrongly: no error, other
 begins with this look, in bf16 or float16. It goes layer by layer, since rounding that many layers have passed
 on says nothing any more. Each kind of layer gets the input that it has in the model, and an arbitrary
 gradient, and gives its output and gradients in mixed precision by the kernels of the training; the same
-numbers, rounded, are then computed in float32, convolutions by PyTorch's own kernels. Products are exact
+numbers, rounded, are then computed in float32 without TF32. Products are exact
 there and sums nearly: only the rounding of the result differs, by a part in 500 in bf16 and in 4,000 in
 float16.
 
