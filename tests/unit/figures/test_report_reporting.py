@@ -178,3 +178,4 @@ def test_a_report_of_the_planned_configuration_says_so(studies, figures, tmp_pat
     configuration["datasets"] = [entry | {"name": "b", "source": "rspect"}, entry | {"source": "lidc_idri"}]
     page = page_of(report_of(files, figures, tmp_path / "report.html", configuration=configuration))
     assert "The configuration is that of the analysis which was fixed on" in page.text
+    assert "How intervals and p values are computed was changed on 2026-11-28" in page.text

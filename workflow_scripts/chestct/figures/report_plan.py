@@ -28,11 +28,13 @@ class Plan:
 
     Attributes:
         date: on which it was fixed.
-        document: page that says it in words.
+        inference_changed: on which the inference was changed since.
+        document: page that says it in words, and what was changed.
         departures: where the study's configuration departs from it; empty if nowhere.
     """
 
     date: str
+    inference_changed: str
     document: str
     departures: list[Departure]
 
@@ -63,6 +65,7 @@ def plan_of(configuration: Mapping[str, Any]) -> Plan:
     ]
     return Plan(
         date=str(plan["date"]),
+        inference_changed=str(plan["inference_changed"]),
         document=str(plan["document"]),
         departures=[
             Departure(key=key, planned=_words(planned), here=_words(here))
