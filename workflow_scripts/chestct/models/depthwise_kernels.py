@@ -35,9 +35,11 @@ def _zeros(NUMBER: tl.constexpr, BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr):
 
 
 @triton.jit
-def _add_at(sums, AT: tl.constexpr, more):
-    """The tuple, with more at a place."""
-    return sums[:AT] + (sums[AT] + more,) + sums[AT + 1 :]
+def _add_product(sums, held, value, OF_TAPS: tl.constexpr, OUTPUT: tl.constexpr, TAP: tl.constexpr):
+    """The sums, with the value times a tap at a place of the output, or times a gradient at a tap."""
+    AT: tl.constexpr = TAP if OF_TAPS else OUTPUT
+    OTHER: tl.constexpr = OUTPUT if OF_TAPS else TAP
+    return sums[:AT] + (sums[AT] + value * held[OTHER],) + sums[AT + 1 :]
 
 
 @triton.jit
@@ -71,6 +73,55 @@ def _begin(
     return c, rest // (tiles * chunks), first, row, (patch % across) * COLUMNS
 
 
+@triton.jit
+def _add_products(
+    sums, held, OF_TAPS: tl.constexpr, sample, step, p_ok, c_ok, h_in, w_in, T, H, W,
+    C: tl.constexpr, KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr, PT: tl.constexpr,
+    SETS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """The sums, with all products of the values that a step reads: of the output, or OF_TAPS.
+
+    Sums of the output (by set, row and column) take products with taps, which are then ``held``; sums of
+    taps take those with gradients of the output. Each value is read once, from (``h_in``, ``w_in``) on.
+    """
+    for s in tl.static_range(ST if ST < KT else KT):
+        t = step * ST - PT + s
+        t_ok = p_ok & (t >= 0) & (t < T)
+        for r in tl.static_range((ROWS - 1) * SH + KH):
+            row = sample + t * (H * W * C) + r * W * C
+            row_ok = t_ok & (h_in + r >= 0) & (h_in + r < H)
+            for q in tl.static_range((COLUMNS - 1) * SW + KW):
+                ok = row_ok & (w_in + q >= 0) & (w_in + q < W)
+                value = tl.load(row + q * C, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32)
+                sums = _add_products_of(
+                    sums, held, OF_TAPS, value, s, r, q, KT, KH, KW, ST, SH, SW, SETS, ROWS, COLUMNS
+                )
+    return sums
+
+
+@triton.jit
+def _add_products_of(
+    sums, held, OF_TAPS: tl.constexpr, value, s: tl.constexpr, r: tl.constexpr, q: tl.constexpr,
+    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
+    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
+    SETS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """The sums, with all products of the value at plane s, row r and column q of a step."""
+    for i in tl.static_range(ROWS):
+        if (r - i * SH >= 0) and (r - i * SH < KH):
+            for j in tl.static_range(COLUMNS):
+                if (q - j * SW >= 0) and (q - j * SW < KW):
+                    for d in tl.static_range(SETS):
+                        if s + d * ST < KT:
+                            sums = _add_product(
+                                sums, held, value, OF_TAPS,
+                                (d * ROWS + i) * COLUMNS + j,
+                                ((s + d * ST) * KH + r - i * SH) * KW + q - j * SW,
+                            )  # fmt: skip
+    return sums
+
+
 @triton.jit(do_not_specialize=_LENGTHS)
 def forward_kernel(
     x, taps, y, sample_x, T, H, W, TO, HO, WO,
@@ -98,18 +149,10 @@ def forward_kernel(
     held = _load_taps(taps, c, c < C, C, KT * KH * KW)
     sums = _zeros(SETS * SIZE, BLOCK_P, BLOCK_C)
     for step in range(first, last + SETS - 1):
-        for s in tl.static_range(ST if ST < KT else KT):
-            t = step * ST - PT + s
-            t_ok = p_ok & (t >= 0) & (t < T)
-            for r in tl.static_range((ROWS - 1) * SH + KH):
-                row = sample + t * (H * W * C) + r * W * C
-                row_ok = t_ok & (h_in + r >= 0) & (h_in + r < H)
-                for q in tl.static_range((COLUMNS - 1) * SW + KW):
-                    ok = row_ok & (w_in + q >= 0) & (w_in + q < W)
-                    value = tl.load(row + q * C, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32)
-                    sums = _add_outputs(
-                        sums, value, held, s, r, q, KT, KH, KW, ST, SH, SW, SETS, ROWS, COLUMNS
-                    )
+        sums = _add_products(
+            sums, held, False, sample, step, p_ok, c_ok, h_in, w_in, T, H, W,
+            C, KT, KH, KW, ST, SH, SW, PT, SETS, ROWS, COLUMNS,
+        )  # fmt: skip
         t_out = step - (SETS - 1)
         for i in tl.static_range(ROWS):
             for j in tl.static_range(COLUMNS):
@@ -117,25 +160,6 @@ def forward_kernel(
                 done = sums[(SETS - 1) * SIZE + i * COLUMNS + j].to(y.dtype.element_ty)
                 tl.store(place + t_out * (HO * WO * C) + (i * WO + j) * C, done, mask=ok[:, None] & c_ok)
         sums = _zeros(SIZE, BLOCK_P, BLOCK_C) + sums[: (SETS - 1) * SIZE]
-
-
-@triton.jit
-def _add_outputs(
-    sums, value, held, s: tl.constexpr, r: tl.constexpr, q: tl.constexpr,
-    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
-    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
-    SETS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """The sums of the output, with all products of the value at plane s, row r and column q of the input."""
-    for i in tl.static_range(ROWS):
-        if (r - i * SH >= 0) and (r - i * SH < KH):
-            for j in tl.static_range(COLUMNS):
-                if (q - j * SW >= 0) and (q - j * SW < KW):
-                    for d in tl.static_range(SETS):
-                        if s + d * ST < KT:
-                            tap = held[((s + d * ST) * KH + r - i * SH) * KW + q - j * SW]
-                            sums = _add_at(sums, (d * ROWS + i) * COLUMNS + j, value * tap)
-    return sums
 
 
 @triton.jit(do_not_specialize=_LENGTHS)
@@ -202,8 +226,11 @@ def _add_input_gradients(
             for j in tl.static_range(COLUMNS):
                 if (j + kw >= 0) and (j + kw < KW):
                     for d in tl.static_range(KT):
-                        tap = held[(d * KH + i + kh) * KW + j + kw]
-                        sums = _add_at(sums, (d * ROWS + i) * COLUMNS + j, value * tap)
+                        sums = _add_product(
+                            sums, held, value, False,
+                            (d * ROWS + i) * COLUMNS + j,
+                            (d * KH + i + kh) * KW + j + kw,
+                        )  # fmt: skip
     return sums
 
 
@@ -247,38 +274,11 @@ def weight_gradient_kernel(
                     place = arriving + step * (HO * WO * C) + (i * WO + j) * C
                     fresh = fresh + (tl.load(place, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32),)
             held = fresh + held[: (SETS - 1) * SIZE]
-            for s in tl.static_range(ST if ST < KT else KT):
-                t = step * ST - PT + s
-                t_ok = p_ok & (t >= 0) & (t < T)
-                for r in tl.static_range((ROWS - 1) * SH + KH):
-                    row = sample + t * (H * W * C) + r * W * C
-                    row_ok = t_ok & (h_in + r >= 0) & (h_in + r < H)
-                    for q in tl.static_range((COLUMNS - 1) * SW + KW):
-                        ok = row_ok & (w_in + q >= 0) & (w_in + q < W)
-                        value = tl.load(row + q * C, mask=ok[:, None] & c_ok, other=0.0).to(tl.float32)
-                        sums = _add_weight_gradients(
-                            sums, value, held, s, r, q, KT, KH, KW, ST, SH, SW, SETS, ROWS, COLUMNS
-                        )
+            sums = _add_products(
+                sums, held, True, sample, step, p_ok, c_ok, h_in, w_in, T, H, W,
+                C, KT, KH, KW, ST, SH, SW, PT, SETS, ROWS, COLUMNS,
+            )  # fmt: skip
     c = (program % BLOCKS_C) * BLOCK_C + tl.arange(0, BLOCK_C)
     place = parts + (part * TAPS * C).to(tl.int64) + c
     for k in tl.static_range(TAPS):
         tl.store(place + k * C, tl.sum(sums[k], axis=0), mask=c < C)
-
-
-@triton.jit
-def _add_weight_gradients(
-    sums, value, held, s: tl.constexpr, r: tl.constexpr, q: tl.constexpr,
-    KT: tl.constexpr, KH: tl.constexpr, KW: tl.constexpr,
-    ST: tl.constexpr, SH: tl.constexpr, SW: tl.constexpr,
-    SETS: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """The sums of the taps, with all products of the value at plane s, row r and column q of the input."""
-    for i in tl.static_range(ROWS):
-        if (r - i * SH >= 0) and (r - i * SH < KH):
-            for j in tl.static_range(COLUMNS):
-                if (q - j * SW >= 0) and (q - j * SW < KW):
-                    for d in tl.static_range(SETS):
-                        if s + d * ST < KT:
-                            more = value * held[(d * ROWS + i) * COLUMNS + j]
-                            sums = _add_at(sums, ((s + d * ST) * KH + r - i * SH) * KW + q - j * SW, more)
-    return sums
