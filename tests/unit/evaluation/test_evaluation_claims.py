@@ -1,30 +1,17 @@
-"""The paper's claims, label efficiency, curves and calibration."""
+"""The paper's claims: verdicts, their adjustment, and the cells that they average."""
 
 from dataclasses import replace
-from functools import partial
-from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 from evaluated import SEVEN, evaluate, one_row
-from scipy import stats
-from sklearn.isotonic import IsotonicRegression
-from sklearn.metrics import precision_recall_curve, roc_curve
 from synthetic_predictions import write_study
 
 from chestct.claimed_models import claimed_models
 from chestct.evaluation.claims import CLAIMS, Cell, DatasetDraws, claims_table
-from chestct.evaluation.contrasts import ArmKey, Quantity, list_means
-from chestct.evaluation.curves import GRID, run_curves
-from chestct.evaluation.inference import Inference, infer
-from chestct.evaluation.label_efficiency import (
-    monotone,
-    multiplier_rows,
-    patients_needed,
-    training_noise,
-)
-from chestct.evaluation.resampling import bootstrap_counts, draw_resamples, named_rng
+from chestct.evaluation.contrasts import ArmKey, Quantity
+from chestct.evaluation.resampling import named_rng
 from chestct.tables import read_table
 
 
@@ -237,122 +224,3 @@ def test_claims_of_every_dataset_alone_stand_beside_the_verdicts(tmp_path):
     )
     claim = one_row(evaluate(first, tmp_path / "out")["claims"], claim="video_vs_scratch")
     assert alone.loc[0, ["difference", "p_holm"]].tolist() == claim[["difference", "p_holm"]].tolist()
-
-
-def test_monotone_is_isotonic_regression():
-    columns = np.random.default_rng(0).normal(size=(5, 40))
-    ours = monotone(columns)
-    expected = [IsotonicRegression().fit_transform(np.arange(5), column) for column in columns.T]
-    np.testing.assert_allclose(ours.T, expected, rtol=0, atol=1e-12)
-
-
-def test_patients_needed_are_read_on_a_log_axis():
-    patients, curve = np.array([10.0, 100.0, 1000.0]), np.array([[0.6], [0.7], [0.9]])
-    levels = np.array([0.65, 0.7, 0.8, 0.9, 0.6, 0.95, 0.5])
-    needed = patients_needed(levels, patients, np.repeat(curve, 7, axis=1))
-    assert needed == pytest.approx([10**1.5, 100, 10**2.5, 1000, 0, np.inf, 0])
-
-
-def test_level_within_a_flat_part_takes_its_first_patients():
-    curve = np.array([[0.6], [0.7], [0.7], [0.8]])
-    assert patients_needed(np.array([0.7]), np.array([10.0, 20.0, 40.0, 80.0]), curve) == pytest.approx([20])
-
-
-def test_multipliers_of_a_study(full_study):
-    table, means = full_study.tables["multipliers"], full_study.tables["means"].query("metric == 'auroc'")
-    assert set(zip(table["init"], table["reference"], strict=True)) == {("video", "scratch")}
-    assert {"mean_of_seven", "csn_narrow", "x3d_narrow"} <= set(table["model"])
-    at_most = table[table["percent"] == 100]
-    # With all its patients, an init can only tie or be beyond the reference's reach upwards of 1.
-    assert (at_most["multiplier"] <= 1).all()
-    row = one_row(table, model="mean_of_seven", percent=10)
-    level = one_row(means, model="mean_of_seven", init="video", percent=10)["value"]
-    low, high = (
-        one_row(means, model="mean_of_seven", init="scratch", percent=percent)["value"]
-        for percent in (10, 100)
-    )
-    assert low < level < high
-    expected = np.exp((level - low) / (high - low) * np.log(18 / 2))
-    assert row["bound"] == "exact" and row["multiplier"] == pytest.approx(expected)
-    assert row["patients_low"] <= row["multiplier"] <= row["patients_high"] <= 9 + 1e-9
-    wider = table["ci_high"] - table["ci_low"] >= table["patients_high"] - table["patients_low"] - 0.05
-    assert wider.mean() > 0.8  # training varies too
-
-
-def test_multipliers_of_a_model_are_the_same_beside_others():
-    """Docs/statistics.md, Resamples: a model that is added changes no number of another."""
-    draws = draw_resamples(np.arange(20), np.arange(20) % 2, 200, np.random.default_rng(0))
-
-    def arm(model: str, init: str, percent: int) -> dict[int, np.ndarray]:
-        rng = named_rng(0, model, init, str(percent))
-        values = 0.6 + percent / 500 + 0.05 * (init == "video") + 0.02 * rng.normal(size=(2, 1, 1))
-        return dict(enumerate(values + 0.02 * rng.normal(size=(2, 1, len(draws.counts)))))
-
-    tables = []
-    for models in (["i3d"], ["slow_narrow", "i3d"]):
-        arms = {ArmKey(*key): arm(*key) for key in product(models, ("scratch", "video"), (10, 50, 100))}
-        means = list_means(arms)
-        patients = {mean: float(mean.percent) for mean in means}
-        rng_of = partial(named_rng, 0, "noise")
-        table = pd.DataFrame(multiplier_rows(means, arms, patients, draws, 0.95, rng_of))
-        tables.append(table[table["model"] == "i3d"].reset_index(drop=True))
-    assert tables[0]["ci_low"].nunique() == 3
-    pd.testing.assert_frame_equal(*tables)
-
-
-@pytest.mark.parametrize("num_runs", [2, 3, 8])
-def test_noise_of_training_is_as_uncertain_as_its_variance(num_runs):
-    """With patients that vary by nothing, values with the noise have the spread of the t test over runs."""
-    values = np.repeat(np.random.default_rng(0).normal(size=(1, num_runs, 1)), 4, axis=2)
-    noise = training_noise(infer([values], 0.95), np.zeros(40_000), np.random.default_rng(1))
-    low, high = stats.ttest_1samp(values[0, :, 0], 0).confidence_interval(0.95)
-    assert np.quantile(noise, [0.025, 0.975]) == pytest.approx([(low - high) / 2, (high - low) / 2], rel=0.06)
-
-
-def test_one_run_has_no_noise_of_training():
-    noise = training_noise(Inference(value=0.7), np.zeros(5), np.random.default_rng(0))
-    assert np.isnan(noise).all()
-
-
-def test_curves_are_scikit_learns_steps():
-    rng = np.random.default_rng(0)
-    labels = (rng.random(90) < 0.4).astype(int)
-    scores = np.round(rng.normal(labels, 1), 1)
-    counts = bootstrap_counts(np.arange(90), labels, 20, rng)
-    curves = run_curves(labels, scores, counts)
-    for number, row in enumerate(counts):
-        drawn = np.repeat(labels, row), np.repeat(scores, row)
-        false_rate, found_rate, _ = roc_curve(*drawn, drop_intermediate=False)
-        expected = [found_rate[false_rate <= x + 1e-9].max() for x in GRID]
-        np.testing.assert_allclose(curves["roc"][:, number], expected, atol=1e-12)
-        precision, recall, _ = precision_recall_curve(*drawn)
-        precision, recall = precision[:-1][::-1], recall[:-1][::-1]  # from the highest threshold down
-        wanted = np.maximum(GRID - 1e-9, 1e-9)
-        expected = [precision[np.flatnonzero(recall >= x)[0]] for x in wanted]
-        np.testing.assert_allclose(curves["precision_recall"][:, number], expected, atol=1e-12)
-
-
-def test_curves_of_a_study_are_of_the_largest_percent(full_study):
-    table = full_study.tables["curves"]
-    assert set(table["percent"]) == {100}
-    assert (table["low"] <= table["y"] + 0.15).all() and (table["high"] >= table["y"] - 0.15).all()
-    arms = table.groupby(["model", "init", "curve"]).size()
-    assert (arms == len(GRID)).all() and len(arms) == 2 * (9 * 2 + 2 * 2 + 2)
-    seven = table[table["model"].isin(SEVEN) & (table["init"] == "video") & (table["curve"] == "roc")]
-    mean = table.query("model == 'mean_of_seven' and init == 'video' and curve == 'roc'")
-    np.testing.assert_allclose(seven.groupby("x")["y"].mean(), mean["y"], atol=1e-12)
-
-
-def test_calibration_pools_seeds_and_models(full_study):
-    table = full_study.tables["calibration"]
-    held = table.groupby(["model", "init"])["num_scans"].sum()
-    assert held["csn_narrow", "video"] == 30 * 2 and held["mean_of_seven", "video"] == 30 * 2 * 7
-    assert ((table["low"] <= table["share_positive"]) & (table["share_positive"] <= table["high"])).all()
-    files = full_study.files.predictions["lidc_phantom"]
-    path = next(path for path in files if path.parent.name == "csn_narrow")
-    rows = pd.read_csv(path).query("split == 'test' and percent == 100 and init == 'video'")
-    inside = rows[(rows["score"] >= 0.3) & (rows["score"] < 0.4)]
-    row = one_row(table, model="csn_narrow", init="video", bin=3)
-    assert row["num_scans"] == len(inside)
-    assert row["mean_score"] == pytest.approx(inside["score"].mean())
-    assert row["share_positive"] == pytest.approx(inside["label"].mean())
