@@ -199,7 +199,7 @@ def check_kernels(report: Report, machine: Machine) -> None:
 
 def time_kernels(report: Report, machine: Machine, *, other_sizes: bool = False) -> None:
     """The times of every shape."""
-    names = [*SIZES][: None if other_sizes and not machine.dry else 2 if machine.dry else 1]
+    names = [*SIZES][: 2 if machine.dry else len(SIZES) if other_sizes else 1]
     torch.backends.cudnn.benchmark = not machine.dry  # scoring, in the parts before, ends without
     for shape in [DRY_TIMED] if machine.dry else SHAPES:
         report.run(
